@@ -1,0 +1,33 @@
+"""keystile: an embeddable gate for HTTP APIs, in front of any ASGI or WSGI app."""
+
+from .exceptions import (
+    ConfigurationError,
+    KeyNotFound,
+    KeystileError,
+    Overloaded,
+    StoreUnavailable,
+)
+from .gate import Gate, current
+from .hashing import Argon2Hasher, HmacHasher
+from .model import Admitted, ApiKey, IssuedKey, Principal, Refused
+from .policy import Rule
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Admitted",
+    "ApiKey",
+    "Argon2Hasher",
+    "ConfigurationError",
+    "Gate",
+    "HmacHasher",
+    "IssuedKey",
+    "KeyNotFound",
+    "KeystileError",
+    "Overloaded",
+    "Principal",
+    "Refused",
+    "Rule",
+    "StoreUnavailable",
+    "current",
+]

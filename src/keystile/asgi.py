@@ -1,0 +1,127 @@
+"""The ASGI door: requests of an ASGI 3 server to the gate, and its answers back.
+
+app.add_middleware(GateMiddleware, gate=gate)          # FastAPI, Starlette
+app = GateMiddleware(app, gate=gate)                   # anything else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from ._sync import pooled
+from .exceptions import ConfigurationError
+from .gate import Gate, enter, leave
+from .model import Admitted, Refused, Request
+from .rules.responses import HeaderWriter, Reply, refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
+_HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+
+class GateMiddleware:
+    """Lets a request through to the app, or answers it.
+
+    A handler finds the `Admitted` in ``scope["keystile"]`` and from `keystile.current()`. Bodies pass untouched in
+    both directions; the gate never reads one.
+
+    Args:
+        app: any ASGI 3 application.
+        gate: what decides.
+
+    Raises:
+        ConfigurationError: `gate` is not a Gate.
+    """
+
+    def __init__(self, app: App, gate: Gate) -> None:
+        if not isinstance(gate, Gate):
+            raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
+        self.app = app
+        self._gate = gate
+        self._vary = gate.accepted.vary
+        self._wanted = gate.accepted.wanted
+        self._wanted_lengths = frozenset(map(len, self._wanted))
+        self._headers: HeaderWriter[bytes] = HeaderWriter(str.encode, self._vary)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self.app(scope, receive, send)
+        if kind not in ("http", "websocket"):
+            raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")
+        outcome = await self._gate.check(self._read(scope), pooled)
+        if isinstance(outcome, Refused):
+            return await self._refuse(outcome, scope, receive, send)
+        scope["keystile"] = outcome
+        token = enter(outcome)
+        try:
+            await self.app(scope, receive, self._writing(send, outcome))
+        finally:
+            leave(token)
+
+    def _read(self, scope: Scope) -> Request:
+        lengths, wanted = self._wanted_lengths, self._wanted
+        presented = []
+        for name, value in scope["headers"]:
+            # Most names differ in length already; servers should send lower case, and not all do.
+            if len(name) in lengths and (lowered := name.lower()) in wanted:
+                presented.append((lowered, value))
+        client = scope.get("client")
+        return Request(
+            scope.get("method", "GET"),
+            _app_path(scope["path"], scope.get("root_path", "")),
+            scope.get("raw_path") or b"",
+            presented,
+            client[0] if client else None,
+        )
+
+    def _writing(self, send: Send, admitted: Admitted) -> Send:
+        write, request_id, protected = self._headers.write, admitted.request_id.encode(), admitted.principal is not None
+
+        async def send_written(message: Message) -> None:
+            if message["type"] in _HEADS:
+                headers = write(message.get("headers") or (), request_id, protected=protected)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return send_written
+
+    async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = refusal(refused, realm=self._gate.policy.realm, vary=", ".join(self._vary), now=self._gate.clock())
+        if scope["type"] == "http":
+            body = b"" if scope["method"] == "HEAD" else reply.body
+            await _answer(send, "http.response", reply, body)
+            return
+        await receive()  # websocket.connect, which the protocol has come before any answer
+        if "websocket.http.response" in (scope.get("extensions") or ()):
+            await _answer(send, "websocket.http.response", reply, reply.body)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": refused.code})
+
+
+async def _answer(send: Send, kind: str, reply: Reply, body: bytes) -> None:
+    headers = _encoded(reply.headers)
+    await send({"type": f"{kind}.start", "status": reply.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers]
+
+
+def _app_path(path: str, root_path: str) -> str:
+    """The path below the mount: the root path is taken off once, and only at the border of a segment.
+
+    Servers differ in whether `path` holds `root_path`; Starlette's router reads both in this same way.
+    """
+    if root_path and path.startswith(root_path):
+        rest = path[len(root_path) :]
+        if not rest or rest.startswith("/"):
+            return rest
+    return path

@@ -1,0 +1,67 @@
+"""What can go wrong with the set-up or with a store. A refused request is never one of these: it is a value.
+
+Every exception carries data and shares one root, so that a host can tell them apart without reading messages.
+None ever holds a raw key or the hash of one.
+"""
+
+from __future__ import annotations
+
+
+class KeystileError(Exception):
+    """Root of every exception that keystile raises on purpose."""
+
+
+class ConfigurationError(KeystileError, ValueError):
+    """A setting is wrong. Raised when something is built or created, never while a request is answered.
+
+    Args:
+        reason: what is wrong and what would be right.
+        key: the setting, as its user wrote it (``"rules[0].match"``).
+        source: the file it stands in, if it came from one.
+    """
+
+    def __init__(self, reason: str, *, key: str | None = None, source: str | None = None) -> None:
+        super().__init__(": ".join(part for part in (source, key, reason) if part))
+        self.reason = reason
+        self.key = key
+        self.source = source
+
+
+class StoreUnavailable(KeystileError):
+    """A key store cannot answer. The gate stays closed: 503, and the app does not run.
+
+    Args:
+        store: which one, without credentials (``"sqlite:///keystile.db"``).
+        reason: what the store said.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(store, reason)
+        self.store = store
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.reason}"
+
+
+class StoreBusy(StoreUnavailable):
+    """Another process holds the store for a moment: worth another try within milliseconds."""
+
+
+class Overloaded(KeystileError):
+    """A bounded pool has neither a free worker nor a place in its queue. The gate answers 503."""
+
+
+class KeyNotFound(KeystileError, LookupError):
+    """No key has this id.
+
+    Args:
+        key_id: the id that was looked for (public: the secret is not part of it).
+    """
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"no key has the id {self.key_id!r}"

@@ -1,0 +1,172 @@
+"""The words of keystile as values: what a request brings, what a key is, how a check ends.
+
+Everything here is immutable. What is made anew for each request is a named tuple (as frozen as a dataclass and
+three times as quick to build); everything else is a frozen, slotted dataclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, NoReturn, cast
+
+Environment = Literal["production", "staging", "development"]
+ENVIRONMENTS: tuple[Environment, ...] = ("production", "staging", "development")
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that nobody can change: one record serves many requests, and no handler may edit what the next one sees.
+
+    It stays a dict, so that it pickles, compares and serialises like one.
+    """
+
+    def _refuse(self, *_args: object, **_named: object) -> NoReturn:
+        raise TypeError("this mapping belongs to a key record and cannot be changed; copy it with dict(...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FrozenDict, (dict(self),))
+
+
+def frozen(value: Any) -> Any:
+    """The same JSON value in immutable containers: objects as FrozenDict, arrays as tuples."""
+    if isinstance(value, Mapping):
+        return FrozenDict({name: frozen(item) for name, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+class Request(NamedTuple):
+    """What a door read from a request: all that the gate looks at, and nothing of the body.
+
+    Attributes:
+        method: the HTTP method as sent; ``"GET"`` for a websocket handshake.
+        path: decoded, relative to the app (without ``root_path`` / ``SCRIPT_NAME``).
+        raw_path: the path as it came over the wire, still percent-encoded; empty where the server hides it.
+        credentials: every header line that may carry a key: (lower-case name as received, value).
+        peer: the address of the socket's other end as the server gave it, or None.
+    """
+
+    method: str
+    path: str
+    raw_path: bytes
+    credentials: Sequence[tuple[bytes, bytes]]
+    peer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretHash:
+    """A secret at rest.
+
+    Attributes:
+        hash: the hasher's own encoded form. Never shown.
+        hint: the last 4 characters of the raw key: they pick the one hash to prove, and let people tell keys apart.
+        expires_at: when a rotated secret ends, or None.
+    """
+
+    hash: str = field(repr=False)
+    hint: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is calling, as the host app sees it: the key's record without its hashes. Times are aware UTC datetimes.
+
+    Attributes:
+        id: the public part of the key, 12 characters in the default format.
+        name: a label for people.
+        organization_id, project_id, owner_id: whom the key belongs to; the host's own identifiers, or None.
+        environment: ``"production"``, ``"staging"`` or ``"development"``.
+        plan: the name of the key's plan, or None.
+        limits: windows that replace the plan's for this key, or None.
+        scopes: what the key may do; every scope that a rule asks for must be among them.
+        ip_allowlist: addresses and networks that the key may be used from; None is unrestricted.
+        created_at, expires_at, revoked_at, last_used_at: moments in the key's life; None where it has not come.
+        metadata: JSON values that the host keeps with the key; immutable.
+    """
+
+    id: str
+    name: str
+    organization_id: str | None = None
+    project_id: str | None = None
+    owner_id: str | None = None
+    environment: Environment = "production"
+    plan: str | None = None
+    limits: str | None = None
+    scopes: tuple[str, ...] = ()
+    ip_allowlist: tuple[str, ...] | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    metadata: Mapping[str, Any] = FrozenDict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey(Principal):
+    """The stored record: a principal and at most two hashes (two only while a rotation's grace lasts)."""
+
+    hashes: tuple[SecretHash, ...]
+    _principal: Principal | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def principal(self) -> Principal:
+        """This record without its hashes; made once."""
+        if self._principal is None:
+            known = {each.name: getattr(self, each.name) for each in fields(Principal)}
+            object.__setattr__(self, "_principal", Principal(**known))
+        return cast("Principal", self._principal)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key that was just made. The raw key is here and nowhere else: show it once, then let go of it.
+
+    Attributes:
+        key: the record.
+        secret: the raw key; left out of ``repr``.
+    """
+
+    key: ApiKey
+    secret: str = field(repr=False)
+
+
+class Admitted(NamedTuple):
+    """The gate let the request through.
+
+    Attributes:
+        principal: the caller, or None on a public path.
+        request_id: ``req_`` and 24 base62 characters, the value of ``X-Request-ID`` in the answer.
+    """
+
+    principal: Principal | None
+    request_id: str
+
+
+class Refused(NamedTuple):
+    """The gate answered itself; the app does not run.
+
+    Attributes:
+        request_id: as in Admitted.
+        status: the HTTP status.
+        code: stable, for machines.
+        message: for people.
+        details: JSON values; empty where there is nothing to add.
+        challenge: parameters of ``WWW-Authenticate`` behind the realm, or None for no such header.
+        retry_after: whole seconds for ``Retry-After``, or None.
+    """
+
+    request_id: str
+    status: int
+    code: str
+    message: str
+    details: Mapping[str, Any] = FrozenDict()
+    challenge: str | None = None
+    retry_after: int | None = None

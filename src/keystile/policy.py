@@ -1,0 +1,146 @@
+"""The settings of a gate as frozen values, checked when they are built.
+
+A setting is here only if something enforces it: what nothing implements yet is refused as unknown, because a
+setting that is accepted and then ignored is a hole that looks like a fence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .exceptions import ConfigurationError
+
+T = TypeVar("T")
+
+CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
+"""The places a key is read from, as a client would write them."""
+
+# RFC 9110 section 5.6.2, in upper case only: methods are case-sensitive and all registered ones are upper case.
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+# RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+# RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
+_QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
+
+
+def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
+    """The scopes as a tuple without repeats, or ConfigurationError (RFC 6749 section 3.3)."""
+    listed = dict.fromkeys(check_strings(scopes, key))
+    for scope in listed:
+        if not _SCOPE.fullmatch(scope):
+            raise ConfigurationError(
+                f"{scope!r} is no scope: printable ASCII without spaces, quotes, backslashes", key=key
+            )
+    return tuple(listed)
+
+
+def check_strings(values: Any, key: str) -> tuple[str, ...]:
+    """The values as a tuple of str, or ConfigurationError. A lone string is refused: its letters are not meant."""
+    return check_all(values, str, key)
+
+
+def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
+    """The values as a tuple, each of this type, or ConfigurationError."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(values).__name__}", key=key)
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(value).__name__} in it", key=key)
+    return listed
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds for a path.
+
+    Args:
+        match: ``"POST /v1/exports"`` or ``"/v1/exports/*"``: an optional method, then a path. The path is exact;
+            ``/*`` at its end means everything below it. ``GET`` also holds HEAD and the websocket handshake.
+            Relative to the app: a mount's prefix is not part of it.
+        public: no key is asked for.
+        scopes: the key must hold all of them; there are no wildcards.
+
+    Raises:
+        ConfigurationError: the rule cannot be read or contradicts itself.
+    """
+
+    match: str
+    public: bool = False
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.match, str):
+            raise ConfigurationError(f"expected a string, got {type(self.match).__name__}", key="match")
+        method, _, path = self.match.rpartition(" ")
+        if (method and not _METHOD.fullmatch(method)) or not path.startswith("/"):
+            raise ConfigurationError(f"{self.match!r} is neither '/path' nor 'METHOD /path'", key="match")
+        if not isinstance(self.public, bool):
+            raise ConfigurationError(f"expected true or false, got {self.public!r}", key="public")
+        object.__setattr__(self, "scopes", check_scopes(self.scopes))
+        if self.public and self.scopes:
+            raise ConfigurationError(
+                f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
+            )
+
+    @property
+    def method(self) -> str:
+        """The method, or an empty string for any."""
+        return self.match.rpartition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        """The path, with ``/*`` at its end if it holds for everything below."""
+        return self.match.rpartition(" ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything that a gate is told besides where its keys are.
+
+    Args:
+        public: paths that need no key, short for public rules; ``/*`` alone is refused here.
+        rules: what holds for which path.
+        accept: where keys are read from, out of `CREDENTIAL_FORMS`, in any case.
+        realm: the name in ``WWW-Authenticate`` (RFC 9110 section 11.5).
+
+    Raises:
+        ConfigurationError: a setting has the wrong type or value.
+    """
+
+    public: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    accept: tuple[str, ...] = CREDENTIAL_FORMS
+    realm: str = "api"
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "public", check_strings(self.public, "public"))
+        set_field(self, "rules", check_all(self.rules, Rule, "rules"))
+        set_field(self, "accept", self._known_forms())
+        if "/*" in self.public:
+            raise ConfigurationError("'/*' would make every path public; use no gate instead", key="public")
+        if not isinstance(self.realm, str) or not _QUOTABLE.fullmatch(self.realm):
+            raise ConfigurationError("expected printable ASCII without quotes and backslashes", key="realm")
+
+    def _known_forms(self) -> tuple[str, ...]:
+        known = {form.lower(): form for form in CREDENTIAL_FORMS}
+        accepted = check_strings(self.accept, "accept")
+        for form in accepted:
+            if form.lower() not in known:
+                raise ConfigurationError(f"{form!r} is not one of {', '.join(CREDENTIAL_FORMS)}", key="accept")
+        if not accepted:
+            raise ConfigurationError("names no place to read a key from", key="accept")
+        return tuple(dict.fromkeys(known[form.lower()] for form in accepted))
+
+    def all_rules(self) -> tuple[tuple[str, Rule], ...]:
+        """Every rule with the name of the setting it came from, `public` spelled out."""
+        listed = [(f"rules[{index}]", rule) for index, rule in enumerate(self.rules)]
+        for index, path in enumerate(self.public):
+            if not path.startswith("/"):
+                raise ConfigurationError(f"{path!r} does not start with '/'", key=f"public[{index}]")
+            listed.append((f"public[{index}]", Rule(path, public=True)))
+        return tuple(listed)

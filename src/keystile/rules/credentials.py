@@ -1,0 +1,105 @@
+"""Which key does a request present?
+
+The grammar is RFC 9110 section 11.4, ``auth-scheme 1*SP token68``, with names and schemes in any case. The rule
+above the grammar: a request presents one key or none. Whatever could be read in two ways is refused, and a bad
+credential never gives way to a good one beside it.
+
+Everything is bytes: header values may hold any octet, and comparing keys in constant time wants bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+# The longest credential that is looked at: five times the longest key, so that nobody makes us hash megabytes.
+MAX_CREDENTIAL = 1024
+
+# RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may stand around the value.
+_SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
+_TOKEN68 = rb" *([0-9A-Za-z\-._~+/]+=*)[ \t]*"
+_WITH_SCHEME = re.compile(_SCHEME.pattern + rb" " + _TOKEN68)
+_WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68)
+
+
+class Unusable(Enum):
+    """Why no key could be read."""
+
+    MISSING = "no credential that is accepted here"
+    MALFORMED = "a credential that cannot be a key"
+    AMBIGUOUS = "more than one credential, or one that may be several joined"
+
+
+class Accepted(NamedTuple):
+    """Where keys are read from: lower-case header names, and lower-case schemes of Authorization."""
+
+    headers: frozenset[bytes]
+    schemes: frozenset[bytes]
+
+    @property
+    def vary(self) -> tuple[str, ...]:
+        """The header names that an answer depends on, in order."""
+        return tuple(sorted(name.decode() for name in self.headers))
+
+    @property
+    def wanted(self) -> frozenset[bytes]:
+        """The header names that a door collects: the accepted ones and their underscore twins.
+
+        A server that folds ``_`` into ``-`` shows the app one header where the gate saw another: the twin is an
+        attack or a mistake, and either way not to be read past.
+        """
+        return self.headers | {name.replace(b"-", b"_") for name in self.headers}
+
+
+def accepted(forms: Sequence[str]) -> Accepted:
+    """The forms of `policy.CREDENTIAL_FORMS`, compiled."""
+    split = [form.lower().encode().partition(b": ") for form in forms]
+    return Accepted(
+        headers=frozenset(header for header, _, _ in split),
+        schemes=frozenset(scheme for _, _, scheme in split if scheme),
+    )
+
+
+def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes | Unusable:
+    """The one raw key that these header lines present.
+
+    Args:
+        presented: (lower-case name, value) of each line whose name is in `accept.wanted`, in order of arrival.
+        accept: what is accepted.
+
+    Returns:
+        The key's bytes, never empty, or why there is none.
+    """
+    if not presented:
+        return Unusable.MISSING
+    if len(presented) == 1:
+        name, value = presented[0]
+        return Unusable.AMBIGUOUS if b"_" in name else _read(name, value, accept)
+    names = {name for name, _ in presented}
+    if len(names) < len(presented) or any(b"_" in name for name in names):
+        return Unusable.AMBIGUOUS
+    read = {_read(name, value, accept) for name, value in presented} - {Unusable.MISSING}
+    if len(read) > 1:
+        return Unusable.AMBIGUOUS
+    return read.pop() if read else Unusable.MISSING
+
+
+def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
+    if len(value) <= MAX_CREDENTIAL:
+        if name != b"authorization":
+            if well_formed := _WITHOUT_SCHEME.fullmatch(value):
+                return well_formed[1]
+        elif (well_formed := _WITH_SCHEME.fullmatch(value)) and well_formed[1].lower() in accept.schemes:
+            return well_formed[2]
+    return _fault(name, value, accept)
+
+
+def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
+    if name == b"authorization":
+        scheme = _SCHEME.match(value)
+        if scheme is None or scheme[1].lower() not in accept.schemes:
+            return Unusable.MISSING
+    # A comma may be where a server joined two lines: no key has one.
+    return Unusable.AMBIGUOUS if b"," in value else Unusable.MALFORMED

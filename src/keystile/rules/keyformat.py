@@ -1,0 +1,119 @@
+"""What a raw key looks like: ``<prefix>_<live|stage|test>_<id><secret><check>``, base62.
+
+The id (12 characters) is public and finds the record; the secret (32 characters, 190 bits) proves it; the check
+(6 characters) turns away typos before they cost a store read. With a pepper the check is keyed, and then nobody
+outside can even make a string that reaches the hasher. Underscores keep a double click selecting the whole key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from ..exceptions import ConfigurationError
+from ..model import Environment
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ID_LENGTH = 12
+SECRET_LENGTH = 32
+CHECK_LENGTH = 6
+HINT_LENGTH = 4
+# NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
+MIN_PEPPER_BYTES = 16
+
+_WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
+
+
+class Parsed(NamedTuple):
+    """What a well-formed key says of itself.
+
+    Attributes:
+        id: finds the record.
+        hint: the raw key's last characters, which pick one of a record's hashes.
+    """
+
+    id: str
+    hint: str
+
+
+class KeyFormat(Protocol):
+    """How raw keys are made and read. Implement it to go on using the keys that a service already has."""
+
+    def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
+        """A new raw key. `draw(n)` gives n fresh random base62 characters."""
+
+    def parse(self, raw: bytes) -> Parsed | None:
+        """The id and hint of a raw key, or None if it is not well-formed or its check fails."""
+
+
+def base62(number: int, length: int) -> str:
+    """A non-negative number in base62, left-padded with ``0``, or its last `length` digits if it has more."""
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(BASE62[digit])
+    return "".join(reversed(digits))
+
+
+def crc_check(body: bytes) -> str:
+    """CRC32 (IEEE) of the bytes in 6 base62 digits: it stops typos, not attackers."""
+    return base62(zlib.crc32(body), CHECK_LENGTH)
+
+
+def keyed_check(body: bytes, pepper: bytes) -> str:
+    """The first 6 base62 digits of HMAC-SHA256: without the pepper nobody can make one."""
+    # 43 digits hold 256 bits (62**43 > 2**256), so a shorter number keeps its leading zeros.
+    return base62(int.from_bytes(hmac.digest(pepper, body, hashlib.sha256), "big"), 43)[:CHECK_LENGTH]
+
+
+class PrefixedFormat:
+    """The default `KeyFormat`.
+
+    Args:
+        prefix: names the service in each key, so that people and secret scanners recognise it: a letter, then at
+            most 19 letters and digits.
+        peppers: server secrets for the keyed check, at least 16 bytes each. The first signs, all verify.
+        accept_crc: with peppers, accept the CRC32 check as well, while old keys are in use.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+
+    def __init__(self, prefix: str, peppers: Sequence[bytes] = (), *, accept_crc: bool = False) -> None:
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ConfigurationError("expected a letter, then at most 19 letters and digits", key="prefix")
+        if any(len(pepper) < MIN_PEPPER_BYTES for pepper in peppers):
+            raise ConfigurationError(f"a pepper has at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+        if accept_crc and not peppers:
+            raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
+        self._prefix = prefix
+        self._peppers = tuple(peppers)
+        self._accept_crc = accept_crc or not peppers
+        self._shape = re.compile(
+            rf"{prefix}_(?:live|stage|test)_([0-9A-Za-z]{{{ID_LENGTH}}})"
+            rf"[0-9A-Za-z]{{{SECRET_LENGTH}}}([0-9A-Za-z]{{{CHECK_LENGTH}}})".encode()
+        )
+
+    def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
+        """A new raw key for this environment."""
+        body = f"{self._prefix}_{_WORDS[environment]}_{draw(ID_LENGTH)}{draw(SECRET_LENGTH)}"
+        check = keyed_check(body.encode(), self._peppers[0]) if self._peppers else crc_check(body.encode())
+        return body + check
+
+    def parse(self, raw: bytes) -> Parsed | None:
+        """The id and hint of a raw key whose shape and check are right, else None. The environment is decoration."""
+        shape = self._shape.fullmatch(raw)
+        if shape is None or not self._checks(raw[:-CHECK_LENGTH], shape[2]):
+            return None
+        return Parsed(shape[1].decode(), raw[-HINT_LENGTH:].decode())
+
+    def _checks(self, body: bytes, check: bytes) -> bool:
+        right = self._accept_crc and hmac.compare_digest(crc_check(body).encode(), check)
+        for pepper in self._peppers:
+            right = hmac.compare_digest(keyed_check(body, pepper).encode(), check) or right
+        return right

@@ -1,0 +1,63 @@
+"""How a check can end badly: the table of refusals, and nothing that decides between them.
+
+Each row is what `model.Refused` holds behind the request id. Whoever has not proved a secret gets one and the same
+answer whatever was wrong with it (RFC 6750 section 3.1; the difference would tell which ids exist).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ..model import FrozenDict, Refused
+from .credentials import Unusable
+
+
+class Reason(NamedTuple):
+    """A row of the table; see `model.Refused` for the columns."""
+
+    status: int
+    code: str
+    message: str
+    details: Mapping[str, Any] = FrozenDict()
+    challenge: str | None = None
+    retry_after: int | None = None
+
+    def refused(self, request_id: str) -> Refused:
+        """The outcome for one request."""
+        return Refused(request_id, *self)
+
+
+_NONE = FrozenDict()
+_INVALID_TOKEN = ', error="invalid_token"'  # noqa: S105 - RFC 6750's word
+_BUSY = "The service is temporarily unavailable."
+
+MISSING = Reason(401, "missing_api_key", "An API key is required.", _NONE, "")
+INVALID = Reason(401, "invalid_api_key", "The API key is not valid.", _NONE, _INVALID_TOKEN)
+REVOKED = Reason(401, "revoked_api_key", "The API key has been revoked.", _NONE, _INVALID_TOKEN)
+EXPIRED = Reason(401, "expired_api_key", "The API key has expired.", _NONE, _INVALID_TOKEN)
+AMBIGUOUS = Reason(
+    400,
+    "invalid_request",
+    "The request must present exactly one API key, in one header line.",
+    _NONE,
+    ', error="invalid_request"',
+)
+ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
+# Down: a while. Overloaded: the next second may already have room.
+STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
+OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
+
+UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
+
+
+def lacking(scopes: Iterable[str]) -> Reason:
+    """The key is good, but does not hold all of these scopes."""
+    wanted = sorted(scopes)
+    return Reason(
+        403,
+        "insufficient_scope",
+        "The API key does not hold every scope that this request needs.",
+        {"required_scopes": wanted},
+        f', error="insufficient_scope", scope="{" ".join(wanted)}"',
+    )

@@ -1,0 +1,152 @@
+"""How an answer goes out: the error envelope of a refusal, and the headers that the gate adds to the host's answers.
+
+Written once for both doors. Headers are text here; ASGI wants them as lower-case bytes, and `Headers` is built for
+either kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import AnyStr, Generic, NamedTuple
+
+from ..model import Refused
+
+
+class Reply(NamedTuple):
+    """An answer of the gate's own: status, header fields with names in lower case, body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@lru_cache(maxsize=2)
+def _timestamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def timestamp(now: float) -> str:
+    """ISO 8601 in UTC with whole seconds and ``Z``, from Unix seconds."""
+    return _timestamp(int(now))
+
+
+@lru_cache(maxsize=64)
+def _plain_error(code: str, message: str) -> str:
+    return json.dumps({"code": code, "message": message, "details": {}})
+
+
+def _error(refused: Refused) -> str:
+    if not refused.details:
+        return _plain_error(refused.code, refused.message)
+    return json.dumps({"code": refused.code, "message": refused.message, "details": refused.details})
+
+
+def refusal(refused: Refused, *, realm: str, vary: str, now: float) -> Reply:
+    """The refusal in the error envelope.
+
+    Nothing but the request id and the timestamp tells two refusals with one code apart, and both have a constant
+    length: what a stranger tries leaves no trace in the answer.
+
+    Args:
+        refused: the outcome.
+        realm: for ``WWW-Authenticate`` (RFC 6750 section 3).
+        vary: the header names that a key is read from, joined.
+        now: Unix seconds.
+    """
+    meta = f'{{"request_id": "{refused.request_id}", "timestamp": "{timestamp(now)}"}}'
+    body = f'{{"error": {_error(refused)}, "meta": {meta}}}'.encode()
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+        ("vary", vary),
+        ("x-request-id", refused.request_id),
+    ]
+    if refused.challenge is not None:
+        headers.append(("www-authenticate", f'Bearer realm="{realm}"{refused.challenge}'))
+    if refused.retry_after is not None:
+        headers.append(("retry-after", str(refused.retry_after)))
+    return Reply(refused.status, headers, body)
+
+
+class HeaderWriter(Generic[AnyStr]):
+    """Adds the gate's headers to an answer of the host's, in the text type of one door.
+
+    On a protected path the answer depends on the key, so caches must know (RFC 9111 section 3.5 keeps them from
+    storing only answers to requests with ``Authorization``): ``Cache-Control`` gets ``private`` unless the app said
+    something at least as strict, and ``Vary`` names every header that a key is read from.
+
+    Args:
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+        vary: the header names that a key is read from, in lower case.
+    """
+
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str]) -> None:
+        self._id: AnyStr = encode("x-request-id")
+        self._cache: AnyStr = encode("cache-control")
+        self._vary: AnyStr = encode("vary")
+        self._lengths = frozenset(map(len, (self._id, self._cache, self._vary)))
+        self._comma: AnyStr = encode(", ")
+        self._star: AnyStr = encode("*")
+        self._private: AnyStr = encode("private")
+        self._public: AnyStr = encode("public")
+        self._no_store: AnyStr = encode("no-store")
+        self._vary_on: list[AnyStr] = [encode(name) for name in vary]
+        self._default_cache: tuple[AnyStr, AnyStr] = (self._cache, self._private)
+        self._default_vary: tuple[AnyStr, AnyStr] = (self._vary, self._comma.join(self._vary_on))
+
+    def write(
+        self, headers: Iterable[tuple[AnyStr, AnyStr]], request_id: AnyStr, *, protected: bool
+    ) -> list[tuple[AnyStr, AnyStr]]:
+        """The app's header fields with the gate's. A new list: the app may send its own again.
+
+        Args:
+            headers: (name, value) pairs, kept in order, repeats included.
+            request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
+            protected: whether a key was asked for.
+        """
+        written = []
+        cache: list[AnyStr] = []
+        vary: list[AnyStr] = []
+        for field in headers:
+            name = field[0]
+            if len(name) in self._lengths:
+                lowered = name.lower()
+                if lowered == self._id:
+                    continue
+                if protected and lowered == self._cache:
+                    cache.append(field[1])
+                    continue
+                if protected and lowered == self._vary:
+                    vary.append(field[1])
+                    continue
+            written.append(field)
+        written.append((self._id, request_id))
+        if protected:
+            written.append((self._cache, self._merged_cache(cache)) if cache else self._default_cache)
+            written.append((self._vary, self._merged_vary(vary)) if vary else self._default_vary)
+        return written
+
+    def _merged_cache(self, values: list[AnyStr]) -> AnyStr:
+        """The app's directives, never loosened: ``public`` gives way to ``private``, ``no-store`` stands alone."""
+        directives: list[AnyStr] = self._split(values)
+        lowered = [directive.lower() for directive in directives]
+        if self._private in lowered or self._no_store in lowered:
+            return self._comma.join(directives)
+        kept: list[AnyStr] = [each for each, low in zip(directives, lowered, strict=True) if low != self._public]
+        return self._comma.join(kept + [self._private])  # noqa: RUF005 - mypy knows the type of this form
+
+    def _merged_vary(self, values: list[AnyStr]) -> AnyStr:
+        listed: list[AnyStr] = self._split(values)
+        lowered: set[AnyStr] = {name.lower() for name in listed}
+        if self._star in lowered:
+            return self._star
+        missing: list[AnyStr] = [name for name in self._vary_on if name not in lowered]
+        return self._comma.join(listed + missing)
+
+    def _split(self, values: list[AnyStr]) -> list[AnyStr]:
+        comma = self._comma.strip()
+        return [part.strip() for value in values for part in value.split(comma) if part.strip()]

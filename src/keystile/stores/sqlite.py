@@ -1,0 +1,187 @@
+"""Keys in one SQLite file that every process on the machine may use at once; nothing to run beside it.
+
+Columns hold what is looked up or changed by itself; lists, metadata and hashes are JSON. Moments are whole
+microseconds since the epoch, so that they compare as numbers in every SQLite tool.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .._sqlite import SQLiteFile, path_of
+from ..model import ApiKey, Principal, SecretHash, frozen
+
+_MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
+_JSON = ("scopes", "ip_allowlist", "metadata", "hashes")
+_COLUMNS = (*(field.name for field in fields(Principal)), "hashes")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM keystile_keys"  # noqa: S608 - only constants
+_BY_ID = f"{_SELECT} WHERE id = ?"
+_FIND = _BY_ID.replace("SELECT", "SELECT revision,", 1)
+_REVISION = "SELECT revision FROM keystile_keys WHERE id = ?"
+_ADD = f"INSERT INTO keystile_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - likewise
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SCHEMA = (
+    "keys",
+    1,
+    (
+        """CREATE TABLE keystile_keys (
+            id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
+            environment TEXT NOT NULL, plan TEXT, limits TEXT, scopes TEXT NOT NULL, ip_allowlist TEXT,
+            created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER,
+            metadata TEXT NOT NULL, hashes TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT (random())
+        ) WITHOUT ROWID""",
+        """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys WHEN new.revision = old.revision
+            BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END""",
+        "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
+        "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
+    ),
+)
+Row = tuple[Any, ...]
+
+
+class SQLiteStore:
+    """A `KeyStore` in a file.
+
+    Every `find` reads the file, so that what another process changed binds on the next request. What it reads first
+    is the row's revision, a random number that every change draws anew (a trigger sees to it, also when somebody edits
+    the table by hand): the row itself is read and decoded only if that is not the revision it was decoded at.
+
+    Args:
+        path: of the file; created if it is missing.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or was written by another version of the schema.
+    """
+
+    blocking = False
+    # How many decoded records are kept, about 2 kB each.
+    DECODED = 10_000
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = SQLiteFile(path, _SCHEMA)
+        self._decoded: dict[str, tuple[tuple[int], ApiKey]] = {}
+
+    @classmethod
+    def from_url(cls, url: str) -> SQLiteStore:
+        """The store in the file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+        return cls(path_of(url))
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._file.path!r})"
+
+    def find(self, key_id: str) -> ApiKey | None:
+        """The record as it stands in the file now, or None."""
+        known = self._decoded.get(key_id)
+        if known is not None and self._file.row(_REVISION, (key_id,)) == known[0]:
+            return known[1]
+        row = self._file.row(_FIND, (key_id,))
+        if row is None:
+            return None
+        key = _decode(row[1:])
+        if len(self._decoded) >= self.DECODED:
+            self._decoded.clear()
+        self._decoded[key_id] = (row[:1], key)
+        return key
+
+    def add(self, key: ApiKey) -> None:
+        """Keep a new record; KeyError if the id is taken."""
+        with self._file.write() as connection:
+            try:
+                connection.execute(_ADD, _encode(key))
+            except sqlite3.IntegrityError:
+                raise KeyError(key.id) from None
+
+    def list(
+        self,
+        *,
+        organization_id: str | None = None,
+        owner_id: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[ApiKey]:
+        """Records by age."""
+        filters = {
+            "organization_id = ?": organization_id,
+            "owner_id = ?": owner_id,
+            "(created_at, id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": after,
+        }
+        wanted = {condition: value for condition, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+        return [
+            _decode(row)
+            for row in self._file.rows(f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?", (*wanted.values(), limit))
+        ]
+
+    def touch(self, key_id: str, at: datetime) -> None:
+        """Set `last_used_at`, never backwards."""
+        moment = _microseconds(at)
+        with self._file.write() as connection:
+            connection.execute(
+                "UPDATE keystile_keys SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, ?1 - 1) < ?1",
+                (moment, key_id),
+            )
+
+    def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
+        """Set `revoked_at` for good."""
+        with self._file.write() as connection:
+            connection.execute(
+                "UPDATE keystile_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
+                (_microseconds(at), key_id),
+            )
+            row = connection.execute(_BY_ID, (key_id,)).fetchone()
+        return None if row is None else _decode(row)
+
+    def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
+        """Put one hash in another's place."""
+        with self._file.write() as connection:
+            row = connection.execute(_BY_ID, (key_id,)).fetchone()
+            if row is None:
+                return
+            hashes = [new if each == old else each for each in _decode(row).hashes]
+            connection.execute("UPDATE keystile_keys SET hashes = ? WHERE id = ?", (_hashes_text(hashes), key_id))
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self._file.close()
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _hashes_text(hashes: Sequence[SecretHash]) -> str:
+    return json.dumps([[each.hash, each.hint, _microseconds(each.expires_at)] for each in hashes])
+
+
+def _encode(key: ApiKey) -> Row:
+    values = {name: getattr(key, name) for name in _COLUMNS}
+    for name in _MOMENTS:
+        values[name] = _microseconds(values[name])
+    for name in ("scopes", "metadata"):
+        values[name] = json.dumps(values[name])
+    if key.ip_allowlist is not None:
+        values["ip_allowlist"] = json.dumps(key.ip_allowlist)
+    values["hashes"] = _hashes_text(key.hashes)
+    return tuple(values.values())
+
+
+def _decode(row: Row) -> ApiKey:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    for name in _MOMENTS:
+        values[name] = _moment(values[name])
+    for name in _JSON:
+        values[name] = None if values[name] is None else frozen(json.loads(values[name]))
+    values["hashes"] = tuple(SecretHash(text, hint, _moment(end)) for text, hint, end in values["hashes"])
+    return ApiKey(**values)
