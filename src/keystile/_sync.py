@@ -35,7 +35,17 @@ _logger = logging.getLogger("keystile")
 
 Lock = threading.Lock
 
-_forked: weakref.WeakSet[Any] = weakref.WeakSet()
+
+class _Resettable(Protocol):
+    def reset(self) -> None: ...
+
+
+_forked: weakref.WeakSet[_Resettable] = weakref.WeakSet()
+
+
+def on_fork(each: _Resettable) -> None:
+    """Have it reset in every child that this process forks, for as long as it lives."""
+    _forked.add(each)
 
 
 def _after_fork() -> None:
@@ -92,7 +102,7 @@ class Local(Generic[T]):
     def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
         self._open, self._close = open, close
         self._renew()
-        _forked.add(self)
+        on_fork(self)
 
     def _renew(self) -> None:
         self._here = threading.local()
@@ -135,7 +145,7 @@ class Pool:
     def __init__(self, slots: int, queue: int) -> None:
         self.slots, self.places = slots, slots + queue
         self.reset()
-        _forked.add(self)
+        on_fork(self)
 
     def reset(self) -> None:
         """Start with nothing under way."""
@@ -249,7 +259,7 @@ class SingleFlight:
 
     def __init__(self) -> None:
         self.reset()
-        _forked.add(self)
+        on_fork(self)
 
     def reset(self) -> None:
         """Forget what is under way."""
@@ -340,7 +350,7 @@ class _Background:
 
     def __init__(self) -> None:
         self.reset()
-        _forked.add(self)
+        on_fork(self)
 
     def reset(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()

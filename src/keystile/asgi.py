@@ -6,14 +6,14 @@ app = GateMiddleware(app, gate=gate)                   # anything else
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ._sync import pooled
 from .exceptions import ConfigurationError
 from .gate import Gate, enter, leave
 from .model import Admitted, Refused, Request
-from .rules.responses import HeaderWriter, Reply, refusal
+from .rules.responses import HeaderWriter, RefusalWriter, Reply
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,10 +44,10 @@ class GateMiddleware:
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         self.app = app
         self._gate = gate
-        self._vary = gate.accepted.vary
         self._wanted = gate.accepted.wanted
         self._wanted_lengths = frozenset(map(len, self._wanted))
-        self._headers: HeaderWriter[bytes] = HeaderWriter(str.encode, self._vary)
+        self._headers: HeaderWriter[bytes] = HeaderWriter(str.encode, gate.accepted.vary)
+        self._refusals: RefusalWriter[bytes] = RefusalWriter(str.encode, gate.accepted.vary, gate.policy.realm)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -75,7 +75,7 @@ class GateMiddleware:
         client = scope.get("client")
         return Request(
             scope.get("method", "GET"),
-            _app_path(scope["path"], scope.get("root_path", "")),
+            _app_path(scope["path"], scope["root_path"]) if scope.get("root_path") else scope["path"],
             scope.get("raw_path") or b"",
             presented,
             client[0] if client else None,
@@ -84,16 +84,17 @@ class GateMiddleware:
     def _writing(self, send: Send, admitted: Admitted) -> Send:
         write, request_id, protected = self._headers.write, admitted.request_id.encode(), admitted.principal is not None
 
-        async def send_written(message: Message) -> None:
+        # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
+        def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
                 headers = write(message.get("headers") or (), request_id, protected=protected)
                 message = {**message, "headers": headers}
-            await send(message)
+            return send(message)
 
         return send_written
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = refusal(refused, realm=self._gate.policy.realm, vary=", ".join(self._vary), now=self._gate.clock())
+        reply = self._refusals.write(refused, self._gate.clock())
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             await _answer(send, "http.response", reply, body)
@@ -102,17 +103,12 @@ class GateMiddleware:
         if "websocket.http.response" in (scope.get("extensions") or ()):
             await _answer(send, "websocket.http.response", reply, reply.body)
         else:
-            await send({"type": "websocket.close", "code": 1008, "reason": refused.code})
+            await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
 
 
-async def _answer(send: Send, kind: str, reply: Reply, body: bytes) -> None:
-    headers = _encoded(reply.headers)
-    await send({"type": f"{kind}.start", "status": reply.status, "headers": headers})
+async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
+    await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers]
 
 
 def _app_path(path: str, root_path: str) -> str:
@@ -120,7 +116,7 @@ def _app_path(path: str, root_path: str) -> str:
 
     Servers differ in whether `path` holds `root_path`; Starlette's router reads both in this same way.
     """
-    if root_path and path.startswith(root_path):
+    if path.startswith(root_path):
         rest = path[len(root_path) :]
         if not rest or rest.startswith("/"):
             return rest

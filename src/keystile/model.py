@@ -150,11 +150,11 @@ class Admitted(NamedTuple):
     request_id: str
 
 
-class Refused(NamedTuple):
-    """The gate answered itself; the app does not run.
+@dataclass(frozen=True, slots=True, eq=False)
+class Reason:
+    """Why the gate answered itself, without anything of the one request.
 
     Attributes:
-        request_id: as in Admitted.
         status: the HTTP status.
         code: stable, for machines.
         message: for people.
@@ -163,10 +163,21 @@ class Refused(NamedTuple):
         retry_after: whole seconds for ``Retry-After``, or None.
     """
 
-    request_id: str
     status: int
     code: str
     message: str
     details: Mapping[str, Any] = FrozenDict()
     challenge: str | None = None
     retry_after: int | None = None
+
+
+class Refused(NamedTuple):
+    """The gate answered itself; the app does not run.
+
+    Attributes:
+        reason: why.
+        request_id: as in Admitted.
+    """
+
+    reason: Reason
+    request_id: str

@@ -16,7 +16,7 @@ from ._sync import inline, run_now
 from .exceptions import ConfigurationError
 from .gate import Gate, enter, leave
 from .model import Admitted, Refused, Request
-from .rules.responses import HeaderWriter, refusal
+from .rules.responses import HeaderWriter, RefusalWriter
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -32,6 +32,8 @@ class StartResponse(Protocol):
 
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class GateMiddleware:
@@ -58,9 +60,9 @@ class GateMiddleware:
             raise ConfigurationError("it is an ASGI app: use keystile.asgi", key="app")
         self.app = app
         self._gate = gate
-        self._vary = gate.accepted.vary
         self._wanted = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in gate.accepted.headers]
-        self._headers: HeaderWriter[str] = HeaderWriter(str, self._vary)
+        self._headers: HeaderWriter[str] = HeaderWriter(str, gate.accepted.vary)
+        self._refusals: RefusalWriter[str] = RefusalWriter(str, gate.accepted.vary, gate.policy.realm)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outcome = run_now(self._gate.check(self._read(environ), inline))
@@ -93,8 +95,8 @@ class GateMiddleware:
         return start_written
 
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        reply = refusal(refused, realm=self._gate.policy.realm, vary=", ".join(self._vary), now=self._gate.clock())
-        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
+        reply = self._refusals.write(refused, self._gate.clock())
+        start_response(_STATUS_LINES[reply.status], reply.headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
 
 

@@ -74,9 +74,8 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
     """
     if not presented:
         return Unusable.MISSING
-    if len(presented) == 1:
-        name, value = presented[0]
-        return Unusable.AMBIGUOUS if b"_" in name else _read(name, value, accept)
+    if len(presented) == 1 and b"_" not in presented[0][0]:
+        return _read(*presented[0], accept)
     names = {name for name, _ in presented}
     if len(names) < len(presented) or any(b"_" in name for name in names):
         return Unusable.AMBIGUOUS

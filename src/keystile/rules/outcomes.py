@@ -1,32 +1,15 @@
 """How a check can end badly: the table of refusals, and nothing that decides between them.
 
-Each row is what `model.Refused` holds behind the request id. Whoever has not proved a secret gets one and the same
+Whoever has not proved a secret gets one and the same
 answer whatever was wrong with it (RFC 6750 section 3.1; the difference would tell which ids exist).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
 
-from ..model import FrozenDict, Refused
+from ..model import FrozenDict, Reason
 from .credentials import Unusable
-
-
-class Reason(NamedTuple):
-    """A row of the table; see `model.Refused` for the columns."""
-
-    status: int
-    code: str
-    message: str
-    details: Mapping[str, Any] = FrozenDict()
-    challenge: str | None = None
-    retry_after: int | None = None
-
-    def refused(self, request_id: str) -> Refused:
-        """The outcome for one request."""
-        return Refused(request_id, *self)
-
 
 _NONE = FrozenDict()
 _INVALID_TOKEN = ', error="invalid_token"'  # noqa: S105 - RFC 6750's word
@@ -51,13 +34,14 @@ OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
 
-def lacking(scopes: Iterable[str]) -> Reason:
+@lru_cache(maxsize=1024)
+def lacking(scopes: frozenset[str]) -> Reason:
     """The key is good, but does not hold all of these scopes."""
     wanted = sorted(scopes)
     return Reason(
         403,
         "insufficient_scope",
         "The API key does not hold every scope that this request needs.",
-        {"required_scopes": wanted},
+        FrozenDict(required_scopes=tuple(wanted)),
         f', error="insufficient_scope", scope="{" ".join(wanted)}"',
     )

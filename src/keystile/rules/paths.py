@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..exceptions import ConfigurationError
@@ -19,6 +20,7 @@ from ..policy import Rule
 _CANONICAL = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^/\\;%\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]+)*/?")
 # Encoded octets that servers decode before we see the path: "/", "\", "." and NUL.
 _SMUGGLED = re.compile(rb"%(?:2[fFeE]|5[cC]|00)")
+MAX_REMEMBERED = 512
 
 
 class Demand(NamedTuple):
@@ -70,10 +72,17 @@ class RuleTable:
             table, path = (self._below, rule.path[:-1]) if rule.path.endswith("/*") else (self._exact, rule.path)
             table.setdefault(path, {})[rule.method] = Demand(rule.public, frozenset(rule.scopes))
         self._every = Demand(False, frozenset(scope for _, rule in named.values() for scope in rule.scopes))
+        self._remembered = lru_cache(maxsize=4096)(self._demand)
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
         """What a request for this path must bring. The most specific rule decides alone: an exact path before a
         prefix, the longer prefix before the shorter, a rule with the method before one without."""
+        # Paths repeat; only short ones are remembered, so that nobody fills the memory with long ones.
+        if len(path) + len(raw_path) < MAX_REMEMBERED:
+            return self._remembered(method, path, raw_path)
+        return self._demand(method, path, raw_path)
+
+    def _demand(self, method: str, path: str, raw_path: bytes) -> Demand:
         if not canonical(path, raw_path):
             return self._every
         found = self._exact.get(path)

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import AnyStr, Generic, NamedTuple
 
-from ..model import Refused
+from ..model import Reason, Refused
 
 
-class Reply(NamedTuple):
+class Reply(NamedTuple, Generic[AnyStr]):
     """An answer of the gate's own: status, header fields with names in lower case, body."""
 
     status: int
-    headers: list[tuple[str, str]]
+    headers: list[tuple[AnyStr, AnyStr]]
     body: bytes
 
 
@@ -33,43 +33,61 @@ def timestamp(now: float) -> str:
     return _timestamp(int(now))
 
 
-@lru_cache(maxsize=64)
-def _plain_error(code: str, message: str) -> str:
-    return json.dumps({"code": code, "message": message, "details": {}})
+class RefusalWriter(Generic[AnyStr]):
+    """Puts refusals in the error envelope, in the text type of one door.
 
-
-def _error(refused: Refused) -> str:
-    if not refused.details:
-        return _plain_error(refused.code, refused.message)
-    return json.dumps({"code": refused.code, "message": refused.message, "details": refused.details})
-
-
-def refusal(refused: Refused, *, realm: str, vary: str, now: float) -> Reply:
-    """The refusal in the error envelope.
-
-    Nothing but the request id and the timestamp tells two refusals with one code apart, and both have a constant
-    length: what a stranger tries leaves no trace in the answer.
+    Nothing but the request id and the timestamp tells two refusals for one reason apart, and both have a constant
+    length: what a stranger tries leaves no trace in the answer. So all else is made once for each reason.
 
     Args:
-        refused: the outcome.
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+        vary: the header names that a key is read from, in lower case.
         realm: for ``WWW-Authenticate`` (RFC 6750 section 3).
-        vary: the header names that a key is read from, joined.
-        now: Unix seconds.
     """
-    meta = f'{{"request_id": "{refused.request_id}", "timestamp": "{timestamp(now)}"}}'
-    body = f'{{"error": {_error(refused)}, "meta": {meta}}}'.encode()
-    headers = [
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        ("cache-control", "no-store"),
-        ("vary", vary),
-        ("x-request-id", refused.request_id),
-    ]
-    if refused.challenge is not None:
-        headers.append(("www-authenticate", f'Bearer realm="{realm}"{refused.challenge}'))
-    if refused.retry_after is not None:
-        headers.append(("retry-after", str(refused.retry_after)))
-    return Reply(refused.status, headers, body)
+
+    _KEPT = 1024
+
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str], realm: str) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._vary, self._realm = ", ".join(vary), realm
+        self._id: AnyStr = encode("x-request-id")
+        self._templates: dict[Reason, tuple[list[tuple[AnyStr, AnyStr]], str]] = {}
+
+    def write(self, refused: Refused, now: float) -> Reply[AnyStr]:
+        """The whole answer.
+
+        Args:
+            refused: the outcome.
+            now: Unix seconds.
+        """
+        reason, request_id = refused
+        template = self._templates.get(reason)
+        if template is None:
+            template = self._prepare(reason)
+        body = f'{template[1]}"request_id": "{request_id}", "timestamp": "{timestamp(now)}"}}}}'
+        return Reply(reason.status, [*template[0], (self._id, self._encode(request_id))], body.encode())
+
+    def _prepare(self, reason: Reason) -> tuple[list[tuple[AnyStr, AnyStr]], str]:
+        error = {"code": reason.code, "message": reason.message, "details": reason.details}
+        before = f'{{"error": {json.dumps(error)}, "meta": {{'
+        fields = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(before) + _META_LENGTH)),
+            ("cache-control", "no-store"),
+            ("vary", self._vary),
+        ]
+        if reason.challenge is not None:
+            fields.append(("www-authenticate", f'Bearer realm="{self._realm}"{reason.challenge}'))
+        if reason.retry_after is not None:
+            fields.append(("retry-after", str(reason.retry_after)))
+        template = [(self._encode(name), self._encode(value)) for name, value in fields], before
+        if len(self._templates) < self._KEPT:
+            self._templates[reason] = template
+        return template
+
+
+# `"request_id": "req_…24", "timestamp": "2026-01-15T10:30:00Z"}}`: json.dumps gives ASCII, so these are octets too.
+_META_LENGTH = len('"request_id": "", "timestamp": ""}}') + 28 + 20
 
 
 class HeaderWriter(Generic[AnyStr]):
