@@ -9,7 +9,6 @@ Nothing survives a fork half-done: what a child inherits in the middle of anothe
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -75,8 +74,9 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
 class _Held(Generic[T]):
     """What one thread holds; closed when the thread ends."""
 
-    def __init__(self, value: T, close: Callable[[T], None]) -> None:
-        self.value, self._close, self._pid = value, close, os.getpid()
+    def __init__(self, value: T, close: Callable[[T], None], epoch: int) -> None:
+        self.value, self.epoch = value, epoch
+        self._close, self._pid = close, os.getpid()
 
     def __del__(self) -> None:
         self.close()
@@ -94,13 +94,14 @@ class Local(Generic[T]):
 
     Args:
         open: makes the value.
-        close: lets go of it, when its thread ends or on `drop` and `close`; must bear being called twice.
+        close: lets go of it, in the thread that opened it; must bear being called twice.
     """
 
     _inherited: ClassVar[list[Any]] = []
 
     def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
         self._open, self._close = open, close
+        self._epoch = 0
         self._renew()
         on_fork(self)
 
@@ -116,8 +117,9 @@ class Local(Generic[T]):
     def get(self) -> T:
         """This thread's value."""
         held: _Held[T] | None = getattr(self._here, "held", None)
-        if held is None:
-            held = self._here.held = _Held(self._open(), self._close)
+        if held is None or held.epoch != self._epoch:
+            self.drop()
+            held = self._here.held = _Held(self._open(), self._close, self._epoch)
             self._values.add(held)
         return held.value
 
@@ -128,10 +130,14 @@ class Local(Generic[T]):
             held.close()
 
     def close(self) -> None:
-        """Close the values of all threads."""
-        for held in list(self._values):
-            held.close()
-        self._renew()
+        """Close this thread's value, and have every other thread close its own when it next comes by or ends.
+
+        Not from here: another thread may be using its value at this moment.
+        """
+        self._epoch += 1
+        self.drop()
+        if _background.started:
+            _background.add(self.drop)
 
 
 class Pool:
@@ -243,6 +249,8 @@ pooled: Offload = _Pooled()
 
 def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
     """A function that has the running event loop call something soon, from any thread, its own included."""
+    import asyncio  # not at the top: a WSGI process never needs it, and it is a third of what this package loads
+
     try:
         return asyncio.get_running_loop().call_soon_threadsafe
     except RuntimeError:
@@ -355,17 +363,17 @@ class _Background:
     def reset(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._started = False
+        self.started = False
 
     def add(self, work: Callable[[], Any]) -> None:
         if self._work.qsize() >= self.LIMIT:
             return  # nothing that comes here is worth unbounded memory
         self._work.put(work)
-        if not self._started:
+        if not self.started:
             with self._lock:
-                if not self._started:
+                if not self.started:
                     threading.Thread(target=self._serve, name="keystile-background", daemon=True).start()
-                    self._started = True
+                    self.started = True
 
     def _serve(self) -> None:
         while True:
@@ -377,7 +385,7 @@ class _Background:
 
 
 _background = _Background()
-_tasks: set[asyncio.Task[None]] = set()
+_tasks: set[Any] = set()
 
 
 def later(function: Callable[..., Any], *args: Any) -> None:
@@ -388,6 +396,8 @@ def later(function: Callable[..., Any], *args: Any) -> None:
     if not is_async(function):
         _background.add(functools.partial(function, *args))
         return
+    import asyncio
+
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

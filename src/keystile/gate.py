@@ -126,8 +126,8 @@ class Gate:
     ) -> None:
         for name in unknown:
             raise ConfigurationError("there is no such setting", key=name)
-        self.policy = Policy(public=public, rules=rules, accept=accept, realm=realm)  # type: ignore[arg-type]
-        self.accepted = accepted(self.policy.accept)
+        self.policy = Policy(public=public, rules=rules, accept=accept, realm=realm)
+        self.accepted = accepted(tuple(self.policy.accept))
         self._rules = RuleTable(self.policy.all_rules())
         secrets = _as_peppers(peppers)
         self._shop = Workshop(

@@ -7,7 +7,7 @@ setting that is accepted and then ignored is a hole that looks like a fence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,7 +70,7 @@ class Rule:
 
     match: str
     public: bool = False
-    scopes: tuple[str, ...] = ()
+    scopes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -111,9 +111,9 @@ class Policy:
         ConfigurationError: a setting has the wrong type or value.
     """
 
-    public: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
-    accept: tuple[str, ...] = CREDENTIAL_FORMS
+    public: Iterable[str] = ()
+    rules: Iterable[Rule] = ()
+    accept: Iterable[str] = CREDENTIAL_FORMS
     realm: str = "api"
 
     def __post_init__(self) -> None:

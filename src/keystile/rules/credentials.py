@@ -10,8 +10,9 @@ Everything is bytes: header values may hold any octet, and comparing keys in con
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import product
 from typing import NamedTuple
 
 # The longest credential that is looked at: five times the longest key, so that nobody makes us hash megabytes.
@@ -50,7 +51,13 @@ class Accepted(NamedTuple):
         A server that folds ``_`` into ``-`` shows the app one header where the gate saw another: the twin is an
         attack or a mistake, and either way not to be read past.
         """
-        return self.headers | {name.replace(b"-", b"_") for name in self.headers}
+        return frozenset(spelling for name in self.headers for spelling in _spellings(name.decode()))
+
+
+def _spellings(name: str) -> Iterator[bytes]:
+    """The name with each of its dashes as it is or as an underscore."""
+    for letters in product(*("-_" if letter == "-" else letter for letter in name)):
+        yield "".join(letters).encode()
 
 
 def accepted(forms: Sequence[str]) -> Accepted:

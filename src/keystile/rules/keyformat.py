@@ -66,7 +66,8 @@ def base62(number: int, pairs: int) -> str:
 
 def crc_check(body: bytes) -> str:
     """CRC32 (IEEE) of the bytes in 6 base62 digits: it stops typos, not attackers."""
-    return base62(zlib.crc32(body), CHECK_LENGTH // 2)
+    crc = zlib.crc32(body)
+    return _PAIRS[crc // 3844**2] + _PAIRS[crc // 3844 % 3844] + _PAIRS[crc % 3844]
 
 
 def keyed_check(body: bytes, pepper: bytes) -> str:
@@ -117,7 +118,7 @@ class PrefixedFormat:
         return Parsed(shape[1].decode(), raw[-HINT_LENGTH:].decode())
 
     def _checks(self, body: bytes, check: bytes) -> bool:
-        right = self._accept_crc and hmac.compare_digest(crc_check(body).encode(), check)
+        right = self._accept_crc and crc_check(body).encode() == check
         for pepper in self._peppers:
             right = hmac.compare_digest(keyed_check(body, pepper).encode(), check) or right
         return right

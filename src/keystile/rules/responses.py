@@ -14,6 +14,8 @@ from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
 
+Fields = list[tuple[AnyStr, AnyStr]]
+
 
 class Reply(NamedTuple, Generic[AnyStr]):
     """An answer of the gate's own: status, header fields with names in lower case, body."""
@@ -51,7 +53,7 @@ class RefusalWriter(Generic[AnyStr]):
         self._encode: Callable[[str], AnyStr] = encode
         self._vary, self._realm = ", ".join(vary), realm
         self._id: AnyStr = encode("x-request-id")
-        self._templates: dict[Reason, tuple[list[tuple[AnyStr, AnyStr]], str]] = {}
+        self._templates: dict[Reason, tuple[Fields[AnyStr], str]] = {}
 
     def write(self, refused: Refused, now: float) -> Reply[AnyStr]:
         """The whole answer.
@@ -61,13 +63,15 @@ class RefusalWriter(Generic[AnyStr]):
             now: Unix seconds.
         """
         reason, request_id = refused
-        template = self._templates.get(reason)
-        if template is None:
-            template = self._prepare(reason)
-        body = f'{template[1]}"request_id": "{request_id}", "timestamp": "{timestamp(now)}"}}}}'
-        return Reply(reason.status, [*template[0], (self._id, self._encode(request_id))], body.encode())
+        headers: Fields[AnyStr]
+        try:
+            headers, before = self._templates[reason]
+        except KeyError:
+            headers, before = self._prepare(reason)
+        body = f'{before}"request_id": "{request_id}", "timestamp": "{timestamp(now)}"}}}}'
+        return Reply(reason.status, headers + [(self._id, self._encode(request_id))], body.encode())  # noqa: RUF005 - mypy
 
-    def _prepare(self, reason: Reason) -> tuple[list[tuple[AnyStr, AnyStr]], str]:
+    def _prepare(self, reason: Reason) -> tuple[Fields[AnyStr], str]:
         error = {"code": reason.code, "message": reason.message, "details": reason.details}
         before = f'{{"error": {json.dumps(error)}, "meta": {{'
         fields = [

@@ -1,0 +1,72 @@
+# On a fresh clone with Python 3.11+, make and a package registry, `make demo` and `make test` just work.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test wheel fmt bench clean
+
+# What is installed is what is tested: no path of the caller's may shadow it.
+unexport PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Each is run, not just looked for: a version manager leaves launchers behind for versions that it does not start.
+USABLE := -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+ifndef PYTHON
+PYTHON := $(shell for each in python3.13 python3.12 python3.11 python3; do \
+	if $$each $(USABLE); then echo $$each; break; fi; done)
+endif
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet
+SOURCES := pyproject.toml $(shell find src examples -type f -not -name '*.pyc')
+
+help:
+	@echo "make demo    see the gate at work in front of two small services"
+	@echo "make test    lint, types, and the tests against the wheel as installed: what CI runs"
+	@echo "make fmt     format the code and mend what ruff can mend"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove everything that these made"
+	@echo
+	@echo "PYTHON=... picks the Python for the virtual environment (now: $(or $(PYTHON),none found))."
+
+demo: .venv/.demo
+	@$(BIN)/keystile demo
+
+test: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory wheel
+	$(BIN)/pytest
+
+# By way of the source distribution, so that both are known to build. Always anew: tests of an old wheel prove nothing.
+wheel: .venv/.dev
+	@rm -rf dist && mkdir dist
+	@$(BIN)/python -m build --outdir dist >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
+	@$(PIP) install --force-reinstall --no-deps dist/*.whl
+	@echo "installed $$(cd dist && echo *.whl)"
+
+fmt: .venv/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: wheel
+	@set -e; for each in $(wildcard benchmarks/[a-z]*.py); do echo "== $$each"; $(BIN)/python $$each; done
+
+clean:
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made: pyproject.toml
+	@$(or $(PYTHON),false) $(USABLE) || { \
+		echo "keystile needs Python 3.11 or newer with ensurepip; name one with PYTHON=..." >&2; exit 1; }
+	@echo "setting up .venv with $$($(PYTHON) --version)"
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.made $(SOURCES)
+	@$(PIP) install '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/.made
+	@$(PIP) install '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""A service that was there before the gate and was not changed for it."""

@@ -1,0 +1,44 @@
+"""A Flask app behind keystile.
+
+keystile keys create reporting --scope exports:write
+gunicorn flask_app:app
+curl -H "Authorization: Bearer acme_live_..." http://127.0.0.1:8000/v1/me
+"""
+
+import os
+
+from flask import Flask
+
+from keystile import Gate, Rule, current
+from keystile.wsgi import GateMiddleware
+
+gate = Gate(
+    store=os.environ.get("KEYSTILE_STORE", "sqlite:///keystile.db"),
+    prefix="acme",
+    public=["/", "/health/"],
+    rules=[Rule("POST /v1/exports", scopes=["exports:write"])],
+)
+app = Flask(__name__)
+app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)  # type: ignore[method-assign]
+
+
+@app.get("/")
+def home() -> dict[str, str]:
+    return {"service": "exports"}
+
+
+@app.get("/health/")
+def health() -> dict[str, str]:
+    return {"status": "up"}
+
+
+@app.get("/v1/me")
+def me() -> dict[str, str | None]:
+    caller = current().principal
+    assert caller is not None, "only public paths have no caller"
+    return {"id": caller.id, "name": caller.name, "organization": caller.organization_id}
+
+
+@app.post("/v1/exports")
+def export() -> dict[str, str]:
+    return {"status": "queued"}

@@ -1,0 +1,5 @@
+"""``python -m keystile``."""
+
+from .cli import main
+
+main(prog_name="keystile")

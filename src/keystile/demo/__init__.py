@@ -1,0 +1,83 @@
+"""`keystile demo`: the main job shown for real, with nothing else to install or run.
+
+Two example apps, FastAPI on uvicorn and Flask on gunicorn, share one SQLite file. Keys are made and revoked by the
+command line in other processes, and every answer over HTTP is held against what was promised.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from ..exceptions import ConfigurationError
+from .servers import DemoBroken, clean_environment, commands, example_folder, started
+from .story import PREFIX, Keys, tell
+from .transcript import Echo, Transcript, hide
+
+__all__ = ["run"]
+
+
+def run(echo: Echo = click.echo) -> int:
+    """Show it.
+
+    Args:
+        echo: takes each line of the transcript.
+
+    Returns:
+        An exit code: 0 only if every answer was as promised.
+
+    Raises:
+        ConfigurationError: what the demo needs is not installed.
+    """
+    _check_installed()
+    with _ended_like_interrupted(), TemporaryDirectory(prefix="keystile-demo-") as folder:
+        try:
+            transcript = _show(Path(folder), echo)
+        except DemoBroken as error:
+            echo(hide(f"\nThe demo cannot go on: {error}"))
+            return 1
+    echo(f"\n{transcript.kept} answers as promised, {transcript.broken} not.")
+    return 1 if transcript.broken or not transcript.kept else 0
+
+
+def _show(folder: Path, echo: Echo) -> Transcript:
+    store = f"sqlite:///{folder / 'keys.db'}"
+    config = folder / "keystile.toml"
+    # A JSON string is a TOML string too.
+    config.write_text(f'store = {json.dumps(store)}\nprefix = "{PREFIX}"\n', encoding="utf-8")
+    environment = clean_environment(KEYSTILE_STORE=store)
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(started(name, command, folder, environment))
+            for name, command in commands(example_folder(), folder).items()
+        ]
+        for server in servers:
+            server.wait_until_up()
+        transcript = Transcript(servers, echo)
+        transcript.say("Two apps behind one gate each, over one SQLite file:")
+        transcript.say(*(f"  {server.name:<8} http://127.0.0.1:{server.port}" for server in servers))
+        tell(transcript, Keys(config, transcript.say))
+    return transcript
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("fastapi", "uvicorn", "flask", "gunicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(f"the demo needs {', '.join(missing)}: pip install 'keystile[demo]'")
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """SIGTERM as Ctrl-C, so that the servers are stopped then, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,134 @@
+"""The configured app behind the gate, for services whose code knows nothing of keystile.
+
+uvicorn keystile.wrap:asgi
+gunicorn keystile.wrap:wsgi
+
+`asgi` and `wsgi` are built when a server asks for them, once in a process; importing this module reads nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ._sync import Lock
+from .config import Settings, load, open_gate
+from .exceptions import ConfigurationError
+
+asgi: Any
+wsgi: Any
+
+_TARGET = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+_ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
+_built: dict[str, Any] = {}
+_lock = Lock()
+# Which settings this thread is building from: an app that asks for itself would wait for its own lock.
+_building: ContextVar[Settings | None] = ContextVar("keystile_wrap_building", default=None)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ARGUMENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    under_way = _building.get()
+    if under_way is not None:
+        raise under_way.error(
+            "app", f"asks for {__name__}:{name} while that is being built: name the service's own app"
+        )
+    with _lock:
+        if name not in _built:
+            _built[name] = _build(name)
+        return _built[name]
+
+
+def find_app(settings: Settings) -> Callable[..., Any]:
+    """The app that the settings name, imported. What its own code raises passes through, but for AttributeError:
+    a server that asks for an attribute here would take that for the attribute being missing.
+
+    Args:
+        settings: with `app` as ``"module:attribute"``; the attribute may be dotted.
+
+    Raises:
+        ConfigurationError: no app is named, or there is no such module or attribute, or it cannot be called.
+    """
+    if settings.app is None:
+        raise settings.error("app", "is missing: name the app to serve, like 'service.main:app'")
+    target = _TARGET.fullmatch(settings.app)
+    if target is None:
+        raise settings.error("app", f"{settings.app!r} is not 'module:attribute'")
+    found: Any = _module(settings, target[1])
+    for name in target[2].split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise settings.error("app", f"{target[1]!r} has no attribute {target[2]!r}") from None
+    if not callable(found):
+        raise settings.error("app", f"{settings.app!r} is not an app: {type(found).__name__} cannot be called")
+    app: Callable[..., Any] = found
+    return app
+
+
+def fits(app: Callable[..., Any], door: str) -> bool:
+    """Whether this may be an app for that door, ``"asgi"`` or ``"wsgi"``; False only when it cannot be one."""
+    if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
+        return False
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):  # not written in Python: nothing is certain
+        return True
+    try:
+        signature.bind(*_ARGUMENTS[door])
+    except TypeError:
+        return False
+    return True
+
+
+def _build(door: str) -> Any:
+    settings = load()
+    token = _building.set(settings)
+    try:
+        app = find_app(settings)
+    finally:
+        _building.reset(token)
+    if not fits(app, door):
+        other = next(each for each in _ARGUMENTS if each != door)
+        advice = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else "is it a factory?"
+        raise settings.error("app", f"cannot be called as app({', '.join(_ARGUMENTS[door])}); {advice}")
+    gate = open_gate(settings)
+    try:
+        return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
+    except ConfigurationError as error:
+        raise settings.error(error.key, error.reason) from None
+
+
+def _module(settings: Settings, name: str) -> ModuleType:
+    """The service's module, from the working directory if it is nowhere else."""
+    found = _import(settings, name)
+    here = str(Path.cwd())
+    if found is None and here not in sys.path:
+        sys.path.insert(0, here)
+        found = _import(settings, name)
+        if found is None:
+            sys.path.remove(here)
+    if found is None:
+        raise settings.error("app", f"there is no module {name!r}, neither installed nor in the working directory")
+    return found
+
+
+def _import(settings: Settings, name: str) -> ModuleType | None:
+    """The module, or None if there is none. One that the service itself misses is the service's own error."""
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        return None
+    except AttributeError as error:
+        raise settings.error("app", f"importing {name!r} raised AttributeError: {error}") from error

@@ -1,0 +1,46 @@
+"""A `KeyStore` whose every method suspends, as a network driver's do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import anyio.lowlevel
+
+from keystile.model import ApiKey, SecretHash
+from keystile.stores.memory import MemoryStore
+
+
+class AsyncStore:
+    """Records in memory behind ``async def`` methods."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.find(key_id)
+
+    async def add(self, key: ApiKey) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.inner.add(key)
+
+    async def list(self, **wanted: Any) -> Sequence[ApiKey]:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.list(**wanted)
+
+    async def touch(self, key_id: str, at: datetime) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.inner.touch(key_id, at)
+
+    async def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.revoke(key_id, at)
+
+    async def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.inner.rehash(key_id, old, new)
+
+    async def close(self) -> None:
+        await anyio.lowlevel.checkpoint()

@@ -1,0 +1,65 @@
+"""Fixtures that more than one module uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystile import Argon2Hasher, Gate
+from keystile.stores.memory import MemoryStore
+from keystile.stores.sqlite import SQLiteStore
+from tests.async_store import AsyncStore
+from tests.doors import Door
+
+
+class BlockingStore(MemoryStore):
+    """A store whose calls go to the worker pool, as a synchronous database driver's do."""
+
+    blocking = True
+
+
+@pytest.fixture
+def cheap_hasher() -> Argon2Hasher:
+    """Argon2id with the least that it can be given: the tests want its ways, not its price."""
+    return Argon2Hasher(memory_kib=8, time_cost=1)
+
+
+STORES: dict[str, Callable[[Path], Any]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
+    "async": lambda _: AsyncStore(),
+    "pool": lambda _: BlockingStore(),
+}
+
+DOORS = [
+    ("asyncio", "memory"),
+    ("asyncio", "sqlite"),
+    ("asyncio", "async"),
+    ("asyncio", "pool"),
+    ("trio", "memory"),
+    ("trio", "async"),
+    ("trio", "pool"),
+    ("wsgi", "memory"),
+    ("wsgi", "sqlite"),
+    ("wsgi", "pool"),
+]
+
+
+@pytest.fixture(params=DOORS, ids="-".join)
+def door(request: pytest.FixtureRequest, tmp_path: Path, cheap_hasher: Argon2Hasher) -> Iterator[Door]:
+    """Every way through the gate: both protocols, both event loops, each kind of store."""
+    kind, store = request.param
+    opened: list[Gate] = []
+    shared = STORES[store](tmp_path)
+
+    def make(**settings: Any) -> Gate:
+        opened.append(Gate(**{"store": shared, "prefix": "acme", "hasher": cheap_hasher} | settings))
+        return opened[-1]
+
+    yield Door(make, kind)
+    for gate in opened:
+        if not gate.needs_await:
+            gate.close()

@@ -1,0 +1,181 @@
+"""What only the ASGI door does: websockets, lifespan, mounts, streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current
+from tests.doors import asgi_scope
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), rules=[Rule("GET /ws/admin", scopes=["admin"])])
+
+
+def call(app: Any, scope: dict[str, Any], incoming: list[Any] | None = None) -> list[Any]:
+    """The messages that an app sends; it may receive only what is given."""
+    sent: list[Any] = []
+    waiting = list(incoming or [])
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    anyio.run(app, scope, receive, send)
+    return sent
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the app ran")
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    assert current() is scope["keystile"]
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept", "headers": [(b"x-mine", b"1")]})
+    await send({"type": "websocket.send", "text": current().principal.name})
+
+
+def handshake(path: str, key: str | None, *, denial: bool = False) -> dict[str, Any]:
+    headers = [] if key is None else [("x-api-key", key)]
+    scope = asgi_scope("GET", path, headers, "127.0.0.1") | {"type": "websocket", "subprotocols": []}
+    del scope["method"]
+    return scope | ({"extensions": {"websocket.http.response": {}}} if denial else {})
+
+
+def test_a_websocket_is_authenticated_at_its_handshake(gate: Gate) -> None:
+    secret = gate.keys.create("chatter").secret
+    sent = call(asgi.GateMiddleware(chat, gate), handshake("/ws", secret), [{"type": "websocket.connect"}])
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send"]
+    assert dict(sent[0]["headers"])[b"x-mine"] == b"1"
+    assert dict(sent[0]["headers"])[b"x-request-id"].startswith(b"req_")
+    assert sent[1] == {"type": "websocket.send", "text": "chatter"}
+
+
+def test_a_refused_handshake_is_a_true_answer_where_the_server_can(gate: Gate) -> None:
+    start, body = call(
+        asgi.GateMiddleware(nobody, gate), handshake("/ws", None, denial=True), [{"type": "websocket.connect"}]
+    )
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
+    assert (b"www-authenticate", b'Bearer realm="api"') in start["headers"]
+    assert body["type"] == "websocket.http.response.body"
+    assert b"missing_api_key" in body["body"]
+
+
+def test_a_refused_handshake_is_closed_before_accept_elsewhere(gate: Gate) -> None:
+    sent = call(asgi.GateMiddleware(nobody, gate), handshake("/ws", None), [{"type": "websocket.connect"}])
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "missing_api_key"}]
+
+
+def test_a_rule_for_get_holds_the_handshake(gate: Gate) -> None:
+    secret = gate.keys.create("plain").secret
+    sent = call(asgi.GateMiddleware(nobody, gate), handshake("/ws/admin", secret), [{"type": "websocket.connect"}])
+    assert sent[0]["reason"] == "insufficient_scope"
+
+
+def test_lifespan_passes_untouched(gate: Gate) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, await receive()))
+        await send({"type": "lifespan.startup.complete"})
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    sent = call(asgi.GateMiddleware(app, gate), scope, [{"type": "lifespan.startup"}])
+    assert sent == [{"type": "lifespan.startup.complete"}]
+    assert seen == [(scope, {"type": "lifespan.startup"})]
+    assert "keystile" not in scope
+
+
+@pytest.mark.parametrize("kind", ["http2", "webtransport", "", "LIFESPAN"])
+def test_a_scope_that_cannot_be_guarded_is_refused(gate: Gate, kind: str) -> None:
+    with pytest.raises(RuntimeError, match="cannot be guarded"):
+        call(asgi.GateMiddleware(nobody, gate), {"type": kind, "headers": [], "path": "/"})
+
+
+@pytest.mark.parametrize("twin", ["api_key", "x_api_key", "X_API-Key"])
+def test_an_underscore_twin_is_refused_alone_and_beside_a_good_key(gate: Gate, twin: str) -> None:
+    secret = gate.keys.create("key").secret
+    for headers in (
+        [(twin, secret)],
+        [(twin, "evil"), ("x-api-key", secret)],
+        [("authorization", "Basic x"), (twin, secret)],
+    ):
+        start, body = call(asgi.GateMiddleware(nobody, gate), asgi_scope("GET", "/v1", headers, None))
+        assert start["status"] == 400
+        assert b"invalid_request" in body["body"]
+
+
+def test_header_names_in_upper_case_are_read(gate: Gate) -> None:
+    scope = asgi_scope("GET", "/v1", [], None)
+    scope["headers"] = [(b"X-API-KEY", gate.keys.create("key").secret.encode()), (b"X_Api_Key", b"evil")]
+    assert call(asgi.GateMiddleware(nobody, gate), scope)[0]["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "status"),
+    [
+        ("/health", "", 200),
+        ("/api/health", "/api", 200),
+        ("/health", "/api", 200),
+        ("/api/health", "", 401),
+        ("/apihealth", "/api", 401),
+        ("/api/api/health", "/api", 401),
+        ("/api", "/api", 401),
+    ],
+)
+def test_paths_are_relative_to_the_mount(path: str, root_path: str, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    gate = Gate(public=["/health"])
+    scope = asgi_scope("GET", path, [], None) | {"root_path": root_path}
+    start, _ = call(asgi.GateMiddleware(app, gate), scope)
+    assert start["status"] == status
+    assert any(name == b"x-request-id" for name, _ in start["headers"])
+
+
+def test_a_stream_leaves_as_it_comes(gate: Gate) -> None:
+    order: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        for number in range(3):
+            order.append(f"made {number}")
+            await send({"type": "http.response.body", "body": b"x", "more_body": number < 2})
+        await send({"type": "http.response.trailers", "headers": [(b"x-t", b"1")], "more_trailers": False})
+
+    async def send(message: Any) -> None:
+        order.append(message["type"])
+
+    async def go() -> None:
+        scope = asgi_scope("GET", "/v1", [("x-api-key", secret)], None)
+        await asgi.GateMiddleware(app, gate)(scope, go, send)  # type: ignore[arg-type]
+
+    secret = gate.keys.create("key").secret
+    anyio.run(go)
+    body = "http.response.body"
+    assert order == ["http.response.start", "made 0", body, "made 1", body, "made 2", body, "http.response.trailers"]
+
+
+def test_an_exception_of_the_app_reaches_the_server(gate: Gate) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    secret = gate.keys.create("key").secret
+    with pytest.raises(ZeroDivisionError):
+        call(asgi.GateMiddleware(app, gate), asgi_scope("GET", "/v1", [("x-api-key", secret)], None))
+    with pytest.raises(LookupError):
+        current()
+
+
+def test_only_a_gate_can_guard() -> None:
+    with pytest.raises(ConfigurationError, match="gate: expected a Gate, got str"):
+        asgi.GateMiddleware(nobody, gate="memory://")  # type: ignore[arg-type]

@@ -1,0 +1,408 @@
+"""The command line: what it prints where, what it makes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from keystile import __version__
+from keystile.cli import main
+from keystile.config import load, open_gate
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory and an environment that says nothing."""
+    for name in list(os.environ):
+        if name.startswith("KEYSTILE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ready(folder: Path) -> Path:
+    """A working directory with a configuration and a store."""
+    assert run("init").exit_code == 0
+    return folder
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def made(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("keys", "create", *arguments, "--json").stdout)
+    return found
+
+
+def listed(*arguments: str) -> list[str]:
+    return [key["name"] for key in json.loads(run("keys", "list", *arguments, "--json").stdout)]
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "keystile", *arguments]
+    return subprocess.run(command, check=False, text=True, **{"capture_output": True} | options)
+
+
+def test_it_says_its_version() -> None:
+    assert run("--version").stdout == f"keystile {__version__}\n"
+    assert process("--version").stdout == f"keystile {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["init"], ["check"], ["keys"], ["keys", "create"], ["demo"]], ids=" ".join)
+def test_every_command_has_help(command: list[str]) -> None:
+    assert "Usage: " in run(*command, "--help").stdout
+
+
+def test_init_writes_a_file_that_can_be_used_and_makes_the_store(folder: Path) -> None:
+    result = run("init")
+    assert result.exit_code == 0
+    assert (folder / "keystile.db").is_file()
+    settings = load(environ={})
+    assert settings.gate["public"] == ("/health",)
+    assert settings.gate["prefix"] == "key"
+    assert settings.app is None
+
+
+@pytest.mark.parametrize("arguments", [["init", "other.toml"], ["-c", "other.toml", "init"]], ids=["FILE", "-c"])
+def test_init_writes_where_it_is_told(folder: Path, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert "keystile -c other.toml keys create" in result.stdout
+    assert {path.name for path in folder.iterdir()} == {"other.toml", "keystile.db"}
+
+
+def test_init_overwrites_nothing(folder: Path) -> None:
+    (folder / "keystile.toml").write_text("mine")
+    result = run("init")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: keystile.toml exists already and is left as it is\n"
+    assert (folder / "keystile.toml").read_text() == "mine"
+
+
+def test_init_keeps_a_store_that_is_there(ready: Path) -> None:
+    key = made("ci")["key"]
+    (ready / "keystile.toml").unlink()
+    assert run("init").exit_code == 0
+    assert json.loads(run("keys", "show", key["id"], "--json").stdout) == key
+
+
+def test_init_that_fails_can_be_tried_again(folder: Path) -> None:
+    (folder / "keystile.db").write_text("no database, but a text that is long enough to be taken for one" * 20)
+    result = run("init")
+    assert result.exit_code == 1
+    assert "keystile.toml: store: " in result.stderr
+    (folder / "keystile.db").unlink()
+    assert run("init").exit_code == 0
+
+
+def test_init_in_a_folder_that_is_not_there_says_so(folder: Path) -> None:
+    result = run("init", "no/such/keystile.toml")
+    assert (result.exit_code, result.stderr) == (1, "Error: no/such/keystile.toml: No such file or directory\n")
+
+
+def test_check_sums_up_the_configuration(ready: Path) -> None:
+    (ready / "service.py").write_text("def app(environ, start_response): pass")
+    with (ready / "keystile.toml").open("a") as file:
+        file.write('\n[[rules]]\nmatch = "/v1/*"\nscopes = ["a"]\n')
+    text = (ready / "keystile.toml").read_text().replace("# app = ", "app = ").replace(".main", "")
+    (ready / "keystile.toml").write_text(text)
+    result = process("check")
+    assert result.stderr == ""
+    assert [line.split(maxsplit=1) for line in result.stdout.splitlines()] == [
+        ["file", "keystile.toml"],
+        ["store", f"sqlite:///{ready / 'keystile.db'}"],
+        ["rules", "1"],
+        ["public", "/health"],
+        ["app", "service:app (keystile.wrap:wsgi)"],
+    ]
+
+
+def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
+    (folder / "keystile.toml").write_text("")
+    result = run("check")
+    assert result.exit_code == 0
+    assert "memory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        ("import nothing_like_it", "importing it raised ModuleNotFoundError: No module named 'nothing_like_it'"),
+        ("raise RuntimeError('hunter2')", "importing it raised RuntimeError"),
+        ("def app(): pass", "is it a factory?"),
+        ("", "has no attribute 'app'"),
+    ],
+    ids=["import", "raises", "factory", "no attribute"],
+)
+def test_check_says_why_the_app_cannot_be_used(ready: Path, service: str, reason: str) -> None:
+    (ready / "service.py").write_text(service)
+    (ready / "keystile.toml").write_text('app = "service:app"')
+    result = process("check")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: keystile.toml: app: ")
+    assert reason in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["keys", "list"], ["keys", "create", "ci"]], ids=" ".join)
+def test_a_wrong_configuration_is_one_line_and_exit_code_1(folder: Path, command: list[str]) -> None:
+    (folder / "keystile.toml").write_text('prefixx = "acme"')
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: keystile.toml: prefixx: there is no such setting; did you mean 'prefix'?\n"
+
+
+def test_a_missing_configuration_is_named(folder: Path) -> None:
+    result = run("-c", "nowhere.toml", "check")
+    assert (result.exit_code, result.stderr) == (1, "Error: nowhere.toml: cannot be read: No such file or directory\n")
+
+
+def test_the_environment_names_the_configuration(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYSTILE_CONFIG", "gate.toml")
+    assert run("init").exit_code == 0
+    assert (folder / "gate.toml").is_file()
+    assert made("ci")["key"]["name"] == "ci"
+
+
+def test_create_prints_the_secret_alone_on_stdout(ready: Path) -> None:
+    result = run("keys", "create", "ci")
+    assert re.fullmatch(r"key_live_[0-9A-Za-z]{50}\n", result.stdout)
+    assert result.stdout.strip() not in result.stderr
+    assert "shown this once" in result.stderr
+
+
+def test_create_keeps_what_it_was_told(ready: Path) -> None:
+    words = "ci --organization acme --owner ann --environment staging --scope a:read --scope b --allow 192.0.2.0/24"
+    found = made(*words.split(), "--expires", "2099-01-31T12:00:00+02:00", "--metadata", '{"team": ["data"]}')
+    key = found["key"]
+    assert set(found) == {"key", "secret"}
+    assert found["secret"].startswith(f"key_stage_{key['id']}")
+    assert MOMENT.fullmatch(key.pop("created_at"))
+    assert key == {
+        "id": key["id"],
+        "name": "ci",
+        "organization_id": "acme",
+        "project_id": None,
+        "owner_id": "ann",
+        "environment": "staging",
+        "plan": None,
+        "limits": None,
+        "scopes": ["a:read", "b"],
+        "ip_allowlist": ["192.0.2.0/24"],
+        "expires_at": "2099-01-31T10:00:00Z",
+        "revoked_at": None,
+        "last_used_at": None,
+        "metadata": {"team": ["data"]},
+        "hints": [found["secret"][-4:]],
+    }
+
+
+@pytest.mark.parametrize(("span", "hours"), [("30d", 720), ("12h", 12)])
+def test_a_key_may_expire_after_a_span(ready: Path, span: str, hours: int) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    expires = datetime.fromisoformat(made("ci", "--expires", span)["key"]["expires_at"])
+    assert before <= expires - timedelta(hours=hours) <= datetime.now(UTC)
+
+
+WRONG_USE = {
+    "no name": ["keys", "create"],
+    "no command": ["keys", "destroy"],
+    "environment": ["keys", "create", "x", "--environment", "moon"],
+    "expires: nonsense": ["keys", "create", "x", "--expires", "soon"],
+    "expires: no zone": ["keys", "create", "x", "--expires", "2099-01-31T12:00:00"],
+    "expires: day only": ["keys", "create", "x", "--expires", "2099-01-31"],
+    "expires: too far": ["keys", "create", "x", "--expires", "9999999999d"],
+    "expires: far longer": ["keys", "create", "x", "--expires", "9" * 5000 + "d"],
+    "expires: end of time": ["keys", "create", "x", "--expires", "9999-12-31T23:59:59-05:00"],
+    "metadata: no JSON": ["keys", "create", "x", "--metadata", "{"],
+    "metadata: no object": ["keys", "create", "x", "--metadata", "[]"],
+    "metadata: too deep": ["keys", "create", "x", "--metadata", "[" * 100_000],
+    "limit: 0": ["keys", "list", "--limit", "0"],
+    "limit: too many": ["keys", "list", "--limit", "1001"],
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG_USE.values(), ids=WRONG_USE)
+def test_wrong_usage_is_exit_code_2(ready: Path, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr
+
+
+REFUSED = {
+    "name": (["keys", "create", ""], "name: expected 1 to 200 printable characters"),
+    "scope": (["keys", "create", "x", "--scope", "a b"], "scopes: 'a b' is no scope"),
+    "network": (["keys", "create", "x", "--allow", "300.0.0.0/8"], "ip_allowlist: "),
+    "expired": (["keys", "create", "x", "--expires", "2001-01-31T12:00:00Z"], "expires_at: lies in the past"),
+    "metadata": (["keys", "create", "x", "--metadata", '{"a": NaN}'], "metadata: expected JSON values"),
+    "show: unknown": (["keys", "show", "012345678901"], "no key has the id '012345678901'"),
+    "revoke: unknown": (["keys", "revoke", "012345678901"], "no key has the id '012345678901'"),
+    "revoke: no id": (["keys", "revoke", "nope"], "no key has this id"),
+    "list: no id": (["keys", "list", "--after", "nope"], "no key has this id"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_one_line_and_exit_code_1(ready: Path, arguments: list[str], reason: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {reason}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["show", "revoke"])
+def test_a_whole_key_in_the_place_of_an_id_is_not_repeated(ready: Path, command: str) -> None:
+    secret = made("ci")["secret"]
+    result = run("keys", command, secret)
+    assert result.exit_code == 1
+    assert secret not in result.output
+
+
+@pytest.mark.parametrize("store", ["", 'store = "memory://"'], ids=["default", "named"])
+def test_keys_in_memory_are_not_made(folder: Path, store: str) -> None:
+    (folder / "keystile.toml").write_text(store)
+    result = run("keys", "create", "ci")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: keystile.toml: store: ")
+
+
+def test_list_shows_keys_by_age_and_filters(ready: Path) -> None:
+    ids = [
+        made(name, "--organization", organization, "--owner", owner)["key"]["id"]
+        for name, organization, owner in [("a", "acme", "ann"), ("b", "acme", "bob"), ("c", "other", "ann")]
+    ]
+    assert listed() == ["a", "b", "c"]
+    assert listed("--organization", "acme") == ["a", "b"]
+    assert listed("--owner", "ann") == ["a", "c"]
+    assert listed("--limit", "2") == ["a", "b"]
+    assert listed("--after", ids[1]) == ["c"]
+    assert f"--after {ids[1]}" in run("keys", "list", "--limit", "2").stderr
+
+
+def test_list_is_an_aligned_table_with_states(ready: Path) -> None:
+    made("short")
+    made("expiring", "--expires", "12h")
+    run("keys", "revoke", made("a rather long name")["key"]["id"])
+    with sqlite3.connect(ready / "keystile.db") as connection:  # nobody can make an expired key, and time passes
+        connection.execute("UPDATE keystile_keys SET expires_at = 1 WHERE name = 'expiring'")
+    connection.close()
+    lines = run("keys", "list").stdout.splitlines()
+    column = lines[0].index("STATE")
+    assert [line[column:].split()[0] for line in lines] == ["STATE", "active", "expired", "revoked"]
+    assert len({line.index(" production") for line in lines[1:]}) == 1
+
+
+def test_no_keys_are_an_empty_list(ready: Path) -> None:
+    assert run("keys", "list", "--json").stdout == "[]\n"
+    assert run("keys", "list").stdout.startswith("ID  NAME")
+
+
+def test_show_and_revoke_tell_the_record(ready: Path) -> None:
+    key = made("ci")["key"]
+    shown = json.loads(run("keys", "show", key["id"], "--json").stdout)
+    assert shown == key
+    revoked = json.loads(run("keys", "revoke", key["id"], "--json").stdout)
+    assert MOMENT.fullmatch(revoked["revoked_at"])
+    assert {**revoked, "revoked_at": None} == key
+    assert json.loads(run("keys", "revoke", key["id"], "--json").stdout) == revoked
+    assert re.search(r"^state +revoked$", run("keys", "show", key["id"]).stdout, re.MULTILINE)
+
+
+def test_nothing_but_create_prints_a_secret_or_a_hash(ready: Path) -> None:
+    found = made("ci")
+    key_id, secret = found["key"]["id"], found["secret"]
+    gate = open_gate(load(environ={}))
+    stored = gate.keys.get(key_id).hashes[0].hash
+    gate.close()
+    outputs = [
+        json.dumps(found["key"]),
+        run("check").output,
+        run("keys", "list").output,
+        run("keys", "show", key_id).output,
+    ]
+    outputs += [run("keys", *command, "--json").output for command in (["list"], ["show", key_id], ["revoke", key_id])]
+    for output in outputs:
+        assert secret not in output
+        assert stored not in output
+        assert "argon2" not in output
+
+
+@pytest.mark.parametrize("hasher", ["argon2id", "hmac-sha256"])
+def test_a_made_key_carries_the_check_of_the_pepper(ready: Path, monkeypatch: pytest.MonkeyPatch, hasher: str) -> None:
+    with (ready / "keystile.toml").open("a") as file:
+        file.write(f'\nhasher = "{hasher}"\n')
+    monkeypatch.setenv("KEYSTILE_PEPPER", "a pepper of more than 16 bytes")
+    result = run("keys", "create", "ci")
+    assert result.exit_code == 0
+    assert "a pepper" not in result.output
+
+
+def test_a_store_that_cannot_be_used_is_one_line(ready: Path) -> None:
+    (ready / "keystile.db").write_text("no database, but a text that is long enough to be taken for one" * 20)
+    result = run("keys", "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: keystile.toml: store: ")
+
+
+def test_a_store_that_goes_down_midway_is_one_line(ready: Path) -> None:
+    with sqlite3.connect(ready / "keystile.db") as connection:
+        connection.execute("ALTER TABLE keystile_keys RENAME TO gone")
+    connection.close()
+    result = run("keys", "create", "ci")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: sqlite:///")
+
+
+def test_a_closed_stdout_is_no_traceback(ready: Path) -> None:
+    for name in ("a", "b"):
+        made(name)
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = process("keys", "list", capture_output=False, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert result.stderr == ""
+
+
+def test_a_secret_that_cannot_be_printed_is_an_error(ready: Path) -> None:
+    with Path("keystile.toml").open() as unwritable:
+        result = process("keys", "create", "ci", capture_output=False, stdout=unwritable, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "Error: Bad file descriptor"
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(ready: Path) -> None:
+    made("鍵")
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    assert r"\u9375" in process("keys", "list", env=environ).stdout
+
+
+def test_a_process_makes_and_revokes_a_key(ready: Path) -> None:
+    result = process("keys", "create", "ci")
+    secret = result.stdout.splitlines()[-1]
+    gate = open_gate(load(environ={}))
+    (key,) = gate.keys.list()
+    assert secret.startswith(f"key_live_{key.id}")
+    assert process("keys", "revoke", key.id).returncode == 0
+    assert gate.keys.get(key.id).revoked_at is not None
+    gate.close()
+
+
+def test_a_process_fails_without_a_traceback(folder: Path) -> None:
+    result = process("keys", "show", "012345678901")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: keystile.toml: cannot be read: No such file or directory\n"

@@ -1,0 +1,268 @@
+"""The configured app behind the gate: real servers over services that know nothing of keystile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from keystile import ConfigurationError
+from keystile.config import load
+from keystile.wrap import find_app, fits
+
+ASGI_SERVICE = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def answer(request):
+    return PlainTextResponse("hello")
+
+
+class Holder:
+    app = Starlette(routes=[Route(path, answer) for path in ("/health", "/v1/things", "/v1/exports")])
+"""
+WSGI_SERVICE = """
+from flask import Flask
+
+
+class Holder:
+    app = Flask(__name__)
+
+
+@Holder.app.get("/health")
+@Holder.app.get("/v1/things")
+@Holder.app.get("/v1/exports")
+def answer():
+    return "hello"
+"""
+CONFIGURATION = """
+store = "sqlite:///keys.db"
+prefix = "acme"
+public = ["/health"]
+app = "service.main:Holder.app"
+[[rules]]
+match = "/v1/exports"
+scopes = ["exports:read"]
+"""
+SERVERS = {
+    "uvicorn": (ASGI_SERVICE, ["-m", "uvicorn", "keystile.wrap:asgi", "--port", "0"]),
+    "gunicorn": (WSGI_SERVICE, ["-m", "gunicorn", "keystile.wrap:wsgi", "--bind", "127.0.0.1:0", "--workers", "2"]),
+}
+_LISTENING = re.compile(r"(?:running on|Listening at:) (http://127\.0\.0\.1:[1-9]\d*)")
+
+
+def service(folder: Path, code: str, configuration: str = CONFIGURATION) -> Path:
+    """A folder with a service and a configuration."""
+    package = folder / "service"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "main.py").write_text(code)
+    (folder / "keystile.toml").write_text(configuration)
+    return folder
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTILE_", "GUNICORN_"))}
+    return kept | {"HOME": str(home)} | more
+
+
+@contextmanager
+def serving(folder: Path, command: list[str], **more: str) -> Iterator[httpx.Client]:
+    """A client of a server that runs in this folder."""
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=folder, env=environment(folder, **more), stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stderr is not None
+            said = ""
+            while (found := _LISTENING.search(said)) is None:
+                line = server.stderr.readline()
+                assert line, f"the server ended: {said}"
+                said += line
+            with httpx.Client(base_url=found[1], timeout=30, trust_env=False) as client:
+                yield client
+        finally:
+            server.terminate()
+            server.communicate()
+
+
+def keystile(folder: Path, *arguments: str) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "keystile", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), check=True, capture_output=True, text=True
+    ).stdout
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_guards_a_service_that_knows_nothing_of_it(name: str, tmp_path: Path) -> None:
+    code, command = SERVERS[name]
+    folder = service(tmp_path, code)
+    made = json.loads(keystile(folder, "keys", "create", "ci", "--json"))
+    with serving(folder, command) as client:
+        assert client.get("/health").text == "hello"
+        assert client.get("/v1/things").json()["error"]["code"] == "missing_api_key"
+        assert client.get("/v1/things", headers=bearer("acme_live_wrong")).status_code == 401
+        for _ in range(10):  # so that every worker has proved the key once
+            assert client.get("/v1/things", headers=bearer(made["secret"])).text == "hello"
+        assert client.get("/v1/exports", headers=bearer(made["secret"])).status_code == 403
+        keystile(folder, "keys", "revoke", made["key"]["id"])
+        refused = client.get("/v1/things", headers=bearer(made["secret"]))
+        assert refused.status_code == 401
+        assert refused.json()["error"]["code"] == "revoked_api_key"
+
+
+def test_a_key_that_is_made_while_the_server_runs_is_let_through(tmp_path: Path) -> None:
+    code, command = SERVERS["gunicorn"]
+    folder = service(tmp_path, code)
+    with serving(folder, command) as client:
+        secret = keystile(folder, "keys", "create", "ci", "--scope", "exports:read").strip()
+        assert client.get("/v1/exports", headers=bearer(secret)).text == "hello"
+
+
+def test_the_file_may_lie_elsewhere(tmp_path: Path) -> None:
+    code, command = SERVERS["uvicorn"]
+    folder = service(tmp_path, code)
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    file = (folder / "keystile.toml").rename(etc / "gate.toml")
+    secret = keystile(folder, "-c", str(file), "keys", "create", "ci").strip()
+    with serving(folder, command, KEYSTILE_CONFIG=str(file)) as client:
+        assert client.get("/v1/things", headers=bearer(secret)).text == "hello"
+    assert (etc / "keys.db").is_file()
+    assert not (folder / "keys.db").exists()
+
+
+def asked(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """What a fresh interpreter does with this code; `-P` keeps the working directory off its path at first."""
+    command = [sys.executable, "-P", "-W", "error", "-c", code]
+    return subprocess.run(command, cwd=folder, env=environment(folder), check=False, capture_output=True, text=True)
+
+
+APPS = {
+    "missing": ("x = 1", None, "asgi", "is missing"),
+    "no attribute named": ("x = 1", "service.main", "asgi", "is not 'module:attribute'"),
+    "a call": ("def make(): pass", "service.main:make()", "asgi", "is not 'module:attribute'"),
+    "no package": ("x = 1", "nothing.main:app", "asgi", "there is no module 'nothing.main'"),
+    "no module": ("x = 1", "service.other:app", "wsgi", "there is no module 'service.other'"),
+    "module in a module": ("x = 1", "service.main.deep:app", "wsgi", "there is no module 'service.main.deep'"),
+    "no attribute": ("x = 1", "service.main:app", "asgi", "'service.main' has no attribute 'app'"),
+    "no dotted attribute": ("x = 1", "service.main:x.app", "asgi", "has no attribute 'x.app'"),
+    "not callable": ("app = 'an app'", "service.main:app", "asgi", "str cannot be called"),
+    "a factory": ("def app(): pass", "service.main:app", "asgi", "is it a factory?"),
+    "a WSGI app": (
+        "def app(environ, start_response): pass",
+        "service.main:app",
+        "asgi",
+        "an app for keystile.wrap:wsgi?",
+    ),
+    "a Flask app": (WSGI_SERVICE, "service.main:Holder.app", "asgi", "an app for keystile.wrap:wsgi?"),
+    "an ASGI app": (
+        "async def app(scope, receive, send): pass",
+        "service.main:app",
+        "wsgi",
+        "an app for keystile.wrap:asgi?",
+    ),
+    "a Starlette app": (ASGI_SERVICE, "service.main:Holder.app", "wsgi", "an app for keystile.wrap:asgi?"),
+    "itself": ("x = 1", "keystile.wrap:asgi", "asgi", "name the service's own app"),
+    "asks for itself": ("from keystile.wrap import wsgi as app", "service.main:app", "wsgi", "service's own app"),
+    "breaks on an attribute": ("import os; os.nothing", "service.main:app", "asgi", "has no attribute 'nothing'"),
+}
+
+
+@pytest.mark.parametrize(("code", "app", "door", "reason"), APPS.values(), ids=APPS)
+def test_an_app_that_cannot_be_served_is_named(
+    tmp_path: Path, code: str, app: str | None, door: str, reason: str
+) -> None:
+    folder = service(tmp_path, code, "" if app is None else f'app = "{app}"')
+    result = asked(folder, f"import keystile.wrap; keystile.wrap.{door}")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("keystile.exceptions.ConfigurationError: keystile.toml: app: ")
+    assert reason in last
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("missing", ["nothing_like_it", "service.nothing", "nothing.main"])
+def test_what_a_service_misses_itself_stays_its_own_error(tmp_path: Path, missing: str) -> None:
+    folder = service(tmp_path, f"import {missing}", 'app = "service.main:app"')
+    result = asked(folder, "import keystile.wrap; keystile.wrap.asgi")
+    assert result.stderr.splitlines()[-1].startswith("ModuleNotFoundError: No module named")
+    assert missing.removesuffix(".main") in result.stderr.splitlines()[-1]
+
+
+def test_an_app_that_comes_from_the_environment_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "keystile.toml").write_text('app = "${APP}"')
+    settings = load(tmp_path / "keystile.toml", {"APP": "hunter2:app"})
+    with pytest.raises(ConfigurationError) as caught:
+        find_app(settings)
+    assert "hunter2" not in str(caught.value)
+    assert "${APP}" in str(caught.value)
+
+
+def test_a_broken_configuration_keeps_a_server_from_starting(tmp_path: Path) -> None:
+    folder = service(tmp_path, ASGI_SERVICE, 'prefixx = "acme"')
+    command = [sys.executable, *SERVERS["uvicorn"][1]]
+    result = subprocess.run(command, cwd=folder, env=environment(folder), check=False, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "keystile.toml: prefixx: there is no such setting; did you mean 'prefix'?" in result.stderr
+
+
+def test_importing_the_module_reads_nothing_and_loads_no_door(tmp_path: Path) -> None:
+    result = asked(tmp_path, "import keystile.wrap, sys; print([m for m in sys.modules if m[:13] == 'keystile.asgi'])")
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_an_app_is_built_once_however_many_threads_ask(tmp_path: Path) -> None:
+    folder = service(tmp_path, "def app(environ, start_response): pass", 'app = "service.main:app"')
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import keystile.wrap
+with ThreadPoolExecutor(8) as pool:
+    print(len({id(app) for app in pool.map(lambda _: keystile.wrap.wsgi, range(64))}))
+"""
+    assert asked(folder, code).stdout == "1\n"
+
+
+def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
+    assert asked(tmp_path, "import keystile.wrap; keystile.wrap.app").stderr.endswith(
+        "AttributeError: module 'keystile.wrap' has no attribute 'app'\n"
+    )
+
+
+class Instance:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class OldStyle:
+    def __init__(self, environ: Any, start_response: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("app", "asgi", "wsgi"),
+    [
+        (Instance(), True, False),
+        (OldStyle, False, True),
+        (lambda *args: None, True, True),
+        (lambda a, b, c=None: None, True, True),
+        (lambda: None, False, False),
+        (print, True, True),
+    ],
+    ids=["ASGI object", "WSGI class", "anything", "either", "factory", "builtin"],
+)
+def test_an_app_is_turned_away_only_when_it_is_certain(app: Any, asgi: bool, wsgi: bool) -> None:
+    assert (fits(app, "asgi"), fits(app, "wsgi")) == (asgi, wsgi)
