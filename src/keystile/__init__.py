@@ -1,5 +1,6 @@
 """keystile: an embeddable gate for HTTP APIs, in front of any ASGI or WSGI app."""
 
+from .context import current
 from .exceptions import (
     ConfigurationError,
     KeyNotFound,
@@ -7,7 +8,7 @@ from .exceptions import (
     Overloaded,
     StoreUnavailable,
 )
-from .gate import Gate, current
+from .gate import Gate
 from .hashing import Argon2Hasher, HmacHasher
 from .model import Admitted, ApiKey, IssuedKey, Principal, Refused
 from .policy import Rule

@@ -28,7 +28,7 @@ Schema = tuple[str, int, tuple[str, ...]]
 def path_of(url: str) -> str:
     """The file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names."""
     scheme, separator, path = url.partition(":///")
-    if scheme != "sqlite" or not separator or not path or "?" in path or path == ":memory:":
+    if scheme != "sqlite" or not separator or not path or "?" in path or "\0" in path or path == ":memory:":
         raise ConfigurationError(f"{url!r} is not 'sqlite:///file.db' or 'sqlite:////absolute/file.db'", key="store")
     return path
 
@@ -84,7 +84,7 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Close every connection of this process. A later use opens a new one."""
-        self._connections.close()
+        _sync.let_go(self._connections)
 
     def _connection(self) -> sqlite3.Connection:
         connection, opened = self._connections.get()

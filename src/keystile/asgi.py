@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ._sync import pooled
+from .context import enter, leave
 from .exceptions import ConfigurationError
-from .gate import Gate, enter, leave
+from .gate import Gate
 from .model import Admitted, Refused, Request
 from .rules.responses import HeaderWriter, RefusalWriter, Reply
 
@@ -97,13 +98,11 @@ class GateMiddleware:
         reply = self._refusals.write(refused, self._gate.clock())
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
-            await _answer(send, "http.response", reply, body)
-            return
+            return await _answer(send, "http.response", reply, body)
         await receive()  # websocket.connect, which the protocol has come before any answer
         if "websocket.http.response" in (scope.get("extensions") or ()):
-            await _answer(send, "websocket.http.response", reply, reply.body)
-        else:
-            await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
+            return await _answer(send, "websocket.http.response", reply, reply.body)
+        return await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
 
 
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:

@@ -8,14 +8,13 @@ proved, and its record is read anew for every request.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar, Token
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from ._sync import Offload, Pool, SingleFlight, adapt, is_async, later, on_fork, patiently, worker_count
+from ._sync import Offload, Pool, SingleFlight, adapt, is_async, later, patiently, worker_count
+from .context import RequestIds
 from .exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from .hashing import Argon2Hasher, Hasher, HmacHasher, Proof, ProofCache
 from .keyring import WRITE_PATIENCE, KeyRing, Workshop
@@ -23,7 +22,7 @@ from .model import Admitted, ApiKey, Reason, Refused, Request, SecretHash
 from .policy import CREDENTIAL_FORMS, Policy, Rule, check_all
 from .rules import addresses, outcomes
 from .rules.credentials import Unusable, accepted, extract
-from .rules.keyformat import BASE62, KeyFormat, PrefixedFormat
+from .rules.keyformat import KeyFormat, PrefixedFormat
 from .rules.paths import Demand, RuleTable
 from .stores import KeyStore, open_store
 
@@ -37,55 +36,6 @@ READ_PATIENCE = 0.25
 TOUCH_EVERY = 60.0
 REMEMBERED_KEYS = 100_000
 _STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
-_BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
-
-_current: ContextVar[Admitted] = ContextVar("keystile_current")
-
-
-def current() -> Admitted:
-    """The request that is being handled: its `principal` and `request_id`. For sync and async handlers.
-
-    Raises:
-        LookupError: no gate let the running code's request through.
-    """
-    try:
-        return _current.get()
-    except LookupError:
-        raise LookupError("no request of a keystile gate is being handled here") from None
-
-
-def enter(admitted: Admitted) -> Token[Admitted]:
-    """Make it the current one, until `leave`. For doors."""
-    return _current.set(admitted)
-
-
-leave = _current.reset
-
-
-class RequestIds:
-    """``req_`` and 24 random base62 characters (about 142 bits; a name, not a secret).
-
-    Drawn in batches: asking the system for random octets each time would cost a tenth of the whole check.
-    """
-
-    BATCH = 128
-
-    def __init__(self) -> None:
-        self.reset()
-        on_fork(self)
-
-    def reset(self) -> None:
-        """Forget what is left: a forked child must not use the ids of its parent."""
-        self._ready: list[str] = []
-
-    def draw(self) -> str:
-        """The next one."""
-        try:
-            return self._ready.pop()
-        except IndexError:
-            letters = os.urandom(24 * self.BATCH).translate(_BASE62_OF_OCTET).decode()
-            self._ready = ["req_" + letters[start : start + 24] for start in range(0, len(letters), 24)]
-            return self._ready.pop()
 
 
 class Gate:
@@ -130,10 +80,11 @@ class Gate:
         self.accepted = accepted(tuple(self.policy.accept))
         self._rules = RuleTable(self.policy.all_rules())
         secrets = _as_peppers(peppers)
+        keys_format = key_format or PrefixedFormat(prefix, secrets, accept_crc=accept_crc)
         self._shop = Workshop(
-            store=_as_store(store),
-            key_format=key_format or PrefixedFormat(prefix, secrets, accept_crc=accept_crc),
+            key_format=keys_format,
             hasher=_as_hasher(hasher, secrets),
+            store=_as_store(store),  # last: a wrong setting leaves no file behind
             hash_pool=Pool(worker_count(), HASH_QUEUE),
             store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
             clock=clock,

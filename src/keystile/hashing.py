@@ -13,10 +13,10 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 from argon2.low_level import Type
 
 from .exceptions import ConfigurationError
@@ -64,12 +64,9 @@ class Argon2Hasher:
     blocking = True
 
     def __init__(self, *, memory_kib: int = 19_456, time_cost: int = 2, parallelism: int = 1) -> None:
-        given = {"memory_kib": memory_kib, "time_cost": time_cost, "parallelism": parallelism}
-        floors = {"memory_kib": 8 * parallelism, "time_cost": 1, "parallelism": 1}
-        ceilings = {"memory_kib": MAX_MEMORY_KIB, "time_cost": MAX_TIME, "parallelism": MAX_LANES}
-        for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, int) or not floors[name] <= value <= ceilings[name]:
-                raise ConfigurationError(f"expected a whole number from {floors[name]} to {ceilings[name]}", key=name)
+        _check_whole("parallelism", parallelism, 1, MAX_LANES)
+        _check_whole("time_cost", time_cost, 1, MAX_TIME)
+        _check_whole("memory_kib", memory_kib, 8 * parallelism, MAX_MEMORY_KIB)
         self._argon2 = PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
         )
@@ -84,7 +81,7 @@ class Argon2Hasher:
             return False
         try:
             return self._argon2.verify(stored, raw)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, ValueError):  # a mismatch, or nothing that argon2 can read
             return False
 
     def needs_rehash(self, stored: str) -> bool:
@@ -101,7 +98,7 @@ class Argon2Hasher:
     def _affordable(stored: str) -> bool:
         try:
             found = extract_parameters(stored)
-        except InvalidHashError:
+        except ValueError:
             return False
         return (
             found.type is Type.ID
@@ -109,6 +106,11 @@ class Argon2Hasher:
             and found.time_cost <= MAX_TIME
             and found.parallelism <= MAX_LANES
         )
+
+
+def _check_whole(key: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(f"expected a whole number from {least} to {most}", key=key)
 
 
 class HmacHasher:
@@ -138,7 +140,7 @@ class HmacHasher:
 
     def verify(self, stored: str, raw: bytes) -> bool:
         """Whether the key has this MAC, in constant time."""
-        return hmac.compare_digest(self.hash(raw).encode(), stored.encode())
+        return hmac.compare_digest(self.hash(raw).encode(), stored.encode(errors="replace"))
 
     def needs_rehash(self, stored: str) -> bool:  # noqa: ARG002 - the protocol's
         """Never: there are no parameters."""

@@ -166,11 +166,8 @@ class KeyRing:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
             raise ConfigurationError(f"expected a whole number from 1 to {MAX_PAGE}", key="limit")
         wanted = {"organization_id": organization_id, "owner_id": owner_id, "after": after}
-        checked = {name: _check_optional(value, name) for name, value in wanted.items()}
-        listing = functools.partial(self._workshop.store.list, **checked, limit=limit)
-        if self.needs_await:
-            return cast("Sequence[ApiKey]", await cast("Awaitable[Any]", listing()))
-        return cast("Sequence[ApiKey]", await self._list(offload, listing))
+        checked = [_check_optional(value, name) for name, value in wanted.items()]
+        return cast("Sequence[ApiKey]", await self._list(offload, *checked, limit))
 
     async def _revoke(self, offload: Offload, key_id: str) -> ApiKey:
         """Revoke a key for good: it is refused from the next request on, in every process. Twice is like once.
@@ -224,9 +221,13 @@ def _check_expiry(value: Any, now: datetime) -> datetime | None:
         return None
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ConfigurationError("expected a datetime with a time zone", key="expires_at")
-    if value <= now:
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError("is no moment of the years 1 to 9999 in UTC", key="expires_at") from None
+    if moment <= now:
         raise ConfigurationError("lies in the past", key="expires_at")
-    return value.astimezone(UTC)
+    return moment
 
 
 def _check_metadata(value: Any) -> Mapping[str, Any]:

@@ -142,5 +142,7 @@ class Policy:
         for index, path in enumerate(self.public):
             if not path.startswith("/"):
                 raise ConfigurationError(f"{path!r} does not start with '/'", key=f"public[{index}]")
+            if " " in path:
+                raise ConfigurationError(f"{path!r} has a space", key=f"public[{index}]")
             listed.append((f"public[{index}]", Rule(path, public=True)))
         return tuple(listed)

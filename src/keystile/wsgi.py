@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ._sync import inline, run_now
+from .context import enter, leave
 from .exceptions import ConfigurationError
-from .gate import Gate, enter, leave
+from .gate import Gate
 from .model import Admitted, Refused, Request
 from .rules.responses import HeaderWriter, RefusalWriter
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from ..exceptions import ConfigurationError
 from ..model import Environment
+from ..policy import check_all
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 12
@@ -92,13 +93,14 @@ class PrefixedFormat:
     def __init__(self, prefix: str, peppers: Sequence[bytes] = (), *, accept_crc: bool = False) -> None:
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
             raise ConfigurationError("expected a letter, then at most 19 letters and digits", key="prefix")
-        if any(len(pepper) < MIN_PEPPER_BYTES for pepper in peppers):
+        listed = check_all(peppers, bytes, "peppers")
+        if any(len(pepper) < MIN_PEPPER_BYTES for pepper in listed):
             raise ConfigurationError(f"a pepper has at least {MIN_PEPPER_BYTES} bytes", key="peppers")
-        if accept_crc and not peppers:
+        if accept_crc and not listed:
             raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
         self._prefix = prefix
-        self._peppers = tuple(peppers)
-        self._accept_crc = accept_crc or not peppers
+        self._peppers = listed
+        self._accept_crc = accept_crc or not listed
         self._shape = re.compile(
             rf"{prefix}_(?:live|stage|test)_([0-9A-Za-z]{{{ID_LENGTH}}})"
             rf"[0-9A-Za-z]{{{SECRET_LENGTH}}}([0-9A-Za-z]{{{CHECK_LENGTH}}})".encode()

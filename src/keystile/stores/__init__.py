@@ -27,7 +27,7 @@ class KeyStore(Protocol):
         """Keep a new record. Raises KeyError if the id is taken."""
 
     def list(
-        self, *, organization_id: str | None, owner_id: str | None, after: str | None, limit: int
+        self, organization_id: str | None, owner_id: str | None, after: str | None, limit: int
     ) -> Sequence[ApiKey] | Awaitable[Sequence[ApiKey]]:
         """At most `limit` records, oldest first, those behind the key with the id `after`; None does not filter."""
 
@@ -50,7 +50,7 @@ def open_store(url: str) -> KeyStore:
     Raises:
         ConfigurationError: no store has this scheme, or it cannot be opened.
     """
-    scheme = url.partition(":")[0]
+    scheme = url.partition(":")[0] if "://" in url else ""
     if scheme == "memory":
         from .memory import MemoryStore
 

@@ -32,7 +32,6 @@ class MemoryStore:
 
     def list(
         self,
-        *,
         organization_id: str | None = None,
         owner_id: str | None = None,
         after: str | None = None,

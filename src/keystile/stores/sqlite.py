@@ -101,7 +101,6 @@ class SQLiteStore:
 
     def list(
         self,
-        *,
         organization_id: str | None = None,
         owner_id: str | None = None,
         after: str | None = None,

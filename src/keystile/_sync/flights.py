@@ -1,0 +1,55 @@
+"""Concurrent calls that share one run of the work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from .local import on_fork
+from .offload import Offload, Pool
+
+T = TypeVar("T")
+
+
+class SingleFlight:
+    """Concurrent calls with one key share one run of the work, over all threads and event loops.
+
+    Those who wait take no place in the pool. If the one who runs it is cancelled before it began, another takes over.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+        on_fork(self)
+
+    def reset(self) -> None:
+        """Forget what is under way."""
+        self._lock = threading.Lock()
+        self._flights: dict[Hashable, Future[Any]] = {}
+
+    async def run(self, key: Hashable, offload: Offload, pool: Pool, work: Callable[..., T], *args: Any) -> T:
+        """The work's result or exception, from this call's run or from the one under way."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    self._flights[key] = mine = Future[Any]()
+                    break
+            await offload.wait(flight)
+            if not flight.cancelled():
+                shared: T = flight.result()
+                return shared
+        try:
+            result = await offload.run(pool, work, *args)
+        except Exception as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(result)
+            return result
+        finally:
+            with self._lock:
+                self._flights.pop(key, None)
+            if not mine.done():
+                mine.cancel()

@@ -1,0 +1,101 @@
+"""What belongs to one thread of one process, and what a fork does to it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+Lock = threading.Lock
+
+
+class _Resettable(Protocol):
+    def reset(self) -> None: ...
+
+
+_forked: weakref.WeakSet[_Resettable] = weakref.WeakSet()
+
+
+def on_fork(each: _Resettable) -> None:
+    """Have it reset in every child that this process forks, for as long as it lives."""
+    _forked.add(each)
+
+
+def _after_fork() -> None:
+    for each in list(_forked):
+        each.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Held(Generic[T]):
+    """What one thread holds; closed when the thread ends."""
+
+    def __init__(self, value: T, close: Callable[[T], None], epoch: int) -> None:
+        self.value, self.epoch = value, epoch
+        self._close, self._pid = close, os.getpid()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._close(self.value)
+
+
+class Local(Generic[T]):
+    """One value for each thread of each process, opened when it is first asked for.
+
+    A forked child opens its own. What it inherited is kept alive there and never closed: closing a parent's SQLite
+    connection in the child can break the parent's locks (sqlite.org/howtocorrupt.html, section 2.6).
+
+    Args:
+        open: makes the value.
+        close: lets go of it, in the thread that opened it; must bear being called twice.
+    """
+
+    _inherited: ClassVar[list[Any]] = []
+
+    def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
+        self._open, self._close = open, close
+        self._epoch = 0
+        self._renew()
+        on_fork(self)
+
+    def _renew(self) -> None:
+        self._here = threading.local()
+        self._values: weakref.WeakSet[_Held[T]] = weakref.WeakSet()
+
+    def reset(self) -> None:
+        """Forget what a parent process opened, without closing it."""
+        self._inherited.append((self._here, list(self._values)))
+        self._renew()
+
+    def get(self) -> T:
+        """This thread's value."""
+        held: _Held[T] | None = getattr(self._here, "held", None)
+        if held is None or held.epoch != self._epoch:
+            self.drop()
+            held = self._here.held = _Held(self._open(), self._close, self._epoch)
+            self._values.add(held)
+        return held.value
+
+    def drop(self) -> None:
+        """Close this thread's value; the next `get` opens another."""
+        held: _Held[T] | None = self._here.__dict__.pop("held", None)
+        if held is not None:
+            held.close()
+
+    def close(self) -> None:
+        """Close this thread's value, and have every other thread close its own when it next comes by or ends.
+
+        Not from here: another thread may be using its value at this moment.
+        """
+        self._epoch += 1
+        self.drop()

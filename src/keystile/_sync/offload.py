@@ -1,0 +1,146 @@
+"""How each door does what blocks, and how much of it may be under way at once."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from ..exceptions import Overloaded
+from .local import on_fork
+
+T = TypeVar("T")
+
+
+class Pool:
+    """How much blocking work may be under way at once, over all threads and event loops of this process.
+
+    Args:
+        slots: how many run at once.
+        queue: how many more may wait; the next one is refused with Overloaded.
+    """
+
+    def __init__(self, slots: int, queue: int) -> None:
+        self.slots, self.places = slots, slots + queue
+        self.reset()
+        on_fork(self)
+
+    def reset(self) -> None:
+        """Start with nothing under way."""
+        self._lock = threading.Lock()
+        self._free = threading.Semaphore(self.slots)
+        self._inside = 0
+
+    def enter(self) -> None:
+        """Take a place, or raise Overloaded at once."""
+        with self._lock:
+            if self._inside >= self.places:
+                raise Overloaded(f"{self._inside} calls under way")
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._inside -= 1
+
+    def call(self, work: Callable[..., T], *args: Any) -> T:
+        """Run the work in this thread as soon as a slot is free."""
+        with self._free:
+            return work(*args)
+
+
+class Offload(Protocol):
+    """How a door does what blocks."""
+
+    async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
+        """The work's result; raises Overloaded if the pool is full."""
+
+    async def wait(self, future: Future[Any]) -> None:
+        """Return when the future is done, however it ended."""
+
+
+class _Inline:
+    """Blocks the calling thread: for WSGI and for synchronous callers."""
+
+    async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
+        pool.enter()
+        try:
+            return pool.call(work, *args)
+        finally:
+            pool.leave()
+
+    async def wait(self, future: Future[Any]) -> None:
+        with contextlib.suppress(CancelledError):
+            future.exception()
+
+
+class _Pooled:
+    """Hands over to worker threads and never blocks the event loop.
+
+    The workers have a limiter of their own beside anyio's default one, so that hashing cannot take the threads that
+    a host runs its synchronous handlers in.
+    """
+
+    def __init__(self) -> None:
+        self._limiters: anyio.lowlevel.RunVar[weakref.WeakKeyDictionary[Pool, anyio.CapacityLimiter]]
+        self._limiters = anyio.lowlevel.RunVar("keystile_limiters")
+
+    async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
+        pool.enter()
+        try:
+            call = functools.partial(pool.call, work, *args)
+            return await anyio.to_thread.run_sync(call, limiter=self._limiter(pool))
+        finally:
+            pool.leave()
+
+    async def wait(self, future: Future[Any]) -> None:
+        done = anyio.Event()
+        soon = _caller_into_loop()
+
+        def wake(_future: Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
+                soon(done.set)
+
+        future.add_done_callback(wake)
+        await done.wait()
+
+    def _limiter(self, pool: Pool) -> anyio.CapacityLimiter:
+        try:
+            limiters = self._limiters.get()
+        except LookupError:
+            limiters = weakref.WeakKeyDictionary()
+            self._limiters.set(limiters)
+        if pool not in limiters:
+            limiters[pool] = anyio.CapacityLimiter(pool.slots)
+        return limiters[pool]
+
+
+inline: Offload = _Inline()
+pooled: Offload = _Pooled()
+
+
+def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
+    """A function that has the running event loop call something soon, from any thread, its own included."""
+    import asyncio  # not at the top: a WSGI process never needs it, and it is a third of what this package loads
+
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token().run_sync_soon
+
+
+def worker_count() -> int:
+    """How many threads may compute at once and still leave a processor to the event loop."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, available - 1))

@@ -1,0 +1,79 @@
+"""Calling what is plain and what is async in one way."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from ..exceptions import StoreBusy
+from .offload import Offload, Pool
+
+T = TypeVar("T")
+
+
+def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never suspends.
+
+    Raises:
+        RuntimeError: it suspended; something async-only stands behind a sync door.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine that must finish at once suspended: is something behind it async only?")
+
+
+def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
+    """The work's result, tried again after short random pauses while the store says that it is busy.
+
+    Random, because SQLite's own busy handler lets one process starve the others for seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work(*args)
+        except StoreBusy:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(random.uniform(0.0002, 0.003))  # noqa: S311 - spreads the retries, hides nothing
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives an awaitable."""
+    return inspect.iscoroutinefunction(function)
+
+
+def adapt(
+    function: Callable[..., Any], pool: Pool, *, blocking: bool, patience: float
+) -> Callable[..., Awaitable[Any]]:
+    """One way to call a store, whatever it is: ``await adapted(offload, *args)``.
+
+    Args:
+        function: a coroutine function, or a plain one.
+        pool: where blocking calls go.
+        blocking: a plain function that may take more than microseconds. Others run in place, and are handed over
+            only if they raise StoreBusy.
+        patience: for how many seconds a busy store is tried again.
+    """
+
+    async def await_it(_offload: Offload, *args: Any) -> Any:
+        return await function(*args)
+
+    async def hand_over(offload: Offload, *args: Any) -> Any:
+        return await offload.run(pool, patiently, patience, function, *args)
+
+    async def in_place(offload: Offload, *args: Any) -> Any:
+        try:
+            return function(*args)
+        except StoreBusy:
+            return await hand_over(offload, *args)
+
+    if is_async(function):
+        return await_it
+    return hand_over if blocking else in_place

@@ -1,0 +1,315 @@
+"""What every key store promises: one suite over all of them."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from keystile import ApiKey, ConfigurationError
+from keystile.model import FrozenDict, SecretHash, frozen
+from keystile.stores import open_store
+from keystile.stores.memory import MemoryStore
+from keystile.stores.sqlite import SQLiteStore
+from tests.async_store import AsyncStore
+
+T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
+OLD, NEW = SecretHash("$old", "oldX"), SecretHash("$new", "newX", T0)
+STORES: dict[str, Callable[[Path], Any]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
+    "async under asyncio": lambda _: AsyncStore(),
+    "async under trio": lambda _: AsyncStore(),
+}
+
+
+def later(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def a_key(id: str = "0123456789AB", **values: Any) -> ApiKey:
+    return ApiKey(**{"id": id, "name": "CI", "created_at": T0, "hashes": (OLD,)} | values)
+
+
+class Store:
+    """Any store, called as if it were a plain one."""
+
+    def __init__(self, inner: Any, backend: str) -> None:
+        self.inner, self.backend = inner, backend
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.inner, name)
+
+        async def run(*args: Any, **named: Any) -> Any:
+            return await method(*args, **named)
+
+        def call(*args: Any, **named: Any) -> Any:
+            return anyio.run(lambda: run(*args, **named), backend=self.backend)
+
+        return call if inspect.iscoroutinefunction(method) else method
+
+    def listed(self, **wanted: Any) -> list[str]:
+        """The ids of what is listed."""
+        filters = {"organization_id": None, "owner_id": None, "after": None, "limit": 100} | wanted
+        return [key.id for key in self.list(**filters)]
+
+
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
+    yield opened
+    opened.close()
+
+
+FULL = a_key(
+    name="Ключ № 1 🔑",
+    organization_id="org/a",
+    project_id="a'b\"c",
+    owner_id="o",
+    environment="development",
+    plan="pro",
+    limits="60/minute; 5000/day",
+    scopes=("b:write", "a:read"),
+    ip_allowlist=("10.0.0.0/8", "2001:db8::/32"),
+    created_at=later(0.000001),
+    expires_at=later(1e9),
+    revoked_at=later(0.999999),
+    last_used_at=datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
+    metadata=frozen({"a": [1, 2.5, None, True, {"ü": "\u2028"}], "": {}, "big": 2**53, "nothing": []}),
+    hashes=(OLD, NEW),
+)
+
+
+@pytest.mark.parametrize("key", [a_key(), FULL, replace(FULL, ip_allowlist=None), replace(FULL, scopes=())])
+def test_what_is_added_is_found_with_every_field_as_it_was(store: Store, key: ApiKey) -> None:
+    store.add(key)
+    found = store.find(key.id)
+    assert found == key
+    assert repr(found) == repr(key)
+    assert found.hashes == key.hashes
+    assert [key] == store.list(organization_id=None, owner_id=None, after=None, limit=10)
+
+
+def test_what_is_found_is_immutable_to_the_last(store: Store) -> None:
+    store.add(FULL)
+    found = store.find(FULL.id)
+    assert isinstance(found.metadata, FrozenDict)
+    assert isinstance(found.metadata["a"][4], FrozenDict)
+    assert isinstance(found.metadata["a"], tuple)
+    assert isinstance(found.scopes, tuple)
+    assert isinstance(found.ip_allowlist, tuple)
+    assert found.principal == FULL.principal
+
+
+def test_moments_come_back_aware_and_in_utc(store: Store) -> None:
+    store.add(FULL)
+    found = store.find(FULL.id)
+    for name in ("created_at", "expires_at", "revoked_at", "last_used_at"):
+        assert getattr(found, name).utcoffset() == timedelta(0)
+    assert found.created_at.microsecond == 123457
+
+
+@pytest.mark.parametrize("id", ["unknown", "", "0123456789ab", "' OR 1=1 --", "%", "*"])
+def test_an_unknown_id_is_nobody(store: Store, id: str) -> None:
+    store.add(a_key())
+    assert store.find(id) is None
+    assert store.revoke(id, T0) is None
+    store.touch(id, T0)
+    store.rehash(id, OLD, NEW)
+    assert store.find("0123456789AB") == a_key()
+    assert store.listed() == ["0123456789AB"]
+
+
+def test_an_id_is_taken_once(store: Store) -> None:
+    store.add(a_key(name="first"))
+    with pytest.raises(KeyError):
+        store.add(a_key(name="second"))
+    assert store.find("0123456789AB").name == "first"
+    store.add(a_key("another"))
+    assert store.listed() == ["0123456789AB", "another"]
+
+
+def test_keys_are_listed_by_age_and_then_by_id(store: Store) -> None:
+    for id, at in [("c", 1), ("a", 2), ("d", 0), ("b", 1), ("e", 0.5)]:
+        store.add(a_key(id, created_at=later(at)))
+    assert store.listed() == ["d", "e", "b", "c", "a"]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
+    ids = [f"k{number:02d}" for number in range(10)]
+    for number, id in enumerate(ids):
+        store.add(a_key(id, created_at=later(number // 3)))
+    pages, after = [], None
+    while page := store.listed(after=after, limit=4):
+        pages.append(page)
+        after = page[-1]
+    assert pages == [ids[:4], ids[4:8], ids[8:]]
+
+
+def test_behind_an_unknown_key_there_is_nothing(store: Store) -> None:
+    store.add(a_key())
+    assert store.listed(after="unknown") == []
+    assert store.listed(after="0123456789AB") == []
+
+
+def test_filters_hold_together(store: Store) -> None:
+    for id, organization, owner in [("a", "x", "1"), ("b", "x", "2"), ("c", "y", "1"), ("d", None, None), ("e", "x", "1")]:
+        store.add(a_key(id, organization_id=organization, owner_id=owner))
+    assert store.listed(organization_id="x") == ["a", "b", "e"]
+    assert store.listed(owner_id="1") == ["a", "c", "e"]
+    assert store.listed(organization_id="x", owner_id="1") == ["a", "e"]
+    assert store.listed(organization_id="x", owner_id="1", after="a") == ["e"]
+    assert store.listed(organization_id="x", after="c") == ["e"]
+    assert store.listed(organization_id="x", limit=1) == ["a"]
+    assert store.listed(organization_id="z") == []
+    assert store.listed(organization_id="X") == []
+    assert store.listed(organization_id="") == []
+
+
+def test_a_list_holds_revoked_and_expired_keys_too(store: Store) -> None:
+    store.add(a_key("a", revoked_at=T0, expires_at=T0))
+    assert store.listed() == ["a"]
+
+
+def test_a_touch_sets_the_last_use_and_nothing_else(store: Store) -> None:
+    store.add(replace(FULL, last_used_at=None))
+    store.touch(FULL.id, later(5.000001))
+    assert store.find(FULL.id) == replace(FULL, last_used_at=later(5.000001))
+    store.touch(FULL.id, later(7))
+    assert store.find(FULL.id).last_used_at == later(7)
+
+
+@pytest.mark.parametrize("seconds", [10, 9.999999, 0, -1e6])
+def test_a_touch_never_goes_backwards(store: Store, seconds: float) -> None:
+    store.add(a_key())
+    store.touch("0123456789AB", later(10))
+    store.touch("0123456789AB", later(seconds))
+    assert store.find("0123456789AB").last_used_at == later(10)
+
+
+def test_a_revocation_is_seen_at_once_and_returned(store: Store) -> None:
+    store.add(replace(FULL, revoked_at=None))
+    assert store.find(FULL.id).revoked_at is None
+    assert store.revoke(FULL.id, later(5)) == replace(FULL, revoked_at=later(5))
+    assert store.find(FULL.id) == replace(FULL, revoked_at=later(5))
+
+
+@pytest.mark.parametrize("seconds", [6, 4])
+def test_a_second_revocation_keeps_the_first_moment(store: Store, seconds: float) -> None:
+    store.add(a_key())
+    store.revoke("0123456789AB", later(5))
+    assert store.revoke("0123456789AB", later(seconds)).revoked_at == later(5)
+    assert store.find("0123456789AB").revoked_at == later(5)
+
+
+def test_nothing_un_revokes_a_key(store: Store) -> None:
+    store.add(a_key())
+    seen_before = store.find("0123456789AB")
+    store.revoke("0123456789AB", later(5))
+    store.touch("0123456789AB", later(6))
+    store.rehash("0123456789AB", OLD, NEW)
+    with pytest.raises(KeyError):
+        store.add(seen_before)
+    assert store.find("0123456789AB") == a_key(revoked_at=later(5), last_used_at=later(6), hashes=(NEW,))
+    assert seen_before.revoked_at is None
+
+
+def test_a_hash_is_renewed_in_its_place(store: Store) -> None:
+    other = SecretHash("$other", "othX", later(9))
+    store.add(a_key(hashes=(other, OLD)))
+    store.rehash("0123456789AB", OLD, NEW)
+    assert store.find("0123456789AB") == a_key(hashes=(other, NEW))
+
+
+@pytest.mark.parametrize(
+    "gone", [NEW, SecretHash("$old", "else"), SecretHash("$old", "oldX", T0), SecretHash("$else", "oldX")]
+)
+def test_a_hash_that_is_no_longer_there_is_not_brought_back(store: Store, gone: SecretHash) -> None:
+    store.add(a_key())
+    store.rehash("0123456789AB", gone, SecretHash("$late", "late"))
+    assert store.find("0123456789AB") == a_key()
+
+
+def test_two_renewals_of_one_hash_leave_the_first(store: Store) -> None:
+    store.add(a_key())
+    store.rehash("0123456789AB", OLD, NEW)
+    store.rehash("0123456789AB", OLD, SecretHash("$late", "late"))
+    assert store.find("0123456789AB").hashes == (NEW,)
+
+
+def test_one_keys_change_leaves_the_others_alone(store: Store) -> None:
+    for id in ("a", "b"):
+        store.add(a_key(id))
+    store.revoke("a", T0)
+    store.touch("a", T0)
+    store.rehash("a", OLD, NEW)
+    assert store.find("b") == a_key("b")
+
+
+def test_a_closed_store_may_be_used_again(store: Store) -> None:
+    store.add(a_key())
+    store.close()
+    store.close()
+    assert store.find("0123456789AB") == a_key()
+    store.touch("0123456789AB", T0)
+    assert store.find("0123456789AB").last_used_at == T0
+
+
+@pytest.mark.parametrize("open", [lambda _: MemoryStore(), lambda folder: SQLiteStore(folder / "keys.db")])
+def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp_path: Path) -> None:
+    from keystile._sync import patiently
+
+    store = open(tmp_path)
+    store.add(a_key())
+    faults: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def work(change: Callable[[int], Any]) -> None:
+        start.wait()
+        try:
+            for number in range(25):
+                patiently(20, change, number)
+        except Exception as error:  # noqa: BLE001 - it is what is looked for
+            faults.append(error)
+
+    changes: list[Callable[[int], Any]] = [
+        lambda number: store.touch("0123456789AB", later(number)),
+        lambda number: store.revoke("0123456789AB", later(number)),
+        lambda number: store.rehash("0123456789AB", OLD, NEW),
+        lambda number: store.add(a_key(f"other {number}")),
+    ]
+    threads = [threading.Thread(target=work, args=(change,)) for change in changes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    found = store.find("0123456789AB")
+    assert found == a_key(last_used_at=later(24), revoked_at=later(0), hashes=(NEW,))
+    assert len(store.list(limit=100)) == 26
+    store.close()
+
+
+def test_a_url_names_a_store(tmp_path: Path) -> None:
+    assert isinstance(open_store("memory://"), MemoryStore)
+    store = open_store(f"sqlite:///{tmp_path}/keys.db")
+    assert isinstance(store, SQLiteStore)
+    assert (tmp_path / "keys.db").exists()
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["", "memory", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db"])
+def test_a_url_that_names_no_store_is_a_configuration_error(url: str) -> None:
+    if url == "memory":
+        assert isinstance(open_store(url), MemoryStore)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(url)
+    assert caught.value.key == "store"
