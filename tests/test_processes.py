@@ -166,3 +166,29 @@ def test_a_file_that_cannot_be_written_is_a_503_until_it_can(tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+OPENER = """
+import sys
+from keystile import Gate
+sys.stdin.readline()
+gate = Gate("sqlite:///keys.db", hasher="hmac-sha256", peppers=["p" * 16])
+gate.keys.revoke(gate.keys.create("mine").key.id)
+print(len(gate.keys.list()) > 0)
+"""
+
+
+def test_workers_that_all_open_a_missing_file_at_once_all_succeed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENER]
+    for _ in range(3):
+        for path in tmp_path.glob("keys.db*"):
+            path.unlink()
+        workers = [
+            subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(4)
+        ]
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        assert [worker.communicate()[0] for worker in workers] == ["True\n"] * 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,11 +305,8 @@ def test_a_url_names_a_store(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("url", ["", "memory", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db"])
+@pytest.mark.parametrize("url", ["", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db", "file:keys.db"])
 def test_a_url_that_names_no_store_is_a_configuration_error(url: str) -> None:
-    if url == "memory":
-        assert isinstance(open_store(url), MemoryStore)
-        return
     with pytest.raises(ConfigurationError) as caught:
         open_store(url)
     assert caught.value.key == "store"

@@ -21,6 +21,10 @@ from typing import Any
 from . import _sync
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
 
+CREATE_PATIENCE = 10.0
+# The last one is what a race for the first connection in WAL mode can give.
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
 Identity = tuple[int, int, int]
 Schema = tuple[str, int, tuple[str, ...]]
 
@@ -101,7 +105,7 @@ class SQLiteFile:
         return _connect(self._absolute), opened
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
             return StoreBusy(self.url, str(error))
         self._connections.drop()
         return StoreUnavailable(self.url, str(error) if isinstance(error, sqlite3.Error) else type(error).__name__)
@@ -110,28 +114,17 @@ class SQLiteFile:
         try:
             # The hashes in it are nobody else's business.
             os.close(os.open(self._absolute, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = _connect(self._absolute)
-            try:
-                _sync.patiently(5.0, self._prepare, connection, schema)
-            finally:
-                connection.close()
-            self._connection()
-        except (sqlite3.Error, OSError, StoreUnavailable) as error:
-            raise ConfigurationError(f"cannot use it: {error}", key="store", source=self.url) from None
+            # Every worker of a server comes here at the same moment.
+            _sync.patiently(CREATE_PATIENCE, self._prepare, schema)
+        except (OSError, StoreUnavailable) as error:
+            reason = error.reason if isinstance(error, StoreUnavailable) else str(error)
+            raise ConfigurationError(f"cannot use it: {reason}", key="store", source=self.url) from None
 
-    def _prepare(self, connection: sqlite3.Connection, schema: Schema) -> None:
+    def _prepare(self, schema: Schema) -> None:
         """Make the tables, or make sure that they are the ones this version knows."""
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._settle_schema(connection, schema)
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from None
+        self.row("PRAGMA journal_mode=WAL", ())
+        with self.write() as connection:
+            self._settle_schema(connection, schema)
 
     def _settle_schema(self, connection: sqlite3.Connection, schema: Schema) -> None:
         component, version, statements = schema

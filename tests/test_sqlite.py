@@ -1,0 +1,649 @@
+"""The SQLite store as a file: many threads and processes at once, and everything that can happen to it on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystile import ApiKey, ConfigurationError, StoreUnavailable
+from keystile._sync import patiently
+from keystile.exceptions import StoreBusy
+from keystile.model import SecretHash
+from keystile.stores.sqlite import SQLiteStore
+
+T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
+HASH = SecretHash("$hash", "hint")
+NOBODY = 65534
+
+
+def a_key(id: str = "0123456789AB", **values: Any) -> ApiKey:
+    return ApiKey(**{"id": id, "name": "CI", "created_at": T0, "hashes": (HASH,)} | values)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SQLiteStore]:
+    """A store with one key, already read by this thread."""
+    opened = SQLiteStore(path)
+    opened.add(a_key())
+    assert opened.find("0123456789AB") == a_key()
+    yield opened
+    opened.close()
+
+
+@contextlib.contextmanager
+def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file as somebody with the sqlite3 shell sees it: every statement its own transaction."""
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def outcome_of(work: Callable[[], Any]) -> Any:
+    """What the work returned or raised."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - handed to whoever asked
+        return error
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    """What the work returns or raises, in a thread of its own."""
+    outcomes: list[Any] = []
+    thread = threading.Thread(target=lambda: outcomes.append(outcome_of(work)))
+    thread.start()
+    thread.join()
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
+
+
+def python(script: str, *args: object) -> str:
+    """What a fresh interpreter prints that runs this script."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def contents(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+# The file
+
+
+def test_the_file_is_in_wal_mode_and_belongs_to_its_owner_alone(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert contents(path.parent) == {"keys.db", "keys.db-wal", "keys.db-shm"}
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+
+
+def test_an_existing_file_keeps_its_mode(path: Path) -> None:
+    SQLiteStore(path).close()
+    path.chmod(0o640)
+    SQLiteStore(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_records_outlive_the_store_object(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    again = SQLiteStore(path)
+    assert again.find("0123456789AB") == a_key()
+    again.close()
+
+
+def test_a_relative_path_stays_where_it_was_when_the_process_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = SQLiteStore.from_url("sqlite:///keys.db")
+    store.add(a_key())
+    store.close()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert store.find("0123456789AB") == a_key()
+    assert contents(tmp_path / "elsewhere") == set()
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["with space.db", "what?mode=ro", "100%25.db", "#hash.db", "ключи.db", "a&b=c.db"])
+def test_any_file_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    store = SQLiteStore(tmp_path / name)
+    store.add(a_key())
+    assert name in contents(tmp_path)
+    assert store.find("0123456789AB") == a_key()
+    store.close()
+    assert contents(tmp_path) == {name}
+
+
+def test_it_lives_beside_other_tables_in_one_file(path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+        connection.execute("INSERT INTO mine VALUES (1)")
+    store = SQLiteStore(path)
+    store.add(a_key())
+    store.close()
+    with by_hand(path) as connection:
+        assert connection.execute("SELECT x FROM mine").fetchall() == [(1,)]
+
+
+# Edited by others
+
+
+def test_an_edit_by_hand_binds_on_the_next_find(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET revoked_at = 1500000 WHERE id = '0123456789AB'")
+        assert store.find("0123456789AB") == a_key(revoked_at=datetime(1970, 1, 1, 0, 0, 1, 500000, UTC))
+        connection.execute("UPDATE keystile_keys SET scopes = '[\"a\"]', revoked_at = NULL")
+        assert store.find("0123456789AB") == a_key(scopes=("a",))
+        connection.execute("UPDATE keystile_keys SET name = 'other'")
+        assert store.find("0123456789AB") == a_key(name="other", scopes=("a",))
+        connection.execute("DELETE FROM keystile_keys")
+        assert store.find("0123456789AB") is None
+
+
+def test_a_row_that_was_deleted_and_put_in_anew_is_read_anew(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT * FROM keystile_keys")
+        connection.execute("DELETE FROM keystile_keys")
+        connection.execute("UPDATE kept SET name = 'restored', revision = random()")
+        connection.execute("INSERT INTO keystile_keys SELECT * FROM kept")
+    assert store.find("0123456789AB") == a_key(name="restored")
+
+
+def test_a_change_in_another_process_binds_on_the_next_find(store: SQLiteStore, path: Path) -> None:
+    python(
+        """
+        import sys
+        from datetime import UTC, datetime
+        from keystile.stores.sqlite import SQLiteStore
+        SQLiteStore(sys.argv[1]).revoke("0123456789AB", datetime(2026, 2, 1, tzinfo=UTC))
+        """,
+        path,
+    )
+    assert store.find("0123456789AB") == a_key(revoked_at=datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def test_a_change_in_another_thread_binds_on_the_next_find(store: SQLiteStore) -> None:
+    in_thread(lambda: store.revoke("0123456789AB", T0))
+    assert store.find("0123456789AB") == a_key(revoked_at=T0)
+
+
+# Threads
+
+
+def connections_of(path: Path) -> int:
+    """How many connections to the file this process has. Each has a descriptor of its own on the log; those on the
+    file itself SQLite keeps for later, because closing one would give up the locks of all (fcntl(2))."""
+    path, found = path.with_name(f"{path.name}-wal"), 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += each.readlink() == path
+    return found
+
+
+def test_each_thread_has_a_connection_and_it_is_closed_when_the_thread_ends(store: SQLiteStore, path: Path) -> None:
+    before = connections_of(path)
+    ready, leave = threading.Barrier(6), threading.Event()
+
+    def use() -> None:
+        store.find("0123456789AB")
+        store.find("0123456789AB")
+        ready.wait()
+        leave.wait()
+
+    threads = [threading.Thread(target=use) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    during = connections_of(path)
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert before == 1
+    assert during == 6
+    assert connections_of(path) == 1
+
+
+def test_many_short_threads_leave_nothing_open(store: SQLiteStore, path: Path) -> None:
+    for number in range(30):
+        in_thread(lambda at=number: store.touch("0123456789AB", T0 + timedelta(seconds=at)))
+    assert connections_of(path) == 1
+    assert store.find("0123456789AB") == a_key(last_used_at=T0 + timedelta(seconds=29))
+
+
+def test_closing_closes_and_the_log_is_folded_into_the_file(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    assert connections_of(path) == 0
+    assert contents(path.parent) == {"keys.db"}
+
+
+def test_a_store_that_nobody_holds_any_more_leaves_nothing_open(path: Path) -> None:
+    store = SQLiteStore(path)
+    store.add(a_key())
+    assert connections_of(path) == 1
+    del store
+    gc.collect()
+    assert connections_of(path) == 0
+
+
+# Processes
+
+
+def test_a_forked_child_and_its_parent_both_go_on(path: Path) -> None:
+    said = python(
+        """
+        import os, sqlite3, sys
+        from datetime import UTC, datetime
+        from keystile.model import ApiKey, SecretHash
+        from keystile.stores.sqlite import SQLiteStore
+
+        T0 = datetime(2026, 1, 15, tzinfo=UTC)
+        key = lambda id: ApiKey(id=id, name="n", created_at=T0, hashes=(SecretHash("h", "hint"),))
+        store = SQLiteStore(sys.argv[1])
+        store.add(key("parent"))
+        assert store.find("parent").revoked_at is None
+        for number in range(3):
+            child = os.fork()
+            if child == 0:
+                assert store.find("parent") is not None
+                store.add(key(f"child {number}"))
+                store.revoke("parent", T0)
+                assert store.find("parent").revoked_at == T0
+                sys.exit(0)  # through the interpreter's whole tear-down
+            assert os.waitpid(child, 0)[1] == 0
+            assert store.find("parent").revoked_at == T0
+            assert store.find(f"child {number}") is not None
+            store.add(key(f"parent {number}"))
+        child = os.fork()
+        if child == 0:
+            store.add(key("forgotten"))
+            os._exit(0)  # and as gunicorn's workers may go
+        assert os.waitpid(child, 0)[1] == 0
+        assert store.find("forgotten") is not None
+        store.close()
+        other = sqlite3.connect(sys.argv[1])
+        print(other.execute("SELECT count(*) FROM keystile_keys").fetchone(), other.execute("PRAGMA integrity_check").fetchone())
+        other.close()
+        """,
+        path,
+    )
+    assert said == "(8,) ('ok',)"
+
+
+def test_a_child_that_is_gone_does_not_take_the_parents_locks_along(path: Path) -> None:
+    said = python(
+        """
+        import os, sqlite3, subprocess, sys
+        from datetime import UTC, datetime
+        from keystile.model import ApiKey, SecretHash
+        from keystile.stores.sqlite import SQLiteStore
+
+        store = SQLiteStore(sys.argv[1])
+        with store._file.write() as connection:  # the parent is in the middle of a transaction
+            child = os.fork()
+            if child == 0:
+                store.find("x")
+                store.close()
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            other = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                print("not locked")
+            except sqlite3.OperationalError as error:
+                print(error)
+            other.close()
+        """,
+        path,
+    )
+    assert said == "database is locked"
+
+
+def test_many_processes_that_open_a_new_file_at_once_all_can(path: Path) -> None:
+    script = """
+        import sys
+        from datetime import UTC, datetime
+        from keystile._sync import patiently
+        from keystile.model import ApiKey, SecretHash
+        from keystile.stores.sqlite import SQLiteStore
+        sys.stdin.read()
+        store = SQLiteStore(sys.argv[1])
+        key = ApiKey(id=sys.argv[2], name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),))
+        patiently(20, store.add, key)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
+    running = [subprocess.Popen([*command, f"k{number}"], stdin=subprocess.PIPE) for number in range(4)]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait(60) for process in running] == [0] * 4
+    store = SQLiteStore(path)
+    assert {key.id for key in store.list()} == {"k0", "k1", "k2", "k3"}
+    store.close()
+
+
+HOLD = """
+    import sqlite3, sys
+    connection = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)
+    for statement in sys.argv[2:]:
+        connection.execute(statement)
+    print("held", flush=True)
+    sys.stdin.read()
+    """
+
+
+@contextlib.contextmanager
+def held_by_another_process(path: Path, *statements: str) -> Iterator[None]:
+    """While another process holds what these statements took."""
+    command = [sys.executable, "-c", textwrap.dedent(HOLD), str(path), *statements]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield
+
+
+def test_while_another_process_writes_we_read_and_a_write_is_busy(store: SQLiteStore, path: Path) -> None:
+    with held_by_another_process(path, "BEGIN EXCLUSIVE"):
+        assert store.find("0123456789AB") == a_key()
+        assert [key.id for key in store.list()] == ["0123456789AB"]
+        for write in (
+            lambda: store.touch("0123456789AB", T0),
+            lambda: store.revoke("0123456789AB", T0),
+            lambda: store.add(a_key("another")),
+            lambda: store.rehash("0123456789AB", HASH, SecretHash("$new", "hint")),
+        ):
+            with pytest.raises(StoreBusy, match="locked") as caught:
+                write()
+            assert caught.value.store == f"sqlite:///{path}"
+    assert store.find("0123456789AB") == a_key()
+    store.touch("0123456789AB", T0)
+    assert store.find("0123456789AB") == a_key(last_used_at=T0)
+
+
+def test_while_another_process_holds_the_file_exclusively_a_read_is_busy(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    with held_by_another_process(path, "PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"):
+        for _ in range(2):
+            with pytest.raises(StoreBusy):
+                store.find("0123456789AB")
+    assert store.find("0123456789AB") == a_key()
+
+
+def test_a_store_can_be_built_while_another_process_holds_the_file_for_a_moment(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    built: list[Any] = []
+    with held_by_another_process(path, "PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"):
+        building = threading.Thread(target=lambda: built.append(outcome_of(lambda: SQLiteStore(path))))
+        building.start()
+        building.join(0.2)
+    building.join()
+    assert isinstance(built[0], SQLiteStore), built[0]
+    assert built[0].find("0123456789AB") == a_key()
+    built[0].close()
+
+
+def test_a_busy_store_answers_as_soon_as_the_other_lets_go(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        tried: list[str] = []
+
+        def touch() -> None:
+            tried.append("touch")
+            if len(tried) == 3:
+                other.execute("COMMIT")
+            store.touch("0123456789AB", T0)
+
+        patiently(20, touch)
+    assert len(tried) == 3
+    assert store.find("0123456789AB") == a_key(last_used_at=T0)
+
+
+# What can happen to the file
+
+
+def test_a_file_that_is_gone_is_down_and_is_not_made_anew(store: SQLiteStore, path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+    for use in (
+        lambda: store.find("0123456789AB"),
+        lambda: store.find("unknown"),
+        lambda: store.list(),
+        lambda: store.add(a_key("another")),
+        lambda: store.revoke("0123456789AB", T0),
+        lambda: store.touch("0123456789AB", T0),
+        lambda: in_thread(lambda: store.find("0123456789AB")),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            use()
+        assert not isinstance(caught.value, StoreBusy)
+        assert caught.value.store == f"sqlite:///{path}"
+    assert contents(path.parent) == set()
+
+
+def test_a_folder_that_is_gone_is_down_and_is_not_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    store = SQLiteStore(folder / "keys.db")
+    shutil.rmtree(folder)
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+    assert contents(tmp_path) == set()
+
+
+def test_a_file_that_was_moved_away_and_back_works_again(store: SQLiteStore, path: Path) -> None:
+    away = path.with_name("away.db")
+    path.rename(away)
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+    away.rename(path)
+    assert store.find("0123456789AB") == a_key()
+    store.touch("0123456789AB", T0)
+    assert store.find("0123456789AB") == a_key(last_used_at=T0)
+
+
+def test_a_file_that_was_replaced_is_read_from_then_on(store: SQLiteStore, path: Path) -> None:
+    other = SQLiteStore(path.with_name("other.db"))
+    other.add(a_key(name="in the other file"))
+    other.close()
+    path.with_name("other.db").replace(path)
+    assert store.find("0123456789AB") == a_key(name="in the other file")
+    store.revoke("0123456789AB", T0)
+    with by_hand(path) as connection:
+        assert connection.execute("SELECT name, revoked_at IS NULL FROM keystile_keys").fetchall() == [
+            ("in the other file", 0)
+        ]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_that_was_replaced_together_with_its_log_is_read_from_then_on(store: SQLiteStore, path: Path) -> None:
+    other = SQLiteStore(path.with_name("other.db"))
+    other.add(a_key(name="in the other file"))
+    other.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    path.with_name("other.db").replace(path)
+    for _ in range(2):
+        assert store.find("0123456789AB") == a_key(name="in the other file")
+    assert in_thread(lambda: store.find("0123456789AB")) == a_key(name="in the other file")
+    store.revoke("0123456789AB", T0)
+    with by_hand(path) as connection:
+        assert connection.execute("SELECT name, revoked_at IS NULL FROM keystile_keys").fetchall() == [
+            ("in the other file", 0)
+        ]
+
+
+def test_a_key_that_the_new_file_does_not_have_is_gone(store: SQLiteStore, path: Path) -> None:
+    SQLiteStore(path.with_name("other.db")).close()
+    path.with_name("other.db").replace(path)
+    assert store.find("0123456789AB") is None
+
+
+def test_a_file_that_was_replaced_by_an_empty_one_is_down(store: SQLiteStore, path: Path) -> None:
+    path.with_name("empty").touch(0o600)
+    path.with_name("empty").replace(path)
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+    with pytest.raises(StoreUnavailable):
+        store.add(a_key("another"))
+
+
+@pytest.mark.parametrize("octets", [b"\x00", b"\xff", b"not a database "])
+def test_a_corrupt_file_is_down(store: SQLiteStore, path: Path, octets: bytes) -> None:
+    store.close()
+    size = path.stat().st_size
+    path.write_bytes((octets * size)[:size])
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            store.find("0123456789AB")
+    with pytest.raises(StoreUnavailable):
+        store.revoke("0123456789AB", T0)
+
+
+def test_a_file_with_corrupt_pages_is_down(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    octets = path.read_bytes()
+    path.write_bytes(octets[:100] + b"\xa5" * (len(octets) - 100))
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+
+
+def test_a_corrupt_file_that_was_restored_works_again(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    octets = path.read_bytes()
+    path.write_bytes(b"x" * len(octets))
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+    path.write_bytes(octets)
+    assert store.find("0123456789AB") == a_key()
+
+
+def test_a_table_that_was_dropped_is_down(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("DROP TABLE keystile_keys")
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+
+
+# What it refuses to be built on
+
+
+@pytest.mark.parametrize("version", [2, 99, 0])
+def test_another_schema_version_is_refused_and_the_file_is_not_changed(path: Path, version: int) -> None:
+    SQLiteStore(path).close()
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_schema SET version = ?", (version,))
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=f"version {version}") as caught:
+        SQLiteStore(path)
+    assert (caught.value.key, caught.value.source) == ("store", f"sqlite:///{path}")
+    assert path.read_bytes() == before
+    assert contents(path.parent) == {"keys.db"}
+
+
+@pytest.mark.parametrize("octets", [b"not a database", b"x" * 5000, b"SQLite format 3\x00" + b"x" * 5000])
+def test_a_file_that_is_no_database_is_refused_and_not_changed(path: Path, octets: bytes) -> None:
+    path.write_bytes(octets)
+    with pytest.raises(ConfigurationError) as caught:
+        SQLiteStore(path)
+    assert caught.value.key == "store"
+    assert path.read_bytes() == octets
+
+
+def test_a_folder_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    for unusable in (tmp_path, tmp_path / "missing" / "keys.db"):
+        with pytest.raises(ConfigurationError) as caught:
+            SQLiteStore(unusable)
+        assert caught.value.key == "store"
+    assert contents(tmp_path) == set()
+
+
+# For somebody who is not root. Everything is imported before the script drops its rights.
+
+AS_NOBODY = """
+    import os, stat, sys
+    from datetime import UTC, datetime
+    import keystile.stores.sqlite, sqlite3, pathlib
+    from keystile import ConfigurationError, StoreUnavailable
+    from keystile.stores.sqlite import SQLiteStore
+    path = sys.argv[1]
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(int(sys.argv[2]))
+        os.setuid(int(sys.argv[2]))
+
+    def outcome(work):
+        try:
+            work()
+        except Exception as error:
+            return type(error).__name__
+        return "done"
+    """
+
+
+@pytest.fixture
+def anybodys_folder() -> Iterator[Path]:
+    """A folder that a process without rights may write in."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_a_file_that_cannot_be_written_is_refused(anybodys_folder: Path) -> None:
+    path = anybodys_folder / "keys.db"
+    SQLiteStore(path).close()
+    path.chmod(0o444)
+    assert python(textwrap.dedent(AS_NOBODY) + "print(outcome(lambda: SQLiteStore(path)))", path, NOBODY) == (
+        "ConfigurationError"
+    )
+    path.chmod(0o000)
+    assert python(textwrap.dedent(AS_NOBODY) + "print(outcome(lambda: SQLiteStore(path)))", path, NOBODY) == (
+        "ConfigurationError"
+    )
+
+
+def test_a_file_that_becomes_read_only_is_down_until_it_can_be_written_again(anybodys_folder: Path) -> None:
+    script = """
+    store = SQLiteStore(path)
+    find = lambda: store.find("unknown")
+    print(outcome(find))
+    os.chmod(path, 0o400)
+    print(outcome(find), outcome(lambda: store.revoke("unknown", datetime.now(UTC))))
+    os.chmod(path, 0o600)
+    print(outcome(find))
+    """
+    said = python(textwrap.dedent(AS_NOBODY) + textwrap.dedent(script), anybodys_folder / "keys.db", NOBODY)
+    assert said.split() == ["done", "StoreUnavailable", "StoreUnavailable", "done"]
+
+
+def test_a_file_of_somebody_elses_is_refused(anybodys_folder: Path) -> None:
+    path = anybodys_folder / "keys.db"
+    path.touch(0o400)
+    assert python(textwrap.dedent(AS_NOBODY) + "print(outcome(lambda: SQLiteStore(path)))", path, NOBODY) == (
+        "ConfigurationError"
+    )
+    assert path.stat().st_size == 0
