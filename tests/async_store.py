@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import anyio.lowlevel
 
@@ -26,9 +25,11 @@ class AsyncStore:
         await anyio.lowlevel.checkpoint()
         self.inner.add(key)
 
-    async def list(self, **wanted: Any) -> Sequence[ApiKey]:
+    async def list(
+        self, organization_id: str | None, owner_id: str | None, after: str | None, limit: int
+    ) -> Sequence[ApiKey]:
         await anyio.lowlevel.checkpoint()
-        return self.inner.list(**wanted)
+        return self.inner.list(organization_id, owner_id, after, limit)
 
     async def touch(self, key_id: str, at: datetime) -> None:
         await anyio.lowlevel.checkpoint()

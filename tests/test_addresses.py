@@ -66,7 +66,7 @@ def test_every_spelling_of_an_address_is_one_address(text: str, address: Address
         "167772161",
         "0x0a000001",
         "0x0a.0.0.1",
-        "１０.0.0.1",
+        "\uff11\uff10.0.0.1",
         "10.0.0.1, 10.0.0.2",
         "2001:db8::1::",
         "::ffff:10.0.0.01",

@@ -162,9 +162,7 @@ def test_two_keys_that_differ_are_ambiguous(line: tuple[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize("twin", [b"api_key", b"x_api_key", b"x-api_key", b"x_api-key"])
 @pytest.mark.parametrize("beside", [[], [(X_API_KEY, GOOD)], [(AUTH, b"Bearer " + GOOD)]])
-def test_an_underscore_twin_is_ambiguous_alone_and_beside_a_key(
-    twin: bytes, beside: list[tuple[bytes, bytes]]
-) -> None:
+def test_an_underscore_twin_is_ambiguous_alone_and_beside_a_key(twin: bytes, beside: list[tuple[bytes, bytes]]) -> None:
     assert extract([(twin, GOOD), *beside], ALL) is AMBIGUOUS
 
 
@@ -203,13 +201,19 @@ tokens = st.builds(
     st.integers(0, 3),
 )
 white_space = st.text(" \t", max_size=5).map(str.encode)
-schemes = st.sampled_from(["Bearer", "Api-Key"]).flatmap(
-    lambda word: st.tuples(*(st.sampled_from([letter.lower(), letter.upper()]) for letter in word)).map("".join)
-).map(str.encode)
+schemes = (
+    st.sampled_from(["Bearer", "Api-Key"])
+    .flatmap(
+        lambda word: st.tuples(*(st.sampled_from([letter.lower(), letter.upper()]) for letter in word)).map("".join)
+    )
+    .map(str.encode)
+)
 # Octets that come close: random ones alone would hardly ever get past the scheme.
 near = st.lists(
     st.one_of(
-        st.sampled_from([b"Bearer", b"bearer ", b"Api-Key ", b" ", b"\t", b",", b"=", b"\r\n ", b"\x00", b"\xe9", b'"']),
+        st.sampled_from(
+            [b"Bearer", b"bearer ", b"Api-Key ", b" ", b"\t", b",", b"=", b"\r\n ", b"\x00", b"\xe9", b'"']
+        ),
         tokens,
         st.binary(max_size=3),
     ),

@@ -52,7 +52,9 @@ GARBAGE = [
 def phc(kind: argon2.low_level.Type) -> str:
     """RAW, hashed rightly by another variant of argon2."""
     salt = b"some salt of 16b"
-    return argon2.low_level.hash_secret(RAW, salt, time_cost=1, memory_cost=8, parallelism=1, hash_len=32, type=kind).decode()
+    return argon2.low_level.hash_secret(
+        RAW, salt, time_cost=1, memory_cost=8, parallelism=1, hash_len=32, type=kind
+    ).decode()
 
 
 @pytest.mark.parametrize("hasher", HASHERS)

@@ -13,7 +13,20 @@ from keystile import ConfigurationError, Rule
 from keystile.policy import Policy
 from keystile.rules.paths import MAX_REMEMBERED, Demand, RuleTable, canonical
 
-CANONICAL = ["/", "/a", "/a/", "/a/b.c", "/a/...", "/.well-known/x", "/a..b", "/..a", "/a b", "/é", "/日本/語", "/~a:b@c!$&'()*+,="]
+CANONICAL = [
+    "/",
+    "/a",
+    "/a/",
+    "/a/b.c",
+    "/a/...",
+    "/.well-known/x",
+    "/a..b",
+    "/..a",
+    "/a b",
+    "/é",
+    "/日本/語",
+    "/~a:b@c!$&'()*+,=",
+]
 CROOKED = {
     "empty": "",
     "no slash first": "a/b",
@@ -196,7 +209,9 @@ def test_a_listed_path_that_is_not_canonical_is_a_configuration_error_naming_it(
         assert caught.value.key == "rules[2]"
 
 
-@pytest.mark.parametrize("path", ["/a*", "/*/a", "/a/*/b", "/a/**", "/*/*", "/a/*.png", "*", "a/*", "", "GET /a", "/a b"])
+@pytest.mark.parametrize(
+    "path", ["/a*", "/*/a", "/a/*/b", "/a/**", "/*/*", "/a/*.png", "*", "a/*", "", "GET /a", "/a b"]
+)
 def test_a_listed_path_that_cannot_be_read_is_a_configuration_error_naming_it(path: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         table("/fine", path)
@@ -276,7 +291,9 @@ def reads_alike(path: str) -> bool:
     return path.startswith("/") and not first and not strange.search(path) and not {"", ".", ".."} & set(segments)
 
 
-@given(st.lists(st.sampled_from(["/", ".", "a", "..", "//", ";", "%", "\\", "\n", "\ud800", "é", "/public"])).map("".join))
+@given(
+    st.lists(st.sampled_from(["/", ".", "a", "..", "//", ";", "%", "\\", "\n", "\ud800", "é", "/public"])).map("".join)
+)
 def test_canonical_is_what_the_rule_says_in_words(path: str) -> None:
     assert canonical(path) is reads_alike(path)
 

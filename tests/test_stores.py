@@ -137,15 +137,15 @@ def test_an_id_is_taken_once(store: Store) -> None:
 
 
 def test_keys_are_listed_by_age_and_then_by_id(store: Store) -> None:
-    for id, at in [("c", 1), ("a", 2), ("d", 0), ("b", 1), ("e", 0.5)]:
-        store.add(a_key(id, created_at=later(at)))
+    for key_id, at in [("c", 1), ("a", 2), ("d", 0), ("b", 1), ("e", 0.5)]:
+        store.add(a_key(key_id, created_at=later(at)))
     assert store.listed() == ["d", "e", "b", "c", "a"]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
     ids = [f"k{number:02d}" for number in range(10)]
-    for number, id in enumerate(ids):
-        store.add(a_key(id, created_at=later(number // 3)))
+    for number, key_id in enumerate(ids):
+        store.add(a_key(key_id, created_at=later(number // 3)))
     pages, after = [], None
     while page := store.listed(after=after, limit=4):
         pages.append(page)
@@ -160,8 +160,14 @@ def test_behind_an_unknown_key_there_is_nothing(store: Store) -> None:
 
 
 def test_filters_hold_together(store: Store) -> None:
-    for id, organization, owner in [("a", "x", "1"), ("b", "x", "2"), ("c", "y", "1"), ("d", None, None), ("e", "x", "1")]:
-        store.add(a_key(id, organization_id=organization, owner_id=owner))
+    for key_id, organization, owner in [
+        ("a", "x", "1"),
+        ("b", "x", "2"),
+        ("c", "y", "1"),
+        ("d", None, None),
+        ("e", "x", "1"),
+    ]:
+        store.add(a_key(key_id, organization_id=organization, owner_id=owner))
     assert store.listed(organization_id="x") == ["a", "b", "e"]
     assert store.listed(owner_id="1") == ["a", "c", "e"]
     assert store.listed(organization_id="x", owner_id="1") == ["a", "e"]
@@ -245,8 +251,8 @@ def test_two_renewals_of_one_hash_leave_the_first(store: Store) -> None:
 
 
 def test_one_keys_change_leaves_the_others_alone(store: Store) -> None:
-    for id in ("a", "b"):
-        store.add(a_key(id))
+    for key_id in ("a", "b"):
+        store.add(a_key(key_id))
     store.revoke("a", T0)
     store.touch("a", T0)
     store.rehash("a", OLD, NEW)
@@ -305,7 +311,7 @@ def test_a_url_names_a_store(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("url", ["", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db", "file:keys.db"])
+@pytest.mark.parametrize("url", ["", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db", "file:a.db"])
 def test_a_url_that_names_no_store_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_store(url)

@@ -211,9 +211,8 @@ class Gate:
         """What speaks against a caller whose secret is proved, or None."""
         if key.revoked_at is not None:
             return outcomes.REVOKED
-        for end in (key.expires_at, secret_hash.expires_at):
-            if end is not None and now >= end.timestamp():
-                return outcomes.EXPIRED
+        if _over(key.expires_at, now) or _over(secret_hash.expires_at, now):
+            return outcomes.EXPIRED
         if key.ip_allowlist is not None and addresses.parse(peer) not in self._allowlist(key.id, key.ip_allowlist):
             return outcomes.ADDRESS
         if demand.scopes and not demand.scopes.issubset(key.scopes):
@@ -255,6 +254,10 @@ class Gate:
             # A foreign driver's message may hold a password: its type says enough.
             reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
             logger.error("the key store is down, every key is refused with 503: %s", reason)
+
+
+def _over(end: datetime | None, now: float) -> bool:
+    return end is not None and now >= end.timestamp()
 
 
 def _as_store(store: Any) -> KeyStore:

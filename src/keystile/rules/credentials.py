@@ -20,8 +20,7 @@ MAX_CREDENTIAL = 1024
 
 # RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may stand around the value.
 _SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
-_TOKEN68 = rb" *([0-9A-Za-z\-._~+/]+=*)[ \t]*"
-_WITH_SCHEME = re.compile(_SCHEME.pattern + rb" " + _TOKEN68)
+_TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)[ \t]*"
 _WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68)
 
 
@@ -34,10 +33,11 @@ class Unusable(Enum):
 
 
 class Accepted(NamedTuple):
-    """Where keys are read from: lower-case header names, and lower-case schemes of Authorization."""
+    """Where keys are read from: lower-case header names, lower-case schemes of Authorization, and their grammar."""
 
     headers: frozenset[bytes]
     schemes: frozenset[bytes]
+    with_scheme: re.Pattern[bytes]
 
     @property
     def vary(self) -> tuple[str, ...]:
@@ -63,9 +63,12 @@ def _spellings(name: str) -> Iterator[bytes]:
 def accepted(forms: Sequence[str]) -> Accepted:
     """The forms of `policy.CREDENTIAL_FORMS`, compiled."""
     split = [form.lower().encode().partition(b": ") for form in forms]
+    schemes = frozenset(scheme for _, _, scheme in split if scheme)
+    any_scheme = b"|".join(map(re.escape, sorted(schemes)))
     return Accepted(
         headers=frozenset(header for header, _, _ in split),
-        schemes=frozenset(scheme for _, _, scheme in split if scheme),
+        schemes=schemes,
+        with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68),
     )
 
 
@@ -81,10 +84,11 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
     """
     if not presented:
         return Unusable.MISSING
-    if len(presented) == 1 and b"_" not in presented[0][0]:
-        return _read(*presented[0], accept)
+    if len(presented) == 1:
+        name, value = presented[0]
+        return _read(name, value, accept) if name in accept.headers else Unusable.AMBIGUOUS
     names = {name for name, _ in presented}
-    if len(names) < len(presented) or any(b"_" in name for name in names):
+    if len(names) < len(presented) or not names <= accept.headers:
         return Unusable.AMBIGUOUS
     read = {_read(name, value, accept) for name, value in presented} - {Unusable.MISSING}
     if len(read) > 1:
@@ -94,11 +98,9 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
 
 def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
     if len(value) <= MAX_CREDENTIAL:
-        if name != b"authorization":
-            if well_formed := _WITHOUT_SCHEME.fullmatch(value):
-                return well_formed[1]
-        elif (well_formed := _WITH_SCHEME.fullmatch(value)) and well_formed[1].lower() in accept.schemes:
-            return well_formed[2]
+        well_formed = (accept.with_scheme if name == b"authorization" else _WITHOUT_SCHEME).fullmatch(value)
+        if well_formed is not None:
+            return well_formed[1]
     return _fault(name, value, accept)
 
 

@@ -7,6 +7,7 @@ either kind.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -107,22 +108,16 @@ class HeaderWriter(Generic[AnyStr]):
     """
 
     def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str]) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._vary_on = tuple(vary)
         self._id: AnyStr = encode("x-request-id")
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
-        self._lengths = frozenset(map(len, (self._id, self._cache, self._vary)))
-        self._comma: AnyStr = encode(", ")
-        self._star: AnyStr = encode("*")
-        self._private: AnyStr = encode("private")
-        self._public: AnyStr = encode("public")
-        self._no_store: AnyStr = encode("no-store")
-        self._vary_on: list[AnyStr] = [encode(name) for name in vary]
-        self._default_cache: tuple[AnyStr, AnyStr] = (self._cache, self._private)
-        self._default_vary: tuple[AnyStr, AnyStr] = (self._vary, self._comma.join(self._vary_on))
+        self._names: frozenset[AnyStr] = frozenset((self._id, self._cache, self._vary))
+        self._lengths = frozenset(map(len, self._names))
+        self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
 
-    def write(
-        self, headers: Iterable[tuple[AnyStr, AnyStr]], request_id: AnyStr, *, protected: bool
-    ) -> list[tuple[AnyStr, AnyStr]]:
+    def write(self, headers: Iterable[tuple[AnyStr, AnyStr]], request_id: AnyStr, *, protected: bool) -> Fields[AnyStr]:
         """The app's header fields with the gate's. A new list: the app may send its own again.
 
         Args:
@@ -130,45 +125,54 @@ class HeaderWriter(Generic[AnyStr]):
             request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
             protected: whether a key was asked for.
         """
-        written = []
-        cache: list[AnyStr] = []
-        vary: list[AnyStr] = []
-        for field in headers:
-            name = field[0]
-            if len(name) in self._lengths:
-                lowered = name.lower()
-                if lowered == self._id:
-                    continue
-                if protected and lowered == self._cache:
-                    cache.append(field[1])
-                    continue
-                if protected and lowered == self._vary:
-                    vary.append(field[1])
-                    continue
-            written.append(field)
+        written = list(headers)
+        lengths = self._lengths
+        for field in written:
+            # Most names differ in length from ours already.
+            if len(field[0]) in lengths and field[0].lower() in self._names:
+                return self._merged(written, request_id, protected)
         written.append((self._id, request_id))
         if protected:
-            written.append((self._cache, self._merged_cache(cache)) if cache else self._default_cache)
-            written.append((self._vary, self._merged_vary(vary)) if vary else self._default_vary)
+            written += self._usual
         return written
 
-    def _merged_cache(self, values: list[AnyStr]) -> AnyStr:
-        """The app's directives, never loosened: ``public`` gives way to ``private``, ``no-store`` stands alone."""
-        directives: list[AnyStr] = self._split(values)
-        lowered = [directive.lower() for directive in directives]
-        if self._private in lowered or self._no_store in lowered:
-            return self._comma.join(directives)
-        kept: list[AnyStr] = [each for each, low in zip(directives, lowered, strict=True) if low != self._public]
-        return self._comma.join(kept + [self._private])  # noqa: RUF005 - mypy knows the type of this form
+    def _merged(self, headers: Fields[AnyStr], request_id: AnyStr, protected: bool) -> Fields[AnyStr]:
+        ours = self._names if protected else {self._id}
+        written = [field for field in headers if field[0].lower() not in ours]
+        written.append((self._id, request_id))
+        if protected:
+            cache = merged_cache_control(_values(headers, self._cache))
+            vary = merged_vary(_values(headers, self._vary), self._vary_on)
+            written += [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
+        return written
 
-    def _merged_vary(self, values: list[AnyStr]) -> AnyStr:
-        listed: list[AnyStr] = self._split(values)
-        lowered: set[AnyStr] = {name.lower() for name in listed}
-        if self._star in lowered:
-            return self._star
-        missing: list[AnyStr] = [name for name in self._vary_on if name not in lowered]
-        return self._comma.join(listed + missing)
 
-    def _split(self, values: list[AnyStr]) -> list[AnyStr]:
-        comma = self._comma.strip()
-        return [part.strip() for value in values for part in value.split(comma) if part.strip()]
+# An element of a list field (RFC 9110 section 5.6.1): a comma within quotes does not end it.
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+
+
+def merged_cache_control(values: Iterable[str]) -> str:
+    """The directives of these lines, made no looser: without ``public``, and with ``private`` unless ``no-store``."""
+    directives = [each for each in _elements(values) if each.lower() != "public"]
+    if not {"private", "no-store"} & {each.lower() for each in directives}:
+        directives.append("private")
+    return ", ".join(directives)
+
+
+def merged_vary(values: Iterable[str], names: Iterable[str]) -> str:
+    """The names of these lines and ours, each once; ``*`` stands for all."""
+    listed = _elements(values)
+    lowered = {name.lower() for name in listed}
+    if "*" in lowered:
+        return "*"
+    return ", ".join([*listed, *(name for name in names if name not in lowered)])
+
+
+def _elements(values: Iterable[str]) -> list[str]:
+    found = (part.strip() for value in values for part in _ELEMENT.findall(value))
+    return [part for part in found if part]
+
+
+def _values(headers: Iterable[tuple[AnyStr, AnyStr]], name: AnyStr) -> list[str]:
+    values = (field[1] for field in headers if field[0].lower() == name)
+    return [value if isinstance(value, str) else value.decode("latin-1") for value in values]
