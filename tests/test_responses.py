@@ -190,7 +190,7 @@ def values(headers: list[tuple[str, str]], name: str) -> list[str]:
 def directives(headers: list[tuple[str, str]]) -> set[str]:
     """What a cache reads, which splits outside quotes."""
     joined = ",".join(values(headers, "cache-control"))
-    return {part.strip().lower() for part in re.findall(r'(?:[^,"]|"[^"]*")+', joined)}
+    return {part.strip().lower() for part in re.findall(r'(?:[^,"]|"[^"]*")+', joined)} - {""}
 
 
 APP = [

@@ -295,19 +295,21 @@ def test_a_forked_child_and_its_parent_both_go_on(path: Path) -> None:
     assert said.split() == ["8", "ok"]
 
 
-def test_a_child_that_is_gone_does_not_take_the_parents_locks_along(path: Path) -> None:
+def test_a_child_has_no_part_in_its_parents_transaction_nor_takes_its_locks_along(path: Path) -> None:
     said = python(
         """
-        import os, sqlite3, subprocess, sys
+        import os, sqlite3, sys
         from datetime import UTC, datetime
         from keystile.model import ApiKey, SecretHash
         from keystile.stores.sqlite import SQLiteStore
 
         store = SQLiteStore(sys.argv[1])
-        with store._file.write() as connection:  # the parent is in the middle of a transaction
+        store.add(ApiKey(id="x", name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),)))
+        with store._file.write() as connection:
+            connection.execute("UPDATE keystile_keys SET name = 'not yet'")
             child = os.fork()
             if child == 0:
-                store.find("x")
+                assert store.find("x").name == "n"
                 store.close()
                 sys.exit(0)
             assert os.waitpid(child, 0)[1] == 0
@@ -318,6 +320,7 @@ def test_a_child_that_is_gone_does_not_take_the_parents_locks_along(path: Path) 
             except sqlite3.OperationalError as error:
                 print(error)
             other.close()
+        assert store.find("x").name == "not yet"
         """,
         path,
     )
@@ -466,11 +469,20 @@ def test_a_file_that_was_moved_away_and_back_works_again(store: SQLiteStore, pat
     assert store.find("0123456789AB") == a_key(last_used_at=T0)
 
 
-def test_a_file_that_was_replaced_is_read_from_then_on(store: SQLiteStore, path: Path) -> None:
+def remove_log(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+
+
+def test_a_replaced_file_is_not_read_through_the_old_ones_log(store: SQLiteStore, path: Path) -> None:
     other = SQLiteStore(path.with_name("other.db"))
     other.add(a_key(name="in the other file"))
     other.close()
     path.with_name("other.db").replace(path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="remove its -wal and -shm"):
+            store.find("0123456789AB")
+    remove_log(path)
     assert store.find("0123456789AB") == a_key(name="in the other file")
     store.revoke("0123456789AB", T0)
     with by_hand(path) as connection:
@@ -484,8 +496,7 @@ def test_a_file_that_was_replaced_together_with_its_log_is_read_from_then_on(sto
     other = SQLiteStore(path.with_name("other.db"))
     other.add(a_key(name="in the other file"))
     other.close()
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink()
+    remove_log(path)
     path.with_name("other.db").replace(path)
     for _ in range(2):
         assert store.find("0123456789AB") == a_key(name="in the other file")
@@ -497,8 +508,37 @@ def test_a_file_that_was_replaced_together_with_its_log_is_read_from_then_on(sto
         ]
 
 
+def test_every_thread_reads_the_file_that_replaced_another(store: SQLiteStore, path: Path) -> None:
+    replaced = threading.Barrier(2, timeout=10)
+
+    def use_before_and_after() -> str:
+        assert store.find("0123456789AB") == a_key()
+        replaced.wait()
+        replaced.wait()
+        found = store.find("0123456789AB")
+        assert found is not None
+        return found.name
+
+    seen: list[Any] = []
+    thread = threading.Thread(target=lambda: seen.append(outcome_of(use_before_and_after)))
+    thread.start()
+    replaced.wait()
+    other = SQLiteStore(path.with_name("other.db"))
+    other.add(a_key(name="in the other file"))
+    other.close()
+    remove_log(path)
+    path.with_name("other.db").replace(path)
+    first = outcome_of(lambda: store.find("0123456789AB"))
+    replaced.wait()
+    thread.join()
+    assert first == a_key(name="in the other file")
+    assert seen == ["in the other file"]
+    assert store.find("0123456789AB") == a_key(name="in the other file")
+
+
 def test_a_key_that_the_new_file_does_not_have_is_gone(store: SQLiteStore, path: Path) -> None:
     SQLiteStore(path.with_name("other.db")).close()
+    remove_log(path)
     path.with_name("other.db").replace(path)
     assert store.find("0123456789AB") is None
 

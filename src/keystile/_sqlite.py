@@ -5,7 +5,8 @@ busy handler is off, because it can starve a process for seconds: a busy file ra
 tries again off the event loop.
 
 An open connection goes on reading a file that was deleted or replaced, so every use compares the path with what was
-opened, and opens anew what is there now. A missing file is never created at run time: an empty store would look like
+opened, and opens anew what is there now; but not while the log of the file before lies beside it, which SQLite would
+apply to the new one. A missing file is never created at run time: an empty store would look like
 one in which every key was revoked. A file that cannot be written counts as down: nobody could revoke a key in it.
 """
 
@@ -16,7 +17,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _sync
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
@@ -25,7 +26,6 @@ CREATE_PATIENCE = 10.0
 # The last one is what a race for the first connection in WAL mode can give.
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
-Identity = tuple[int, int, int]
 Schema = tuple[str, int, tuple[str, ...]]
 
 
@@ -35,6 +35,14 @@ def path_of(url: str) -> str:
     if scheme != "sqlite" or not separator or not path or "?" in path or "\0" in path or path == ":memory:":
         raise ConfigurationError(f"{url!r} is not 'sqlite:///file.db' or 'sqlite:////absolute/file.db'", key="store")
     return path
+
+
+class _Opened(NamedTuple):
+    """A connection, and which file it was opened on: (device, inode, mode), and (device, inode) of its log."""
+
+    connection: sqlite3.Connection
+    opened: tuple[int, int, int]
+    log: tuple[int, int] | None
 
 
 class SQLiteFile:
@@ -91,24 +99,39 @@ class SQLiteFile:
         _sync.let_go(self._connections)
 
     def _connection(self) -> sqlite3.Connection:
-        connection, opened = self._connections.get()
-        if opened != _identity(self._absolute):
+        held = self._connections.get()
+        found = os.stat(self._absolute)  # noqa: PTH116 - on every request; Path.stat costs twice as much
+        if held.opened != (found.st_dev, found.st_ino, found.st_mode):
+            if held.opened[:2] != (found.st_dev, found.st_ino) and held.log and held.log == self._log():
+                raise StoreUnavailable(
+                    self.url, "another file has taken its place beside the old one's log: remove its -wal and -shm"
+                )
             self._connections.drop()
-            connection, _ = self._connections.get()
-        return connection
+            held = self._connections.get()
+        return held.connection
 
-    def _open(self) -> tuple[sqlite3.Connection, Identity]:
-        """A connection to the file that is there, and which file that was."""
-        opened = _identity(self._absolute)
+    def _open(self) -> _Opened:
+        found = Path(self._absolute).stat()
         if not os.access(self._absolute, os.W_OK):
             raise PermissionError(f"{self.path} cannot be written")
-        return _connect(self._absolute), opened
+        connection = _connect(self._absolute)
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
+        return _Opened(connection, (found.st_dev, found.st_ino, found.st_mode), self._log())
+
+    def _log(self) -> tuple[int, int] | None:
+        try:
+            found = Path(f"{self._absolute}-wal").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
             return StoreBusy(self.url, str(error))
-        self._connections.drop()
-        return StoreUnavailable(self.url, str(error) if isinstance(error, sqlite3.Error) else type(error).__name__)
+        if isinstance(error, sqlite3.Error):
+            self._connections.drop()
+            return StoreUnavailable(self.url, str(error))
+        return StoreUnavailable(self.url, type(error).__name__)
 
     def _create(self, schema: Schema) -> None:
         try:
@@ -116,7 +139,10 @@ class SQLiteFile:
             os.close(os.open(self._absolute, os.O_RDWR | os.O_CREAT, 0o600))
             # Every worker of a server comes here at the same moment.
             _sync.patiently(CREATE_PATIENCE, self._prepare, schema)
-        except (OSError, StoreUnavailable) as error:
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, (OSError, StoreUnavailable)):
+                raise
             reason = error.reason if isinstance(error, StoreUnavailable) else str(error)
             raise ConfigurationError(f"cannot use it: {reason}", key="store", source=self.url) from None
 
@@ -125,6 +151,7 @@ class SQLiteFile:
         self.row("PRAGMA journal_mode=WAL", ())
         with self.write() as connection:
             self._settle_schema(connection, schema)
+        self._connections.drop()  # opened before there was a log to remember
 
     def _settle_schema(self, connection: sqlite3.Connection, schema: Schema) -> None:
         component, version, statements = schema
@@ -142,11 +169,6 @@ class SQLiteFile:
             )
 
 
-def _identity(path: str) -> Identity:
-    found = os.stat(path)  # noqa: PTH116 - on every request; Path.stat costs twice as much
-    return found.st_dev, found.st_ino, found.st_mode
-
-
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
@@ -156,5 +178,5 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _close(held: tuple[sqlite3.Connection, Identity]) -> None:
-    held[0].close()
+def _close(held: _Opened) -> None:
+    held.connection.close()

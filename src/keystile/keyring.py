@@ -31,10 +31,11 @@ WRITE_PATIENCE = 5.0
 _Operation = Callable[Concatenate["KeyRing", Offload, P], Coroutine[Any, Any, T]]
 
 
-def _signed_like(operation: Callable[..., Any], twin: Callable[..., Any]) -> None:
-    """Make the twin show the operation's docstring and its signature without the offload."""
+def _signed_like(operation: Callable[..., Any], twin: Callable[..., Any], mark: str = "") -> None:
+    """Make the twin show the operation's docstring, its name, and its signature without the offload."""
     functools.update_wrapper(twin, operation)
-    twin.__name__ = twin.__qualname__ = operation.__name__.lstrip("_")
+    twin.__name__ = mark + operation.__name__.lstrip("_")
+    twin.__qualname__ = f"KeyRing.{twin.__name__}"
     signature = inspect.signature(operation)
     shown = [parameter for name, parameter in signature.parameters.items() if name != "offload"]
     twin.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
@@ -54,7 +55,7 @@ def _awaited(operation: _Operation[P, T]) -> Callable[Concatenate[KeyRing, P], A
     async def twin(self: KeyRing, /, *args: P.args, **named: P.kwargs) -> T:
         return await operation(self, pooled, *args, **named)
 
-    _signed_like(operation, twin)
+    _signed_like(operation, twin, "a")
     return twin
 
 
@@ -88,8 +89,8 @@ class KeyRing:
         self.needs_await = is_async(store.find)
         """Whether the store is async, so that only the async twins work."""
         call = functools.partial(adapt, pool=workshop.store_pool, blocking=True, patience=WRITE_PATIENCE)
-        self._find, self._add, self._revoke_it = call(store.find), call(store.add), call(store.revoke)
-        self._list = call(store.list)
+        self._store_find, self._store_add = call(store.find), call(store.add)
+        self._store_list, self._store_revoke = call(store.list), call(store.revoke)
 
     async def _create(
         self,
@@ -133,7 +134,7 @@ class KeyRing:
         }
         raw, key_id, secret_hash = await self._mint(offload, environment)
         key = ApiKey(id=key_id, hashes=(secret_hash,), **cast("Any", settings))
-        await self._add(offload, key)
+        await self._store_add(offload, key)
         return IssuedKey(key, raw)
 
     async def _get(self, offload: Offload, key_id: str) -> ApiKey:
@@ -142,12 +143,12 @@ class KeyRing:
         Raises:
             KeyNotFound: there is none.
         """
-        key: ApiKey | None = await self._find(offload, _check_text(key_id, "key_id"))
+        key: ApiKey | None = await self._store_find(offload, _check_text(key_id, "key_id"))
         if key is None:
             raise KeyNotFound(key_id)
         return key
 
-    async def _list_keys(
+    async def _list(
         self,
         offload: Offload,
         *,
@@ -167,7 +168,7 @@ class KeyRing:
             raise ConfigurationError(f"expected a whole number from 1 to {MAX_PAGE}", key="limit")
         wanted = {"organization_id": organization_id, "owner_id": owner_id, "after": after}
         checked = [_check_optional(value, name) for name, value in wanted.items()]
-        return cast("Sequence[ApiKey]", await self._list(offload, *checked, limit))
+        return cast("Sequence[ApiKey]", await self._store_list(offload, *checked, limit))
 
     async def _revoke(self, offload: Offload, key_id: str) -> ApiKey:
         """Revoke a key for good: it is refused from the next request on, in every process. Twice is like once.
@@ -176,14 +177,14 @@ class KeyRing:
             KeyNotFound: there is no such key.
         """
         at = datetime.fromtimestamp(self._workshop.clock(), UTC)
-        key: ApiKey | None = await self._revoke_it(offload, _check_text(key_id, "key_id"), at)
+        key: ApiKey | None = await self._store_revoke(offload, _check_text(key_id, "key_id"), at)
         if key is None:
             raise KeyNotFound(key_id)
         return key
 
     create, acreate = _blocking(_create), _awaited(_create)
     get, aget = _blocking(_get), _awaited(_get)
-    list, alist = _blocking(_list_keys), _awaited(_list_keys)
+    list, alist = _blocking(_list), _awaited(_list)
     revoke, arevoke = _blocking(_revoke), _awaited(_revoke)
 
     async def _mint(self, offload: Offload, environment: Environment) -> tuple[str, str, SecretHash]:

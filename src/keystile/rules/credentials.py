@@ -38,6 +38,7 @@ class Accepted(NamedTuple):
     headers: frozenset[bytes]
     schemes: frozenset[bytes]
     with_scheme: re.Pattern[bytes]
+    joined: re.Pattern[bytes]
 
     @property
     def vary(self) -> tuple[str, ...]:
@@ -69,6 +70,7 @@ def accepted(forms: Sequence[str]) -> Accepted:
         headers=frozenset(header for header, _, _ in split),
         schemes=schemes,
         with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68),
+        joined=re.compile(rb",[ \t]*(?i:" + any_scheme + rb")[ \t]"),
     )
 
 
@@ -108,6 +110,7 @@ def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
     if name == b"authorization":
         scheme = _SCHEME.match(value)
         if scheme is None or scheme[1].lower() not in accept.schemes:
-            return Unusable.MISSING
+            # Where a server joined two lines, ours may stand behind the foreign one.
+            return Unusable.AMBIGUOUS if accept.joined.search(value) else Unusable.MISSING
     # A comma may be where a server joined two lines: no key has one.
     return Unusable.AMBIGUOUS if b"," in value else Unusable.MALFORMED
