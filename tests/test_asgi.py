@@ -6,6 +6,8 @@ from typing import Any
 
 import anyio
 import pytest
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current
 from tests.doors import asgi_scope
@@ -179,3 +181,24 @@ def test_an_exception_of_the_app_reaches_the_server(gate: Gate) -> None:
 def test_only_a_gate_can_guard() -> None:
     with pytest.raises(ConfigurationError, match="gate: expected a Gate, got str"):
         asgi.GateMiddleware(nobody, gate="memory://")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/v1/exports", "/api/v1/exports"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_prefix_that_the_app_takes_off_itself_dodges_no_rule(path: str, wrapped: bool) -> None:
+    app: Any = FastAPI()
+    app.root_path = "/api"
+    app.add_api_route("/v1/exports", lambda: "exported", methods=["POST"])
+    if wrapped:
+        app = GZipMiddleware(app)
+    gate = Gate(hasher=HmacHasher(b"p" * 16), rules=[Rule("POST /v1/exports", scopes=["exports:write"])])
+    secret = gate.keys.create("plain").secret
+    scope = asgi_scope("POST", path, [("x-api-key", secret)], None)
+    start, body = call(asgi.GateMiddleware(app, gate), scope)
+    assert start["status"] == 403
+    assert b"insufficient_scope" in body["body"]
+
+
+def test_what_is_no_app_is_refused(gate: Gate) -> None:
+    with pytest.raises(ConfigurationError, match="app: NoneType is no ASGI app"):
+        asgi.GateMiddleware(None, gate)  # type: ignore[arg-type]

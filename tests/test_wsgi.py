@@ -154,3 +154,23 @@ def test_an_asgi_app_is_refused_when_the_door_is_built(gate: Gate) -> None:
         wsgi.GateMiddleware(app, gate=gate)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="gate: expected a Gate"):
         wsgi.GateMiddleware(lambda environ, start_response: [], gate=None)  # type: ignore[arg-type]
+
+
+def test_exc_info_may_come_by_name_and_a_refused_head_is_one_empty_chunk(gate: Gate) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        try:
+            int("")
+        except ValueError:
+            start_response("500 Oops", [], exc_info=sys.exc_info())
+        return []
+
+    server = Server()
+    server.call(app, gate)
+    assert server.starts[0][2][0] is ValueError
+    refused = wsgi.GateMiddleware(app, gate)(wsgi_environ("HEAD", "/v1", [], None), Server().start_response)
+    assert list(refused) == [b""]
+
+
+def test_what_is_no_app_is_refused(gate: Gate) -> None:
+    with pytest.raises(ConfigurationError, match="app: NoneType is no WSGI app"):
+        wsgi.GateMiddleware(None, gate)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class SQLiteFile:
         self.path = os.fspath(path)
         self.url = f"sqlite:///{self.path}"
         self._absolute = str(Path(self.path).absolute())
-        self._connections = _sync.Local(self._open, _close)
+        self._connections = _sync.Local(partial(_open, self._absolute), _close)
         self._create(schema)
 
     def row(self, sql: str, parameters: tuple[Any, ...]) -> Any:
@@ -95,35 +96,20 @@ class SQLiteFile:
             raise self._unavailable(error) from None
 
     def close(self) -> None:
-        """Close every connection of this process. A later use opens a new one."""
+        """Close this thread's connection, and have other threads close theirs when they next come by or end."""
         _sync.let_go(self._connections)
 
     def _connection(self) -> sqlite3.Connection:
         held = self._connections.get()
         found = os.stat(self._absolute)  # noqa: PTH116 - on every request; Path.stat costs twice as much
         if held.opened != (found.st_dev, found.st_ino, found.st_mode):
-            if held.opened[:2] != (found.st_dev, found.st_ino) and held.log and held.log == self._log():
+            if held.opened[:2] != (found.st_dev, found.st_ino) and held.log and held.log == _log(self._absolute):
                 raise StoreUnavailable(
                     self.url, "another file has taken its place beside the old one's log: remove its -wal and -shm"
                 )
             self._connections.drop()
             held = self._connections.get()
         return held.connection
-
-    def _open(self) -> _Opened:
-        found = Path(self._absolute).stat()
-        if not os.access(self._absolute, os.W_OK):
-            raise PermissionError(f"{self.path} cannot be written")
-        connection = _connect(self._absolute)
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
-        return _Opened(connection, (found.st_dev, found.st_ino, found.st_mode), self._log())
-
-    def _log(self) -> tuple[int, int] | None:
-        try:
-            found = Path(f"{self._absolute}-wal").stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
@@ -167,6 +153,23 @@ class SQLiteFile:
                 key="store",
                 source=self.url,
             )
+
+
+def _open(path: str) -> _Opened:
+    found = Path(path).stat()
+    if not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} cannot be written")
+    connection = _connect(path)
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
+    return _Opened(connection, (found.st_dev, found.st_ino, found.st_mode), _log(path))
+
+
+def _log(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(f"{path}-wal").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: str) -> sqlite3.Connection:

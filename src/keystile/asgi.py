@@ -7,6 +7,7 @@ app = GateMiddleware(app, gate=gate)                   # anything else
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from importlib import import_module
 from typing import Any
 
 from ._sync import pooled
@@ -43,7 +44,10 @@ class GateMiddleware:
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
+        if not callable(app):
+            raise ConfigurationError(f"{type(app).__name__} is no ASGI app", key="app")
         self.app = app
+        self._root_path = _own_root_path(app)
         self._gate = gate
         self._wanted = gate.accepted.wanted
         self._wanted_lengths = frozenset(map(len, self._wanted))
@@ -73,10 +77,11 @@ class GateMiddleware:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
                 presented.append((lowered, value))
+        root_path = self._root_path or scope.get("root_path")
         client = scope.get("client")
         return Request(
             scope.get("method", "GET"),
-            _app_path(scope["path"], scope["root_path"]) if scope.get("root_path") else scope["path"],
+            _app_path(scope["path"], root_path) if root_path else scope["path"],
             scope.get("raw_path") or b"",
             presented,
             client[0] if client else None,
@@ -108,6 +113,24 @@ class GateMiddleware:
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
     await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _own_root_path(app: Any) -> str:
+    """The prefix that the app itself takes off behind the gate: FastAPI's `root_path`, Django's FORCE_SCRIPT_NAME.
+
+    Rules are relative to what the app routes, so the gate has to take off the same. Middleware in between is looked
+    through by its usual attribute.
+    """
+    for _ in range(100):
+        if app is None:
+            break
+        if isinstance(own := getattr(app, "root_path", None), str) and own:
+            return own.rstrip("/")
+        if type(app).__module__.startswith("django."):
+            settings = import_module("django.conf").settings
+            return str(settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+        app = getattr(app, "app", None)
+    return ""
 
 
 def _app_path(path: str, root_path: str) -> str:

@@ -6,6 +6,9 @@ None ever holds a raw key or the hash of one.
 
 from __future__ import annotations
 
+# The length of an id in the default key format.
+SHOWN = 12
+
 
 class KeystileError(Exception):
     """Root of every exception that keystile raises on purpose."""
@@ -60,8 +63,9 @@ class KeyNotFound(KeystileError, LookupError):
     """
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(key_id)
-        self.key_id = key_id
+        # People paste whole keys where an id belongs: what is behind an id's length is not repeated.
+        self.key_id = key_id if len(key_id) <= SHOWN else key_id[:SHOWN] + "…"
+        super().__init__(self.key_id)
 
     def __str__(self) -> str:
         return f"no key has the id {self.key_id!r}"

@@ -43,7 +43,7 @@ class Gate:
 
     Args:
         store: a URL (``memory://``, ``sqlite:///keystile.db``) or a `KeyStore`.
-        prefix: the first part of every key: a letter, then at most 19 letters and digits.
+        prefix: the first part of every key, ``"key"`` by default: a letter, then at most 19 letters and digits.
         public: paths that need no key; ``/static/*`` is everything below ``/static/``.
         rules: what else holds for which path.
         accept: where keys are read from, out of `policy.CREDENTIAL_FORMS`.
@@ -51,7 +51,7 @@ class Gate:
         peppers: server secrets of at least 16 bytes that key the check in every key: the first signs, all verify.
         accept_crc: with peppers, accept keys made before there were any.
         hasher: ``"argon2id"``, ``"hmac-sha256"`` (keyed with the first pepper) or a `Hasher`.
-        key_format: a `KeyFormat` in place of the default; then `prefix`, `peppers` and `accept_crc` are its business.
+        key_format: a `KeyFormat` in place of the default one, which `prefix` and `accept_crc` belong to.
         clock: Unix seconds.
 
     Raises:
@@ -62,7 +62,7 @@ class Gate:
         self,
         store: str | KeyStore = "memory://",
         *,
-        prefix: str = "key",
+        prefix: str | None = None,
         public: Iterable[str] = (),
         rules: Iterable[Rule] = (),
         accept: Iterable[str] = CREDENTIAL_FORMS,
@@ -76,13 +76,14 @@ class Gate:
     ) -> None:
         for name in unknown:
             raise ConfigurationError("there is no such setting", key=name)
+        if not callable(clock):
+            raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
         self.policy = Policy(public=public, rules=rules, accept=accept, realm=realm)
         self.accepted = accepted(tuple(self.policy.accept))
         self._rules = RuleTable(self.policy.all_rules())
         secrets = _as_peppers(peppers)
-        keys_format = key_format or PrefixedFormat(prefix, secrets, accept_crc=accept_crc)
         self._shop = Workshop(
-            key_format=keys_format,
+            key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
             hasher=_as_hasher(hasher, secrets),
             store=_as_store(store),  # last: a wrong setting leaves no file behind
             hash_pool=Pool(worker_count(), HASH_QUEUE),
@@ -133,22 +134,22 @@ class Gate:
             return Refused(outcomes.UNUSABLE[raw], request_id)
         try:
             proven = await self._prove(raw, offload)
+            if proven is None:
+                return Refused(outcomes.INVALID, request_id)
+            key, secret_hash = proven
+            now = self._shop.clock()
+            reason = self._judge(key, secret_hash, demand, request.peer, now)
+            if reason is None and now >= self._touch_due.get(key.id, 0.0):
+                self._touch(key, now)
         except Overloaded:
             return Refused(outcomes.OVERLOADED, request_id)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the gate stays closed
+        except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
             self._note_store(error)
             return Refused(outcomes.STORE_DOWN, request_id)
-        if self._store_down:
-            self._note_store(None)
-        if proven is None:
-            return Refused(outcomes.INVALID, request_id)
-        key, secret_hash = proven
-        now = self._shop.clock()
-        reason = self._judge(key, secret_hash, demand, request.peer, now)
         if reason is not None:
             return Refused(reason, request_id)
-        if now >= self._touch_due.get(key.id, 0.0):
-            self._touch(key, now)
+        if self._store_down:
+            self._note_store(None)
         return Admitted(key.principal, request_id)
 
     def close(self) -> None:
@@ -263,30 +264,50 @@ def _over(end: datetime | None, now: float) -> bool:
 def _as_store(store: Any) -> KeyStore:
     if isinstance(store, str):
         return open_store(store)
-    missing = [name for name in _STORE_METHODS if not callable(getattr(store, name, None))]
-    if missing:
-        raise ConfigurationError(f"{type(store).__name__} is no KeyStore: it lacks {', '.join(missing)}", key="store")
-    found: KeyStore = store
-    return found
+    _check_has(store, _STORE_METHODS, "KeyStore", "store")
+    if len({is_async(getattr(store, name)) for name in _STORE_METHODS}) > 1:
+        raise ConfigurationError("some of its methods are async and some are not", key="store")
+    return cast("KeyStore", store)
 
 
-def _as_hasher(hasher: Any, peppers: Sequence[bytes]) -> Hasher:
+def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], accept_crc: bool) -> KeyFormat:
+    if given is None:
+        return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
+    for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
+        if setting not in (None, False):
+            raise ConfigurationError("belongs to the default key format, and another one is given", key=key)
+    _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
+    return cast("KeyFormat", given)
+
+
+def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
     if hasher == "argon2id":
         return Argon2Hasher()
     if hasher == "hmac-sha256":
         if not peppers:
             raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
-        return HmacHasher(peppers[0])
-    if isinstance(hasher, str) or not callable(getattr(hasher, "verify", None)):
+        return HmacHasher(*peppers)
+    if isinstance(hasher, str):
         raise ConfigurationError("expected 'argon2id', 'hmac-sha256' or a Hasher", key="hasher")
-    found: Hasher = hasher
-    return found
+    _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
+    return cast("Hasher", hasher)
+
+
+def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> None:
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    missing = [each for each in methods if not callable(getattr(given, each, None))]
+    if missing:
+        raise ConfigurationError(f"{name} is no {contract}: it lacks {', '.join(missing)}", key=key)
+    if isinstance(given, type):
+        raise ConfigurationError(f"{name} is a class: give one of its instances", key=key)
 
 
 def _as_peppers(peppers: Any) -> tuple[bytes, ...]:
     found: list[bytes] = []
+    if isinstance(peppers, (str, bytes)):
+        raise ConfigurationError("expected a list of str or bytes", key="peppers")
     for pepper in check_all(peppers, object, "peppers"):
         if not isinstance(pepper, (str, bytes)):
             raise ConfigurationError("expected a list of str or bytes", key="peppers")
-        found.append(pepper.encode() if isinstance(pepper, str) else pepper)
+        found.append(pepper.encode(errors="surrogatepass") if isinstance(pepper, str) else pepper)
     return tuple(found)

@@ -17,14 +17,16 @@ from typing import Any, NamedTuple, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError
-from argon2.low_level import Type
+from argon2.low_level import Type, error_to_str
 
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, Overloaded
+from .policy import MIN_PEPPER_BYTES
 
 # What a stored hash may make us compute at most. Anybody who can write to the store could otherwise have every
 # process allocate gigabytes; real parameters stay far below.
 MAX_MEMORY_KIB, MAX_TIME, MAX_LANES = 262_144, 16, 16
-MIN_PEPPER_BYTES = 16
+# ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key.
+_NO_MEMORY = error_to_str(-22)
 
 
 class Hasher(Protocol):
@@ -42,7 +44,11 @@ class Hasher(Protocol):
         """The form to store."""
 
     def verify(self, stored: str, raw: bytes) -> bool:
-        """Whether the raw key is the one that was hashed; never raises for what a store may hold."""
+        """Whether the raw key is the one that was hashed; never raises for what a store may hold.
+
+        Raises:
+            Overloaded: the machine cannot do it now.
+        """
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether this hash was made with other settings than today's."""
@@ -81,7 +87,9 @@ class Argon2Hasher:
             return False
         try:
             return self._argon2.verify(stored, raw)
-        except (VerificationError, ValueError):  # a mismatch, or nothing that argon2 can read
+        except (VerificationError, ValueError) as error:  # a mismatch, or nothing that argon2 can read
+            if str(error) == _NO_MEMORY:
+                raise Overloaded(_NO_MEMORY) from None
             return False
 
     def needs_rehash(self, stored: str) -> bool:
@@ -117,38 +125,46 @@ class HmacHasher:
     """HMAC-SHA256 under a server secret: microseconds instead of milliseconds, for large fleets.
 
     Right for generated keys only: 190 bits of entropy cannot be searched (OWASP ASVS 6.5.2 asks for 112), and without
-    the pepper a stolen store cannot even be tried.
+    the pepper a stolen store cannot even be tried. It reads only what it wrote: choose it before keys are made.
 
     Args:
-        pepper: at least 16 bytes, kept outside the store. Losing it loses every key.
+        peppers: at least 16 bytes each, kept outside the store. The first signs, all verify; a key that an older one
+            proved is hashed anew with the first. Losing them loses every key.
 
     Raises:
-        ConfigurationError: the pepper is too short or not bytes.
+        ConfigurationError: there is no pepper, or one is too short or not bytes.
     """
 
     blocking = False
     _MARK = "$hmac-sha256$"
 
-    def __init__(self, pepper: bytes) -> None:
-        if not isinstance(pepper, bytes) or len(pepper) < MIN_PEPPER_BYTES:
-            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="pepper")
-        self._pepper = pepper
+    def __init__(self, *peppers: bytes) -> None:
+        if not peppers or any(not isinstance(each, bytes) or len(each) < MIN_PEPPER_BYTES for each in peppers):
+            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+        # A stored hash names its pepper by a MAC of nothing, so that one comparison decides.
+        self._peppers = {self._MARK + hmac.digest(each, b"", hashlib.sha256)[:4].hex() + "$": each for each in peppers}
+        self._newest = next(iter(self._peppers))
 
     def hash(self, raw: bytes) -> str:
         """The marked hexadecimal MAC."""
-        return self._MARK + hmac.digest(self._pepper, raw, hashlib.sha256).hex()
+        return self._mac(self._newest, raw)
 
     def verify(self, stored: str, raw: bytes) -> bool:
         """Whether the key has this MAC, in constant time."""
-        return hmac.compare_digest(self.hash(raw).encode(), stored.encode(errors="replace"))
+        mark = stored[: len(self._newest)]
+        expected = self._mac(mark if mark in self._peppers else self._newest, raw)
+        return hmac.compare_digest(expected.encode(), stored.encode(errors="replace"))
 
-    def needs_rehash(self, stored: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Never: there are no parameters."""
-        return False
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether it was made with another pepper than the first."""
+        return not stored.startswith(self._newest)
 
     def decoy(self) -> str:
         """A random MAC."""
-        return self._MARK + os.urandom(32).hex()
+        return self._newest + os.urandom(32).hex()
+
+    def _mac(self, mark: str, raw: bytes) -> str:
+        return mark + hmac.digest(self._peppers[mark], raw, hashlib.sha256).hex()
 
 
 class Proof(NamedTuple):

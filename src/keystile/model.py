@@ -59,6 +59,9 @@ class Request(NamedTuple):
     credentials: Sequence[tuple[bytes, bytes]]
     peer: str | None
 
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class SecretHash:

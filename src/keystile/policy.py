@@ -18,8 +18,10 @@ T = TypeVar("T")
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
 
-# RFC 9110 section 5.6.2, in upper case only: methods are case-sensitive and all registered ones are upper case.
-_METHOD = re.compile(r"[A-Z][A-Z-]*")
+# RFC 9110 section 9.1, in upper case only: methods are case-sensitive and all registered ones are upper case.
+_MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
+# NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
+MIN_PEPPER_BYTES = 16
 # RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
@@ -75,8 +77,7 @@ class Rule:
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
             raise ConfigurationError(f"expected a string, got {type(self.match).__name__}", key="match")
-        method, _, path = self.match.rpartition(" ")
-        if (method and not _METHOD.fullmatch(method)) or not path.startswith("/"):
+        if not _MATCH.fullmatch(self.match):
             raise ConfigurationError(f"{self.match!r} is neither '/path' nor 'METHOD /path'", key="match")
         if not isinstance(self.public, bool):
             raise ConfigurationError(f"expected true or false, got {self.public!r}", key="public")

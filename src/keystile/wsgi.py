@@ -55,6 +55,8 @@ class GateMiddleware:
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
+        if not callable(app):
+            raise ConfigurationError(f"{type(app).__name__} is no WSGI app", key="app")
         if gate.needs_await:
             raise ConfigurationError("the store is async: WSGI needs one with plain methods", key="store")
         if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
@@ -90,15 +92,16 @@ class GateMiddleware:
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         write, request_id, protected = self._headers.write, admitted.request_id, admitted.principal is not None
 
-        def start_written(status: str, headers: Headers, *exc_info: ExcInfo | None) -> Callable[[bytes], object]:
-            return start_response(status, write(headers, request_id, protected=protected), *exc_info)
+        def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
+            written = write(headers, request_id, protected=protected)
+            return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written
 
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         reply = self._refusals.write(refused, self._gate.clock())
         start_response(_STATUS_LINES[reply.status], reply.headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
 
 def _octets(text: str) -> bytes:

@@ -36,8 +36,15 @@ class _Background:
         if not self.started:
             with self._lock:
                 if not self.started:
-                    threading.Thread(target=self._serve, name="keystile-background", daemon=True).start()
-                    self.started = True
+                    self._start()
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._serve, name="keystile-background", daemon=True).start()
+        except RuntimeError as error:  # no request fails because the system has no thread to spare
+            _logger.warning("background work waits: %s", error)
+        else:
+            self.started = True
 
     def _serve(self) -> None:
         while True:

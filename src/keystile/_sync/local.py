@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-Lock = threading.Lock
-
 
 class _Resettable(Protocol):
     def reset(self) -> None: ...
@@ -32,6 +30,25 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class Lock:
+    """A mutual exclusion that a forked child finds free, whoever held it in the parent."""
+
+    def __init__(self) -> None:
+        self.reset()
+        on_fork(self)
+
+    def reset(self) -> None:
+        """Free it, in a child."""
+        lock = threading.Lock()
+        self._acquire, self._release = lock.acquire, lock.release
+
+    def __enter__(self) -> None:
+        self._acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._release()
 
 
 class _Held(Generic[T]):

@@ -40,22 +40,49 @@ class Pool:
         self._free = threading.Semaphore(self.slots)
         self._inside = 0
 
-    def enter(self) -> None:
+    def enter(self) -> _Place:
         """Take a place, or raise Overloaded at once."""
         with self._lock:
             if self._inside >= self.places:
                 raise Overloaded(f"{self._inside} calls under way")
             self._inside += 1
+        return _Place(self)
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give a place back."""
         with self._lock:
             self._inside -= 1
 
-    def call(self, work: Callable[..., T], *args: Any) -> T:
-        """Run the work in this thread as soon as a slot is free."""
-        with self._free:
-            return work(*args)
+    def call(self, place: _Place, work: Callable[..., T], *args: Any) -> T:
+        """Run the work in this thread as soon as a slot is free, and give the place back."""
+        if not place.claim():
+            raise CancelledError
+        try:
+            with self._free:
+                return work(*args)
+        finally:
+            self.leave()
+
+
+class _Place:
+    """A place in a pool. Whoever claims it gives it back: the thread that runs the work, or, if none ever will, the
+    caller. A caller that is cancelled goes at once, while its thread still works."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._unclaimed = [True]
+
+    def claim(self) -> bool:
+        """Whether nobody claimed it before."""
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
+
+    def abandon(self) -> None:
+        """Give it back unless a thread works on it."""
+        if self.claim():
+            self._pool.leave()
 
 
 class Offload(Protocol):
@@ -72,11 +99,7 @@ class _Inline:
     """Blocks the calling thread: for WSGI and for synchronous callers."""
 
     async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
-        pool.enter()
-        try:
-            return pool.call(work, *args)
-        finally:
-            pool.leave()
+        return pool.call(pool.enter(), work, *args)
 
     async def wait(self, future: Future[Any]) -> None:
         with contextlib.suppress(CancelledError):
@@ -95,12 +118,12 @@ class _Pooled:
         self._limiters = anyio.lowlevel.RunVar("keystile_limiters")
 
     async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
-        pool.enter()
+        place = pool.enter()
         try:
-            call = functools.partial(pool.call, work, *args)
+            call = functools.partial(pool.call, place, work, *args)
             return await anyio.to_thread.run_sync(call, limiter=self._limiter(pool))
         finally:
-            pool.leave()
+            place.abandon()
 
     async def wait(self, future: Future[Any]) -> None:
         done = anyio.Event()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..exceptions import StoreBusy
+from ..exceptions import StoreBusy, StoreUnavailable
 from .offload import Offload, Pool
 
 T = TypeVar("T")
@@ -66,7 +66,10 @@ def adapt(
         return await function(*args)
 
     async def hand_over(offload: Offload, *args: Any) -> Any:
-        return await offload.run(pool, patiently, patience, function, *args)
+        result = await offload.run(pool, patiently, patience, function, *args)
+        if inspect.isawaitable(result):
+            raise StoreUnavailable(str(function), "gives an awaitable, but is not a coroutine function")
+        return result
 
     async def in_place(offload: Offload, *args: Any) -> Any:
         try:

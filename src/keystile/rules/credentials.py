@@ -21,6 +21,7 @@ MAX_CREDENTIAL = 1024
 # RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may stand around the value.
 _SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
 _TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)[ \t]*"
+_TOKEN_CHARS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
 _WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68)
 
 
@@ -99,6 +100,18 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
 
 
 def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
+    # What nearly every client sends: no blanks around, one space within. Looking it over this way takes half the time.
+    token = value
+    if name == b"authorization":
+        scheme, _, token = value.partition(b" ")
+        if scheme.lower() not in accept.schemes:
+            token = b""
+    if token and len(token) <= MAX_CREDENTIAL and not token.translate(None, _TOKEN_CHARS):
+        return token
+    return _read_slowly(name, value, accept)
+
+
+def _read_slowly(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
     if len(value) <= MAX_CREDENTIAL:
         well_formed = (accept.with_scheme if name == b"authorization" else _WITHOUT_SCHEME).fullmatch(value)
         if well_formed is not None:

@@ -16,15 +16,13 @@ from typing import NamedTuple, Protocol
 
 from ..exceptions import ConfigurationError
 from ..model import Environment
-from ..policy import check_all
+from ..policy import MIN_PEPPER_BYTES, check_all
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 12
 SECRET_LENGTH = 32
 CHECK_LENGTH = 6
 HINT_LENGTH = 4
-# NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
-MIN_PEPPER_BYTES = 16
 
 _WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
@@ -96,6 +94,8 @@ class PrefixedFormat:
         listed = check_all(peppers, bytes, "peppers")
         if any(len(pepper) < MIN_PEPPER_BYTES for pepper in listed):
             raise ConfigurationError(f"a pepper has at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+        if not isinstance(accept_crc, bool):
+            raise ConfigurationError(f"expected true or false, got {accept_crc!r}", key="accept_crc")
         if accept_crc and not listed:
             raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
         self._prefix = prefix

@@ -78,7 +78,7 @@ class RuleTable:
         """What a request for this path must bring. The most specific rule decides alone: an exact path before a
         prefix, the longer prefix before the shorter, a rule with the method before one without."""
         # Paths repeat; only short ones are remembered, so that nobody fills the memory with long ones.
-        if len(path) + len(raw_path) < MAX_REMEMBERED:
+        if len(method) + len(path) + len(raw_path) < MAX_REMEMBERED:
             return self._remembered(method, path, raw_path)
         return self._demand(method, path, raw_path)
 

@@ -51,7 +51,7 @@ def open_store(url: str) -> KeyStore:
         ConfigurationError: no store has this scheme, or it cannot be opened.
     """
     scheme = url.partition(":")[0] if "://" in url else ""
-    if scheme == "memory":
+    if url == "memory://":
         from .memory import MemoryStore
 
         return MemoryStore()

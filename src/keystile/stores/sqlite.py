@@ -124,8 +124,8 @@ class SQLiteStore:
         moment = _microseconds(at)
         with self._file.write() as connection:
             connection.execute(
-                "UPDATE keystile_keys SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, ?1 - 1) < ?1",
-                (moment, key_id),
+                "UPDATE keystile_keys SET last_used_at = ? WHERE id = ? AND coalesce(last_used_at, ? - 1) < ?",
+                (moment, key_id, moment, moment),
             )
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
