@@ -195,7 +195,7 @@ def test_a_mac_under_another_pepper_is_not_proved() -> None:
     assert not HmacHasher(b"l" * 16).verify(HmacHasher(b"k" * 16).hash(RAW), RAW)
 
 
-@pytest.mark.parametrize("peppers", [b"", b"x" * 15, "x" * 32, None, bytearray(b"x" * 32), 16])
+@pytest.mark.parametrize("pepper", [b"", b"x" * 15, "x" * 32, None, bytearray(b"x" * 32), 16])
 def test_a_pepper_that_is_too_short_or_not_bytes_is_refused(pepper: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         HmacHasher(pepper)

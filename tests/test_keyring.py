@@ -345,5 +345,5 @@ def test_a_format_that_cannot_read_its_own_keys_is_a_configuration_error() -> No
             return None
 
     with pytest.raises(ConfigurationError) as caught:
-        ring(key_format=Broken()).create("CI")
+        ring(key_format=Broken(), prefix=None).create("CI")
     assert caught.value.key == "key_format"
