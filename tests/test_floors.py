@@ -55,6 +55,8 @@ def modules() -> dict[str, Path]:
     """Every module of the package, as it is called inside it."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
+        if "_examples" in path.parts:  # host apps, which ship for the demo
+            continue
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found

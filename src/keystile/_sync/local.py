@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -51,19 +51,24 @@ class Lock:
         self._release()
 
 
+_inherited: list[Any] = []
+
+
+def _close_unless_inherited(close: Callable[[T], None], value: T, pid: int) -> None:
+    if pid == os.getpid():
+        close(value)
+    else:
+        _inherited.append(value)
+
+
 class _Held(Generic[T]):
-    """What one thread holds; closed when the thread ends."""
+    """What one thread holds; closed when the thread ends, or when nobody can reach it any more."""
 
     def __init__(self, value: T, close: Callable[[T], None], epoch: int) -> None:
         self.value, self.epoch = value, epoch
-        self._close, self._pid = close, os.getpid()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._pid == os.getpid():
-            self._close(self.value)
+        # Not __del__: the collector may finalise the value first, and a connection then warns that nobody closed it.
+        self.close = weakref.finalize(self, _close_unless_inherited, close, value, os.getpid())
+        self.close.atexit = False
 
 
 class Local(Generic[T]):
@@ -74,25 +79,18 @@ class Local(Generic[T]):
 
     Args:
         open: makes the value.
-        close: lets go of it, in the thread that opened it; must bear being called twice.
+        close: lets go of it.
     """
-
-    _inherited: ClassVar[list[Any]] = []
 
     def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
         self._open, self._close = open, close
         self._epoch = 0
-        self._renew()
+        self.reset()
         on_fork(self)
-
-    def _renew(self) -> None:
-        self._here = threading.local()
-        self._values: weakref.WeakSet[_Held[T]] = weakref.WeakSet()
 
     def reset(self) -> None:
         """Forget what a parent process opened, without closing it."""
-        self._inherited.append((self._here, list(self._values)))
-        self._renew()
+        self._here = threading.local()
 
     def get(self) -> T:
         """This thread's value."""
@@ -100,7 +98,6 @@ class Local(Generic[T]):
         if held is None or held.epoch != self._epoch:
             self.drop()
             held = self._here.held = _Held(self._open(), self._close, self._epoch)
-            self._values.add(held)
         return held.value
 
     def drop(self) -> None:
