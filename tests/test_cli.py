@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -298,7 +299,9 @@ def test_list_is_an_aligned_table_with_states(ready: Path) -> None:
     made("short")
     made("expiring", "--expires", "12h")
     run("keys", "revoke", made("a rather long name")["key"]["id"])
-    with sqlite3.connect(ready / "keystile.db") as connection:  # nobody can make an expired key, and time passes
+    with closing(
+        sqlite3.connect(ready / "keystile.db", isolation_level=None)
+    ) as connection:  # nobody can make an expired key, and time passes
         connection.execute("UPDATE keystile_keys SET expires_at = 1 WHERE name = 'expiring'")
     connection.close()
     lines = run("keys", "list").stdout.splitlines()
@@ -360,7 +363,7 @@ def test_a_store_that_cannot_be_used_is_one_line(ready: Path) -> None:
 
 
 def test_a_store_that_goes_down_midway_is_one_line(ready: Path) -> None:
-    with sqlite3.connect(ready / "keystile.db") as connection:
+    with closing(sqlite3.connect(ready / "keystile.db", isolation_level=None)) as connection:
         connection.execute("ALTER TABLE keystile_keys RENAME TO gone")
     connection.close()
     result = run("keys", "create", "ci")

@@ -159,8 +159,16 @@ def _open(path: str) -> _Opened:
     found = Path(path).stat()
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} cannot be written")
-    connection = _connect(path)
-    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
+    connection = sqlite3.connect(
+        f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
+    except BaseException:
+        connection.close()
+        raise
     return _Opened(connection, (found.st_dev, found.st_ino, found.st_mode), _log(path))
 
 
@@ -170,15 +178,6 @@ def _log(path: str) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
-    )
-    # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
 
 
 def _close(held: _Opened) -> None:
