@@ -68,7 +68,8 @@ class _Held(Generic[T]):
         self.value, self.epoch = value, epoch
         # Not __del__: the collector may finalise the value first, and a connection then warns that nobody closed it.
         self.close = weakref.finalize(self, _close_unless_inherited, close, value, os.getpid())
-        self.close.atexit = False
+        # At exit too, but not what another thread may be using at that moment.
+        self.close.atexit = threading.current_thread() is threading.main_thread()
 
 
 class Local(Generic[T]):
