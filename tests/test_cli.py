@@ -299,9 +299,7 @@ def test_list_is_an_aligned_table_with_states(ready: Path) -> None:
     made("short")
     made("expiring", "--expires", "12h")
     run("keys", "revoke", made("a rather long name")["key"]["id"])
-    with closing(
-        sqlite3.connect(ready / "keystile.db", isolation_level=None)
-    ) as connection:
+    with closing(sqlite3.connect(ready / "keystile.db", isolation_level=None)) as connection:
         connection.execute("UPDATE keystile_keys SET expires_at = 1 WHERE name = 'expiring'")
     connection.close()
     lines = run("keys", "list").stdout.splitlines()

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from . import _sync
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
@@ -160,7 +161,7 @@ def _open(path: str) -> _Opened:
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} cannot be written")
     connection = sqlite3.connect(
-        f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+        f"file:{quote(path)}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
     try:
         # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
