@@ -9,12 +9,15 @@ import os
 
 from fastapi import FastAPI
 
-from keystile import Gate, Rule, current
+from keystile import Gate, Plan, Rule, current
 from keystile.asgi import GateMiddleware
 
 gate = Gate(
     store=os.environ.get("KEYSTILE_STORE", "sqlite:///keystile.db"),
+    limiter=os.environ.get("KEYSTILE_LIMITER", "sqlite:///keystile.db"),
     prefix="acme",
+    plans={"free": Plan("60/minute; 5000/day"), "pro": Plan("1000/minute")},
+    default_plan="free",
     public=["/", "/health/"],
     rules=[Rule("POST /v1/exports", scopes=["exports:write"])],
 )

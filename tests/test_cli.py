@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from keystile import __version__
 from keystile.cli import main
 from keystile.config import load, open_gate
+from keystile.model import Window
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -38,6 +39,46 @@ def ready(folder: Path) -> Path:
     """A working directory with a configuration and a store."""
     assert run("init").exit_code == 0
     return folder
+
+
+LIMITED = """
+store = "sqlite:///keys.db"
+limiter = "sqlite:///windows.db"
+default_plan = "free"
+[[rules]]
+match = "POST /v1/exports"
+limits = "10/hour"
+cost = 2
+[[rules]]
+match = "/open"
+public = true
+limits = "9/minute"
+[plans.free]
+limits = "60/minute; 5000/day"
+[plans.pro]
+limits = ["1000/minute"]
+[plans.enterprise]
+"""
+
+
+@pytest.fixture
+def limited(folder: Path) -> Path:
+    """A working directory with plans, and a limiter that outlasts a process."""
+    (folder / "keystile.toml").write_text(LIMITED)
+    return folder
+
+
+def hit(key_id: str, cost: int = 1, more: tuple[Window, ...] = ()) -> None:
+    """Count as a server does."""
+    with closing(open_gate(load(environ={}))) as gate:
+        key = gate.keys.get(key_id)
+        gate.limits.limiter.hit(gate.quotas.subject(key), gate.quotas.of(key, more), cost)
+
+
+def standing(key_id: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """Limit and remaining, by scope and seconds."""
+    shown = json.loads(run("limits", "show", key_id, "--json").stdout)
+    return {(each["scope"], each["window_seconds"]): (each["limit"], each["remaining"]) for each in shown}
 
 
 def run(*arguments: str) -> Result:
@@ -65,7 +106,9 @@ def test_it_says_its_version() -> None:
     assert process("--version").stdout == f"keystile {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["init"], ["check"], ["keys"], ["keys", "create"], ["demo"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], ["init"], ["check"], ["keys"], ["keys", "create"], ["limits"], ["demo"]], ids=" ".join
+)
 def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage: " in run(*command, "--help").stdout
 
@@ -127,10 +170,37 @@ def test_check_sums_up_the_configuration(ready: Path) -> None:
     assert [line.split(maxsplit=1) for line in result.stdout.splitlines()] == [
         ["file", "keystile.toml"],
         ["store", f"sqlite:///{ready / 'keystile.db'}"],
+        ["limiter", "memory://"],
+        ["plans", "-"],
         ["rules", "1"],
         ["public", "/health"],
         ["app", "service:app (keystile.wrap:wsgi)"],
     ]
+
+
+def test_check_tells_the_plans(limited: Path) -> None:
+    lines = [re.split("  +", line) for line in run("check").stdout.splitlines()]
+    assert lines[2:6] == [
+        ["limiter", f"sqlite:///{limited / 'windows.db'}"],
+        ["plan free", "60/minute; 5000/day (the default)"],
+        ["plan pro", "1000/minute"],
+        ["plan enterprise", "unlimited"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:hunter2@localhost:1/0?password=hunter2", "redis://localhost:1"),
+        ("redis+sentinel://:hunter2@localhost:1,localhost:2/name", "redis+sentinel://localhost:1,localhost:2"),
+    ],
+)
+def test_check_shows_no_password_of_the_limiter(folder: Path, url: str, shown: str) -> None:
+    (folder / "keystile.toml").write_text(f'store = "sqlite:///keys.db"\nlimiter = "{url}"')
+    result = run("check")
+    assert result.exit_code == 0
+    assert "hunter2" not in result.output
+    assert ["limiter", shown] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
@@ -213,6 +283,19 @@ def test_create_keeps_what_it_was_told(ready: Path) -> None:
     }
 
 
+def test_a_key_has_the_plan_and_the_limits_that_it_was_given(limited: Path) -> None:
+    key = made("ci", "--plan", "pro", "--limits", "7/minute; 90/day")["key"]
+    assert (key["plan"], key["limits"]) == ("pro", "7/minute; 90/day")
+    made("other")
+    head, *rows = (re.split("  +", line) for line in run("keys", "list").stdout.splitlines())
+    at = head.index("PLAN")
+    assert head[at : at + 2] == ["PLAN", "LIMITS"]
+    assert [row[at : at + 2] for row in rows] == [["pro", "7/minute; 90/day"], ["-", "-"]]
+    shown = run("keys", "show", key["id"]).stdout
+    assert re.search(r"^plan +pro$", shown, re.MULTILINE)
+    assert re.search(r"^limits +7/minute; 90/day$", shown, re.MULTILINE)
+
+
 @pytest.mark.parametrize(("span", "hours"), [("30d", 720), ("12h", 12)])
 def test_a_key_may_expire_after_a_span(ready: Path, span: str, hours: int) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
@@ -250,6 +333,10 @@ REFUSED = {
     "scope": (["keys", "create", "x", "--scope", "a b"], "scopes: 'a b' is no scope"),
     "network": (["keys", "create", "x", "--allow", "300.0.0.0/8"], "ip_allowlist: "),
     "expired": (["keys", "create", "x", "--expires", "2001-01-31T12:00:00Z"], "expires_at: lies in the past"),
+    "plan": (["keys", "create", "x", "--plan", "gold"], "plan: there is no plan 'gold'"),
+    "limits": (["keys", "create", "x", "--limits", "often"], "limits: 'often' is not like '60/minute'"),
+    "limits: empty": (["keys", "create", "x", "--limits", ""], "limits: "),
+    "limits: no id": (["limits", "show", "nope"], "no key has this id"),
     "metadata": (["keys", "create", "x", "--metadata", '{"a": NaN}'], "metadata: expected JSON values"),
     "show: unknown": (["keys", "show", "012345678901"], "no key has the id '012345678901'"),
     "revoke: unknown": (["keys", "revoke", "012345678901"], "no key has the id '012345678901'"),
@@ -407,3 +494,110 @@ def test_a_process_fails_without_a_traceback(folder: Path) -> None:
     result = process("keys", "show", "012345678901")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "Error: keystile.toml: cannot be read: No such file or directory\n"
+
+
+def test_limits_show_where_a_key_stands_in_its_windows_and_in_those_of_every_rule(limited: Path) -> None:
+    key_id = made("ci")["key"]["id"]
+    fresh = {("", 60): (60, 60), ("", 86_400): (5000, 5000), ("POST /v1/exports", 3600): (10, 10)}
+    assert standing(key_id) == fresh
+    hit(key_id)
+    hit(key_id, 2, (Window(10, 3600, "POST /v1/exports"),))
+    used = {("", 60): (60, 57), ("", 86_400): (5000, 4997), ("POST /v1/exports", 3600): (10, 8)}
+    assert standing(key_id) == used
+    assert standing(key_id) == used
+
+
+def test_limits_are_a_table_for_people(limited: Path) -> None:
+    key_id = made("ci", "--limits", "2/minute; 5/90 seconds; 7/2 hours")["key"]["id"]
+    hit(key_id)
+    hit(key_id)
+    head, *rows = (re.split("  +", line) for line in run("limits", "show", key_id).stdout.splitlines())
+    assert head == ["WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"]
+    assert [row[:4] for row in rows] == [
+        ["1 minute", "-", "2", "0"],
+        ["90 seconds", "-", "5", "3"],
+        ["2 hours", "-", "7", "5"],
+        ["1 hour", "POST /v1/exports", "10", "10"],
+    ]
+    assert [bool(MOMENT.fullmatch(row[4])) for row in rows] == [True, True, True, False]
+
+
+def test_limits_reset_at_the_moment_when_more_is_left(limited: Path) -> None:
+    key_id = made("ci", "--limits", "5/minute")["key"]["id"]
+    before = datetime.now(UTC).replace(microsecond=0)
+    hit(key_id)
+    own, rule = json.loads(run("limits", "show", key_id, "--json").stdout)
+    assert set(own) == {"window_seconds", "scope", "limit", "remaining", "reset_at"}
+    wait = datetime.fromisoformat(own["reset_at"]) - before
+    assert timedelta(seconds=60) <= wait <= timedelta(seconds=75)
+    assert rule["reset_at"] is None
+
+
+def test_limits_of_the_plan_that_a_key_has(limited: Path) -> None:
+    assert standing(made("ci", "--plan", "pro")["key"]["id"])["", 60] == (1000, 1000)
+    assert list(standing(made("ci", "--plan", "enterprise")["key"]["id"])) == [("POST /v1/exports", 3600)]
+
+
+def test_an_unlimited_key_has_no_windows_to_show_or_reset(limited: Path) -> None:
+    (limited / "keystile.toml").write_text('store = "sqlite:///keys.db"\nlimiter = "sqlite:///windows.db"')
+    key_id = made("ci")["key"]["id"]
+    assert run("limits", "show", key_id, "--json").stdout == "[]\n"
+    assert run("limits", "reset", key_id).exit_code == 0
+
+
+def test_what_a_key_has_used_can_be_forgotten_and_only_that(limited: Path) -> None:
+    one, other = made("one")["key"]["id"], made("other")["key"]["id"]
+    fresh = standing(one)
+    for key_id in (one, other):
+        hit(key_id, 2, (Window(10, 3600, "POST /v1/exports"),))
+    used = standing(other)
+    assert run("limits", "reset", one).exit_code == 0
+    assert (standing(one), standing(other)) == (fresh, used)
+    assert used != fresh
+
+
+def test_keys_that_are_counted_together_stand_together(limited: Path) -> None:
+    (limited / "keystile.toml").write_text('limit_by = "organization"\n' + LIMITED)
+    one, other = (made(name, "--organization", "acme")["key"]["id"] for name in ("one", "other"))
+    alone = made("alone")["key"]["id"]
+    hit(one)
+    assert standing(other)["", 60] == (60, 59)
+    assert standing(alone)["", 60] == (60, 60)
+    for command in ("show", "reset"):
+        assert "all keys of its organization are counted together" in run("limits", command, other).stderr
+        assert "together" not in run("limits", command, alone).stderr
+    assert standing(one)["", 60] == (60, 60)
+
+
+@pytest.mark.parametrize("command", ["show", "reset"])
+@pytest.mark.parametrize("limiter", ["", 'limiter = "memory://"'], ids=["default", "named"])
+def test_windows_in_memory_cannot_be_seen(folder: Path, command: str, limiter: str) -> None:
+    (folder / "keystile.toml").write_text(f'store = "sqlite:///keys.db"\n{limiter}')
+    result = run("limits", command, made("ci")["key"]["id"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: keystile.toml: limiter: what a server counts in memory no command can see")
+
+
+@pytest.mark.parametrize("command", ["show", "reset"])
+def test_a_key_of_a_plan_that_is_gone_is_named(limited: Path, command: str) -> None:
+    key_id = made("ci", "--plan", "pro")["key"]["id"]
+    (limited / "keystile.toml").write_text(LIMITED.replace("plans.pro", "plans.other"))
+    result = run("limits", command, key_id)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: plans: the key's plan 'pro' is none of these, so it is refused\n"
+
+
+@pytest.mark.parametrize("command", ["show", "reset"])
+def test_limits_of_a_key_that_is_not_there(limited: Path, command: str) -> None:
+    result = run("limits", command, "012345678901")
+    assert (result.exit_code, result.stderr) == (1, "Error: no key has the id '012345678901'\n")
+
+
+def test_a_limiter_that_does_not_answer_is_one_line(limited: Path) -> None:
+    key_id = made("ci")["key"]["id"]
+    text = LIMITED.replace("sqlite:///windows.db", "redis://:hunter2@127.0.0.1:1/0")
+    (limited / "keystile.toml").write_text(text)
+    for command in ("show", "reset"):
+        result = run("limits", command, key_id)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: redis://127.0.0.1:1: ConnectionError\n"

@@ -83,7 +83,7 @@ def through_wsgi(gate: Gate, keys: list[str]) -> list[int]:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_200_first_uses_of_a_key_share_one_argon2_run(backend: str, hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     secret = gate.keys.create("key").secret
     door = asgi.GateMiddleware(Host().asgi, gate)
     assert anyio.run(statuses, door, [secret] * 200, backend=backend) == [200] * 200
@@ -91,14 +91,14 @@ def test_200_first_uses_of_a_key_share_one_argon2_run(backend: str, hasher: Coun
 
 
 def test_200_first_uses_in_threads_share_one_argon2_run(hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     secret = gate.keys.create("key").secret
     assert through_wsgi(gate, [secret] * 200) == [200] * 200
     assert hasher.runs == 1
 
 
 def test_one_gate_behind_both_doors_and_two_loops_shares_one_run(hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     secret = gate.keys.create("key").secret
     door = asgi.GateMiddleware(Host().asgi, gate)
     with ThreadPoolExecutor(3) as threads:
@@ -115,7 +115,7 @@ def test_one_gate_behind_both_doors_and_two_loops_shares_one_run(hasher: Countin
 def test_a_flood_of_wrong_secrets_is_bounded_and_a_warm_key_served_meanwhile(
     backend: str, hasher: CountingHasher
 ) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     secret = gate.keys.create("key").secret
     door = asgi.GateMiddleware(Host().asgi, gate)
 
@@ -145,14 +145,14 @@ def test_a_flood_of_wrong_secrets_is_bounded_and_a_warm_key_served_meanwhile(
 
 
 def test_a_flood_through_wsgi_is_bounded_too(hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     answers = through_wsgi(gate, wrong_secrets(gate.keys.create("key").secret, 200))
     assert set(answers) == {401, 503}
     assert hasher.most <= _sync.worker_count()
 
 
 def test_a_cancelled_first_use_leaves_the_others_their_answer(hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
     secret = gate.keys.create("key").secret
     door = asgi.GateMiddleware(Host().asgi, gate)
 
@@ -204,7 +204,11 @@ def test_a_forked_child_starts_afresh() -> None:
 
     _sync.later(int)
     assert _sync.settled()
-    assert _sync.run_now(flights.run("key", _sync.inline, pool, fork)) == 0
+
+    async def work() -> int:
+        return fork()
+
+    assert _sync.run_now(flights.run("key", _sync.inline, work)) == 0
     assert local.get() == parent
 
 

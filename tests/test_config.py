@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keystile import ConfigurationError, Gate, KeystileError, Rule
+from keystile import ConfigurationError, Gate, KeystileError, Plan, Rule
 from keystile.config import _SETTINGS, EXAMPLE, load, open_gate
 
 PEPPER = "a pepper of more than 16 bytes"
@@ -49,22 +49,48 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
         peppers = ["a pepper of more than 16 bytes"]
         accept_crc = true
         hasher = "hmac-sha256"
+        limiter = "sqlite:///windows.db"
+        default_plan = "free"
+        limit_by = "organization"
+        anonymous_limits = ["30/minute", "300/hour"]
+        failure_limits = "9/minute"
+        on_limiter_error = "deny"
+        ietf_headers = true
         [[rules]]
         match = "POST /v1/exports"
         scopes = ["exports:write"]
+        limits = "10/hour"
+        cost = 2
         [[rules]]
         match = "/v1/status"
         public = true
+        [plans.free]
+        limits = "60/minute; 5000/day"
+        [plans.pro]
+        limits = ["1000/minute", "9000/hour"]
+        [plans.enterprise]
         """
     )
     settings = load(file, {})
     assert settings.source == str(file)
     assert settings.app == "service.main:app"
     gate = open_gate(settings)
-    assert gate.policy.rules == (Rule("POST /v1/exports", scopes=("exports:write",)), Rule("/v1/status", public=True))
+    assert gate.policy.rules == (
+        Rule("POST /v1/exports", scopes=("exports:write",), limits="10/hour", cost=2),
+        Rule("/v1/status", public=True),
+    )
     assert gate.policy.public == ("/health", "/static/*")
     assert gate.policy.accept == ("X-API-Key",)
     assert gate.policy.realm == "acme"
+    assert gate.policy.plans == {
+        "free": Plan("60/minute; 5000/day"),
+        "pro": Plan(("1000/minute", "9000/hour")),
+        "enterprise": Plan(None),
+    }
+    assert (gate.policy.default_plan, gate.policy.limit_by) == ("free", "organization")
+    assert (gate.policy.anonymous_limits, gate.policy.failure_limits) == (("30/minute", "300/hour"), "9/minute")
+    assert (gate.policy.on_limiter_error, gate.policy.ietf_headers) == ("deny", True)
+    assert repr(gate.limits.limiter) == f"SQLiteLimiter({str(file.parent / 'windows.db')!r})"
     issued = gate.keys.create(name="ci")
     assert issued.secret.startswith("acme_live_")
     assert gate.keys.get(issued.key.id) == issued.key
@@ -87,16 +113,27 @@ def test_the_example_can_be_used_as_it_is_and_uncommented(file: Path) -> None:
     file.write_text(EXAMPLE)
     open_gate(load(file, {})).close()
     lines = EXAMPLE.splitlines()
-    settings = [line.removeprefix("# ") for line in lines if not line.startswith("# ") or " = " in line or "[[" in line]
+    settings = [
+        line.removeprefix("# ") for line in lines if not line.startswith("# ") or " = " in line or "# [" in line
+    ]
     file.write_text("\n".join(settings))
-    assert {"app", "rules"} <= set(tomllib.loads(file.read_text()))
-    open_gate(load(file, {})).close()
+    assert {"app", "rules", "limiter", "plans", "default_plan"} <= set(tomllib.loads(file.read_text()))
+    gate = open_gate(load(file, {}))
+    assert list(gate.policy.plans) == ["free", "pro"]
+    assert gate.keys.create(name="ci", plan="pro").key.plan == "pro"
+    gate.close()
+
+
+def test_the_budget_for_failed_proofs_can_be_switched_off(file: Path) -> None:
+    file.write_text("failure_limits = false")
+    gate = open_gate(load(file, {}))
+    assert gate.policy.failure_limits is None
+    gate.close()
 
 
 WRONG = {
-    "unknown": ('plans = "x"', "plans", "no such setting; there are app, store"),
-    "unknown table": ('[plans.free]\nlimits = ["60/minute"]', "plans", "no such setting"),
-    "not yet: limiter": ('limiter = "memory://"', "limiter", "no such setting"),
+    "unknown": ('colour = "x"', "colour", "no such setting; there are app, store"),
+    "unknown table": ("[colours.red]\nx = 1", "colours", "no such setting"),
     "not yet: proxies": ("trusted_proxies = []", "trusted_proxies", "no such setting"),
     "not yet: envelope": ("envelope = true", "envelope", "no such setting"),
     "not yet: https": ('https = "redirect"', "https", "no such setting"),
@@ -104,7 +141,54 @@ WRONG = {
     "only in code": ("clock = 1", "clock", "no such setting"),
     "misspelt": ('perfix = "acme"', "perfix", "did you mean 'prefix'?"),
     "misspelt in a rule": ('[[rules]]\nmatch = "/a"\nscope = []', "rules[0].scope", "did you mean 'scopes'?"),
-    "not yet in a rule": ('[[rules]]\nmatch = "/a"\ncost = 2', "rules[0].cost", "no such setting"),
+    "not yet in a rule": ('[[rules]]\nmatch = "/a"\nenvelope = true', "rules[0].envelope", "no such setting"),
+    "not yet in a plan: max_keys": ("[plans.a]\nmax_keys = 5", "plans.a.max_keys", "no such setting; there are limits"),
+    "not yet in a plan: when_full": ('[plans.a]\nwhen_full = "refuse"', "plans.a.when_full", "no such setting"),
+    "not yet in a plan: access": ("[plans.a]\naccess = false", "plans.a.access", "no such setting"),
+    "misspelt in a plan": ('[plans.a]\nlimit = "5/day"', "plans.a.limit", "did you mean 'limits'?"),
+    "plans: text": ('plans = "free"', "plans", "expected a table of tables, got a string"),
+    "plans: list": ('[[plans]]\nlimits = "5/day"', "plans", "expected a table of tables, got a list"),
+    "plan: text": ('[plans]\nfree = "5/day"', "plans.free", "expected a plan's table, got a string"),
+    "plan: number": ("[plans.free]\nlimits = 5", "plans.free.limits", "expected a string or a list of strings"),
+    "plan: off": ("[plans.free]\nlimits = false", "plans.free.limits", "list of strings, got true or false"),
+    "plan: number in it": ('[plans.free]\nlimits = ["5/day", 5]', "plans.free.limits[1]", "expected a string, got"),
+    "plan: nothing": ("[plans.free]\nlimits = []", "plans.free.limits", "is empty"),
+    "plan: notation": ('[plans.free]\nlimits = "often"', "plans.free.limits", "'often' is not like '60/minute'"),
+    "plan: contradiction": ('[plans.free]\nlimits = ["9/minute", "5/hour"]', "plans.free.limits", "allows more than"),
+    "plan: no name": ('[plans.""]\nlimits = "5/day"', "plans.", "expected a Plan for each name"),
+    "default_plan": ('default_plan = "pro"\n[plans.free]', "default_plan", "there is no plan 'pro'"),
+    "limit_by": ('limit_by = "address"', "limit_by", "expected one of key, project, organization"),
+    "on_limiter_error": ('on_limiter_error = "panic"', "on_limiter_error", "expected one of local, allow, deny"),
+    "ietf_headers": ('ietf_headers = "yes"', "ietf_headers", "expected true or false, got a string"),
+    "anonymous_limits: notation": ('anonymous_limits = "often"', "anonymous_limits", "is not like"),
+    "anonymous_limits: off": ("anonymous_limits = false", "anonymous_limits", "list of strings, got true or false"),
+    "failure_limits: notation": ('failure_limits = "none"', "failure_limits", "is not like"),
+    "failure_limits: true": ("failure_limits = true", "failure_limits", "or false, got true"),
+    "failure_limits: nothing": ("failure_limits = []", "failure_limits", "is empty"),
+    "failure_limits: number": ("failure_limits = 0", "failure_limits", "or false, got a number"),
+    "rule: limits": ('[[rules]]\nmatch = "/a"\nlimits = "often"', "rules[0].limits", "'often' is not like"),
+    "rule: limits of a number": ('[[rules]]\nmatch = "/a"\nlimits = 5', "rules[0].limits", "got a number"),
+    "rule: cost of nothing": ('[[rules]]\nmatch = "/a"\ncost = 0', "rules[0].cost", "whole number from 1, got 0"),
+    "rule: cost of text": ('[[rules]]\nmatch = "/a"\ncost = "2"', "rules[0].cost", "expected a whole number, got"),
+    "rule: half a cost": ('[[rules]]\nmatch = "/a"\ncost = 1.5', "rules[0].cost", "expected a whole number, got"),
+    "rule: true as a cost": ('[[rules]]\nmatch = "/a"\ncost = true', "rules[0].cost", "expected a whole number, got"),
+    "rule: cost above its limit": (
+        '[[rules]]\nmatch = "/a"\nlimits = "5/hour"\ncost = 6',
+        "rules[0].cost",
+        "6 is above 5 in 3600 seconds",
+    ),
+    "rule: cost above a plan": (
+        '[[rules]]\nmatch = "/a"\ncost = 6\n[plans.free]\nlimits = "5/hour"',
+        "plans.free.limits",
+        "a rule's cost of 6 is above 5 in 3600 seconds",
+    ),
+    "limiter: no URL": ('limiter = "memory"', "limiter", "expected a URL like memory://"),
+    "limiter: list": ("limiter = []", "limiter", "expected a string, got a list"),
+    "limiter: unknown": ('limiter = "ftp://host"', "limiter", "ftp://host: "),
+    "limiter: no path": ('limiter = "sqlite://windows.db"', "limiter", "expected 'sqlite:///file.db'"),
+    "limiter: no folder": ('limiter = "sqlite:///no/such/folder/w.db"', "limiter", "No such file or directory"),
+    "reference: in a plan": ('[plans.a]\nlimits = ["${NOWHERE}"]', "plans.a.limits[0]", "NOWHERE is unset"),
+    "reference: in a limiter": ('limiter = "redis://:${NOWHERE}@h"', "limiter", "NOWHERE is unset"),
     "text: number": ("store = 1", "store", "expected a string, got a number"),
     "text: date": ("prefix = 2030-01-31", "prefix", "expected a string, got a date"),
     "app: list": ("app = []", "app", "expected a string, got a list"),
@@ -151,8 +235,8 @@ WRONG = {
     "pepper: short": ('peppers = ["short"]', "peppers", "at least 16 bytes"),
     "accept_crc without peppers": ("accept_crc = true", "accept_crc", "means nothing without peppers"),
     "store: unknown": ('store = "ftp://host/keys"', "store", "no key store for the scheme 'ftp'"),
-    "store: no path": ('store = "sqlite://keys.db"', "store", "is not 'sqlite:///file.db'"),
-    "store: in memory": ('store = "sqlite:///:memory:"', "store", "is not 'sqlite:///file.db'"),
+    "store: no path": ('store = "sqlite://keys.db"', "store", "expected 'sqlite:///file.db'"),
+    "store: in memory": ('store = "sqlite:///:memory:"', "store", "expected 'sqlite:///file.db'"),
     "store: no folder": ('store = "sqlite:///no/such/folder/keys.db"', "store", "No such file or directory"),
     "store: no database": ('store = "sqlite:///keystile.toml"', "store", "file is not a database"),
     "store: NUL": ('store = "sqlite:///a\\u0000.db"', "store", "NUL"),
@@ -207,17 +291,27 @@ def test_references_are_resolved_everywhere(file: Path) -> None:
         prefix = "${NAME}"
         public = ["/${NAME}/*", "/$${NAME}", "/$NAME"]
         peppers = ["${PEPPER}"]
+        limiter = "sqlite:////${NAME}/windows.db"
+        default_plan = "${NAME}"
+        anonymous_limits = "${MANY}/hour"
         [[rules]]
         match = "POST /${NAME}"
         scopes = ["${NAME}:read", "x"]
+        limits = ["${MANY}/hour"]
+        [plans.acme]
+        limits = "${MANY}/minute"
         """
     )
-    settings = load(file, {"MODULE": "service", "NAME": "acme", "PEPPER": PEPPER})
+    settings = load(file, {"MODULE": "service", "NAME": "acme", "PEPPER": PEPPER, "MANY": "7"})
     assert settings.app == "service:acme"
     assert settings.gate["prefix"] == "acme"
     assert settings.gate["public"] == ("/acme/*", "/${NAME}", "/$NAME")
     assert settings.gate["peppers"] == (PEPPER,)
-    assert settings.gate["rules"] == (Rule("POST /acme", scopes=("acme:read", "x")),)
+    assert settings.gate["rules"] == (Rule("POST /acme", scopes=("acme:read", "x"), limits=("7/hour",)),)
+    assert settings.gate["limiter"] == "sqlite:////acme/windows.db"
+    assert settings.gate["default_plan"] == "acme"
+    assert settings.gate["anonymous_limits"] == "7/hour"
+    assert settings.gate["plans"] == {"acme": Plan("7/minute")}
 
 
 def test_what_a_variable_holds_is_not_resolved_again(file: Path) -> None:
@@ -241,6 +335,15 @@ LEAKS = {
     "realm": ('realm = "${V}"', 'hunter2"'),
     "hasher": ('hasher = "${V}"', "hunter2"),
     "pepper": ('peppers = ["${V}"]', "hunter2"),
+    "limiter without a scheme": ('limiter = "${V}"', "hunter2-hunter2"),
+    "limiter with a password": ('limiter = "${V}"', "ftp+hunter2://me:hunter2@host/db"),
+    "limiter's password": ('limiter = "redis://:${V}@localhost:1/?nothing=1"', "hunter2"),
+    "limiter's host": ('limiter = "redis+nothing://${V}:6379"', "hunter2"),
+    "plan": ('[plans.free]\nlimits = "${V}"', "hunter2"),
+    "plan in a list": ('[plans.free]\nlimits = ["5/minute", "${V}"]', "hunter2/minute"),
+    "default plan": ('default_plan = "${V}"', "hunter2"),
+    "rule's limits": ('[[rules]]\nmatch = "/a"\nlimits = "${V}"', "hunter2"),
+    "limit_by": ('limit_by = "${V}"', "hunter2"),
     "not UTF-8": ('peppers = ["${V}"]', "hunter2-hunter2-\udcff"),
     "NUL": ('prefix = "${V}"', "hunter2\0"),
 }
@@ -253,6 +356,22 @@ def test_no_error_shows_what_the_environment_holds(file: Path, text: str, value:
     for shown in (str(error).replace(str(file), ""), repr(error).replace(str(file), ""), error.reason):
         assert value not in shown
         assert "hunter2" not in shown.lower()
+
+
+WRITTEN = [
+    "redis://me:hunter2@localhost:1/0?nothing=1",
+    "redis+nothing://:hunter2@localhost",
+    "redis+cluster://:hunter2@localhost",
+    "nothing://me:hunter2@localhost?password=hunter2",
+    "sqlite://me:hunter2@localhost/windows.db",
+]
+
+
+@pytest.mark.parametrize("url", WRITTEN)
+def test_no_error_shows_a_password_that_stands_in_the_url_of_a_limiter(file: Path, url: str) -> None:
+    error = refusal(file, f'limiter = "{url}"')
+    assert error.key == "limiter"
+    assert "hunter2" not in str(error)
 
 
 def test_an_error_names_the_variable_that_the_value_came_from(file: Path) -> None:
@@ -329,6 +448,23 @@ def test_a_relative_store_lies_beside_the_file(tmp_path: Path, monkeypatch: pyte
         open_gate(settings).close()
     assert (etc / "keys.db").is_file()
     assert not list(elsewhere.iterdir())
+
+
+def test_a_relative_limiter_lies_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    (etc / "keystile.toml").write_text('limiter = "sqlite:///windows.db"')
+    monkeypatch.chdir(tmp_path)
+    settings = load("etc/keystile.toml", {})
+    assert settings.gate["limiter"] == f"sqlite:///{etc / 'windows.db'}"
+    open_gate(settings).close()
+    assert (etc / "windows.db").is_file()
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://:secret@localhost:6379/0?x=y", "memcached://localhost:11211"])
+def test_the_url_of_another_limiter_stays_as_it_is(file: Path, url: str) -> None:
+    file.write_text(f'limiter = "{url}"')
+    assert load(file, {}).gate["limiter"] == url
 
 
 def test_an_absolute_store_stays_where_it_is(file: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from keystile import ConfigurationError, demo
 from keystile.demo.servers import DemoBroken, clean_environment, example_folder, started
-from keystile.demo.transcript import Answer, Call, Promise, Transcript, ask, hide
+from keystile.demo.transcript import Answer, Call, Promise, Quota, Transcript, ask, hide
 
 COMMAND = [sys.executable, "-m", "keystile", "demo"]
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -22,6 +22,22 @@ REFUSED = Answer(
     401,
     {"www-authenticate": CHALLENGE, "x-request-id": "req_1"},
     {"error": {"code": "missing_api_key"}},
+)
+
+
+FULL = Promise(429, "rate_limited", quota=Quota(5, 60, 0))
+LIMITED = Answer(
+    429,
+    {
+        "x-request-id": "req_1",
+        "retry-after": "42",
+        "x-ratelimit-limit": "5",
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": "1043",
+    },
+    {"error": {"code": "rate_limited", "details": {"limit": 5, "window_seconds": 60, "retry_after": 42}}},
+    began=1000.5,
+    ended=1000.9,
 )
 
 
@@ -40,6 +56,7 @@ def test_every_promise_is_kept_and_no_secret_is_shown(tmp_path):
     assert done.stdout.rstrip().endswith("as promised, 0 not.")
     assert re.search(r"acme_live_[0-9A-Za-z]{12}\W", done.stdout)
     assert not re.search(r"acme_live_[0-9A-Za-z]{13}", done.stdout + done.stderr)
+    assert done.stdout.count("ok 429   rate_limited") == 3
     assert len(ports(done.stdout)) == 2
     assert not any(map(listening, ports(done.stdout)))
     assert list(tmp_path.iterdir()) == []
@@ -60,6 +77,50 @@ def test_an_interrupted_demo_leaves_no_server_behind(sent, tmp_path):
 
 def test_an_answer_as_promised_has_no_fault():
     assert MISSING.faults(REFUSED) == []
+    assert FULL.faults(LIMITED) == []
+    admitted = LIMITED._replace(status=200, body={})
+    del (headers := dict(LIMITED.headers))["retry-after"]
+    assert Promise(200, quota=Quota(5, 60, 0)).faults(admitted._replace(headers=headers)) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"x-ratelimit-limit": None},
+        {"x-ratelimit-remaining": "many"},
+        {"x-ratelimit-remaining": "1"},
+        {"x-ratelimit-limit": "100"},
+        {"x-ratelimit-reset": "1000"},
+        {"x-ratelimit-reset": "1044"},
+        {"x-ratelimit-reset": "1042"},
+        {"x-ratelimit-reset": "1062"},
+        {"retry-after": None},
+        {"retry-after": "41"},
+    ],
+    ids=str,
+)
+def test_a_window_that_is_told_wrong_is_a_fault(changed):
+    headers = {name: value for name, value in {**LIMITED.headers, **changed}.items() if value is not None}
+    assert FULL.faults(LIMITED._replace(headers=headers))
+
+
+def test_details_that_say_otherwise_than_the_headers_are_a_fault():
+    details = {"limit": 5, "window_seconds": 60, "retry_after": 43}
+    assert FULL.faults(LIMITED._replace(body={"error": {"code": "rate_limited", "details": details}}))
+
+
+def test_a_wait_without_a_reason_is_a_fault():
+    answer = Answer(200, {"x-request-id": "req_1", "retry-after": "1"}, {})
+    assert Promise(200).faults(answer)
+
+
+def test_anything_else_that_is_promised_counts_too():
+    lines = []
+    transcript = Transcript([], lines.append)
+    transcript.expect("left", {60: 0}, {60: 0})
+    transcript.expect("left", {60: 0}, {60: 1})
+    assert (transcript.kept, transcript.broken) == (1, 1)
+    assert "BROKEN" in "".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +204,9 @@ def test_the_existing_service_is_guarded_by_its_toml_alone(app, command, tmp_pat
         server.wait_until_up()
         assert MISSING.faults(ask(server, Call("GET", "/v1/exports"))) == []
         assert Promise(200).faults(ask(server, Call("GET", "/"))) == []
+        command = [sys.executable, "-m", "keystile", "keys", "create", "ci"]
+        made = subprocess.run(
+            command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=True
+        ).stdout
+        call = Call("GET", "/v1/exports", {"X-API-Key": made.strip()})
+        assert ask(server, call).headers["x-ratelimit-limit"] == "60"

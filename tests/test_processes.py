@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_written_is_a_503_until_it_can(tmp_path: Path) -> 
         "import os, sys\n"
         f"sys.path[:0] = {sys.path!r}\n"
         "from pathlib import Path\n"
-        "import keystile.stores.sqlite\n"
+        "import keystile.stores.sqlite, limits\n"
         "from tests.test_processes import Behind\n"
         # After the imports: that user may not be able to read the interpreter's own files.
         "os.geteuid() or (os.setgid(65534), os.setuid(65534))\n"

@@ -127,6 +127,21 @@ def test_a_server_guards_a_service_that_knows_nothing_of_it(name: str, tmp_path:
         assert refused.json()["error"]["code"] == "revoked_api_key"
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_limits_of_the_file_hold_over_all_workers(name: str, tmp_path: Path) -> None:
+    code, command = SERVERS[name]
+    limits = 'limiter = "sqlite:///keys.db"\ndefault_plan = "free"\nplans.free.limits = "4/minute"\n'
+    folder = service(tmp_path, code, limits + CONFIGURATION)
+    made = json.loads(keystile(folder, "keys", "create", "ci", "--json"))
+    with serving(folder, command) as client:
+        answers = [client.get("/v1/things", headers=bearer(made["secret"])) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+        assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["3", "2", "1", "0", "0", "0"]
+        assert answers[-1].json()["error"]["code"] == "rate_limited"
+        keystile(folder, "limits", "reset", made["key"]["id"])
+        assert client.get("/v1/things", headers=bearer(made["secret"])).text == "hello"
+
+
 def test_a_key_that_is_made_while_the_server_runs_is_let_through(tmp_path: Path) -> None:
     code, command = SERVERS["gunicorn"]
     folder = service(tmp_path, code)

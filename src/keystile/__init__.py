@@ -10,8 +10,8 @@ from .exceptions import (
 )
 from .gate import Gate
 from .hashing import Argon2Hasher, HmacHasher
-from .model import Admitted, ApiKey, IssuedKey, Principal, Refused
-from .policy import Rule
+from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
+from .policy import Plan, Rule
 
 __version__ = "0.1.0"
 
@@ -26,9 +26,12 @@ __all__ = [
     "KeyNotFound",
     "KeystileError",
     "Overloaded",
+    "Plan",
     "Principal",
     "Refused",
     "Rule",
     "StoreUnavailable",
+    "Usage",
+    "Window",
     "current",
 ]

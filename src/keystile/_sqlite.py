@@ -31,11 +31,12 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 Schema = tuple[str, int, tuple[str, ...]]
 
 
-def path_of(url: str) -> str:
-    """The file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names."""
+def path_of(url: str, key: str = "store") -> str:
+    """The file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names; `key` is the setting for errors."""
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or not path or "?" in path or "\0" in path or path == ":memory:":
-        raise ConfigurationError(f"{url!r} is not 'sqlite:///file.db' or 'sqlite:////absolute/file.db'", key="store")
+        # Not the URL itself: whoever mistook the scheme may have written a password.
+        raise ConfigurationError("expected 'sqlite:///file.db' or 'sqlite:////absolute/file.db'", key=key)
     return path
 
 
@@ -51,19 +52,25 @@ class SQLiteFile:
     """A file with its connections.
 
     Args:
-        path: of the file; created by `create`, never later.
+        path: of the file; created here if it is missing, never later.
         schema: the component's name, its version, and the statements that make its tables.
+        key: the setting that named the file, for errors.
+        durable: whether the file must survive a loss of power. If not, and nothing else is in it, no commit waits for
+            the disk.
 
     Raises:
         ConfigurationError: the file cannot be created, opened or written, is no database, or was written by another
             version of the schema.
     """
 
-    def __init__(self, path: str | os.PathLike[str], schema: Schema) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], schema: Schema, *, key: str = "store", durable: bool = True
+    ) -> None:
         self.path = os.fspath(path)
+        self._key = key
         self.url = f"sqlite:///{self.path}"
         self._absolute = str(Path(self.path).absolute())
-        self._connections = _sync.Local(partial(_open, self._absolute), _close)
+        self._connections = _sync.Local(partial(_open, self._absolute, durable), _close)
         self._create(schema)
 
     def row(self, sql: str, parameters: tuple[Any, ...]) -> Any:
@@ -131,7 +138,7 @@ class SQLiteFile:
             if not isinstance(error, (OSError, StoreUnavailable)):
                 raise
             reason = error.reason if isinstance(error, StoreUnavailable) else str(error)
-            raise ConfigurationError(f"cannot use it: {reason}", key="store", source=self.url) from None
+            raise ConfigurationError(f"cannot use it: {reason}", key=self._key, source=self.url) from None
 
     def _prepare(self, schema: Schema) -> None:
         """Make the tables, or make sure that they are the ones this version knows."""
@@ -151,12 +158,12 @@ class SQLiteFile:
         elif found[0] != version:
             raise ConfigurationError(
                 f"holds {component} in schema version {found[0]}, this keystile reads and writes version {version}",
-                key="store",
+                key=self._key,
                 source=self.url,
             )
 
 
-def _open(path: str) -> _Opened:
+def _open(path: str, durable: bool) -> _Opened:
     found = Path(path).stat()
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} cannot be written")
@@ -166,7 +173,12 @@ def _open(path: str) -> _Opened:
     try:
         # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # has the log made, if it is in WAL mode
+        # Reading it also has the log made, if the file is in WAL mode.
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+        if not durable and "keystile_schema" in tables:
+            [components] = connection.execute("SELECT count(*) FROM keystile_schema").fetchone()
+            if components == 1:
+                connection.execute("PRAGMA synchronous=OFF")
     except BaseException:
         connection.close()
         raise

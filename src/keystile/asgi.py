@@ -15,6 +15,7 @@ from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request
+from .rules.ratelimits import FieldWriter
 from .rules.responses import HeaderWriter, RefusalWriter, Reply
 
 Scope = MutableMapping[str, Any]
@@ -24,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
+_new = tuple.__new__
 _HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -52,6 +54,7 @@ class GateMiddleware:
         self._wanted = gate.accepted.wanted
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._headers: HeaderWriter[bytes] = HeaderWriter(str.encode, gate.accepted.vary)
+        self._limits: FieldWriter[bytes] = FieldWriter(str.encode, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[bytes] = RefusalWriter(str.encode, gate.accepted.vary, gate.policy.realm)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,28 +82,33 @@ class GateMiddleware:
                 presented.append((lowered, value))
         root_path = self._root_path or scope.get("root_path")
         client = scope.get("client")
-        return Request(
-            scope.get("method", "GET"),
-            _app_path(scope["path"], root_path) if root_path else scope["path"],
-            scope.get("raw_path") or b"",
-            presented,
-            client[0] if client else None,
+        return _new(
+            Request,
+            (
+                scope.get("method", "GET"),
+                _app_path(scope["path"], root_path) if root_path else scope["path"],
+                scope.get("raw_path") or b"",
+                presented,
+                client[0] if client else None,
+            ),
         )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
         write, request_id, protected = self._headers.write, admitted.request_id.encode(), admitted.principal is not None
+        limits = self._limits.write(admitted.usages, self._gate.clock()) if admitted.usages else ()
 
         # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
-                headers = write(message.get("headers") or (), request_id, protected=protected)
-                message = {**message, "headers": headers}
+                headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
+                message = dict(message, headers=headers)
             return send(message)
 
         return send_written
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = self._refusals.write(refused, self._gate.clock())
+        now = self._gate.clock()
+        reply = self._refusals.write(refused, now, self._limits.write(refused.usages, now))
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             return await _answer(send, "http.response", reply, body)

@@ -1,4 +1,4 @@
-"""The `keystile` command: set up a file, check it, and handle the keys of its store.
+"""The `keystile` command: set up a file, check it, and handle the keys of its store and what they have used.
 
 What machines read goes to stdout, notes for people to stderr. A secret is printed once, when its key is made. Whatever
 goes wrong is one line on stderr and exit code 1 (2 for wrong usage).
@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import errno
 import io
-import json
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from . import __version__
+from ._shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
+from ._sync import patiently
+from ._typed import as_moment, as_object, check_key_id
 from .config import EXAMPLE, Settings, default_path, load, open_gate
-from .exceptions import KeystileError
-from .keyring import MAX_PAGE, KeyRing
-from .model import ENVIRONMENTS, ApiKey, Principal
-from .rules.keyformat import ID_LENGTH
+from .exceptions import ConfigurationError, KeystileError
+from .gate import Gate
+from .keyring import MAX_PAGE
+from .limiters import Usages
+from .model import ENVIRONMENTS, ApiKey, Window
+from .rules.notation import parse_limits
+from .rules.subjects import subject
 
-_DURATION = re.compile(r"([0-9]+)([dh])")
-_KEY_ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
+# For how long a command waits for a limiter that servers are writing to, in seconds.
+_PATIENCE = 5.0
 
 
 class _Group(click.Group):
@@ -43,40 +45,6 @@ class _Group(click.Group):
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly: whoever read the output has seen enough
             raise click.ClickException(error.strerror or type(error).__name__) from None
-
-
-def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    duration = _DURATION.fullmatch(value)
-    try:
-        if duration is not None:
-            return datetime.now(UTC) + timedelta(hours=int(duration[1]) * (24 if duration[2] == "d" else 1))
-        moment = datetime.fromisoformat(value)
-        if moment.utcoffset() is None:
-            raise click.BadParameter("it has no time zone; write Z at its end for UTC")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise click.BadParameter("expected a time like 2030-01-31T12:00:00Z, or 30d, or 12h") from None
-
-
-def _as_object(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(value) if value is not None else {}
-    except (ValueError, RecursionError):
-        raise click.BadParameter("it is not JSON") from None
-    if not isinstance(found, dict):
-        raise click.BadParameter('expected a JSON object like {"team": "data"}')
-    return found
-
-
-def _check_key_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Never repeats what it was given: people paste whole keys here."""
-    if value is None or _KEY_ID.fullmatch(value):
-        return value
-    raise click.ClickException(
-        f"no key has this id: one has {ID_LENGTH} letters and digits, as `keystile keys list` shows them"
-    )
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -126,16 +94,18 @@ def check(config: Path | None) -> None:
     settings = load(config)
     with closing(open_gate(settings)) as gate:
         gate.keys.list(limit=1)
-    _print_table(
+    print_table(
         [
             ("file", settings.source),
-            ("store", _shown_store(settings)),
+            ("store", shown_url(_url(settings, "store"))),
+            ("limiter", shown_url(_url(settings, "limiter"))),
+            *shown_plans(gate.policy),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
             ("app", _shown_app(settings)),
         ]
     )
-    if _in_memory(settings):
+    if _in_memory(settings, "store"):
         click.echo("Note: keys in memory end with their process; no command can make one for a server.", err=True)
 
 
@@ -152,6 +122,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--organization", "organization_id", metavar="ID", help="Whom the key belongs to.")
 @click.option("--owner", "owner_id", metavar="ID", help="Whom in it.")
 @click.option("--environment", type=click.Choice(ENVIRONMENTS), default="production", show_default=True)
+@click.option("--plan", metavar="NAME", help="One of the configuration's plans; default: its default_plan.")
+@click.option("--limits", metavar="NOTATION", help="In place of its plan's, like '60/minute; 5000/day'.")
 @click.option("--scope", "scopes", metavar="S", multiple=True, help="What the key may do; repeatable.")
 @click.option(
     "--allow", metavar="CIDR", multiple=True, help="From where it may be used; repeatable; default: anywhere."
@@ -159,22 +131,22 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option(
     "--expires",
     "expires_at",
-    callback=_as_moment,
+    callback=as_moment,
     metavar="TIME",
     help="2030-01-31T12:00:00Z, 30d or 12h; default: never.",
 )
-@click.option("--metadata", callback=_as_object, metavar="JSON", help="An object to keep with the key.")
+@click.option("--metadata", callback=as_object, metavar="JSON", help="An object to keep with the key.")
 @_as_json
 @click.pass_obj
 def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **described: Any) -> None:
     """Make a key and print its secret, this once."""
     if sys.stdout is None:
         raise click.ClickException("stdout is closed: the secret could not be shown")
-    with _keyring(config) as ring:
-        issued = ring.create(**described, ip_allowlist=allow or None)
+    with _opened(config, "store") as gate:
+        issued = gate.keys.create(**described, ip_allowlist=allow or None)
     click.echo(f"Made the key {issued.key.id}. Its secret is shown this once; keep it now.", err=True)
     if as_json:
-        _print_json({"key": _record(issued.key), "secret": issued.secret})
+        print_json({"key": record(issued.key), "secret": issued.secret})
     else:
         click.echo(issued.secret)
 
@@ -184,40 +156,85 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
 @click.option("--owner", "owner_id", metavar="ID", help="Only theirs.")
 @click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=100, show_default=True, help="At most so many.")
 @click.option(
-    "--after", callback=_check_key_id, metavar="KEY_ID", help="Those behind this key: the last one of the page before."
+    "--after", callback=check_key_id, metavar="KEY_ID", help="Those behind this key: the last one of the page before."
 )
 @_as_json
 @click.pass_obj
 def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: str | None) -> None:
     """List keys, oldest first."""
-    with _keyring(config) as ring:
-        found = ring.list(**wanted, limit=limit)
-    if as_json:
-        _print_json([_record(key) for key in found])
-    else:
-        _print_table([tuple(_COLUMNS), *(tuple(_cell(show(key)) for show in _COLUMNS.values()) for key in found)])
+    with _opened(config, "store") as gate:
+        found = gate.keys.list(**wanted, limit=limit)
+    print_keys(found, as_json=as_json)
     if len(found) == limit:
         click.echo(f"There may be more: --after {found[-1].id}", err=True)
 
 
 @keys.command()
-@click.argument("key_id", callback=_check_key_id)
+@click.argument("key_id", callback=check_key_id)
 @_as_json
 @click.pass_obj
 def show(config: Path | None, key_id: str, as_json: bool) -> None:
     """Show one key's record."""
-    with _keyring(config) as ring:
-        _print_key(ring.get(key_id), as_json=as_json)
+    with _opened(config, "store") as gate:
+        print_key(gate.keys.get(key_id), as_json=as_json)
 
 
 @keys.command()
-@click.argument("key_id", callback=_check_key_id)
+@click.argument("key_id", callback=check_key_id)
 @_as_json
 @click.pass_obj
 def revoke(config: Path | None, key_id: str, as_json: bool) -> None:
     """Revoke a key for good, from the next request on."""
-    with _keyring(config) as ring:
-        _print_key(ring.revoke(key_id), as_json=as_json)
+    with _opened(config, "store") as gate:
+        print_key(gate.keys.revoke(key_id), as_json=as_json)
+
+
+@main.group()
+def limits() -> None:
+    """Show and forget what a key has used of its windows."""
+
+
+@limits.command("show")
+@click.argument("key_id", callback=check_key_id)
+@_as_json
+@click.pass_obj
+def show_limits(config: Path | None, key_id: str, as_json: bool) -> None:
+    """Show where a key stands in its own windows and in those of every rule."""
+    with _opened(config, "store", "limiter") as gate:
+        key = gate.keys.get(key_id)
+        name, windows = _windows(gate, key)
+        peek = gate.limits.limiter.peek
+        usages = cast("Usages", patiently(_PATIENCE, peek, name, windows) if windows else ())
+    print_usages(usages, as_json=as_json)
+    _note_company(gate, key)
+
+
+@limits.command()
+@click.argument("key_id", callback=check_key_id)
+@click.pass_obj
+def reset(config: Path | None, key_id: str) -> None:
+    """Forget what a key has used, in its own windows and in those of every rule."""
+    with _opened(config, "store", "limiter") as gate:
+        key = gate.keys.get(key_id)
+        name, windows = _windows(gate, key)
+        if windows:
+            patiently(_PATIENCE, gate.limits.limiter.reset, name, windows)
+    click.echo(f"Forgot what the key {key.id} has used.", err=True)
+    _note_company(gate, key)
+
+
+def _windows(gate: Gate, key: ApiKey) -> tuple[str, tuple[Window, ...]]:
+    """Under which name a key's requests are counted, and in which windows: its own, then those of the rules."""
+    if not gate.quotas.knows(key.plan):
+        raise ConfigurationError(f"the key's plan {key.plan!r} is none of these, so it is refused", key="plans")
+    rules = [parse_limits(rule.limits, scope=rule.match) for rule in gate.policy.rules if not rule.public]
+    more = dict.fromkeys(window for windows in rules for window in windows)
+    return gate.quotas.subject(key), gate.quotas.of(key, tuple(more))
+
+
+def _note_company(gate: Gate, key: ApiKey) -> None:
+    if gate.quotas.subject(key) != subject("key", key.id):
+        click.echo(f"Note: all keys of its {gate.policy.limit_by} are counted together.", err=True)
 
 
 @main.command()
@@ -230,22 +247,29 @@ def demo(ctx: click.Context) -> None:
 
 
 @contextmanager
-def _keyring(config: Path | None) -> Iterator[KeyRing]:
+def _opened(config: Path | None, *lasting: str) -> Iterator[Gate]:
+    """The gate, if what these settings name outlasts this command."""
     settings = load(config)
-    if _in_memory(settings):
-        raise settings.error("store", "keys in memory end with this command: name a store like 'sqlite:///keystile.db'")
+    for name in lasting:
+        if _in_memory(settings, name):
+            raise settings.error(name, _IN_MEMORY[name])
     with closing(open_gate(settings)) as gate:
-        yield gate.keys
+        yield gate
 
 
-def _in_memory(settings: Settings) -> bool:
-    return _shown_store(settings).startswith("memory:")
+_IN_MEMORY = {
+    "store": "keys in memory end with this command: name a store like 'sqlite:///keystile.db'",
+    "limiter": "what a server counts in memory no command can see: name a limiter like 'sqlite:///keystile.db'",
+}
 
 
-def _shown_store(settings: Settings) -> str:
-    """The store's URL without user, password and parameters."""
-    url: str = settings.gate.get("store", "memory://")
-    return url if url.startswith("sqlite:") else re.sub(r"//.*@", "//", url.partition("?")[0])
+def _in_memory(settings: Settings, name: str) -> bool:
+    return _url(settings, name).startswith("memory:")
+
+
+def _url(settings: Settings, name: str) -> str:
+    url: str = settings.gate.get(name, "memory://")
+    return url
 
 
 def _shown_app(settings: Settings) -> str:
@@ -265,61 +289,3 @@ def _shown_app(settings: Settings) -> str:
     if not doors:
         raise settings.error("app", "is neither an ASGI nor a WSGI app; is it a factory?")
     return f"{settings.app} ({' or '.join(doors)})"
-
-
-def _state(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
-
-
-def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes]
-
-
-_COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
-    "ID": lambda key: key.id,
-    "NAME": lambda key: key.name,
-    "STATE": _state,
-    "ENVIRONMENT": lambda key: key.environment,
-    "ORGANIZATION": lambda key: key.organization_id,
-    "OWNER": lambda key: key.owner_id,
-    "SCOPES": lambda key: key.scopes,
-    "EXPIRES": lambda key: key.expires_at,
-    "LAST USED": lambda key: key.last_used_at,
-    "ENDS IN": _hints,
-}
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it: moments in ISO 8601, UTC, whole seconds."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
-
-
-def _cell(value: Any) -> str:
-    value = _plain(value)
-    if isinstance(value, dict):
-        return json.dumps(value) if value else "-"
-    return " ".join(value) or "-" if isinstance(value, (list, tuple)) else str(value or "-")
-
-
-def _record(key: ApiKey) -> dict[str, Any]:
-    """Everything about a key but its hashes."""
-    return {**{each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}, "hints": _hints(key)}
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value))
-
-
-def _print_key(key: ApiKey, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(_record(key))
-    else:
-        _print_table([("state", _state(key)), *((name, _cell(value)) for name, value in _record(key).items())])
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ._origin import Origin
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import FrozenDict
-from .policy import Rule
+from .policy import Plan, Rule
+from .rules.urls import place_of
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
 DEFAULT_FILE = "keystile.toml"
@@ -34,6 +35,17 @@ store = "sqlite:///keystile.db"
 # The first part of every key, so that people and secret scanners recognise it.
 prefix = "key"
 
+# Where requests are counted. In memory each process counts for itself; in this file all on one machine count together,
+# and in redis:// all machines.
+# limiter = "sqlite:///keystile.db"
+
+# How many requests a key may make: windows that hold together. Keys that name no plan have the default plan's; without
+# one they are unlimited.
+# default_plan = "free"
+
+# How many wrong keys an address may try; false is no bound.
+# failure_limits = "20/minute"
+
 # Paths that need no key; "/static/*" is everything below /static/.
 public = ["/health"]
 
@@ -44,10 +56,21 @@ public = ["/health"]
 # [[rules]]
 # match = "POST /v1/exports"
 # scopes = ["exports:write"]
+# limits = "10/hour"
+
+# [plans.free]
+# limits = "60/minute; 5000/day"
+
+# [plans.pro]
+# limits = "1000/minute"
 """
 """A file to begin with."""
 
-_TEXT, _FLAG, _TEXTS, _TABLES = "a string", "true or false", "a list of strings", "a list of tables"
+_TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
+_TEXTS, _TABLES, _PLANS = "a list of strings", "a list of tables", "a table of tables"
+_LIMITS = "a string or a list of strings"
+# TOML has no null, so false is what None is in code: no bound at all.
+_LIMITS_OR_FALSE = "a string, a list of strings, or false"
 _SETTINGS = {
     "app": _TEXT,
     "store": _TEXT,
@@ -59,73 +82,18 @@ _SETTINGS = {
     "peppers": _TEXTS,
     "accept_crc": _FLAG,
     "hasher": _TEXT,
+    "limiter": _TEXT,
+    "plans": _PLANS,
+    "default_plan": _TEXT,
+    "limit_by": _TEXT,
+    "anonymous_limits": _LIMITS,
+    "failure_limits": _LIMITS_OR_FALSE,
+    "on_limiter_error": _TEXT,
+    "ietf_headers": _FLAG,
 }
-_RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS}
+_RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
+_PLAN = {"limits": _LIMITS}
 _HASHERS = ("argon2id", "hmac-sha256")
-# "$${" first, so that the reference behind it is not taken for one. What follows "${" and is no name is an error.
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
-# So few characters in a row are no secret, and words of the message itself would be taken for one.
-_TELLING = 4
-
-
-class _Origin:
-    """Where the settings come from, which is what an error must name, and must not show.
-
-    Args:
-        source: the file, as its user wrote it.
-        environ: what references are looked up in.
-    """
-
-    def __init__(self, source: str, environ: Mapping[str, str]) -> None:
-        self.source, self._environ = source, environ
-        self._referenced: dict[str, dict[str, str]] = {}
-
-    def error(self, key: str | None, reason: str) -> ConfigurationError:
-        """The exception for this setting, for a reason without any resolved value in it."""
-        return ConfigurationError(reason, key=key, source=self.source)
-
-    def hiding(self, key: str | None, reason: str) -> ConfigurationError:
-        """The exception for this setting, with what came from the environment taken out of the reason."""
-        mine: dict[str, str] = {}
-        for at, found in self._referenced.items():
-            mine.update(found if _overlap(at, key) else {})
-            for name, value in found.items():
-                if len(value) >= _TELLING:
-                    reason = reason.replace(value, f"${{{name}}}")
-        rest = _REFERENCE.sub("", reason)
-        if any(_shows(rest, value) for value in mine.values()):
-            reason = "cannot be used"
-        if mine:
-            names = ", ".join(f"${{{name}}}" for name in mine)
-            reason += f" (from the environment and not shown: {names})"
-        return self.error(key, reason)
-
-    def variable(self, key: str, name: str) -> str:
-        """What the environment has for this name; an error if that is nothing."""
-        value = self._environ.get(name, "")
-        if not value:
-            raise self.error(key, f"the environment variable {name} is unset or empty")
-        self._referenced.setdefault(key, {})[name] = value
-        try:
-            value.encode()
-        except UnicodeEncodeError:  # octets that the locale could not decode; the exception would show them
-            raise self.error(key, "is not UTF-8") from None
-        return value
-
-    def resolve(self, key: str, text: str) -> str:
-        """The text with its references replaced."""
-
-        def replacement(match: re.Match[str]) -> str:
-            if match[0] == "$${":
-                return "${"
-            if match[1] is None:
-                raise self.error(key, "'${' begins a reference like ${NAME}; write $${ for the characters themselves")
-            return self.variable(key, match[1])
-
-        resolved = _REFERENCE.sub(replacement, text)
-        if "\0" in resolved:
-            raise self.error(key, "holds a NUL character")
-        return resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +109,7 @@ class Settings:
     source: str
     app: str | None = field(repr=False)
     gate: Mapping[str, Any] = field(repr=False)
-    _origin: _Origin = field(repr=False, compare=False)
+    _origin: Origin = field(repr=False, compare=False)
 
     def error(self, key: str | None, reason: str) -> ConfigurationError:
         """A ConfigurationError about one of these settings; values from the environment are left out of it."""
@@ -159,7 +127,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     ``${NAME}`` in any string is replaced by that environment variable; ``$${`` stands for a literal ``${``. If the
     file names no peppers, ``KEYSTILE_PEPPER`` is the pepper. A relative SQLite path (``sqlite:///keys.db``) is
     relative to the file's folder, not to the working directory, so that the command line and every server mean one
-    store.
+    store and one limiter. ``failure_limits = false`` is Gate's None.
 
     Args:
         path: the file; without it, the one that ``KEYSTILE_CONFIG`` names, else ``keystile.toml`` here.
@@ -170,14 +138,15 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     """
     environ = os.environ if environ is None else environ
     file = default_path(environ) if path is None else Path(path)
-    origin = _Origin(str(file), environ)
+    origin = Origin(str(file), environ)
     found = _table(origin, _parse(origin, file), _SETTINGS)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
     if found.get("hasher", _HASHERS[0]) not in _HASHERS:
         raise origin.error("hasher", f"expected {' or '.join(map(repr, _HASHERS))}")
-    if "store" in found:
-        found["store"] = _beside(origin, file, found["store"])
+    for name in ("store", "limiter"):
+        if name in found:
+            found[name] = _beside(origin, file, name, found[name])
     for index, open_path in enumerate(found.get("public", ())):
         _rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
     app = found.pop("app", None)
@@ -197,7 +166,7 @@ def open_gate(settings: Settings) -> Gate:
         raise settings.error(error.key, reason) from None
 
 
-def _parse(origin: _Origin, file: Path) -> dict[str, Any]:
+def _parse(origin: Origin, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_bytes().decode())
     except OSError as error:
@@ -210,7 +179,7 @@ def _parse(origin: _Origin, file: Path) -> dict[str, Any]:
         raise origin.error(None, f"cannot be read: {error}") from None
 
 
-def _table(origin: _Origin, found: Mapping[str, Any], kinds: Mapping[str, str], at: str = "") -> dict[str, Any]:
+def _table(origin: Origin, found: Mapping[str, Any], kinds: Mapping[str, str], at: str = "") -> dict[str, Any]:
     for name in found:
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
@@ -219,23 +188,61 @@ def _table(origin: _Origin, found: Mapping[str, Any], kinds: Mapping[str, str], 
     return {name: _value(origin, at + name, kinds[name], value) for name, value in found.items()}
 
 
-def _value(origin: _Origin, key: str, kind: str, value: Any) -> Any:
-    if kind is _TEXT and isinstance(value, str):
-        return origin.resolve(key, value)
-    if kind is _FLAG and isinstance(value, bool):
-        return value
-    if kind in (_TEXTS, _TABLES) and isinstance(value, list):
-        each = _TEXT if kind is _TEXTS else "a table"
-        return tuple(_value(origin, f"{key}[{index}]", each, item) for index, item in enumerate(value))
-    if kind == "a table" and isinstance(value, dict):
-        return _rule(origin, _table(origin, value, _RULE, f"{key}."), key)
-    raise origin.error(key, f"expected {kind}, got {_TYPES.get(type(value), 'a date or time')}")
+def _value(origin: Origin, key: str, kind: str, value: Any) -> Any:
+    read = _READERS.get((kind, type(value)))
+    if read is None:
+        raise origin.error(key, f"expected {kind}, got {_TYPES.get(type(value), 'a date or time')}")
+    return read(origin, key, value)
 
 
+def _as_it_is(_origin: Origin, _key: str, value: Any) -> Any:
+    return value
+
+
+def _texts(origin: Origin, key: str, values: list[Any]) -> tuple[str, ...]:
+    return tuple(_value(origin, f"{key}[{index}]", _TEXT, value) for index, value in enumerate(values))
+
+
+def _rules(origin: Origin, key: str, values: list[Any]) -> tuple[Rule, ...]:
+    return tuple(_value(origin, f"{key}[{index}]", "a table", value) for index, value in enumerate(values))
+
+
+def _plans(origin: Origin, key: str, tables: dict[str, Any]) -> dict[str, Plan]:
+    return {name: _value(origin, f"{key}.{name}", "a plan's table", table) for name, table in tables.items()}
+
+
+def _checked_rule(origin: Origin, key: str, table: dict[str, Any]) -> Rule:
+    return _rule(origin, _table(origin, table, _RULE, f"{key}."), key)
+
+
+def _plan(origin: Origin, key: str, table: dict[str, Any]) -> Plan:
+    return Plan(**_table(origin, table, _PLAN, f"{key}."))
+
+
+def _none(origin: Origin, key: str, value: bool) -> None:
+    if value:
+        raise origin.error(key, f"expected {_LIMITS_OR_FALSE}, got true")
+
+
+_READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
+    (_TEXT, str): Origin.resolve,
+    (_FLAG, bool): _as_it_is,
+    (_NUMBER, int): _as_it_is,
+    (_TEXTS, list): _texts,
+    (_LIMITS, str): Origin.resolve,
+    (_LIMITS, list): _texts,
+    (_LIMITS_OR_FALSE, str): Origin.resolve,
+    (_LIMITS_OR_FALSE, list): _texts,
+    (_LIMITS_OR_FALSE, bool): _none,
+    (_TABLES, list): _rules,
+    ("a table", dict): _checked_rule,
+    (_PLANS, dict): _plans,
+    ("a plan's table", dict): _plan,
+}
 _TYPES = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
 
 
-def _rule(origin: _Origin, table: Mapping[str, Any], key: str, part: str = ".{}") -> Rule:
+def _rule(origin: Origin, table: Mapping[str, Any], key: str, part: str = ".{}") -> Rule:
     if "match" not in table:
         raise origin.error(f"{key}.match", "is missing: it says which requests the rule is for")
     try:
@@ -244,31 +251,15 @@ def _rule(origin: _Origin, table: Mapping[str, Any], key: str, part: str = ".{}"
         raise origin.hiding(key + part.format(error.key), error.reason) from None
 
 
-def _beside(origin: _Origin, file: Path, store: str) -> str:
-    """The store's URL, with a relative SQLite path made absolute."""
-    if store.partition(":")[0] != "sqlite":
-        return store
+def _beside(origin: Origin, file: Path, key: str, url: str) -> str:
+    """The URL, with a relative SQLite path made absolute."""
+    if url.partition(":")[0] != "sqlite":
+        return url
     from ._sqlite import path_of
 
     try:
-        return f"sqlite:///{file.absolute().parent / path_of(store)}"
+        return f"sqlite:///{file.absolute().parent / path_of(url, key)}"
     except ConfigurationError as error:
-        raise origin.hiding("store", error.reason) from None
-
-
-def _overlap(one: str, other: str | None) -> bool:
-    """Whether one setting is the other or a part of it."""
-    if other is None:
-        return False
-    short, long = sorted((one, other), key=len)
-    return long == short or long.startswith((f"{short}.", f"{short}["))
-
-
-def _shows(message: str, value: str) -> bool:
-    """Whether the message holds the value or a telling part of it, as it is or escaped by repr."""
-    message = message.casefold()
-    for text in (value.casefold(), repr(value)[1:-1].casefold()):
-        width = min(_TELLING, len(text))
-        if any(text[start : start + width] in message for start in range(len(text) - width + 1)):
-            return True
-    return False
+        # SQLite knows no password, but what stands where other URLs have one is not repeated.
+        shown = place_of(url) if "@" in url else url
+        raise origin.hiding(key, error.reason.replace(repr(url), repr(shown))) from None

@@ -1,41 +1,62 @@
 """The gate: the order of checks, written once.
 
-`Gate.check` is one coroutine that both doors run. It awaits the store and the hasher and returns Admitted or Refused;
-a refusal is a value. The order is the promise: nothing about a key is told, spent or looked at before its secret is
-proved, and its record is read anew for every request.
+`Gate.check` is one coroutine that both doors run. It awaits the store, the hasher and the limiter and returns Admitted
+or Refused; a refusal is a value. The order is the promise: nothing about a key is told, spent or looked at before its
+secret is proved, and its record is read anew for every request.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from ._sync import Offload, Pool, SingleFlight, adapt, is_async, later, patiently, worker_count
+from ._sync import Offload, adapt, at_once
 from .context import RequestIds
 from .exceptions import ConfigurationError, Overloaded, StoreUnavailable
-from .hashing import Argon2Hasher, Hasher, HmacHasher, Proof, ProofCache
-from .keyring import WRITE_PATIENCE, KeyRing, Workshop
-from .model import Admitted, ApiKey, Reason, Refused, Request, SecretHash
-from .policy import CREDENTIAL_FORMS, Policy, Rule, check_all
-from .rules import addresses, outcomes
+from .hashing import Hasher
+from .keyring import KeyRing
+from .limiters import RateLimiter, Usages
+from .limiters.failsafe import Failsafe
+from .model import Admitted, ApiKey, FrozenDict, Reason, Refused, Request, SecretHash, Window
+from .policy import CREDENTIAL_FORMS, Limits, Plan, Policy, Rule
+from .proving import Prover
+from .rules import addresses, outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
-from .rules.keyformat import KeyFormat, PrefixedFormat
+from .rules.keyformat import KeyFormat
 from .rules.paths import Demand, RuleTable
-from .stores import KeyStore, open_store
+from .rules.quotas import Quotas
+from .rules.subjects import anonymous_subject
+from .rules.windows import binding
+from .stores import KeyStore
+from .workshop import as_limiter, open_workshop
 
 logger = logging.getLogger("keystile")
 
-# How many cold keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second.
-HASH_QUEUE = 64
-STORE_SLOTS, STORE_QUEUE = 8, 256
+# This is on the path of every request, where a named tuple's own constructor costs twice as much.
+_new = tuple.__new__
+
 # For how long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
 TOUCH_EVERY = 60.0
 REMEMBERED_KEYS = 100_000
-_STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What follows from a record alone. The record is read for every request; this holds while it is the same one."""
+
+    key: ApiKey
+    subject: str
+    windows: tuple[Window, ...] | None
+    """None for a plan that the policy does not know."""
+    allowlist: addresses.Allowlist | None
+    ends: float
+    touch_due: float
 
 
 class Gate:
@@ -52,6 +73,14 @@ class Gate:
         accept_crc: with peppers, accept keys made before there were any.
         hasher: ``"argon2id"``, ``"hmac-sha256"`` (keyed with the first pepper) or a `Hasher`.
         key_format: a `KeyFormat` in place of the default one, which `prefix` and `accept_crc` belong to.
+        limiter: a URL (``memory://``, ``sqlite:///keystile.db``, ``redis://…``) or a `RateLimiter`.
+        plans: `Plan` by name, with the windows that hold for their keys.
+        default_plan: the plan of keys that name none; None leaves them unlimited.
+        limit_by: ``"key"``, ``"project"`` or ``"organization"``: whose requests are counted together.
+        anonymous_limits: windows for each client address on public paths.
+        failure_limits: windows for the failed proofs of each client address.
+        on_limiter_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while the limiter is down.
+        ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` as well.
         clock: Unix seconds.
 
     Raises:
@@ -71,6 +100,14 @@ class Gate:
         accept_crc: bool = False,
         hasher: str | Hasher = "argon2id",
         key_format: KeyFormat | None = None,
+        limiter: str | RateLimiter = "memory://",
+        plans: Mapping[str, Plan] = FrozenDict(),
+        default_plan: str | None = None,
+        limit_by: str = "key",
+        anonymous_limits: Limits = None,
+        failure_limits: Limits = "20/minute",
+        on_limiter_error: str = "local",
+        ietf_headers: bool = False,
         clock: Callable[[], float] = time.time,
         **unknown: Any,
     ) -> None:
@@ -78,44 +115,54 @@ class Gate:
             raise ConfigurationError("there is no such setting", key=name)
         if not callable(clock):
             raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
-        self.policy = Policy(public=public, rules=rules, accept=accept, realm=realm)
+        self.policy = Policy(
+            public=public,
+            rules=rules,
+            accept=accept,
+            realm=realm,
+            plans=plans,
+            default_plan=default_plan,
+            limit_by=limit_by,
+            anonymous_limits=anonymous_limits,
+            failure_limits=failure_limits,
+            on_limiter_error=on_limiter_error,
+            ietf_headers=ietf_headers,
+        )
         self.accepted = accepted(tuple(self.policy.accept))
         self._rules = RuleTable(self.policy.all_rules())
-        secrets = _as_peppers(peppers)
-        self._shop = Workshop(
-            key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
-            hasher=_as_hasher(hasher, secrets),
-            store=_as_store(store),  # last: a wrong setting leaves no file behind
-            hash_pool=Pool(worker_count(), HASH_QUEUE),
-            store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
+        self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
+        self._shop = open_workshop(
+            store=store,
+            prefix=prefix,
+            peppers=peppers,
+            accept_crc=accept_crc,
+            hasher=hasher,
+            key_format=key_format,
             clock=clock,
         )
-        self.keys = KeyRing(self._shop)
-        self._find = adapt(
-            self._shop.store.find,
-            self._shop.store_pool,
-            blocking=getattr(self._shop.store, "blocking", True),
-            patience=READ_PATIENCE,
-        )
+        self.limits = Failsafe(as_limiter(limiter), on_limiter_error)
+        self.keys = KeyRing(self._shop, self.quotas)
+        blocking = getattr(self._shop.store, "blocking", True)
+        find = adapt(self._shop.store.find, self._shop.store_pool, blocking=blocking, patience=READ_PATIENCE)
+        # Where windows are counted in this process's memory, a decision needs no coroutine.
+        self._hit_now = self.limits.hit_now
+        find_now = at_once(self._shop.store.find, blocking=blocking)
+        self._prover = Prover(self._shop, find, find_now, self.limits, self.quotas.failures)
         self._request_ids = RequestIds()
-        self._proofs = ProofCache()
-        self._flights = SingleFlight()
-        self._decoy = self._shop.hasher.decoy()
-        self._allowlists: dict[str, tuple[tuple[str, ...], addresses.Allowlist]] = {}
-        self._touch_due: dict[str, float] = {}
+        self._callers: dict[str, _Caller] = {}
         self._store_down = False
 
     @property
     def needs_await(self) -> bool:
-        """Whether the store is async, so that only the ASGI door can use this gate."""
-        return self.keys.needs_await
+        """Whether the store or the limiter is async, so that only the ASGI door can use this gate."""
+        return self.keys.needs_await or self.limits.needs_await
 
     @property
     def clock(self) -> Callable[[], float]:
         """Unix seconds."""
         return self._shop.clock
 
-    async def check(self, request: Request, offload: Offload) -> Admitted | Refused:
+    async def check(self, request: Request, offload: Offload) -> Admitted | Refused:  # noqa: C901 - the order, in one place
         """Decide about one request.
 
         Args:
@@ -128,19 +175,23 @@ class Gate:
         request_id = self._request_ids.draw()
         demand = self._rules.demand(request.method, request.path, request.raw_path)
         if demand.public:
-            return Admitted(None, request_id)
+            windows = self.quotas.for_anyone(demand.windows)
+            return await self._count(None, request_id, request.peer, windows, demand.cost, offload)
         raw = extract(request.credentials, self.accepted)
         if isinstance(raw, Unusable):
             return Refused(outcomes.UNUSABLE[raw], request_id)
         try:
-            proven = await self._prove(raw, offload)
-            if proven is None:
-                return Refused(outcomes.INVALID, request_id)
+            proven = self._prover.prove_now(raw) or await self._prover.prove(raw, request.peer, offload)
+            if isinstance(proven, Reason):
+                return Refused(proven, request_id)
             key, secret_hash = proven
             now = self._shop.clock()
-            reason = self._judge(key, secret_hash, demand, request.peer, now)
-            if reason is None and now >= self._touch_due.get(key.id, 0.0):
-                self._touch(key, now)
+            caller = self._callers.get(key.id)
+            if caller is None or caller.key is not key:
+                caller = self._meet(key, caller)
+            reason = _judge(caller, secret_hash, demand, request.peer, now)
+            if reason is None and now >= caller.touch_due:
+                self._touch(caller, now)
         except Overloaded:
             return Refused(outcomes.OVERLOADED, request_id)
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
@@ -150,100 +201,70 @@ class Gate:
             return Refused(reason, request_id)
         if self._store_down:
             self._note_store(None)
-        return Admitted(key.principal, request_id)
+        windows = self.quotas.of(key, demand.windows) if demand.windows or caller.windows is None else caller.windows
+        if self._hit_now is None or not windows:
+            return await self._count(key, request_id, None, windows, demand.cost, offload)
+        return _counted(key, request_id, self._hit_now(caller.subject, windows, demand.cost))
+
+    async def _count(  # noqa: PLR0917 - what the two outcomes need
+        self,
+        key: ApiKey | None,
+        request_id: str,
+        peer: str | None,
+        windows: tuple[Window, ...],
+        cost: int,
+        offload: Offload,
+    ) -> Admitted | Refused:
+        """Count the request in all windows, or refuse it and count it in none."""
+        if not windows:
+            return _counted(key, request_id, ())
+        subject = anonymous_subject(peer) if key is None else self.quotas.subject(key)
+        try:
+            usages = await self.limits.hit(offload, subject, windows, cost)
+        except StoreUnavailable:
+            return Refused(outcomes.OVERLOADED, request_id)
+        return _counted(key, request_id, usages)
 
     def close(self) -> None:
-        """Let go of the store's files and connections; `aclose` for an async store."""
+        """Let go of files and connections, the store's and the limiter's; `aclose` if one of them is async."""
         if self.needs_await:
-            raise ConfigurationError("the store is async: await aclose() instead", key="store")
+            raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
         self._shop.store.close()
+        self.limits.limiter.close()
 
     async def aclose(self) -> None:
-        """Let go of the store's files and connections."""
-        if is_async(self._shop.store.close):
-            await cast("Awaitable[None]", self._shop.store.close())
-        else:
-            self._shop.store.close()
+        """Let go of files and connections, the store's and the limiter's."""
+        for each in (self._shop.store, *self.limits.limiters()):
+            closing = each.close()
+            if closing is not None:
+                await closing
 
-    async def _prove(self, raw: bytes, offload: Offload) -> tuple[ApiKey, SecretHash] | None:
-        """The record whose secret this is and the hash that it proves, or None: unknown, malformed or wrong alike."""
-        digest = self._proofs.digest(raw)
-        proof = self._proofs.find(digest)
-        if proof is not None:
-            key = await self._find(offload, proof.key_id)
-            if key is not None:
-                for secret_hash in key.hashes:
-                    if secret_hash.hash == proof.hash:
-                        return key, secret_hash
-        parsed = self._shop.key_format.parse(raw)
-        if parsed is None:
-            return None
-        key = await self._find(offload, parsed.id)
-        candidates = () if key is None else key.hashes
-        candidate = next((each for each in candidates if each.hint == parsed.hint), None)
-        # One proof always: an unknown id or hint costs what a wrong secret costs.
-        proved = await self._verify(digest, self._decoy if candidate is None else candidate.hash, raw, offload)
-        if key is None or candidate is None or not proved:
-            return None
-        self._proofs.remember(digest, Proof(key.id, candidate.hash))
-        await self._renew_hash(key, candidate, raw, offload)
-        return key, candidate
+    def _meet(self, key: ApiKey, before: _Caller | None) -> _Caller:
+        """Work out what follows from a record, and keep it for as long as the store gives this very record."""
+        entries = key.ip_allowlist
+        allowlist = None
+        if entries is not None:
+            same = before is not None and before.key.ip_allowlist == entries
+            allowlist = before.allowlist if before is not None and same else addresses.Allowlist(entries)
+        caller = _Caller(
+            key=key,
+            subject=self.quotas.subject(key),
+            windows=self.quotas.of(key) if self.quotas.knows(key.plan) else None,
+            allowlist=allowlist,
+            ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
+            touch_due=0.0 if before is None else before.touch_due,
+        )
+        if len(self._callers) >= REMEMBERED_KEYS:
+            self._callers.clear()
+        self._callers[key.id] = caller
+        return caller
 
-    async def _verify(self, digest: bytes, stored: str, raw: bytes, offload: Offload) -> bool:
-        hasher = self._shop.hasher
-        if not hasher.blocking:
-            return hasher.verify(stored, raw)
-        return await self._flights.run((digest, stored), offload, self._shop.hash_pool, hasher.verify, stored, raw)
-
-    async def _renew_hash(self, key: ApiKey, old: SecretHash, raw: bytes, offload: Offload) -> None:
-        """Hash a proved key anew if it was hashed with other settings. The request does not fail over it."""
-        shop = self._shop
-        if not shop.hasher.needs_rehash(old.hash):
-            return
-        try:
-            renewed = await offload.run(shop.hash_pool, shop.hasher.hash, raw)
-        except Overloaded:
-            return  # the next first use will do it
-        self._later(shop.store.rehash, key.id, old, SecretHash(renewed, old.hint, old.expires_at))
-
-    def _judge(
-        self, key: ApiKey, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float
-    ) -> Reason | None:
-        """What speaks against a caller whose secret is proved, or None."""
-        if key.revoked_at is not None:
-            return outcomes.REVOKED
-        if _over(key.expires_at, now) or _over(secret_hash.expires_at, now):
-            return outcomes.EXPIRED
-        if key.ip_allowlist is not None and addresses.parse(peer) not in self._allowlist(key.id, key.ip_allowlist):
-            return outcomes.ADDRESS
-        if demand.scopes and not demand.scopes.issubset(key.scopes):
-            return outcomes.lacking(demand.scopes)
-        return None
-
-    def _allowlist(self, key_id: str, entries: tuple[str, ...]) -> addresses.Allowlist:
-        known = self._allowlists.get(key_id)
-        if known is not None and (known[0] is entries or known[0] == entries):
-            return known[1]
-        compiled = addresses.Allowlist(entries)
-        if len(self._allowlists) >= REMEMBERED_KEYS:
-            self._allowlists.clear()
-        self._allowlists[key_id] = (entries, compiled)
-        return compiled
-
-    def _touch(self, key: ApiKey, now: float) -> None:
+    def _touch(self, caller: _Caller, now: float) -> None:
         """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
-        if len(self._touch_due) >= REMEMBERED_KEYS:
-            self._touch_due.clear()
-        self._touch_due[key.id] = now + TOUCH_EVERY
-        at = datetime.fromtimestamp(now, UTC)
-        if key.last_used_at is None or at - key.last_used_at >= timedelta(seconds=TOUCH_EVERY):
-            self._later(self._shop.store.touch, key.id, at)
-
-    def _later(self, method: Callable[..., Any], *args: Any) -> None:
-        if is_async(method):
-            later(method, *args)
-        else:
-            later(patiently, WRITE_PATIENCE, method, *args)
+        caller.touch_due = now + TOUCH_EVERY
+        used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
+        if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
+            self._shop.later(self._shop.store.touch, caller.key.id, at)
 
     def _note_store(self, error: Exception | None) -> None:
         """Log that the store went away or came back, once for each change."""
@@ -257,57 +278,24 @@ class Gate:
             logger.error("the key store is down, every key is refused with 503: %s", reason)
 
 
-def _over(end: datetime | None, now: float) -> bool:
-    return end is not None and now >= end.timestamp()
+def _judge(caller: _Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
+    """What speaks against a caller whose secret is proved, or None."""
+    if caller.key.revoked_at is not None:
+        return outcomes.REVOKED
+    if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
+        return outcomes.EXPIRED
+    if caller.windows is None:
+        return outcomes.PLAN
+    if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
+        return outcomes.ADDRESS
+    if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
+        return outcomes.lacking(demand.scopes)
+    return None
 
 
-def _as_store(store: Any) -> KeyStore:
-    if isinstance(store, str):
-        return open_store(store)
-    _check_has(store, _STORE_METHODS, "KeyStore", "store")
-    if len({is_async(getattr(store, name)) for name in _STORE_METHODS}) > 1:
-        raise ConfigurationError("some of its methods are async and some are not", key="store")
-    return cast("KeyStore", store)
-
-
-def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], accept_crc: bool) -> KeyFormat:
-    if given is None:
-        return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
-    for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
-        if setting not in (None, False):
-            raise ConfigurationError("belongs to the default key format, and another one is given", key=key)
-    _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
-    return cast("KeyFormat", given)
-
-
-def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
-    if hasher == "argon2id":
-        return Argon2Hasher()
-    if hasher == "hmac-sha256":
-        if not peppers:
-            raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
-        return HmacHasher(*peppers)
-    if isinstance(hasher, str):
-        raise ConfigurationError("expected 'argon2id', 'hmac-sha256' or a Hasher", key="hasher")
-    _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
-    return cast("Hasher", hasher)
-
-
-def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> None:
-    name = given.__name__ if isinstance(given, type) else type(given).__name__
-    missing = [each for each in methods if not callable(getattr(given, each, None))]
-    if missing:
-        raise ConfigurationError(f"{name} is no {contract}: it lacks {', '.join(missing)}", key=key)
-    if isinstance(given, type):
-        raise ConfigurationError(f"{name} is a class: give one of its instances", key=key)
-
-
-def _as_peppers(peppers: Any) -> tuple[bytes, ...]:
-    found: list[bytes] = []
-    if isinstance(peppers, (str, bytes)):
-        raise ConfigurationError("expected a list of str or bytes", key="peppers")
-    for pepper in check_all(peppers, object, "peppers"):
-        if not isinstance(pepper, (str, bytes)):
-            raise ConfigurationError("expected a list of str or bytes", key="peppers")
-        found.append(pepper.encode(errors="surrogatepass") if isinstance(pepper, str) else pepper)
-    return tuple(found)
+def _counted(key: ApiKey | None, request_id: str, usages: Usages) -> Admitted | Refused:
+    for usage in usages:
+        if usage.retry_after != 0.0:
+            reason = outcomes.limited(binding(usages).window, ratelimits.retry_seconds(usages))
+            return Refused(reason, request_id, usages)
+    return _new(Admitted, (None if key is None else key.principal, request_id, usages))

@@ -10,24 +10,21 @@ import inspect
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from ._sync import Offload, Pool, adapt, inline, is_async, pooled, run_now
+from ._sync import Offload, adapt, inline, is_async, pooled, run_now
 from .exceptions import ConfigurationError, KeyNotFound
-from .hashing import Hasher
 from .model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash, frozen
-from .policy import check_scopes
+from .policy import Limits, check_limits, check_scopes
 from .rules.addresses import Allowlist
-from .rules.keyformat import BASE62, KeyFormat
-from .stores import KeyStore
+from .rules.keyformat import BASE62
+from .rules.quotas import Quotas
+from .workshop import WRITE_PATIENCE, Workshop
 
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_NAME, MAX_METADATA_BYTES, MAX_PAGE = 200, 16_384, 1000
-# For how long a write waits for others who write to the same file, in seconds.
-WRITE_PATIENCE = 5.0
 _Operation = Callable[Concatenate["KeyRing", Offload, P], Coroutine[Any, Any, T]]
 
 
@@ -59,32 +56,14 @@ def _awaited(operation: _Operation[P, T]) -> Callable[Concatenate[KeyRing, P], A
     return twin
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What keys are made with: shared by a gate and its key ring.
-
-    Attributes:
-        store, key_format, hasher: where keys live, what they look like, how they are kept.
-        hash_pool, store_pool: the bounds on blocking work.
-        clock: Unix seconds.
-    """
-
-    store: KeyStore
-    key_format: KeyFormat
-    hasher: Hasher
-    hash_pool: Pool
-    store_pool: Pool
-    clock: Callable[[], float]
-
-
 class KeyRing:
     """The keys of one store; `gate.keys` is one.
 
     Every operation raises StoreUnavailable if the store does not answer.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    def __init__(self, workshop: Workshop, quotas: Quotas) -> None:
+        self._workshop, self._quotas = workshop, quotas
         store = workshop.store
         self.needs_await = is_async(store.find)
         """Whether the store is async, so that only the async twins work."""
@@ -100,6 +79,8 @@ class KeyRing:
         organization_id: str | None = None,
         owner_id: str | None = None,
         environment: Environment = "production",
+        plan: str | None = None,
+        limits: Limits = None,
         scopes: Sequence[str] = (),
         ip_allowlist: Sequence[str] | None = None,
         expires_at: datetime | None = None,
@@ -111,6 +92,8 @@ class KeyRing:
             name: a label for people, 1 to 200 characters.
             organization_id, owner_id: whom it belongs to, in the host's own identifiers.
             environment: shown in the key's prefix.
+            plan: one of the gate's plans; None for its default.
+            limits: windows in place of the plan's, ``"60/minute; 5000/day"``.
             scopes: what it may do (RFC 6749 section 3.3).
             ip_allowlist: addresses or CIDR networks it may be used from; None is unrestricted, empty is refused.
             expires_at: an aware datetime in the future, or None for never.
@@ -126,12 +109,15 @@ class KeyRing:
             "organization_id": _check_optional(organization_id, "organization_id"),
             "owner_id": _check_optional(owner_id, "owner_id"),
             "environment": _check_environment(environment),
+            "plan": _check_optional(plan, "plan"),
+            "limits": _one_notation(limits),
             "scopes": check_scopes(scopes),
             "ip_allowlist": None if ip_allowlist is None else Allowlist(ip_allowlist).entries,
             "expires_at": _check_expiry(expires_at, now),
             "metadata": _check_metadata(metadata),
             "created_at": now,
         }
+        self._quotas.check_key(plan, limits)
         raw, key_id, secret_hash = await self._mint(offload, environment)
         key = ApiKey(id=key_id, hashes=(secret_hash,), **cast("Any", settings))
         await self._store_add(offload, key)
@@ -215,6 +201,11 @@ def _check_environment(value: Any) -> Environment:
     if value not in ENVIRONMENTS:
         raise ConfigurationError(f"expected one of {', '.join(ENVIRONMENTS)}", key="environment")
     return cast("Environment", value)
+
+
+def _one_notation(limits: Any) -> str | None:
+    listed = check_limits(limits)
+    return listed if listed is None or isinstance(listed, str) else "; ".join(listed)
 
 
 def _check_expiry(value: Any, now: datetime) -> datetime | None:

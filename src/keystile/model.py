@@ -141,16 +141,49 @@ class IssuedKey:
     secret: str = field(repr=False)
 
 
+class Window(NamedTuple):
+    """A limit over a span of time.
+
+    Attributes:
+        limit: units that may be admitted in any span of `seconds`; 0 admits nothing.
+        seconds: the span's length.
+        scope: empty for the caller's own windows, else the match of the rule that adds this one.
+    """
+
+    limit: int
+    seconds: int
+    scope: str = ""
+
+
+class Usage(NamedTuple):
+    """Where a caller stands in a window after a decision.
+
+    Attributes:
+        window: the window.
+        remaining: units that would be admitted now.
+        reset_at: Unix seconds, the moment `remaining` next grows; now, if nothing is used.
+        retry_after: seconds until this cost would be admitted by this window, rounded up to the microsecond; 0.0 if it
+            fits now; None if it never will.
+    """
+
+    window: Window
+    remaining: int
+    reset_at: float
+    retry_after: float | None
+
+
 class Admitted(NamedTuple):
     """The gate let the request through.
 
     Attributes:
         principal: the caller, or None on a public path.
         request_id: ``req_`` and 24 base62 characters, the value of ``X-Request-ID`` in the answer.
+        usages: where the caller stands in each window that holds here, this request counted.
     """
 
     principal: Principal | None
     request_id: str
+    usages: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +213,9 @@ class Refused(NamedTuple):
     Attributes:
         reason: why.
         request_id: as in Admitted.
+        usages: where the caller stands in each window, if a full one is the reason.
     """
 
     reason: Reason
     request_id: str
+    usages: tuple[Usage, ...] = ()

@@ -7,13 +7,20 @@ setting that is accepted and then ignored is a hole that looks like a fence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
+from .model import FrozenDict
 
 T = TypeVar("T")
+
+Limits = str | Sequence[str] | None
+"""Rate notation of the `limits` library, one or several."""
+
+LIMIT_BY = ("key", "project", "organization")
+ON_LIMITER_ERROR = ("local", "allow", "deny")
 
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
@@ -55,6 +62,35 @@ def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
     return listed
 
 
+def check_limits(limits: Any, key: str = "limits") -> Limits:
+    """A rate notation, or several as a tuple, or None; what they say is read where windows are made."""
+    return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
+
+
+def check_choice(value: Any, choices: tuple[str, ...], key: str) -> None:
+    """ConfigurationError unless the value is one of these."""
+    if value not in choices:
+        raise ConfigurationError(f"expected one of {', '.join(choices)}", key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the keys of a plan may do.
+
+    Args:
+        limits: windows that hold together, ``"60/minute; 5000/day"`` or a list of such; None is unlimited, and a limit
+            of 0 admits nothing.
+
+    Raises:
+        ConfigurationError: the limits have the wrong type.
+    """
+
+    limits: Limits = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", check_limits(self.limits))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What holds for a path.
@@ -65,6 +101,9 @@ class Rule:
             Relative to the app: a mount's prefix is not part of it.
         public: no key is asked for.
         scopes: the key must hold all of them; there are no wildcards.
+        limits: windows for this path alone, beside the caller's own (``"10/hour"``); on a public path they count by
+            client address.
+        cost: how many units a request counts in each window.
 
     Raises:
         ConfigurationError: the rule cannot be read or contradicts itself.
@@ -73,6 +112,8 @@ class Rule:
     match: str
     public: bool = False
     scopes: Sequence[str] = ()
+    limits: Limits = None
+    cost: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -82,6 +123,9 @@ class Rule:
         if not isinstance(self.public, bool):
             raise ConfigurationError(f"expected true or false, got {self.public!r}", key="public")
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
+        object.__setattr__(self, "limits", check_limits(self.limits))
+        if isinstance(self.cost, bool) or not isinstance(self.cost, int) or self.cost < 1:
+            raise ConfigurationError(f"expected a whole number from 1, got {self.cost!r}", key="cost")
         if self.public and self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
@@ -107,6 +151,15 @@ class Policy:
         rules: what holds for which path.
         accept: where keys are read from, out of `CREDENTIAL_FORMS`, in any case.
         realm: the name in ``WWW-Authenticate`` (RFC 9110 section 11.5).
+        plans: by name.
+        default_plan: the plan of keys that name none; None leaves them unlimited.
+        limit_by: whose requests are counted together: ``"key"``, ``"project"`` or ``"organization"``. A key without
+            one of these is counted by itself.
+        anonymous_limits: windows for each client address on public paths.
+        failure_limits: windows for the failed proofs of each client address; None is unlimited.
+        on_limiter_error: while the limiter is down, count in this process (``"local"``), admit without counting
+            (``"allow"``), or answer 503 (``"deny"``).
+        ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -116,9 +169,23 @@ class Policy:
     rules: Iterable[Rule] = ()
     accept: Iterable[str] = CREDENTIAL_FORMS
     realm: str = "api"
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    default_plan: str | None = None
+    limit_by: str = "key"
+    anonymous_limits: Limits = None
+    failure_limits: Limits = "20/minute"
+    on_limiter_error: str = "local"
+    ietf_headers: bool = False
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
+        set_field(self, "plans", self._checked_plans())
+        for name in ("anonymous_limits", "failure_limits"):
+            set_field(self, name, check_limits(getattr(self, name), name))
+        check_choice(self.limit_by, LIMIT_BY, "limit_by")
+        check_choice(self.on_limiter_error, ON_LIMITER_ERROR, "on_limiter_error")
+        if not isinstance(self.ietf_headers, bool):
+            raise ConfigurationError(f"expected true or false, got {self.ietf_headers!r}", key="ietf_headers")
         set_field(self, "public", check_strings(self.public, "public"))
         set_field(self, "rules", check_all(self.rules, Rule, "rules"))
         set_field(self, "accept", self._known_forms())
@@ -126,6 +193,16 @@ class Policy:
             raise ConfigurationError("'/*' would make every path public; use no gate instead", key="public")
         if not isinstance(self.realm, str) or not _QUOTABLE.fullmatch(self.realm):
             raise ConfigurationError("expected printable ASCII without quotes and backslashes", key="realm")
+
+    def _checked_plans(self) -> Mapping[str, Plan]:
+        if not isinstance(self.plans, Mapping):
+            raise ConfigurationError(f"expected plans by name, got {type(self.plans).__name__}", key="plans")
+        for name, plan in self.plans.items():
+            if not isinstance(name, str) or not name or not isinstance(plan, Plan):
+                raise ConfigurationError("expected a Plan for each name", key=f"plans.{name}")
+        if self.default_plan is not None and self.default_plan not in self.plans:
+            raise ConfigurationError(f"there is no plan {self.default_plan!r}", key="default_plan")
+        return FrozenDict(self.plans)
 
     def _known_forms(self) -> tuple[str, ...]:
         known = {form.lower(): form for form in CREDENTIAL_FORMS}

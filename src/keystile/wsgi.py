@@ -17,6 +17,7 @@ from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request
+from .rules.ratelimits import FieldWriter
 from .rules.responses import HeaderWriter, RefusalWriter
 
 Environ = dict[str, Any]
@@ -34,6 +35,7 @@ class StartResponse(Protocol):
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+_new = tuple.__new__
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -65,6 +67,7 @@ class GateMiddleware:
         self._gate = gate
         self._wanted = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in gate.accepted.headers]
         self._headers: HeaderWriter[str] = HeaderWriter(str, gate.accepted.vary)
+        self._limits: FieldWriter[str] = FieldWriter(str, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[str] = RefusalWriter(str, gate.accepted.vary, gate.policy.realm)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -81,25 +84,30 @@ class GateMiddleware:
     def _read(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]
         path = environ.get("PATH_INFO", "")
-        return Request(
-            environ["REQUEST_METHOD"],
-            path if path.isascii() else _octets(path).decode("utf-8", "replace"),
-            _raw_path(environ),
-            presented,
-            environ.get("REMOTE_ADDR"),
+        return _new(
+            Request,
+            (
+                environ["REQUEST_METHOD"],
+                path if path.isascii() else _octets(path).decode("utf-8", "replace"),
+                _raw_path(environ),
+                presented,
+                environ.get("REMOTE_ADDR"),
+            ),
         )
 
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         write, request_id, protected = self._headers.write, admitted.request_id, admitted.principal is not None
+        limits = self._limits.write(admitted.usages, self._gate.clock()) if admitted.usages else ()
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
-            written = write(headers, request_id, protected=protected)
+            written = write(headers, request_id, protected=protected, limits=limits)
             return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written
 
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        reply = self._refusals.write(refused, self._gate.clock())
+        now = self._gate.clock()
+        reply = self._refusals.write(refused, now, self._limits.write(refused.usages, now))
         start_response(_STATUS_LINES[reply.status], reply.headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 

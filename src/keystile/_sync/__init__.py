@@ -10,16 +10,19 @@ Nothing survives a fork half-done: what a child inherits in the middle of anothe
 from .background import later, let_go, settled
 from .flights import SingleFlight
 from .local import Local, Lock, on_fork
+from .loops import PerLoop
 from .offload import Offload, Pool, inline, pooled, worker_count
-from .running import adapt, is_async, patiently, run_now
+from .running import adapt, at_once, is_async, patiently, run_now
 
 __all__ = [
     "Local",
     "Lock",
     "Offload",
+    "PerLoop",
     "Pool",
     "SingleFlight",
     "adapt",
+    "at_once",
     "inline",
     "is_async",
     "later",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from .local import on_fork
-from .offload import Offload, Pool
+from .offload import Offload
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class SingleFlight:
     """Concurrent calls with one key share one run of the work, over all threads and event loops.
 
-    Those who wait take no place in the pool. If the one who runs it is cancelled before it began, another takes over.
+    Those who wait take no place in any pool. If the one who runs it is cancelled, another takes over.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class SingleFlight:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, Future[Any]] = {}
 
-    async def run(self, key: Hashable, offload: Offload, pool: Pool, work: Callable[..., T], *args: Any) -> T:
+    async def run(self, key: Hashable, offload: Offload, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result or exception, from this call's run or from the one under way."""
         while True:
             with self._lock:
@@ -41,7 +41,7 @@ class SingleFlight:
                 shared: T = flight.result()
                 return shared
         try:
-            result = await offload.run(pool, work, *args)
+            result = await work()
         except Exception as error:
             mine.set_exception(error)
             raise

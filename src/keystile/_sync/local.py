@@ -42,13 +42,13 @@ class Lock:
     def reset(self) -> None:
         """Free it, in a child."""
         lock = threading.Lock()
-        self._acquire, self._release = lock.acquire, lock.release
+        self.acquire, self.release = lock.acquire, lock.release
 
     def __enter__(self) -> None:
-        self._acquire()
+        self.acquire()
 
     def __exit__(self, *_error: object) -> None:
-        self._release()
+        self.release()
 
 
 _inherited: list[Any] = []

@@ -94,6 +94,9 @@ class Offload(Protocol):
     async def wait(self, future: Future[Any]) -> None:
         """Return when the future is done, however it ended."""
 
+    def on_asyncio(self) -> bool:
+        """Whether what is made for asyncio alone can be awaited here."""
+
 
 class _Inline:
     """Blocks the calling thread: for WSGI and for synchronous callers."""
@@ -104,6 +107,9 @@ class _Inline:
     async def wait(self, future: Future[Any]) -> None:
         with contextlib.suppress(CancelledError):
             future.exception()
+
+    def on_asyncio(self) -> bool:
+        return False
 
 
 class _Pooled:
@@ -135,6 +141,15 @@ class _Pooled:
 
         future.add_done_callback(wake)
         await done.wait()
+
+    def on_asyncio(self) -> bool:
+        import asyncio
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
 
     def _limiter(self, pool: Pool) -> anyio.CapacityLimiter:
         try:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+import anyio
+
 from ..exceptions import StoreBusy, StoreUnavailable
 from .offload import Offload, Pool
 
@@ -32,7 +34,8 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
 def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
     """The work's result, tried again after short random pauses while the store says that it is busy.
 
-    Random, because SQLite's own busy handler lets one process starve the others for seconds.
+    Random and far shorter than a time slice, because SQLite's own busy handler lets one process starve the others for
+    seconds, and pauses of milliseconds would make every wait that long.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -41,7 +44,7 @@ def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
         except StoreBusy:
             if time.monotonic() >= deadline:
                 raise
-        time.sleep(random.uniform(0.0002, 0.003))  # noqa: S311 - spreads the retries, hides nothing
+        time.sleep(random.uniform(0.00005, 0.0003))  # noqa: S311 - spreads the retries, hides nothing
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -49,8 +52,19 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
+def at_once(function: Callable[..., T], *, blocking: bool) -> Callable[..., T] | None:
+    """The function itself if it runs in place, so that nothing needs to be awaited unless it raises StoreBusy."""
+    return None if blocking or is_async(function) else function
+
+
 def adapt(
-    function: Callable[..., Any], pool: Pool, *, blocking: bool, patience: float
+    function: Callable[..., Any],
+    pool: Pool,
+    *,
+    blocking: bool,
+    patience: float,
+    awaited: Callable[..., Awaitable[Any]] | None = None,
+    within: float | None = None,
 ) -> Callable[..., Awaitable[Any]]:
     """One way to call a store, whatever it is: ``await adapted(offload, *args)``.
 
@@ -60,10 +74,13 @@ def adapt(
         blocking: a plain function that may take more than microseconds. Others run in place, and are handed over
             only if they raise StoreBusy.
         patience: for how many seconds a busy store is tried again.
+        awaited: does the same for asyncio alone, where that is the host.
+        within: seconds after which what is awaited is given up with TimeoutError; None waits for ever.
     """
 
     async def await_it(_offload: Offload, *args: Any) -> Any:
-        return await function(*args)
+        with anyio.fail_after(within):
+            return await (awaited or function)(*args)
 
     async def hand_over(offload: Offload, *args: Any) -> Any:
         result = await offload.run(pool, patiently, patience, function, *args)
@@ -77,6 +94,11 @@ def adapt(
         except StoreBusy:
             return await hand_over(offload, *args)
 
+    async def where_it_fits(offload: Offload, *args: Any) -> Any:
+        return await (await_it if offload.on_asyncio() else hand_over)(offload, *args)
+
     if is_async(function):
         return await_it
+    if awaited is not None:
+        return where_it_fits
     return hand_over if blocking else in_place

@@ -1,7 +1,8 @@
 """`keystile demo`: the main job shown for real, with nothing else to install or run.
 
-Two example apps, FastAPI on uvicorn and Flask on gunicorn, share one SQLite file. Keys are made and revoked by the
-command line in other processes, and every answer over HTTP is held against what was promised.
+Two example apps, FastAPI on uvicorn and Flask on gunicorn, share one SQLite file, which holds the keys and counts the
+requests. Keys are made and revoked by the command line in other processes, and every answer over HTTP is held against
+what was promised.
 """
 
 from __future__ import annotations
@@ -47,12 +48,25 @@ def run(echo: Echo = click.echo) -> int:
     return 1 if transcript.broken or not transcript.kept else 0
 
 
+# The plans of the example apps, so that the command line knows them.
+_CONFIG = """\
+store = {url}
+limiter = {url}
+prefix = "{prefix}"
+default_plan = "free"
+[plans.free]
+limits = "60/minute; 5000/day"
+[plans.pro]
+limits = "1000/minute"
+"""
+
+
 def _show(folder: Path, echo: Echo) -> Transcript:
-    store = f"sqlite:///{folder / 'keys.db'}"
+    url = f"sqlite:///{folder / 'keystile.db'}"
     config = folder / "keystile.toml"
     # A JSON string is a TOML string too.
-    config.write_text(f'store = {json.dumps(store)}\nprefix = "{PREFIX}"\n', encoding="utf-8")
-    environment = clean_environment(KEYSTILE_STORE=store)
+    config.write_text(_CONFIG.format(url=json.dumps(url), prefix=PREFIX), encoding="utf-8")
+    environment = clean_environment(KEYSTILE_STORE=url, KEYSTILE_LIMITER=url)
     with ExitStack() as stack:
         servers = [
             stack.enter_context(started(name, command, folder, environment))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from ..rules.keyformat import BASE62, ID_LENGTH, PrefixedFormat
 from .servers import DemoBroken, clean_environment
-from .transcript import Call, Promise, Transcript
+from .transcript import Call, Promise, Quota, Transcript
 
 PREFIX = "acme"
 COMMAND_SECONDS = 30
@@ -36,7 +38,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys, made and revoked by the `keystile` command in a process of its own.
+    """Keys, made, revoked and asked about by the `keystile` command in a process of its own.
 
     Args:
         config: the keystile.toml that names the store.
@@ -57,8 +59,17 @@ class Keys:
         """``keystile keys revoke``."""
         self._run("keys", "revoke", key.id)
 
+    def standing(self, key: Key) -> dict[int, int]:
+        """``keystile limits show``: what remains, by the seconds of the window."""
+        shown = self._run("limits", "show", key.id, "--json")
+        return {each["window_seconds"]: each["remaining"] for each in json.loads(shown)}
+
+    def forget(self, key: Key) -> None:
+        """``keystile limits reset``."""
+        self._run("limits", "reset", key.id)
+
     def _run(self, *arguments: str) -> str:
-        self.say(f"  $ keystile {' '.join(arguments)}")
+        self.say(f"  $ keystile {shlex.join(arguments)}")
         command = [sys.executable, "-m", "keystile", "-c", str(self.config), *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - our own command, no shell
@@ -88,6 +99,8 @@ def tell(transcript: Transcript, keys: Keys) -> None:
     _who_not(transcript, reporting)
     _what(transcript, reporting, exporter)
     _from_where(transcript, office, loopback)
+    _how_often(transcript, keys)
+    _waited_out(transcript, keys)
     _revoked(transcript, keys, reporting)
 
 
@@ -131,6 +144,35 @@ def _from_where(transcript: Transcript, outside: Key, inside: Key) -> None:
     refused, admitted = Promise(403, "ip_not_allowed"), Promise(200, body=inside.caller)
     transcript.step("A key for 192.0.2.0/24, used from 127.0.0.1", refused, _me("Api-Key", outside.secret))
     transcript.step("A key for 127.0.0.0/8, used from 127.0.0.1", admitted, _me("Api-Key", inside.secret))
+
+
+def _how_often(transcript: Transcript, keys: Keys) -> None:
+    transcript.say("", "Two more keys, one with limits of its own, one of another plan:")
+    key, other = keys.create("trial", "--limits", "5/minute; 100/day"), keys.create("busy", "--plan", "pro")
+    call = _me("Api-Key", key.secret)
+    left = [Promise(200, body=key.caller, quota=Quota(5, 60, remaining)) for remaining in (4, 3, 2, 1, 0)]
+    transcript.turns("Five calls a minute, counted over both apps together", call, left)
+    full = Promise(429, "rate_limited", quota=Quota(5, 60, 0))
+    transcript.step("A sixth, on either app", full, call)
+    plan = [Promise(200, body=other.caller, quota=Quota(1000, 60, remaining)) for remaining in (999, 998)]
+    transcript.turns("Meanwhile, the key of the other plan", _me("Api-Key", other.secret), plan)
+    transcript.say("")
+    # What was refused took nothing from the day.
+    transcript.expect("left of each window, by its seconds", {60: 0, 86_400: 95}, keys.standing(key))
+    keys.forget(key)
+    transcript.turns("The first key, once what it used is forgotten", call, left[:1])
+
+
+def _waited_out(transcript: Transcript, keys: Keys) -> None:
+    transcript.say("", "A key with a window so short that it can be waited for:")
+    key = keys.create("brief", "--limits", "2/3 seconds")
+    call = _me("Api-Key", key.secret)
+    promises = [Promise(200, quota=Quota(2, 3, 1)), Promise(200, quota=Quota(2, 3, 0))]
+    full = Promise(429, "rate_limited", quota=Quota(2, 3, 0))
+    *_, refused = transcript.turns("Three calls at once", call, [*promises, full])
+    wait = int(refused.headers.get("retry-after", 0))
+    time.sleep(wait)
+    transcript.turns(f"The same call, {wait} seconds later: its Retry-After", call, [Promise(200, body=key.caller)])
 
 
 def _revoked(transcript: Transcript, keys: Keys, key: Key) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..model import FrozenDict, Reason
+from ..model import FrozenDict, Reason, Window
 from .credentials import Unusable
 
 _NONE = FrozenDict()
@@ -27,11 +27,26 @@ AMBIGUOUS = Reason(
     ', error="invalid_request"',
 )
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
+PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 # Down: a while. Overloaded: the next second may already have room.
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
+
+
+@lru_cache(maxsize=4096)
+def limited(window: Window, retry_after: int | None) -> Reason:
+    """A window is full; None if waiting does not help."""
+    details = {"limit": window.limit, "window_seconds": window.seconds, "retry_after": retry_after}
+    return Reason(429, "rate_limited", "Too many requests.", FrozenDict(details), retry_after=retry_after)
+
+
+@lru_cache(maxsize=1024)
+def too_many_failures(retry_after: int | None) -> Reason:
+    """Too many keys from this address proved wrong."""
+    message = "Too many invalid API keys from this address."
+    return Reason(429, "too_many_failures", message, _NONE, retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..exceptions import ConfigurationError
+from ..model import Window
 from ..policy import Rule
+from .notation import check_windows, parse_limits
 
 # A segment is not empty, not a dot segment, and has nothing that some parser decodes, splits or folds: no "\", no
 # ";" (path parameters), no "%" (a second decoding), no control, nothing that was not UTF-8 (U+FFFD, surrogates).
@@ -29,10 +31,14 @@ class Demand(NamedTuple):
     Attributes:
         public: no key is needed.
         scopes: the scopes that a key needs, all of them.
+        windows: windows beside the caller's own.
+        cost: the units that a request counts.
     """
 
     public: bool
     scopes: frozenset[str]
+    windows: tuple[Window, ...] = ()
+    cost: int = 1
 
 
 _A_KEY = Demand(public=False, scopes=frozenset())
@@ -70,8 +76,14 @@ class RuleTable:
             if other != rule:
                 raise ConfigurationError(f"contradicts {other_key}: both hold for {rule.match!r}", key=key)
             table, path = (self._below, rule.path[:-1]) if rule.path.endswith("/*") else (self._exact, rule.path)
-            table.setdefault(path, {})[rule.method] = Demand(rule.public, frozenset(rule.scopes))
-        self._every = Demand(False, frozenset(scope for _, rule in named.values() for scope in rule.scopes))
+            table.setdefault(path, {})[rule.method] = _demand_of(key, rule)
+        self._every = Demand(
+            public=False,
+            scopes=frozenset(scope for _, rule in named.values() for scope in rule.scopes),
+            windows=tuple(window for key, rule in named.values() for window in _demand_of(key, rule).windows),
+            cost=max((rule.cost for _, rule in named.values()), default=1),
+        )
+        self.demands = [_A_KEY, self._every, *(_demand_of(key, rule) for key, rule in named.values())]
         self._remembered = lru_cache(maxsize=4096)(self._demand)
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
@@ -98,6 +110,15 @@ class RuleTable:
                 return demand
             end = path.rfind("/", 0, end - 1) + 1
         return _A_KEY
+
+
+def _demand_of(key: str, rule: Rule) -> Demand:
+    try:
+        windows = parse_limits(rule.limits, scope=rule.match)
+        check_windows(windows, rule.cost)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
+    return Demand(rule.public, frozenset(rule.scopes), windows, rule.cost)
 
 
 def _for_method(found: dict[str, Demand], method: str) -> Demand | None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
+from . import ratelimits
 
 Fields = list[tuple[AnyStr, AnyStr]]
 
@@ -56,21 +57,25 @@ class RefusalWriter(Generic[AnyStr]):
         self._id: AnyStr = encode("x-request-id")
         self._templates: dict[Reason, tuple[Fields[AnyStr], str]] = {}
 
-    def write(self, refused: Refused, now: float) -> Reply[AnyStr]:
+    def write(self, refused: Refused, now: float, limits: Sequence[tuple[AnyStr, AnyStr]] = ()) -> Reply[AnyStr]:
         """The whole answer.
 
         Args:
             refused: the outcome.
             now: Unix seconds.
+            limits: the fields of a `ratelimits.FieldWriter`.
         """
-        reason, request_id = refused
+        reason, request_id, _ = refused
         headers: Fields[AnyStr]
         try:
             headers, before = self._templates[reason]
         except KeyError:
             headers, before = self._prepare(reason)
         body = f'{before}"request_id": "{request_id}", "timestamp": "{timestamp(now)}"}}}}'
-        return Reply(reason.status, headers + [(self._id, self._encode(request_id))], body.encode())  # noqa: RUF005 - mypy
+        written: Fields[AnyStr] = headers.copy()
+        written.append((self._id, self._encode(request_id)))
+        written += limits
+        return Reply(reason.status, written, body.encode())
 
     def _prepare(self, reason: Reason) -> tuple[Fields[AnyStr], str]:
         error = {"code": reason.code, "message": reason.message, "details": reason.details}
@@ -113,38 +118,53 @@ class HeaderWriter(Generic[AnyStr]):
         self._id: AnyStr = encode("x-request-id")
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
-        self._names: frozenset[AnyStr] = frozenset((self._id, self._cache, self._vary))
+        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in ratelimits.NAMES)
+        self._names: frozenset[AnyStr] = frozenset((self._id, self._cache, self._vary)) | self._limit_names
         self._lengths = frozenset(map(len, self._names))
         self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
 
-    def write(self, headers: Iterable[tuple[AnyStr, AnyStr]], request_id: AnyStr, *, protected: bool) -> Fields[AnyStr]:
+    def write(
+        self,
+        headers: Iterable[tuple[AnyStr, AnyStr]],
+        request_id: AnyStr,
+        *,
+        protected: bool,
+        limits: Sequence[tuple[AnyStr, AnyStr]] = (),
+    ) -> Fields[AnyStr]:
         """The app's header fields with the gate's. A new list: the app may send its own again.
 
         Args:
             headers: (name, value) pairs, kept in order, repeats included.
             request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
             protected: whether a key was asked for.
+            limits: the fields of a `ratelimits.FieldWriter`; they replace the app's of these names.
         """
         written = list(headers)
         lengths = self._lengths
         for field in written:
             # Most names differ in length from ours already.
             if len(field[0]) in lengths and field[0].lower() in self._names:
-                return self._merged(written, request_id, protected)
+                written, usual = self._merged(written, protected, bool(limits))
+                break
+        else:
+            usual = self._usual if protected else ()
         written.append((self._id, request_id))
-        if protected:
-            written += self._usual
+        written += usual
+        written += limits
         return written
 
-    def _merged(self, headers: Fields[AnyStr], request_id: AnyStr, protected: bool) -> Fields[AnyStr]:
-        ours = self._names if protected else {self._id}
-        written = [field for field in headers if field[0].lower() not in ours]
-        written.append((self._id, request_id))
-        if protected:
-            cache = merged_cache_control(_values(headers, self._cache))
-            vary = merged_vary(_values(headers, self._vary), self._vary_on)
-            written += [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
-        return written
+    def _merged(
+        self, headers: Fields[AnyStr], protected: bool, limited: bool
+    ) -> tuple[Fields[AnyStr], Sequence[tuple[AnyStr, AnyStr]]]:
+        """The app's fields without those that the gate writes anew, and what becomes of the ones for caches."""
+        ours = {self._id} | (self._limit_names if limited else set())
+        if not protected:
+            return [field for field in headers if field[0].lower() not in ours], ()
+        ours |= {self._cache, self._vary}
+        cache = merged_cache_control(_values(headers, self._cache))
+        vary = merged_vary(_values(headers, self._vary), self._vary_on)
+        usual = [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
+        return [field for field in headers if field[0].lower() not in ours], usual
 
 
 # An element of a list field (RFC 9110 section 5.6.1): a comma within quotes does not end it.

@@ -1,0 +1,245 @@
+"""Windows in this process's memory: no other process sees them, and they are gone when it ends.
+
+Everything a subject has used is one byte string (`rules.packed`), and the dictionaries hold nothing else, so that the
+garbage collector need not walk over a million callers. There is no thread and no sweep over all of them: now and then a
+shard puts its dictionary aside, and each later hit there takes a few subjects out of it, either back or away for ever.
+A subject stays where it is until it is admitted or taken up; what a refused one has used is never moved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from .. import _sync
+from ..exceptions import ConfigurationError
+from ..model import Usage, Window
+from ..rules.packed import ends, forget, take_back
+from ..rules.windows import Decision, Ledger, ledger
+from . import ANONYMOUS
+
+SHARDS = 64
+# How many subjects a hit takes out of a dictionary that was put aside: two, so that it is empty before long.
+SWEPT = 2
+# One shard after the other puts its dictionary aside, the next one after this many microseconds.
+TURN = 1_000_000
+# How many lists of windows are remembered by identity.
+REMEMBERED_LISTS = 10_000
+_OVERFLOW = "overflow"
+
+Decider = Callable[..., Decision]
+_NOTHING: tuple[Sequence[Window] | None, Decider] = (None, Ledger(()).decide)
+
+
+class _Shard:
+    """Some of the subjects, and the lock that each look at them takes."""
+
+    __slots__ = ("__weakref__", "acquire", "kept", "leaving", "release")
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.leaving: dict[str, bytes] = {}
+        self.reset()
+        _sync.on_fork(self)
+
+    def reset(self) -> None:
+        """Free the lock, which another thread may have held when this process was forked."""
+        lock = _sync.Lock()
+        # A `with` statement costs twice as much as these.
+        self.acquire, self.release = lock.acquire, lock.release
+
+    def find(self, subject: str) -> bytes | None:
+        """What it has used, wherever that is."""
+        return self.kept.get(subject) or self.leaving.get(subject)
+
+
+class _Places:
+    """How many more anonymous subjects may be known."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.reset()
+        _sync.on_fork(self)
+
+    def reset(self) -> None:
+        """Free the lock, as above."""
+        self._lock = _sync.Lock()
+
+    def take(self) -> bool:
+        """Whether there was one."""
+        with self._lock:
+            if self.free <= 0:
+                return False
+            self.free -= 1
+            return True
+
+    def give(self) -> None:
+        """One is free again."""
+        with self._lock:
+            self.free += 1
+
+
+class MemoryLimiter:
+    """A `RateLimiter` for one process.
+
+    Subjects that authenticated are all known, as many as there are. Anonymous ones cost their caller nothing, so only
+    a number of them is: the others share one bucket until a place is free. Whoever is known stays known, so a flood of
+    new addresses neither frees an abuser nor locks out those who were there before.
+
+    Args:
+        anonymous: how many anonymous subjects are known at most.
+        clock: nanoseconds on a clock that never steps.
+        wall: Unix time in nanoseconds, for `reset_at`.
+    """
+
+    blocking = False
+
+    def __init__(
+        self,
+        *,
+        anonymous: int = 100_000,
+        clock: Callable[[], int] = time.monotonic_ns,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock, self._wall = clock, wall
+        self._shards = tuple(_Shard() for _ in range(SHARDS))
+        self._places = _Places(anonymous)
+        self._deciders: dict[int, tuple[Sequence[Window] | None, Decider]] = {}
+        self._turns = 0
+        self._turn(clock() // 1000)
+
+    @classmethod
+    def from_url(cls, url: str) -> MemoryLimiter:
+        """The limiter for ``memory://``."""
+        if url != "memory://":
+            raise ConfigurationError(f"expected 'memory://', got {url!r}", key="limiter")
+        return cls()
+
+    def __repr__(self) -> str:
+        return "MemoryLimiter()"
+
+    def __len__(self) -> int:
+        """How many subjects are known."""
+        return sum(len(shard.kept) + len(shard.leaving) for shard in self._shards)
+
+    def hit(self, subject: str, windows: Sequence[Window], cost: int = 1) -> tuple[Usage, ...]:
+        """Count the cost in all windows, or in none."""
+        held, decide = self._deciders.get(id(windows), _NOTHING)
+        if held is not windows:
+            if not windows:
+                return ()
+            decide = self._decider(windows)
+        now = self._clock() // 1000
+        if now >= self._next_turn:
+            self._turn(now)
+        shard = self._shards[hash(subject) % SHARDS]
+        shard.acquire()
+        try:
+            packed = shard.kept.get(subject)
+            if packed is None:
+                usages = self._hit_other(shard, subject, decide, cost, now)
+            else:
+                after, usages = decide(packed, cost, now, self._shift)
+                if after is not None:
+                    shard.kept[subject] = after
+            if shard.leaving:
+                self._sweep(shard, now)
+        finally:
+            shard.release()
+        return self.hit(_OVERFLOW, windows, cost) if usages is None else usages
+
+    def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
+        """Where the subject stands; counts nothing."""
+        shard = self._shards[hash(subject) % SHARDS]
+        shard.acquire()
+        try:
+            packed = shard.find(subject)
+        finally:
+            shard.release()
+        if packed is None and subject.startswith(ANONYMOUS) and self._places.free <= 0:
+            return self.peek(_OVERFLOW, windows)
+        now = self._clock() // 1000
+        return ledger(tuple(windows)).look(packed, now, self._wall() // 1000 - now)
+
+    def refund(self, subject: str, windows: Sequence[Window], cost: int = 1) -> None:
+        """Take back what an admitted hit of this cost counted."""
+        shard = self._shards[hash(subject) % SHARDS]
+        shard.acquire()
+        try:
+            for subjects in (shard.kept, shard.leaving):
+                packed = subjects.get(subject)
+                if packed is not None:
+                    subjects[subject] = take_back(packed, {(window.scope, window.seconds) for window in windows}, cost)
+        finally:
+            shard.release()
+
+    def reset(self, subject: str, windows: Sequence[Window]) -> None:
+        """Forget what the subject has used in these windows."""
+        shard = self._shards[hash(subject) % SHARDS]
+        shard.acquire()
+        try:
+            packed = shard.find(subject)
+            if packed is None:
+                return
+            left = forget(packed, {(window.scope, window.seconds) for window in windows})
+            shard.kept.pop(subject, None)
+            shard.leaving.pop(subject, None)
+            if left is not None:
+                shard.kept[subject] = left
+        finally:
+            shard.release()
+        if left is None:
+            self._gone(subject)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _hit_other(self, shard: _Shard, subject: str, decide: Decider, cost: int, now: int) -> tuple[Usage, ...] | None:
+        """Decide about a subject that was put aside or is new; None if there is no place for it."""
+        packed = shard.leaving.get(subject)
+        needs_place = packed is None and subject.startswith(ANONYMOUS)
+        if needs_place and not self._places.take():
+            return None
+        after, usages = decide(packed, cost, now, self._shift)
+        if after is not None:
+            shard.kept[subject] = after
+            shard.leaving.pop(subject, None)
+        elif needs_place:
+            self._places.give()
+        return usages
+
+    def _sweep(self, shard: _Shard, now: int) -> None:
+        """Take some subjects out of what was put aside: back, or away if nothing of them counts any more."""
+        for _ in range(min(SWEPT, len(shard.leaving))):
+            subject, packed = shard.leaving.popitem()
+            if ends(packed) > now:
+                shard.kept[subject] = packed
+            else:
+                self._gone(subject)
+        if not shard.leaving:
+            shard.leaving = {}  # the emptied one still has its size
+
+    def _gone(self, subject: str) -> None:
+        if subject.startswith(ANONYMOUS):
+            self._places.give()
+
+    def _turn(self, now: int) -> None:
+        """Look at the calendar, and have the next shard put its dictionary aside if the last one is empty by now."""
+        self._next_turn = now + TURN
+        self._shift = self._wall() // 1000 - now
+        self._turns += 1
+        shard = self._shards[self._turns % SHARDS]
+        shard.acquire()
+        try:
+            if not shard.leaving:
+                shard.leaving, shard.kept = shard.kept, {}
+        finally:
+            shard.release()
+
+    def _decider(self, windows: Sequence[Window]) -> Decider:
+        decide = ledger(tuple(windows)).decide
+        if isinstance(windows, tuple):  # a list might hold other windows next time
+            if len(self._deciders) >= REMEMBERED_LISTS:
+                self._deciders.clear()
+            self._deciders[id(windows)] = (windows, decide)
+        return decide

@@ -1,0 +1,276 @@
+"""Windows in any other storage of `limits`: memcached, MongoDB, what else it will have or somebody registers there.
+
+It is the best that those storages can do, and less than memory, SQLite and Redis here do. What they cannot promise:
+
+- Not atomic. A request costs several commands, and its windows are counted one after another. All are asked before
+  any is counted, so that a refused request spends nothing unless another one came in between.
+- Not strict. The best strategy that a storage supports is taken: a sliding counter is an estimate that can admit more
+  than the limit in some span, a fixed window up to twice as much.
+- `reset_at` is what the strategy says. `retry_after` is taken from it: whoever waits that long may be refused again if
+  the cost is above 1.
+- A refund lowers the counter of the present window, in two commands and by no more than it holds. What was counted in
+  the window before stays counted, and so does everything where moments are kept (MovingWindowRateLimiter).
+- The clock is each process's own.
+- memcached keeps nothing longer than 30 days, and a sliding counter two lengths of its window: longer windows than 15
+  days raise ConfigurationError there.
+- How long a call may take is the driver's affair: name its timeouts in the options.
+
+A change of plan keeps the count, as everywhere: what a window allows is no part of its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import limits.aio.strategies
+import limits.errors
+import limits.storage
+import limits.strategies
+
+from .._sync import PerLoop, run_now
+from ..exceptions import ConfigurationError, StoreUnavailable
+from ..model import Usage, Window
+from ..rules.urls import place_of
+
+logger = logging.getLogger("keystile")
+
+# With what reads the counter of each.
+_STRATEGIES = {
+    "SlidingWindowCounterRateLimiter": "get_sliding_window",
+    "MovingWindowRateLimiter": None,
+    "FixedWindowRateLimiter": "get",
+}
+# Without them a driver waits for ever.
+_TIMEOUTS = {
+    "memcached": {"connect_timeout": 0.25, "timeout": 0.25},
+    "async+memcached": {"connect_timeout": 0.25, "read_timeout": 0.25},
+}
+# What a refused request waits at least, where a storage says that it need not wait.
+_MOMENT = 0.001
+
+T = TypeVar("T")
+Ask = Callable[..., Awaitable[Any]]
+
+
+class _Item(limits.RateLimitItemPerSecond):
+    """A window under a name of ours: `limits` would put the amount into it, and lose the count when that changes."""
+
+    def key_for(self, *_identifiers: bytes | str | float) -> str:
+        return self.namespace
+
+
+def _item(subject: str, window: Window) -> _Item:
+    # memcached takes neither long keys nor spaces in them.
+    name = f"{len(subject)}:{subject}{window.seconds}/{window.scope}".encode("utf-8", "surrogatepass")
+    return _Item(window.limit, window.seconds, f"keystile/{blake2b(name, digest_size=20).hexdigest()}")
+
+
+def _usage(window: Window, stats: tuple[float, int] | None, cost: int, fits: bool) -> Usage:
+    now = time.time()
+    reset_at, remaining = stats or (now, 0)
+    wait: float | None = 0.0
+    if cost > window.limit:
+        wait = None
+    elif not fits:
+        wait = max(_MOMENT, reset_at - now)
+    return Usage(window, max(0, min(remaining, window.limit)), reset_at, wait)
+
+
+async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, *, count: bool) -> tuple[Usage, ...]:
+    """The order of commands, once for both kinds of storage."""
+    items = [_item(subject, window) for window in windows]
+    fits = [item.amount >= cost and await ask("test", item, cost=cost) for item in items]
+    if count and all(fits):
+        fits = [await ask("hit", item, cost=cost) for item in items]
+    # A storage need not know what a window is that allows nothing.
+    stats = [await ask("get_window_stats", item) if item.amount else None for item in items]
+    return tuple(_usage(window, each, cost, fit) for window, each, fit in zip(windows, stats, fits, strict=True))
+
+
+async def _give_back(ask: Ask, place: _Place, subject: str, windows: Sequence[Window], cost: int) -> None:
+    for window in windows:
+        item = _item(subject, window)
+        counted, key = 0, item.key_for()
+        if place.counter == "get_sliding_window":
+            _, _, counted, _ = await ask("storage.get_sliding_window", key, window.seconds)
+        elif place.counter == "get":
+            counted = await ask("storage.get", key)
+        if place.lower is not None and counted:
+            # It takes no negative amount. `limits` names the counter by the count of windows since 1970.
+            await ask(place.lower, f"{key}/{int(time.time() / window.seconds)}", min(cost, counted))
+        elif counted > 0:
+            await ask("hit", item, cost=-min(cost, counted))
+
+
+async def _forget(ask: Ask, subject: str, windows: Sequence[Window]) -> None:
+    for window in windows:
+        await ask("clear", _item(subject, window))
+
+
+class _Place:
+    """Where the storage is, how to open it, and what it raises."""
+
+    def __init__(self, url: str, prefix: str, options: dict[str, Any]) -> None:
+        self.name = place_of(url)
+        self._url = prefix + url
+        self._options = {**_TIMEOUTS.get(self._url.partition(":")[0], {}), **options}
+        self._strategies: Any = limits.aio.strategies if prefix else limits.strategies
+        self._longest = 15 * 86_400 if url.startswith("memcached") else math.inf
+        self.failures: tuple[type[Exception], ...] = ()
+        scheme = self._url.partition(":")[0]
+        self.lower = {"memcached": "storage.storage.decr", "async+memcached": "storage.bridge.decr"}.get(scheme)
+        """What lowers a counter, where `hit` cannot."""
+        self.counter: str | None = None
+        """What of the storage reads the counter of a window; None if its strategy has none."""
+
+    def open(self) -> Any:
+        """The best strategy for the storage."""
+        try:
+            storage: Any = limits.storage.storage_from_string(self._url, **self._options)
+            own = storage.base_exceptions
+        except (limits.errors.ConfigurationError, ImportError, TypeError, ValueError) as error:
+            reason = f"limits cannot use it: {type(error).__name__}; is the driver installed?"
+            raise ConfigurationError(reason, key="limiter", source=self.name) from None
+        own = own if isinstance(own, tuple) else (own,)
+        self.failures = (OSError, limits.errors.ConcurrentUpdateError, *own)
+        for name, counter in _STRATEGIES.items():
+            with suppress(NotImplementedError):
+                strategy = getattr(self._strategies, name)(storage)
+                self.counter = counter
+                return strategy
+        raise ConfigurationError("it supports no strategy of limits", key="limiter", source=self.name)
+
+    def check(self, windows: Sequence[Window]) -> Sequence[Window]:
+        """The windows, if the storage can keep them at all."""
+        for window in windows:
+            if window.seconds > self._longest:
+                raise ConfigurationError("memcached keeps no window longer than 15 days", source=self.name)
+        return windows
+
+    def unavailable(self, error: Exception) -> StoreUnavailable:
+        """Without the driver's own words, which may hold more than they should."""
+        return StoreUnavailable(self.name, type(error).__name__)
+
+
+class StorageLimiter:
+    """A `RateLimiter` in a storage of `limits`. The module says what it cannot promise; so does the log, once.
+
+    Args:
+        url: as `limits` has it: ``memcached://host:port``, ``mongodb://host:port``...
+        options: for the storage's driver.
+
+    Raises:
+        ConfigurationError: `limits` knows no such storage, or its driver is missing.
+    """
+
+    blocking = True
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._place = _Place(url, "", options)
+        self._strategy = self._place.open()
+        self._for_asyncio = partial(AsyncStorageLimiter, url, **options)
+        name = type(self._strategy).__name__
+        logger.warning("limiter %s: %s of limits is neither atomic nor strict", self._place.name, name)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> StorageLimiter:
+        """The limiter in this storage."""
+        return cls(url, **options)
+
+    def __repr__(self) -> str:
+        return f"StorageLimiter({self._place.name!r})"
+
+    def for_asyncio(self) -> AsyncStorageLimiter:
+        """A limiter of the same windows for an asyncio host, through the asyncio driver that `limits` asks for.
+
+        Raises:
+            ConfigurationError: that driver is missing or knows other options. This limiter may then be used in worker
+                threads, or an `AsyncStorageLimiter` built by hand.
+        """
+        return self._for_asyncio()
+
+    def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
+        """Count the cost in all windows if it fits in each; StoreUnavailable if there is no answer."""
+        return self._run(_decide(self._ask, subject, self._place.check(windows), cost, count=True))
+
+    def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
+        """Where each window stands, with `retry_after` for a cost of 1."""
+        return self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
+
+    def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
+        """Take back what a hit counted, as far as the storage can: not if its window has passed since."""
+        self._run(_give_back(self._ask, self._place, subject, windows, cost))
+
+    def reset(self, subject: str, windows: Sequence[Window]) -> None:
+        """Forget what was counted in these windows."""
+        self._run(_forget(self._ask, subject, windows))
+
+    def close(self) -> None:
+        """Nothing: `limits` keeps its connections."""
+
+    async def _ask(self, method: str, *args: Any, **named: Any) -> Any:
+        return attrgetter(method)(self._strategy)(*args, **named)
+
+    def _run(self, steps: Coroutine[Any, Any, T]) -> T:
+        try:
+            return run_now(steps)
+        except self._place.failures as error:
+            raise self._place.unavailable(error) from None
+
+
+class AsyncStorageLimiter:
+    """The same for asyncio, with one storage for each event loop.
+
+    Args and Raises as `StorageLimiter`, for the asyncio driver; its methods too. What `limits` has in memory is not
+    shared between loops.
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._place = _Place(url, "async+", options)
+        self._place.open()  # what is wrong shall be found now; a loop gets one of its own
+        self._strategies: PerLoop[Any] = PerLoop(self._place.open)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> AsyncStorageLimiter:
+        """The limiter in this storage."""
+        return cls(url, **options)
+
+    def __repr__(self) -> str:
+        return f"AsyncStorageLimiter({self._place.name!r})"
+
+    async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
+        """As `StorageLimiter.hit`."""
+        return await self._run(_decide(self._ask, subject, self._place.check(windows), cost, count=True))
+
+    async def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
+        """As `StorageLimiter.peek`."""
+        return await self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
+
+    async def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
+        """As `StorageLimiter.refund`."""
+        await self._run(_give_back(self._ask, self._place, subject, windows, cost))
+
+    async def reset(self, subject: str, windows: Sequence[Window]) -> None:
+        """As `StorageLimiter.reset`."""
+        await self._run(_forget(self._ask, subject, windows))
+
+    async def close(self) -> None:
+        """Forget the running loop's storage."""
+        self._strategies.pop()
+
+    async def _ask(self, method: str, *args: Any, **named: Any) -> Any:
+        return await attrgetter(method)(self._strategies.get())(*args, **named)
+
+    async def _run(self, steps: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await steps
+        except self._place.failures as error:
+            raise self._place.unavailable(error) from None

@@ -1,0 +1,210 @@
+-- All of a caller's sliding windows, decided and counted in one atomic step: the twin of rules/windows.py, which says
+-- what a batch is and why. A refused hit writes nothing.
+--
+-- KEYS[1]  the caller's one key
+-- ARGV[1]  what to do (1 octet: 0 look, 1 hit, 2 forget these windows, 3 take the cost back), the cost (7), then for
+--          each window its limit (7), the length of its id (2) and its id: the seconds (4, high ones first) and the scope
+-- Reply    8 octets each: for each window what remains, the moment when that next grows, and how long the cost must
+--          wait (0: not at all, -1: for ever); times in microseconds
+--
+-- The key holds an entry for each window that counts something: the length of its id, its id, the length of its body,
+-- its body. A body is a head (octets that the units of an older batch take; units in all batches; first, last and units
+-- of the newest batch; origin; end of the last older batch) and then the older batches, the oldest first: how long
+-- after the batch before it each ended (the oldest: after the origin), and its units. That is 7 or 8 octets a batch.
+-- Since the total stands in the head, a call reads only batches that have left: a full window costs hardly more than a
+-- fresh one.
+--
+-- Needs Redis 5: older ones let no script write after TIME. Lua's numbers are doubles, exact up to 2^53, which is five
+-- times the microseconds since 1970.
+
+local NAME, HEAD, HEAD_SIZE = '<I2c0I2', '<I1I7I7I7I7I7I7', 43
+local ENTRY, ARGUMENT = NAME .. 'I1I7I7I7I7I7I7', '<I7I2c0'
+local NARROW, WIDE = 3, 7
+local HIT, FORGET, REFUND = 1, 2, 3
+local pack, unpack, sub, values = struct.pack, struct.unpack, string.sub, unpack
+
+local time = redis.call('TIME')
+local clock = time[1] * 1000000 + time[2]
+local asked = ARGV[1]
+local act, cost, first_asked = unpack('<I1I7', asked)
+local stored = redis.call('GET', KEYS[1])
+
+-- Where the body of each window starts in the stored string, and where the next entry does.
+local starts, stops
+local function find_bodies()
+  starts, stops = {}, {}
+  local at, id, size = 1
+  while stored and at <= #stored do
+    id, size, at = unpack(NAME, stored, at)
+    starts[id], at = at, at + size
+    stops[id] = at
+  end
+end
+find_bodies()
+
+local function form_of(span, width)
+  if width == WIDE then return span < 4294967296 and '<I4I7' or span < 1099511627776 and '<I5I7' or '<I7I7' end
+  return span < 4294967296 and '<I4I3' or span < 1099511627776 and '<I5I3' or '<I7I3'
+end
+
+-- The window as it stands now: without the batches that have left, and without those of a clock that was set back.
+-- `at` to `stop` are the older batches. Many values rather than a table: that is a fifth of the whole call.
+local function read(id)
+  local span, start, stop = unpack('>I4', id) * 1000000, starts[id], stops[id]
+  if not start then return span, clock, 0, NARROW, 0, 0, 0, 0, 0, 1, 1 end
+  local width, total, first, last, units, origin, recent, at = unpack(HEAD, stored, start)
+  local form = form_of(span, width)
+  while last > clock + span and at < stop do
+    -- Nothing joins the batch before it, for nothing knows when that began.
+    stop, total, last, first = stop - struct.size(form), total - units, recent, recent - span
+    local gap, gone = unpack(form, stored, stop)
+    recent, units = recent - gap, gone
+  end
+  local now = last > clock and last or clock
+  if now >= last + span or last > clock + span then return span, clock, 0, NARROW, 0, 0, 0, 0, 0, 1, 1 end
+  while total > units do
+    local gap, gone, after = unpack(form, stored, at)
+    if now < origin + gap + span then break end
+    origin, total, at = origin + gap, total - gone, after
+  end
+  return span, now, total, width, first, last, units, origin, recent, at, stop
+end
+
+-- The same batches with more octets for their units.
+local function widened(older, span)
+  local narrow, wide, parts, at, gap, units = form_of(span, NARROW), form_of(span, WIDE), {}, 1
+  while at <= #older do
+    gap, units, at = unpack(narrow, older, at)
+    parts[#parts + 1] = pack(wide, gap, units)
+  end
+  return table.concat(parts)
+end
+
+local reply, parts, ends = {}, {}, clock
+
+-- Count the cost in every window, on paper; false if it does not fit into one of them.
+local function hit()
+  local argument, n, ids = first_asked, 0, {}
+  while argument <= #asked do
+    local limit, id, after = unpack(ARGUMENT, asked, argument)
+    local span, now, total, width, first, last, units, origin, recent, at, stop = read(id)
+    if total + cost > limit then return false end
+    local older = at < stop and sub(stored, at, stop - 1) or ''
+    if total > 0 and (now - first) * 60 < span then
+      units = units + cost
+    else
+      if total > 0 then
+        if units >= 16777216 and width == NARROW then older, width = widened(older, span), WIDE end
+        if older == '' then origin, recent = last, last end
+        older, recent = older .. pack(form_of(span, width), last - recent, units), last
+      end
+      first, units = now, cost
+    end
+    total = total + cost
+    local grows = older == '' and now or origin + unpack(form_of(span, width), older)
+    parts[2 * n + 1] = pack(ENTRY, #id, id, HEAD_SIZE + #older, width, total, first, now, units, origin, recent)
+    parts[2 * n + 2] = older
+    reply[3 * n + 1], reply[3 * n + 2], reply[3 * n + 3] = limit - total, grows + span, 0
+    n, argument = n + 1, after
+    ids[n], ends = id, now + span > ends and now + span or ends
+  end
+  for _, id in ipairs(ids) do starts[id] = nil end
+  return true
+end
+
+-- Say how every window stands.
+local function look()
+  local argument, n = first_asked, 0
+  while argument <= #asked do
+    local limit, id, after = unpack(ARGUMENT, asked, argument)
+    local span, _, total, width, _, last, _, origin, _, at, stop = read(id)
+    local form = form_of(span, width)
+
+    -- The moment when so many units will have left.
+    local function left(wanted)
+      local from, ended = at, origin
+      while from < stop do
+        local gap, gone, next = unpack(form, stored, from)
+        ended, from, wanted = ended + gap, next, wanted - gone
+        if wanted <= 0 then return ended + span end
+      end
+      return last + span
+    end
+
+    local grows, wait = clock, 0
+    if cost > limit then
+      wait = -1
+    elseif total + cost > limit then
+      wait = left(total + cost - limit) - clock
+    end
+    -- A limit that was lowered may leave more in use than it allows.
+    if total > 0 and limit > 0 then grows = left(math.max(1, total - limit + 1)) end
+    reply[3 * n + 1], reply[3 * n + 2], reply[3 * n + 3] = math.max(0, limit - total), grows, wait
+    n, argument = n + 1, after
+  end
+end
+
+-- The entry of a window with so many units fewer, the newest first; empty if none are left. Nothing joins the batch that
+-- is the newest then: that time is over.
+local function less(id)
+  local width, total, first, last, units, origin, recent, at = unpack(HEAD, stored, starts[id])
+  local stop, wanted, form = stops[id], cost, form_of(unpack('>I4', id) * 1000000, width)
+  if wanted >= total then return '' end
+  total = total - wanted
+  while wanted >= units do
+    local gap
+    wanted, stop, first, last = wanted - units, stop - struct.size(form), 0, recent
+    gap, units = unpack(form, stored, stop)
+    recent = recent - gap
+  end
+  units = units - wanted
+  local older = sub(stored, at, stop - 1)
+  return pack(ENTRY, #id, id, HEAD_SIZE + #older, width, total, first, last, units, origin, recent) .. older
+end
+
+local function refund()
+  local argument, _, id = first_asked
+  while argument <= #asked do
+    _, id, argument = unpack(ARGUMENT, asked, argument)
+    if starts[id] then
+      stored = sub(stored, 1, starts[id] - #id - 5) .. less(id) .. sub(stored, stops[id])
+      find_bodies()
+    end
+  end
+end
+
+-- Windows that this call does not speak of stay as they are.
+local function keep_others()
+  for id, start in pairs(starts) do
+    local _, _, _, last = unpack(HEAD, stored, start)
+    local span = unpack('>I4', id) * 1000000
+    local leaves = math.min(last, clock + span) + span
+    if clock < leaves or act == REFUND then
+      parts[#parts + 1] = pack(NAME, #id, id, stops[id] - start)
+      parts[#parts + 1] = sub(stored, start, stops[id] - 1)
+      ends = math.max(ends, leaves)
+    end
+  end
+end
+
+local function forget()
+  local argument, _, id = first_asked
+  while argument <= #asked do
+    _, id, argument = unpack(ARGUMENT, asked, argument)
+    starts[id] = nil
+  end
+end
+
+if act == FORGET then forget() end
+if act == REFUND then refund() end
+local hits = act == HIT and hit()
+if not hits then look() end
+if hits or act == FORGET or act == REFUND and stored then
+  keep_others()
+  if #parts > 0 then
+    redis.call('SET', KEYS[1], table.concat(parts), 'PX', math.max(1, math.ceil((ends - clock) / 1000)))
+  else
+    redis.call('DEL', KEYS[1])
+  end
+end
+return pack('<' .. string.rep('i8', #reply), values(reply))

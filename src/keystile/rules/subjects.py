@@ -1,0 +1,29 @@
+"""Names for whoever is counted together. No two callers share one, whatever their identifiers hold."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from . import addresses
+
+ANONYMOUS = "ip:"
+"""How the subjects of callers begin that are only known by their address; `subject` makes none like it."""
+
+
+@lru_cache(maxsize=65_536)
+def subject(*parts: str) -> str:
+    """A name that no other parts give: ``("a/b", "c")`` and ``("a", "b/c")`` differ."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def anonymous_subject(address: str | None) -> str:
+    """A name for a caller of whom nothing else is known: IPv6 by its /64, all that have no address together.
+
+    Args:
+        address: an IP address as text.
+    """
+    found = addresses.parse(address)
+    if found is None:
+        return ANONYMOUS
+    version, number = found
+    return f"{ANONYMOUS}{number:x}" if version == 4 else f"{ANONYMOUS}{number >> 64:x}/64"

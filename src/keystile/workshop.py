@@ -1,0 +1,128 @@
+"""What a gate and its key ring work with, made from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ._sync import Pool, is_async, later, patiently, worker_count
+from .exceptions import ConfigurationError
+from .hashing import Argon2Hasher, Hasher, HmacHasher
+from .limiters import RateLimiter, open_limiter
+from .policy import check_all
+from .rules.keyformat import KeyFormat, PrefixedFormat
+from .stores import KeyStore, open_store
+
+# How long a write waits for others who write to the same file, in seconds.
+WRITE_PATIENCE = 5.0
+# How many cold keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second.
+HASH_QUEUE = 64
+STORE_SLOTS, STORE_QUEUE = 8, 256
+_STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
+_LIMITER_METHODS = ("hit", "peek", "refund", "reset", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What keys are made and proved with: shared by a gate and its key ring.
+
+    Attributes:
+        store, key_format, hasher: where keys live, what they look like, how they are kept.
+        hash_pool, store_pool: the bounds on blocking work.
+        clock: Unix seconds.
+    """
+
+    store: KeyStore
+    key_format: KeyFormat
+    hasher: Hasher
+    hash_pool: Pool
+    store_pool: Pool
+    clock: Callable[[], float]
+
+    def later(self, method: Callable[..., Any], *args: Any) -> None:
+        """Have a method of the store called off the path of requests."""
+        if is_async(method):
+            later(method, *args)
+        else:
+            later(patiently, WRITE_PATIENCE, method, *args)
+
+
+def open_workshop(
+    *, store: Any, prefix: Any, peppers: Any, accept_crc: Any, hasher: Any, key_format: Any, clock: Callable[[], float]
+) -> Workshop:
+    """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
+    secrets = _as_peppers(peppers)
+    return Workshop(
+        key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
+        hasher=_as_hasher(hasher, secrets),
+        store=_as_store(store),  # last: a wrong setting leaves no file behind
+        hash_pool=Pool(worker_count(), HASH_QUEUE),
+        store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
+        clock=clock,
+    )
+
+
+def as_limiter(limiter: Any) -> RateLimiter:
+    """The limiter that a setting names or is; ConfigurationError if it is none."""
+    if isinstance(limiter, str):
+        return open_limiter(limiter)
+    _check_has(limiter, _LIMITER_METHODS, "RateLimiter", "limiter")
+    _check_one_kind(limiter, _LIMITER_METHODS, "limiter")
+    return cast("RateLimiter", limiter)
+
+
+def _as_store(store: Any) -> KeyStore:
+    if isinstance(store, str):
+        return open_store(store)
+    _check_has(store, _STORE_METHODS, "KeyStore", "store")
+    _check_one_kind(store, _STORE_METHODS, "store")
+    return cast("KeyStore", store)
+
+
+def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], accept_crc: bool) -> KeyFormat:
+    if given is None:
+        return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
+    for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
+        if setting not in (None, False):
+            raise ConfigurationError("belongs to the default key format, and another one is given", key=key)
+    _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
+    return cast("KeyFormat", given)
+
+
+def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
+    if hasher == "argon2id":
+        return Argon2Hasher()
+    if hasher == "hmac-sha256":
+        if not peppers:
+            raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
+        return HmacHasher(*peppers)
+    if isinstance(hasher, str):
+        raise ConfigurationError("expected 'argon2id', 'hmac-sha256' or a Hasher", key="hasher")
+    _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
+    return cast("Hasher", hasher)
+
+
+def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> None:
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    missing = [each for each in methods if not callable(getattr(given, each, None))]
+    if missing:
+        raise ConfigurationError(f"{name} is no {contract}: it lacks {', '.join(missing)}", key=key)
+    if isinstance(given, type):
+        raise ConfigurationError(f"{name} is a class: give one of its instances", key=key)
+
+
+def _check_one_kind(given: Any, methods: Iterable[str], key: str) -> None:
+    if len({is_async(getattr(given, name)) for name in methods}) > 1:
+        raise ConfigurationError("some of its methods are async and some are not", key=key)
+
+
+def _as_peppers(peppers: Any) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    if isinstance(peppers, (str, bytes)):
+        raise ConfigurationError("expected a list of str or bytes", key="peppers")
+    for pepper in check_all(peppers, object, "peppers"):
+        if not isinstance(pepper, (str, bytes)):
+            raise ConfigurationError("expected a list of str or bytes", key="peppers")
+        found.append(pepper.encode(errors="surrogatepass") if isinstance(pepper, str) else pepper)
+    return tuple(found)

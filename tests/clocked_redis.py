@@ -1,0 +1,39 @@
+"""The Redis script, told the time by its caller, so that its decisions can be compared with those of the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from keystile.limiters.redis import SCRIPT, RedisLimiter, arguments, usages
+from keystile.model import Usage, Window
+
+
+def with_clock_as_argument() -> str:
+    """The script with a second argument, microseconds, and no key that ever ends: what is left is the arithmetic."""
+    parts = {
+        "redis.call('TIME')": "{0, tonumber(ARGV[2])}",
+        "math.max(1, math.ceil((ends - clock) / 1000))": "10 ^ 9",
+    }
+    text = SCRIPT
+    for part, other in parts.items():
+        assert text.count(part) == 1
+        text = text.replace(part, other)
+    return text
+
+
+class ClockedRedisLimiter(RedisLimiter):
+    """A `RedisLimiter` on a clock of the test's.
+
+    Args:
+        url: of the server.
+        clock: nanoseconds since 1970.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], int]) -> None:
+        super().__init__(url)
+        self._clock, self._sha = clock, self._client.script_load(with_clock_as_argument())
+
+    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
+        client = self._client = self._client or self._server.connect()
+        command = arguments(act, subject, windows, cost)[2:]
+        return usages(client.execute_command("EVALSHA", self._sha, *command, self._clock() // 1000), windows)

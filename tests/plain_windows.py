@@ -1,0 +1,85 @@
+"""What the windows must do, written as plainly as can be: lists of batches, and a log of what was admitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from keystile.model import Window
+
+SECOND = 1_000_000
+
+
+@dataclass
+class Batch:
+    first: float
+    last: int
+    count: int
+
+
+@dataclass
+class PlainWindow:
+    """One window of one subject."""
+
+    seconds: int
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        return self.seconds * SECOND
+
+    def standing(self, now: int) -> list[Batch]:
+        known = [batch for batch in self.batches if batch.last <= now + self.length]
+        if known and len(known) < len(self.batches):
+            known[-1] = Batch(float("-inf"), known[-1].last, known[-1].count)
+        moment = max([now, *(batch.last for batch in known)])
+        return [batch for batch in known if batch.last + self.length > moment]
+
+    def used(self, now: int) -> int:
+        return sum(batch.count for batch in self.standing(now))
+
+    def wait(self, limit: int, cost: int, now: int) -> int | None:
+        """Microseconds until the cost fits; None for never."""
+        if cost > limit:
+            return None
+        batches = self.standing(now)
+        moment = now
+        while sum(batch.count for batch in batches) + cost > limit:
+            moment = batches.pop(0).last + self.length
+        return moment - now
+
+    def count(self, cost: int, now: int) -> None:
+        self.batches = self.standing(now)
+        now = max([now, *(batch.last for batch in self.batches)])
+        if self.batches and (now - self.batches[-1].first) * 60 < self.length:
+            self.batches[-1].last = now
+            self.batches[-1].count += cost
+        else:
+            self.batches.append(Batch(now, now, cost))
+
+
+class PlainLimiter:
+    """Subjects with their windows. `hit` gives (admitted, [(remaining, wait)]) in microseconds."""
+
+    def __init__(self) -> None:
+        self.windows: dict[tuple[str, str, int], PlainWindow] = {}
+
+    def hit(
+        self, subject: str, windows: tuple[Window, ...], cost: int, now: int
+    ) -> tuple[bool, list[tuple[int, int | None]]]:
+        mine = [
+            self.windows.setdefault((subject, each.scope, each.seconds), PlainWindow(each.seconds)) for each in windows
+        ]
+        waits = [plain.wait(each.limit, cost, now) for plain, each in zip(mine, windows, strict=True)]
+        admitted = not any(wait is None or wait > 0 for wait in waits)
+        if admitted:
+            for plain in mine:
+                plain.count(cost, now)
+            self._drop_ended(subject, now)
+        left = [max(0, each.limit - plain.used(now)) for plain, each in zip(mine, windows, strict=True)]
+        return admitted, list(zip(left, waits, strict=True))
+
+    def _drop_ended(self, subject: str, now: int) -> None:
+        """What ended is gone for good once something is written, also if the clock is set back later."""
+        for (whose, *_), plain in self.windows.items():
+            if whose == subject and all(batch.last + plain.length <= now for batch in plain.batches):
+                plain.batches = []

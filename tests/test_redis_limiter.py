@@ -1,0 +1,668 @@
+"""The Redis limiter, against real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import random
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+import trio
+
+from keystile.exceptions import ConfigurationError, StoreUnavailable
+from keystile.limiters.redis import HIT, AsyncRedisLimiter, RedisLimiter, arguments, key_of, usages
+from keystile.model import Usage, Window
+from keystile.rules.packed import forget, take_back
+from keystile.rules.windows import decide, look
+from tests.clocked_redis import with_clock_as_argument
+from tests.redis_server import Server, free_port, valkey_binary
+
+MINUTE, DAY = Window(50, 60), Window(5000, 86400)
+BOTH = (MINUTE, DAY)
+SECRET = "correct-horse"
+
+
+def admitted(answer: tuple[Usage, ...]) -> bool:
+    return all(usage.retry_after == 0.0 for usage in answer)
+
+
+def used(answer: tuple[Usage, ...]) -> list[int]:
+    return [usage.window.limit - usage.remaining for usage in answer]
+
+
+@pytest.fixture(params=["redis_url", "redis62_url"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def limiter(url: str, raw: redis.Redis) -> Iterator[RedisLimiter]:
+    made = RedisLimiter.from_url(url)
+    yield made
+    made.close()
+
+
+def in_loop(limiter: RedisLimiter, work: Callable[[AsyncRedisLimiter], Any]) -> Any:
+    """Run asyncio work with the limiter's twin and close the twin in that loop."""
+
+    async def run() -> Any:
+        twin = limiter.for_asyncio()
+        try:
+            return await work(twin)
+        finally:
+            await twin.close()
+
+    return asyncio.run(run())
+
+
+# --- The script is the twin of rules/windows.py -------------------------------------------------------------------
+
+
+LENGTHS = (1, 7, 60, 3600, 86400, 30 * 86400)
+LIMITS = (0, 1, 2, 5, 10, 60, 100, 1000, 10**9)
+Call = tuple[str, tuple[Window, ...], int, int]
+
+
+def story(rng: random.Random, decisions: int) -> list[Call]:
+    """What one caller does: with a few windows, near the moments that matter, on a clock that is sometimes set."""
+    known = [(seconds, scope) for seconds in LENGTHS for scope in ("", "/a", "POST /b/*")]
+    slots = rng.sample(known, rng.randint(1, 3))
+    lengths = [seconds * 1_000_000 for seconds, _ in slots]
+    limits = [rng.choice(LIMITS) for _ in slots]
+    heavy = rng.random() < 0.2
+    calls: list[Call] = []
+    now = 1_700_000_000_000_000 + rng.randrange(10**12)
+    for _ in range(decisions):
+        length = rng.choice(lengths)
+        step = rng.choice([0, 1, length // 60, length // 60 + 1, length // 60 - 1, length, length - 1, length + 1])
+        kind = rng.random()
+        if kind < 0.6:
+            now += rng.randrange(length // 30)
+        elif kind < 0.97:
+            now += step
+        elif kind < 0.985:
+            now -= step
+        else:
+            now += rng.choice([-1, 1]) * rng.randrange(3 * length)
+        if rng.random() < 0.01:
+            limits = [rng.choice(LIMITS) for _ in slots]  # a plan changes
+        asked = [Window(limit, *slot) for slot, limit in zip(slots, limits, strict=True) if rng.random() < 0.9]
+        asked = asked or [Window(limits[0], *slots[0])]
+        act = rng.choices(["hit", "refund", "peek", "reset"], [87, 7, 5.5, 0.5])[0]
+        cost = rng.randrange(1, 2**25) if heavy and rng.random() < 0.3 else rng.choice([1, 1, 1, 2, 3, 7])
+        calls.append((act, tuple(asked), cost, now))
+    return calls
+
+
+class ByTheRules:
+    """What a caller has used, by rules/windows.py."""
+
+    def __init__(self) -> None:
+        self.packed: bytes | None = None
+
+    def answer(self, call: Call) -> tuple[Usage, ...] | None:
+        act, windows, cost, now = call
+        slots = [(window.scope, window.seconds) for window in windows]
+        if act == "reset":
+            self.packed = forget(self.packed, slots)
+            return None
+        if act == "refund":
+            self.packed = None if self.packed is None else take_back(self.packed, slots, cost)
+            return None
+        if act == "peek":
+            return look(self.packed, windows, now)
+        after, answer = decide(self.packed, windows, cost, now)
+        assert (after is not None) == admitted(answer)
+        self.packed = self.packed if after is None else after
+        return answer
+
+
+def command_for(sha: str, subject: str, call: Call) -> tuple[Any, ...]:
+    act, windows, cost, now = call
+    code = {"peek": 0, "hit": 1, "reset": 2, "refund": 3}[act]
+    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost)[2:], now)
+
+
+def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
+    """Play stories to the server and to the rules and compare every answer; how many hits were admitted."""
+    rng = random.Random(seed)
+    sha = raw.script_load(with_clock_as_argument())
+    total = 0
+    for caller in range(callers):
+        subject, calls = f"{seed}/{caller}", story(rng, decisions // callers)
+        with raw.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command(*command_for(sha, subject, call))
+            replies = pipeline.execute()
+        rules = ByTheRules()
+        for call, reply in zip(calls, replies, strict=True):
+            expected = rules.answer(call)
+            if expected is not None:
+                assert usages(reply, call[1]) == expected, (seed, caller, call)
+                total += call[0] == "hit" and admitted(expected)
+        raw.delete(key_of(subject))
+    return total
+
+
+def test_the_script_decides_as_the_rules_do(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as raw:
+        count = sum(agrees(raw, seed, 10_000, callers=100) for seed in range(10))
+    assert 20_000 < count < 80_000  # both verdicts were compared
+
+
+def test_an_old_server_decides_as_the_rules_do(redis62_url: str) -> None:
+    with redis.Redis.from_url(redis62_url) as raw:
+        assert agrees(raw, 99, 20_000, callers=200)
+
+
+def test_a_batch_of_many_millions_and_a_lower_limit_later_are_kept_exactly(raw: redis.Redis) -> None:
+    sha = raw.script_load(with_clock_as_argument())
+    large, small, rules, now = Window(2**40, 60), Window(10, 60), ByTheRules(), 1_700_000_000_000_000
+    costs = [1, 2, 2**24 - 1, 2**24, 3, 2**33, 1]
+    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n) for n, cost in enumerate(costs)]
+    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n) for n in range(40)]
+    calls += [("refund", (small,), 2**33 + 2, now + 95_000_000), ("peek", (large,), 1, now + 69_000_000)]
+    for call in calls:
+        reply = raw.execute_command(*command_for(sha, "x", call))
+        assert rules.answer(call) in (usages(reply, call[1]), None)
+
+
+def test_limits_and_costs_beyond_exact_numbers_are_taken_as_the_largest_exact_one(limiter: RedisLimiter) -> None:
+    assert admitted(limiter.hit("x", [Window(10**30, 60)], 10**20))
+    assert limiter.hit("y", [Window(5, 60)], 10**20)[0].retry_after is None
+
+
+# --- All or none, and what a key is ------------------------------------------------------------------------------
+
+
+def test_a_refused_request_spends_nothing_in_any_window(limiter: RedisLimiter) -> None:
+    windows = (Window(12, 60), Window(200, 2_592_000))
+    answers = [limiter.hit("k", windows, 1) for _ in range(15)]
+    assert [admitted(each) for each in answers] == [True] * 12 + [False] * 3
+    assert [usage.remaining for usage in limiter.peek("k", windows)] == [0, 188]
+
+
+def test_a_refused_request_writes_nothing(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    windows = (Window(1, 60), Window(0, 3600))
+    assert not admitted(limiter.hit("k", windows, 1))
+    assert not raw.exists(key_of("k"))
+
+
+def test_a_plan_change_keeps_the_count(limiter: RedisLimiter) -> None:
+    for _ in range(8):
+        limiter.hit("k", [Window(10, 60)], 1)
+    assert used(limiter.peek("k", [Window(100, 60)])) == [8]
+    assert limiter.peek("k", [Window(5, 60)])[0].remaining == 0
+
+
+def test_scopes_and_subjects_never_share_a_count(limiter: RedisLimiter) -> None:
+    names = ["a", "b", "a}", "{a}", "a}b", "}", "{", "", "%7D", "a%7D", "/x", "é", "\udcff", "a\x00b"]
+    assert len({key_of(name) for name in names}) == len(names)
+    for name in names:
+        for scope in ("", "/x", "POST /x", "é"):
+            assert used(limiter.hit(name, [Window(10, 60, scope)], 1)) == [1]
+
+
+def test_every_subject_is_its_own_hash_tag() -> None:
+    for name in ("a", "a}b", "{a}b", "}"):
+        tag = key_of(name).partition(b"{")[2].partition(b"}")[0]
+        assert tag
+        assert key_of(name).endswith(b"{" + tag + b"}")
+
+
+def test_windows_not_asked_for_are_kept(limiter: RedisLimiter) -> None:
+    rule = Window(3, 3600, "/x")
+    limiter.hit("k", [MINUTE, rule], 2)
+    limiter.hit("k", [MINUTE], 1)
+    assert used(limiter.peek("k", [MINUTE, rule])) == [3, 2]
+
+
+def test_one_window_with_two_limits_is_a_wrong_setting(limiter: RedisLimiter) -> None:
+    with pytest.raises(ConfigurationError):
+        limiter.hit("k", [Window(10, 60), Window(20, 60)], 1)
+
+
+def test_reset_forgets_the_named_windows_only(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", BOTH, 3)
+    limiter.reset("k", [MINUTE])
+    assert used(limiter.peek("k", BOTH)) == [0, 3]
+    limiter.reset("k", [DAY])
+    assert not raw.exists(key_of("k"))
+
+
+def test_a_refund_is_one_command_and_keeps_when_the_key_ends(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", [DAY], 2)
+    limiter.hit("k", [MINUTE], 2)
+    assert sent_while(raw, lambda: limiter.refund("k", BOTH, 1)) == ["EVALSHA"]
+    assert used(limiter.peek("k", BOTH)) == [1, 1]
+    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    limiter.refund("k", [DAY], 1)
+    assert 0 < raw.pttl(key_of("k")) <= 60_000
+    limiter.refund("k", BOTH, 1)
+    limiter.refund("unknown", BOTH, 1)
+    assert not raw.keys("*")
+
+
+def test_every_key_ends_with_its_longest_window(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", [MINUTE], 1)
+    assert 0 < raw.pttl(key_of("k")) <= 60_000
+    limiter.hit("k", [DAY], 1)
+    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    limiter.hit("k", [MINUTE], 1)
+    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    limiter.reset("k", [DAY])
+    assert 0 < raw.pttl(key_of("k")) <= 60_000
+
+
+# --- One command a request ---------------------------------------------------------------------------------------
+
+
+def sent_while(raw: redis.Redis, work: Callable[[], object]) -> list[str]:
+    """The names of the commands that clients sent meanwhile."""
+    with raw.monitor() as monitor:
+        work()
+        raw.echo("done")
+        names = []
+        for seen in monitor.listen():
+            name = seen["command"].split()[0].upper()
+            if name == "ECHO":
+                return names
+            if seen["client_type"] != "lua" and name not in ("CLIENT", "HELLO"):  # those open a connection
+                names.append(name)
+    raise AssertionError("the monitor ended")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_request_is_one_command_however_many_windows(limiter: RedisLimiter, raw: redis.Redis, count: int) -> None:
+    windows = [Window(3, 60 * (n + 1), "/x" * n) for n in range(count)]
+    limiter.hit("k", windows, 1)
+    assert sent_while(raw, lambda: [limiter.hit("k", windows, 1) for _ in range(5)]) == ["EVALSHA"] * 5
+
+
+def test_a_server_that_lost_the_script_is_sent_it_once(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", BOTH, 1)
+    raw.script_flush()
+    names = sent_while(raw, lambda: [limiter.hit("k", BOTH, 1) for _ in range(3)])
+    assert names == ["EVALSHA", "EVAL", "EVALSHA", "EVALSHA"]
+    assert used(limiter.peek("k", BOTH)) == [4, 4]
+
+
+def test_under_asyncio_too(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    raw.script_flush()
+
+    async def work(twin: AsyncRedisLimiter) -> list[str]:
+        loop = asyncio.get_running_loop()
+        await twin.peek("k", BOTH)
+        raw.script_flush()
+
+        def hits() -> None:
+            for _ in range(3):
+                asyncio.run_coroutine_threadsafe(twin.hit("k", BOTH, 1), loop).result()
+
+        return await asyncio.to_thread(sent_while, raw, hits)
+
+    assert in_loop(limiter, work) == ["EVALSHA", "EVAL", "EVALSHA", "EVALSHA"]
+
+
+# --- Many at once ------------------------------------------------------------------------------------------------
+
+
+def hits_in_threads(url: str, count: int) -> int:
+    limiter = RedisLimiter.from_url(url, socket_timeout=10, socket_connect_timeout=10)
+    gate = threading.Barrier(count)
+
+    def hit(_number: int) -> bool:
+        gate.wait()
+        return admitted(limiter.hit("crowd", BOTH, 1))
+
+    with ThreadPoolExecutor(count) as pool:
+        total = sum(pool.map(hit, range(count)))
+    limiter.close()
+    return total
+
+
+def test_exactly_the_limit_gets_through_200_threads(limiter: RedisLimiter, url: str) -> None:
+    assert hits_in_threads(url, 200) == MINUTE.limit
+
+
+def test_exactly_the_limit_gets_through_4_processes(limiter: RedisLimiter, url: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert sum(pool.starmap(hits_in_threads, [(url, 50)] * 4)) == MINUTE.limit
+
+
+def test_exactly_the_limit_gets_through_200_tasks(limiter: RedisLimiter, url: str) -> None:
+    async def work(twin: AsyncRedisLimiter) -> int:
+        answers = await asyncio.gather(*(twin.hit("crowd", BOTH, 1) for _ in range(200)))
+        return sum(map(admitted, answers))
+
+    patient = RedisLimiter.from_url(url, socket_timeout=10, socket_connect_timeout=10)
+    assert in_loop(patient, work) == MINUTE.limit
+    patient.close()
+
+
+def test_several_loops_may_use_one_limiter_at_once(limiter: RedisLimiter) -> None:
+    async def work(twin: AsyncRedisLimiter) -> None:
+        for _ in range(10):
+            await twin.hit("k", BOTH, 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _n: in_loop(limiter, work), range(4)))
+    assert used(limiter.peek("k", BOTH)) == [40, 40]
+    assert limiter.for_asyncio() is limiter.for_asyncio()
+
+
+def test_a_trio_host_uses_it_in_worker_threads(limiter: RedisLimiter) -> None:
+    async def work() -> int:
+        answers = []
+
+        async def hit() -> None:
+            answers.append(await trio.to_thread.run_sync(limiter.hit, "k", BOTH, 1))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(hit)
+        return sum(map(admitted, answers))
+
+    assert trio.run(work) == MINUTE.limit
+
+
+def hit_and_tell(limiter: RedisLimiter, results: Any) -> None:
+    results.put([admitted(limiter.hit("k", BOTH, 1)) for _ in range(10)])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_processes_share_no_connection(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", BOTH, 1)  # so that there is a connection to inherit
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    children = [context.Process(target=hit_and_tell, args=(limiter, results)) for _ in range(3)]
+    for child in children:
+        child.start()
+    mine = [admitted(limiter.hit("k", BOTH, 1)) for _ in range(10)]
+    assert all(sum((results.get() for _ in children), mine))
+    for child in children:
+        child.join()
+    assert used(limiter.peek("k", BOTH)) == [41, 41]
+
+
+# --- When it is down ---------------------------------------------------------------------------------------------
+
+
+def test_a_killed_server_is_unavailable_and_then_back(redis_server: Server) -> None:
+    limiter = RedisLimiter.from_url(redis_server.url)
+    assert admitted(limiter.hit("k", BOTH, 1))
+    redis_server.kill()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable) as caught:
+            limiter.hit("k", BOTH, 1)
+        assert str(caught.value).startswith(f"redis://127.0.0.1:{redis_server.port}: ")
+    redis_server.restart()
+    assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+    limiter.close()
+    assert admitted(limiter.hit("k", BOTH, 1))
+    limiter.close()
+
+
+def test_a_killed_server_is_unavailable_and_then_back_under_asyncio(redis_server: Server) -> None:
+    async def work(twin: AsyncRedisLimiter) -> None:
+        assert admitted(await twin.hit("k", BOTH, 1))
+        redis_server.kill()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await twin.hit("k", BOTH, 1)
+        redis_server.restart()
+        assert used(await twin.hit("k", BOTH, 1)) == [1, 1]
+
+    in_loop(RedisLimiter.from_url(redis_server.url), work)
+
+
+def test_a_stopped_server_is_unavailable_and_counts_each_call_at_most_once(redis_server: Server) -> None:
+    limiter = RedisLimiter.from_url(redis_server.url)
+    limiter.hit("k", BOTH, 1)
+    redis_server.pause()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            limiter.hit("k", BOTH, 1)
+    redis_server.resume()
+    patient = RedisLimiter.from_url(redis_server.url, socket_timeout=10)
+    # The answer that came too late is never taken for another call's.
+    (first,) = used(patient.hit("k", [MINUTE], 1))
+    assert first <= 5
+    assert used(limiter.hit("k", [MINUTE], 1)) == [first + 1]
+    limiter.close()
+    patient.close()
+
+
+def test_a_stopped_server_is_unavailable_under_asyncio(redis_server: Server) -> None:
+    async def work(twin: AsyncRedisLimiter) -> list[int]:
+        await twin.hit("k", BOTH, 1)
+        redis_server.pause()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await twin.hit("k", BOTH, 1)
+        redis_server.resume()
+        return used(await twin.hit("k", BOTH, 1))
+
+    first, second = in_loop(RedisLimiter.from_url(redis_server.url), work)
+    assert first == second <= 5
+
+
+class Impostor(socketserver.ThreadingTCPServer):
+    """Greets like Redis, then answers the script's call with some octets, or with none and hangs up."""
+
+    daemon_threads, allow_reuse_address = True, True
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.calls = answer, 0
+        super().__init__(("127.0.0.1", 0), _Conversation)
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while line := self.rfile.readline():
+                words = [self._word() for _ in range(int(line[1:]))]
+                if words[0] != b"EVALSHA":
+                    self.wfile.write(b"+OK\r\n")
+                    continue
+                self.server.calls += 1  # type: ignore[attr-defined]
+                if not self.server.answer:  # type: ignore[attr-defined]
+                    return
+                self.wfile.write(self.server.answer)  # type: ignore[attr-defined]
+
+    def _word(self) -> bytes:
+        return self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2]
+
+
+@pytest.fixture(
+    params=[b"", b"$3\r\nabc\r\n", b"*1\r\n:5\r\n", b"?what\r\n", b"-ERR no\r\n", b"-LOADING\r\n", b"-READONLY no\r\n"]
+)
+def impostor(request: pytest.FixtureRequest) -> Iterator[Impostor]:
+    with Impostor(request.param) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("options", [{}, {"retry_on_timeout": True, "retry_on_error": [redis.ConnectionError]}])
+def test_nothing_is_sent_again_after_a_hang_up_or_a_strange_reply(impostor: Impostor, options: dict[str, Any]) -> None:
+    limiter = RedisLimiter.from_url(f"redis://:{SECRET}@127.0.0.1:{impostor.server_address[1]}", **options)
+    with pytest.raises(StoreUnavailable):
+        limiter.hit("k", BOTH, 1)
+    assert impostor.calls == 1
+
+    async def work(twin: AsyncRedisLimiter) -> None:
+        with pytest.raises(StoreUnavailable):
+            await twin.hit("k", BOTH, 1)
+
+    in_loop(limiter, work)
+    assert impostor.calls == 2
+    limiter.close()
+
+
+def test_a_value_that_is_not_ours_is_unavailable_not_overwritten(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    raw.set(key_of("k"), "x" * 50)
+    with pytest.raises(StoreUnavailable):
+        limiter.hit("k", BOTH, 1)
+    raw.delete(key_of("k"))
+    raw.lpush(key_of("k"), "x")
+    with pytest.raises(StoreUnavailable):
+        limiter.hit("k", BOTH, 1)
+
+
+# --- Cluster, Sentinel, passwords, wrong settings ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster_node() -> Iterator[Server]:
+    bus = str(free_port())
+    with Server(valkey_binary(), "--cluster-enabled", "yes", "--cluster-port", bus) as server:
+        with redis.Redis(port=server.port) as raw:
+            raw.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            deadline = time.monotonic() + 30
+            while raw.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        yield server
+
+
+def test_a_cluster(cluster_node: Server) -> None:
+    limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{cluster_node.port}", socket_timeout=10)
+    for subject in ("a", "a}b", "{", ""):
+        assert used(limiter.hit(subject, (*BOTH, Window(5, 60, "/x")), 1)) == [1, 1, 1]
+
+    async def work(twin: AsyncRedisLimiter) -> list[int]:
+        return used(await twin.hit("a", BOTH, 1))
+
+    assert in_loop(limiter, work) == [2, 2]
+    limiter.close()
+
+
+def test_a_cluster_that_is_stopped_counts_each_call_at_most_once(cluster_node: Server) -> None:
+    limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{cluster_node.port}")
+    limiter.hit("stopped", BOTH, 1)
+
+    async def work(twin: AsyncRedisLimiter) -> None:
+        await twin.peek("stopped", BOTH)
+        cluster_node.pause()
+        try:
+            with pytest.raises(StoreUnavailable):
+                limiter.hit("stopped", BOTH, 1)
+            with pytest.raises(StoreUnavailable):
+                await twin.hit("stopped", BOTH, 1)
+        finally:
+            cluster_node.resume()
+
+    in_loop(limiter, work)
+    assert max(used(limiter.peek("stopped", BOTH))) <= 3
+    limiter.close()
+
+
+def test_a_cluster_that_is_down_when_it_is_built_is_found_later() -> None:
+    limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailable):
+        limiter.hit("k", BOTH, 1)
+
+
+def test_a_sentinel_and_its_master(redis_server: Server) -> None:
+    config = f"sentinel monitor main 127.0.0.1 {redis_server.port} 1\n"
+    with Server(valkey_binary(), "--sentinel", config=config) as sentinel:
+        limiter = RedisLimiter.from_url(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", socket_timeout=10)
+        assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+
+        async def work(twin: AsyncRedisLimiter) -> list[int]:
+            return used(await twin.hit("k", BOTH, 1))
+
+        assert in_loop(limiter, work) == [2, 2]
+        limiter.close()
+        sentinel.pause()
+        hasty = RedisLimiter.from_url(f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
+        with pytest.raises(StoreUnavailable):
+            hasty.hit("k", BOTH, 1)
+        sentinel.resume()
+
+
+@pytest.mark.parametrize("userinfo", [f":{SECRET}", f"user:{SECRET}", f":a/{SECRET}", f":a@{SECRET}"])
+def test_a_password_is_in_no_message(userinfo: str) -> None:
+    with Server(valkey_binary(), "--requirepass", "another") as server:
+        for scheme in ("redis", "redis+cluster"):
+            text = ""
+            try:
+                limiter = RedisLimiter.from_url(f"{scheme}://{userinfo}@127.0.0.1:{server.port}?x={SECRET}")
+                text = repr(limiter) + repr(limiter.for_asyncio())
+                limiter.hit("k", BOTH, 1)
+            except (StoreUnavailable, ConfigurationError) as error:
+                text += f"{error!r} {error} {error.__dict__}"
+            assert scheme in text
+            assert SECRET not in text
+
+
+def test_a_password_opens_the_server() -> None:
+    with Server(valkey_binary(), "--requirepass", SECRET) as server:
+        limiter = RedisLimiter.from_url(f"redis://:{SECRET}@127.0.0.1:{server.port}")
+        assert admitted(limiter.hit("k", BOTH, 1))
+        limiter.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis", "http://localhost", "redis+what://h", "redis://h:port", "redis+sentinel://h:1", "redis+cluster://h", ""],
+)
+def test_a_wrong_url_fails_when_built(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="limiter"):
+        RedisLimiter.from_url(url)
+
+
+def test_a_wrong_option_fails_when_built() -> None:
+    with pytest.raises(ConfigurationError, match="colour"):
+        RedisLimiter.from_url("redis://127.0.0.1", colour="red")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "advice"), [("redis", "pip install 'keystile[redis]'"), ("valkey", "pip install 'valkey'")]
+)
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, scheme: str, advice: str) -> None:
+    monkeypatch.setitem(sys.modules, f"{scheme}.exceptions", None)
+    with pytest.raises(ConfigurationError) as caught:
+        RedisLimiter.from_url(f"{scheme}://127.0.0.1")
+    assert advice in str(caught.value)
+
+
+def test_importing_the_module_imports_no_driver() -> None:
+    check = "import sys, keystile.limiters.redis; assert not {'redis', 'valkey', 'limits'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_the_valkey_driver_serves_too(redis_url: str) -> None:
+    limiter = RedisLimiter.from_url(redis_url.replace("redis://", "valkey://"))
+    limiter.reset("v", BOTH)
+    assert used(limiter.hit("v", BOTH, 1)) == [1, 1]
+
+    async def work(twin: AsyncRedisLimiter) -> list[int]:
+        return used(await twin.hit("v", BOTH, 1))
+
+    assert in_loop(limiter, work) == [2, 2]
+    limiter.close()
+
+
+def test_the_command_is_the_same_octets_for_every_kind_of_sequence() -> None:
+    assert arguments(HIT, "k", list(BOTH), 1) == arguments(HIT, "k", BOTH, 1)
