@@ -201,7 +201,7 @@ class Gate:
             return Refused(reason, request_id)
         if self._store_down:
             self._note_store(None)
-        windows = self.quotas.of(key, demand.windows) if demand.windows or caller.windows is None else caller.windows
+        windows = self.quotas.of(key, demand.windows) if demand.windows else caller.windows or ()
         if self._hit_now is None or not windows:
             return await self._count(key, request_id, None, windows, demand.cost, offload)
         return _counted(key, request_id, self._hit_now(caller.subject, windows, demand.cost))

@@ -60,7 +60,8 @@ class GateMiddleware:
         if not callable(app):
             raise ConfigurationError(f"{type(app).__name__} is no WSGI app", key="app")
         if gate.needs_await:
-            raise ConfigurationError("the store is async: WSGI needs one with plain methods", key="store")
+            key = "store" if gate.keys.needs_await else "limiter"
+            raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
             raise ConfigurationError("it is an ASGI app: use keystile.asgi", key="app")
         self.app = app
