@@ -50,6 +50,7 @@ fmt: .venv/.dev
 	$(BIN)/ruff check --fix
 
 bench: wheel
+	@$(PIP) install '.[bench]'
 	@set -e; for each in $(wildcard benchmarks/[a-z]*.py); do echo "== $$each"; $(BIN)/python $$each; done
 
 clean:

@@ -8,6 +8,8 @@ printed. The last part floods the gate with wrong secrets and records how long t
 
 from __future__ import annotations
 
+import _path  # isort: skip # noqa: F401 - first: see there
+
 import argparse
 import asyncio
 import statistics
@@ -19,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from keystile import Argon2Hasher, Gate, Rule, asgi, wsgi
+from keystile import Argon2Hasher, Gate, Plan, Rule, asgi, wsgi
 from keystile.rules.keyformat import crc_check
 
 Case = Callable[[], None]
@@ -119,6 +121,21 @@ def cases(folder: Path) -> dict[str, Case]:
     return found
 
 
+def windowed() -> dict[str, Case]:
+    """A warm key with an allowlist and two windows, all in memory; so wide that every call is admitted."""
+    plans = {"p": Plan("10000000/minute; 500000000/day")}
+    gate = Gate("memory://", prefix="acme", plans=plans, default_plan="p")
+    key = gate.keys.create("key", ip_allowlist=["127.0.0.0/8"]).secret
+    guarded = wsgi.GateMiddleware(wsgi_app, gate)
+    through_wsgi(guarded, key)()  # proves the key
+    return {
+        "asgi, windows: bare app": through_asgi(asgi_app, key),
+        "asgi, 2 windows in memory": through_asgi(asgi.GateMiddleware(asgi_app, gate), key),
+        "wsgi, windows: bare app": through_wsgi(wsgi_app, key),
+        "wsgi, 2 windows in memory": through_wsgi(guarded, key),
+    }
+
+
 def timed(all_cases: dict[str, Case], rounds: int, number: int) -> dict[str, float]:
     """The median over the rounds of each case's mean, in µs."""
     samples: dict[str, list[float]] = {name: [] for name in all_cases}
@@ -203,7 +220,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=3000, help="calls of each case in a round")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report(timed(cases(Path(folder)), arguments.rounds, arguments.number))
+        report(timed(cases(Path(folder)) | windowed(), arguments.rounds, arguments.number))
     calm, flooded, answers = asyncio.run(flood(200))
     print(f"\n200 wrong secrets at once: answers {answers}")
     print(f"longest event-loop stall: {flooded:.2f} ms under the flood, {calm:.2f} ms without")

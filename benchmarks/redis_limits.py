@@ -7,9 +7,10 @@ Both give what the response headers need. Every figure is taken on a server of i
 
 from __future__ import annotations
 
+import _path  # isort: skip # noqa: F401 - first: see there
+
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +20,11 @@ import limits
 import redis
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
+from tests.clocked_redis import with_clock_as_argument
+from tests.redis_server import Server, redis62_binary, valkey_binary
 
 from keystile.limiters.redis import HIT, RedisLimiter, arguments, key_of
 from keystile.model import Window
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.clocked_redis import with_clock_as_argument
-from tests.redis_server import Server, redis62_binary, valkey_binary
 
 ROUNDS, CALLS = 15, 100
 MINUTE, DAY = 60, 86_400

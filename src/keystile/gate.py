@@ -181,7 +181,8 @@ class Gate:
         if isinstance(raw, Unusable):
             return Refused(outcomes.UNUSABLE[raw], request_id)
         try:
-            proven = self._prover.prove_now(raw) or await self._prover.prove(raw, request.peer, offload)
+            digest = self._prover.digest(raw)
+            proven = self._prover.prove_now(digest) or await self._prover.prove(raw, digest, request.peer, offload)
             if isinstance(proven, Reason):
                 return Refused(proven, request_id)
             key, secret_hash = proven

@@ -49,12 +49,14 @@ class Prover:
     ) -> None:
         self._shop, self._find, self._find_now, self._limits, self._budget = shop, find, find_now, limits, budget
         self._proofs = ProofCache()
+        self.digest = self._proofs.digest
+        """What stands for a raw key here: made once a request."""
         self._flights = SingleFlight()
         self._decoy = shop.hasher.decoy()
 
-    def prove_now(self, raw: bytes) -> Proven | None:
+    def prove_now(self, digest: bytes) -> Proven | None:
         """What `prove` gives for a key that was proved before, if that needs no waiting; else None."""
-        proof = self._proofs.find(self._proofs.digest(raw))
+        proof = self._proofs.find(digest)
         if proof is None or self._find_now is None:
             return None
         try:
@@ -63,12 +65,11 @@ class Prover:
             return None
         return None if key is None else _matching(key, proof)
 
-    async def prove(self, raw: bytes, peer: str | None, offload: Offload) -> Proven | Reason:
+    async def prove(self, raw: bytes, digest: bytes, peer: str | None, offload: Offload) -> Proven | Reason:
         """The record whose secret this is and the hash that it proves, or why not.
 
         Unknown, malformed and wrong are one reason. The record is always one that was read for this very request.
         """
-        digest = self._proofs.digest(raw)
         proof = self._proofs.find(digest)
         for _ in range(TRIES):
             if proof is not None:
