@@ -31,7 +31,7 @@ FLOORS = [
     "limiters.memory limiters.sqlite limiters.redis limiters.storages",
     "limiters.failsafe",
     "workshop",
-    "proving keyring",
+    "proving keyring callers",
     "gate",
     "management",
     "asgi wsgi",

@@ -8,27 +8,26 @@ secret is proved, and its record is read anew for every request.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ._sync import Offload, adapt, at_once
+from .callers import Caller, judge, meet
 from .context import RequestIds
 from .exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from .hashing import Hasher
 from .keyring import KeyRing
 from .limiters import RateLimiter, Usages
 from .limiters.failsafe import Failsafe
-from .model import Admitted, ApiKey, FrozenDict, Reason, Refused, Request, SecretHash, Window
+from .model import Admitted, ApiKey, FrozenDict, Reason, Refused, Request, Window
 from .policy import CREDENTIAL_FORMS, Limits, Plan, Policy, Rule
 from .proving import Prover
-from .rules import addresses, outcomes, ratelimits
+from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
 from .rules.keyformat import KeyFormat
-from .rules.paths import Demand, RuleTable
+from .rules.paths import RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
 from .rules.windows import binding
@@ -44,19 +43,6 @@ _new = tuple.__new__
 READ_PATIENCE = 0.25
 TOUCH_EVERY = 60.0
 REMEMBERED_KEYS = 100_000
-
-
-@dataclass(slots=True)
-class _Caller:
-    """What follows from a record alone. The record is read for every request; this holds while it is the same one."""
-
-    key: ApiKey
-    subject: str
-    windows: tuple[Window, ...] | None
-    """None for a plan that the policy does not know."""
-    allowlist: addresses.Allowlist | None
-    ends: float
-    touch_due: float
 
 
 class Gate:
@@ -149,7 +135,7 @@ class Gate:
         find_now = at_once(self._shop.store.find, blocking=blocking)
         self._prover = Prover(self._shop, find, find_now, self.limits, self.quotas.failures)
         self._request_ids = RequestIds()
-        self._callers: dict[str, _Caller] = {}
+        self._callers: dict[str, Caller] = {}
         self._store_down = False
 
     @property
@@ -190,7 +176,7 @@ class Gate:
             caller = self._callers.get(key.id)
             if caller is None or caller.key is not key:
                 caller = self._meet(key, caller)
-            reason = _judge(caller, secret_hash, demand, request.peer, now)
+            reason = judge(caller, secret_hash, demand, request.peer, now)
             if reason is None and now >= caller.touch_due:
                 self._touch(caller, now)
         except Overloaded:
@@ -240,27 +226,14 @@ class Gate:
             if closing is not None:
                 await closing
 
-    def _meet(self, key: ApiKey, before: _Caller | None) -> _Caller:
+    def _meet(self, key: ApiKey, before: Caller | None) -> Caller:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
-        entries = key.ip_allowlist
-        allowlist = None
-        if entries is not None:
-            same = before is not None and before.key.ip_allowlist == entries
-            allowlist = before.allowlist if before is not None and same else addresses.Allowlist(entries)
-        caller = _Caller(
-            key=key,
-            subject=self.quotas.subject(key),
-            windows=self.quotas.of(key) if self.quotas.knows(key.plan) else None,
-            allowlist=allowlist,
-            ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
-            touch_due=0.0 if before is None else before.touch_due,
-        )
         if len(self._callers) >= REMEMBERED_KEYS:
             self._callers.clear()
-        self._callers[key.id] = caller
+        caller = self._callers[key.id] = meet(key, before, self.quotas)
         return caller
 
-    def _touch(self, caller: _Caller, now: float) -> None:
+    def _touch(self, caller: Caller, now: float) -> None:
         """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
         caller.touch_due = now + TOUCH_EVERY
         used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
@@ -277,21 +250,6 @@ class Gate:
             # A foreign driver's message may hold a password: its type says enough.
             reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
             logger.error("the key store is down, every key is refused with 503: %s", reason)
-
-
-def _judge(caller: _Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
-    """What speaks against a caller whose secret is proved, or None."""
-    if caller.key.revoked_at is not None:
-        return outcomes.REVOKED
-    if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
-        return outcomes.EXPIRED
-    if caller.windows is None:
-        return outcomes.PLAN
-    if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
-        return outcomes.ADDRESS
-    if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
-        return outcomes.lacking(demand.scopes)
-    return None
 
 
 def _counted(key: ApiKey | None, request_id: str, usages: Usages) -> Admitted | Refused:

@@ -31,8 +31,7 @@ LOOK, HIT, FORGET, REFUND = range(4)
 _SECOND = 1_000_000
 # Lua's numbers are exact up to here; a larger limit or cost means the same.
 _MOST = 2**53
-# The layout of the stored value is part of the name, so that another layout never reads it.
-_PREFIX = "keystile:1:"
+_PREFIX = "keystile:1:"  # with the layout of the stored value, so that another layout never reads it
 
 _KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
 _DRIVERS = {f"{driver}{kind}": driver for driver in ("redis", "valkey") for kind in _KINDS}

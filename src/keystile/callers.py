@@ -1,0 +1,77 @@
+"""What follows from a key's record, and what speaks against its caller.
+
+The record is read for every request. What can be worked out from it alone is kept while the store gives the very same
+record, so that a warm request compares numbers instead of parsing text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .model import ApiKey, Reason, SecretHash, Window
+from .rules import addresses, outcomes
+from .rules.paths import Demand
+from .rules.quotas import Quotas
+
+
+@dataclass(slots=True)
+class Caller:
+    """What follows from a record alone.
+
+    Attributes:
+        key: the record.
+        subject: the name under which its requests are counted.
+        windows: its own; None for a plan that the policy does not know.
+        allowlist: where it may be used from; None for anywhere.
+        ends: when it expires, in Unix seconds.
+        touch_due: when its use is to be noted next, in Unix seconds.
+    """
+
+    key: ApiKey
+    subject: str
+    windows: tuple[Window, ...] | None
+    allowlist: addresses.Allowlist | None
+    ends: float
+    touch_due: float
+
+
+def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
+    """Work out what follows from a record.
+
+    Args:
+        key: the record.
+        before: what followed from the one that its id had before, if that is known.
+        quotas: which windows hold for whom.
+
+    Raises:
+        ConfigurationError: the record holds limits or an allowlist that cannot be read.
+    """
+    entries = key.ip_allowlist
+    allowlist = None
+    if entries is not None:
+        same = before is not None and before.key.ip_allowlist == entries
+        allowlist = before.allowlist if before is not None and same else addresses.Allowlist(entries)
+    return Caller(
+        key=key,
+        subject=quotas.subject(key),
+        windows=quotas.of(key) if quotas.knows(key.plan) else None,
+        allowlist=allowlist,
+        ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
+        touch_due=0.0 if before is None else before.touch_due,
+    )
+
+
+def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
+    """What speaks against a caller whose secret is proved, or None."""
+    if caller.key.revoked_at is not None:
+        return outcomes.REVOKED
+    if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
+        return outcomes.EXPIRED
+    if caller.windows is None:
+        return outcomes.PLAN
+    if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
+        return outcomes.ADDRESS
+    if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
+        return outcomes.lacking(demand.scopes)
+    return None
