@@ -340,3 +340,19 @@ def test_the_usage_is_the_hosts_to_see(door: Door) -> None:
     [admitted] = door.host.calls
     assert [usage.window for usage in admitted.usages] == [Window(3, 60), Window(5, 86_400)]
     assert [usage.remaining for usage in admitted.usages] == [2, 4]
+
+
+def test_guessing_from_many_addresses_stays_under_the_cap_of_anonymous_ones(door: Door) -> None:
+    limiter = MemoryLimiter(anonymous=5)
+    door.open(failure_limits="3/minute", limiter=limiter)
+    issued = door.create()
+    codes = [door.get(key=wrong(issued.secret, number), peer=f"192.0.2.{number}").code for number in range(20)]
+    assert codes == ["invalid_api_key"] * 8 + ["too_many_failures"] * 12
+    assert len(limiter) == 6
+
+
+def test_the_budget_for_failures_and_the_windows_of_public_paths_are_apart(door: Door, limiter: Any) -> None:
+    door.open(failure_limits="1/minute", anonymous_limits="2/minute", public=["/health"], limiter=limiter)
+    secret = door.create().secret
+    assert [told(door.get("/health"))[1] for _ in range(2)] == ["1", "0"]
+    assert [door.get(key=wrong(secret, number)).code for number in range(2)] == ["invalid_api_key", "too_many_failures"]

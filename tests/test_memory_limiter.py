@@ -123,3 +123,13 @@ def test_a_forked_child_takes_locks_that_its_parent_held():
     shard.release()
     assert with_lock
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_what_counts_in_the_shared_bucket_is_given_back_there(clock):
+    limiter, windows = MemoryLimiter(anonymous=1, clock=clock, wall=clock), (Window(2, 60),)
+    limiter.hit(anonymous_subject("192.0.2.1"), windows)
+    for number in range(2, 12):
+        late = anonymous_subject(f"192.0.2.{number}")
+        assert admitted(limiter.hit(late, windows))
+        limiter.refund(late, windows)
+    assert len(limiter) == 2

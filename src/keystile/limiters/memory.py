@@ -162,7 +162,7 @@ class MemoryLimiter:
         return ledger(tuple(windows)).look(packed, now, self._wall() // 1000 - now)
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int = 1) -> None:
-        """Take back what an admitted hit of this cost counted."""
+        """Take back what an admitted hit of this cost counted, in the shared bucket if that is where it counts."""
         shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:
@@ -170,8 +170,11 @@ class MemoryLimiter:
                 packed = subjects.get(subject)
                 if packed is not None:
                     subjects[subject] = take_back(packed, {(window.scope, window.seconds) for window in windows}, cost)
+                    return
         finally:
             shard.release()
+        if subject.startswith(ANONYMOUS):
+            self.refund(_OVERFLOW, windows, cost)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what the subject has used in these windows."""

@@ -34,7 +34,8 @@ class Quotas:
         if policy.default_plan is not None:
             self._plans[None] = self._plans[policy.default_plan]
         self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits")
-        self.failures = _keyed(policy.failure_limits, "failure_limits")
+        # A scope of their own, which no rule can have: then an address is one subject, and one anonymous place.
+        self.failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
 
     def check_key(self, plan: str | None, limits: Limits) -> None:
         """ConfigurationError unless a key may have this plan and these limits."""
@@ -85,8 +86,8 @@ def _joined(windows: Windows, more: Windows) -> Windows:
     return windows + more
 
 
-def _keyed(limits: Limits, key: str) -> Windows:
+def _keyed(limits: Limits, key: str, scope: str = "") -> Windows:
     try:
-        return parse_limits(limits)
+        return parse_limits(limits, scope=scope)
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key=key) from None
