@@ -16,7 +16,7 @@ PACKAGE = Path(keystile.__file__).parent
 # The package's own `__init__` is "".
 FLOORS = [
     "exceptions model",
-    "_sync.local _sync.loops",
+    "_sync.local _sync.loops _checks",
     "_sync.offload",
     "_sync.running _sync.flights",
     "_sync.background",

@@ -3,6 +3,7 @@
 from .context import current
 from .exceptions import (
     ConfigurationError,
+    InvalidRequest,
     KeyNotFound,
     KeystileError,
     Overloaded,
@@ -11,7 +12,7 @@ from .exceptions import (
 from .gate import Gate
 from .hashing import Argon2Hasher, HmacHasher
 from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
-from .policy import Plan, Rule
+from .policy import PageStyle, Plan, Rule
 
 __version__ = "0.1.0"
 
@@ -22,10 +23,12 @@ __all__ = [
     "ConfigurationError",
     "Gate",
     "HmacHasher",
+    "InvalidRequest",
     "IssuedKey",
     "KeyNotFound",
     "KeystileError",
     "Overloaded",
+    "PageStyle",
     "Plan",
     "Principal",
     "Refused",

@@ -6,6 +6,8 @@ None ever holds a raw key or the hash of one.
 
 from __future__ import annotations
 
+from typing import Any
+
 # The length of an id in the default key format.
 SHOWN = 12
 
@@ -69,3 +71,28 @@ class KeyNotFound(KeystileError, LookupError):
 
     def __str__(self) -> str:
         return f"no key has the id {self.key_id!r}"
+
+
+class InvalidRequest(KeystileError, ValueError):
+    """The client sent something that cannot be used: a page's limit, a cursor. On an enveloped path the door turns it
+    into a 400 with the code ``invalid_request``; a framework that catches every exception itself can do so with
+    `answer` (Flask: ``app.register_error_handler(InvalidRequest, InvalidRequest.answer)``).
+
+    Args:
+        reason: what would be right, for people. The value that was sent is not part of it.
+        parameter: the name of the parameter, as the client wrote it.
+    """
+
+    def __init__(self, reason: str, *, parameter: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.parameter = parameter
+
+    def __str__(self) -> str:
+        return f"{self.parameter}: {self.reason}"
+
+    def answer(self) -> tuple[dict[str, Any], int]:
+        """A JSON body and the status, as Flask takes them from an error handler."""
+        details = {"parameter": self.parameter, "reason": self.reason}
+        message = f"The parameter {self.parameter!r} cannot be used: {self.reason}."
+        return {"error": {"code": "invalid_request", "message": message, "details": details}}, 400

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from ._checks import check_limits, check_scopes
 from ._sync import Offload, adapt, inline, is_async, pooled, run_now
 from .exceptions import ConfigurationError, KeyNotFound
 from .model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash, frozen
-from .policy import Limits, check_limits, check_scopes
+from .policy import Limits
 from .rules.addresses import Allowlist
 from .rules.keyformat import BASE62
 from .rules.quotas import Quotas

@@ -9,12 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
+from ._checks import (
+    check_all,
+    check_choice,
+    check_count,
+    check_flag,
+    check_limits,
+    check_name,
+    check_scopes,
+    check_strings,
+)
 from .exceptions import ConfigurationError
 from .model import FrozenDict
-
-T = TypeVar("T")
 
 Limits = str | Sequence[str] | None
 """Rate notation of the `limits` library, one or several."""
@@ -29,48 +36,8 @@ CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key"
 _MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
 # NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
 MIN_PEPPER_BYTES = 16
-# RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
-_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
-
-
-def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
-    """The scopes as a tuple without repeats, or ConfigurationError (RFC 6749 section 3.3)."""
-    listed = dict.fromkeys(check_strings(scopes, key))
-    for scope in listed:
-        if not _SCOPE.fullmatch(scope):
-            raise ConfigurationError(
-                f"{scope!r} is no scope: printable ASCII without spaces, quotes, backslashes", key=key
-            )
-    return tuple(listed)
-
-
-def check_strings(values: Any, key: str) -> tuple[str, ...]:
-    """The values as a tuple of str, or ConfigurationError. A lone string is refused: its letters are not meant."""
-    return check_all(values, str, key)
-
-
-def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
-    """The values as a tuple, each of this type, or ConfigurationError."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(values).__name__}", key=key)
-    listed = tuple(values)
-    for value in listed:
-        if not isinstance(value, kind):
-            raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(value).__name__} in it", key=key)
-    return listed
-
-
-def check_limits(limits: Any, key: str = "limits") -> Limits:
-    """A rate notation, or several as a tuple, or None; what they say is read where windows are made."""
-    return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
-
-
-def check_choice(value: Any, choices: tuple[str, ...], key: str) -> None:
-    """ConfigurationError unless the value is one of these."""
-    if value not in choices:
-        raise ConfigurationError(f"expected one of {', '.join(choices)}", key=key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +87,10 @@ class Rule:
             raise ConfigurationError(f"expected a string, got {type(self.match).__name__}", key="match")
         if not _MATCH.fullmatch(self.match):
             raise ConfigurationError(f"{self.match!r} is neither '/path' nor 'METHOD /path'", key="match")
-        if not isinstance(self.public, bool):
-            raise ConfigurationError(f"expected true or false, got {self.public!r}", key="public")
+        check_flag(self.public, "public")
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
         object.__setattr__(self, "limits", check_limits(self.limits))
-        if isinstance(self.cost, bool) or not isinstance(self.cost, int) or self.cost < 1:
-            raise ConfigurationError(f"expected a whole number from 1, got {self.cost!r}", key="cost")
+        check_count(self.cost, "cost")
         if self.public and self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
@@ -140,6 +105,64 @@ class Rule:
     def path(self) -> str:
         """The path, with ``/*`` at its end if it holds for everything below."""
         return self.match.rpartition(" ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class PageStyle:
+    """What pages of a list look like on the wire, in the answer and in the query.
+
+    The default gives ``{"data": […], "pagination": {"limit": 50, "has_more": true, "next_cursor": "…"}, "meta": …}``.
+    ``PageStyle(member=None, limit=None, next_cursor="next_token", parameter="next_token", meta=False)`` gives
+    ``{"data": […], "has_more": true, "next_token": "…"}``.
+
+    Args:
+        member: the object that says where the page ends, or None to have its members at the top level.
+        limit: the name of the member with the limit that was used, or None to leave it out.
+        has_more: the name of the member that says whether there is another page.
+        next_cursor: the name of the member that leads to it. On the last page it is null inside `member`, and left out
+            at the top level.
+        parameter: the query parameter that takes the cursor; the one that takes the limit is ``limit``.
+        meta: whether such an answer has ``meta``.
+        default_limit: items in a page when the client names no limit.
+        max_limit: items in a page at most; a higher limit is clamped to it.
+
+    Raises:
+        ConfigurationError: a name is empty, used twice or taken, or the limits are not whole numbers from 1 in order.
+    """
+
+    member: str | None = "pagination"
+    limit: str | None = "limit"
+    has_more: str = "has_more"
+    next_cursor: str = "next_cursor"
+    parameter: str = "cursor"
+    meta: bool = True
+    default_limit: int = 50
+    max_limit: int = 100
+
+    def __post_init__(self) -> None:
+        for key in ("has_more", "next_cursor", "parameter"):
+            check_name(getattr(self, key), key)
+        for key in ("member", "limit"):
+            if getattr(self, key) is not None:
+                check_name(getattr(self, key), key)
+        check_flag(self.meta, "meta")
+        self._check_names_differ()
+        check_count(self.default_limit, "default_limit")
+        check_count(self.max_limit, "max_limit")
+        if self.default_limit > self.max_limit:
+            raise ConfigurationError("is above max_limit", key="default_limit")
+
+    def _check_names_differ(self) -> None:
+        taken = {"data", "meta"} if self.member is None else set()
+        for key in ("limit", "has_more", "next_cursor"):
+            name = getattr(self, key)
+            if name in taken:
+                raise ConfigurationError(f"{name!r} is already the name of another member", key=key)
+            taken.add(name)
+        if self.member in ("data", "meta"):
+            raise ConfigurationError(f"{self.member!r} is already the name of another member", key="member")
+        if self.parameter == "limit":
+            raise ConfigurationError("'limit' is already the name of another parameter", key="parameter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +207,7 @@ class Policy:
             set_field(self, name, check_limits(getattr(self, name), name))
         check_choice(self.limit_by, LIMIT_BY, "limit_by")
         check_choice(self.on_limiter_error, ON_LIMITER_ERROR, "on_limiter_error")
-        if not isinstance(self.ietf_headers, bool):
-            raise ConfigurationError(f"expected true or false, got {self.ietf_headers!r}", key="ietf_headers")
+        check_flag(self.ietf_headers, "ietf_headers")
         set_field(self, "public", check_strings(self.public, "public"))
         set_field(self, "rules", check_all(self.rules, Rule, "rules"))
         set_field(self, "accept", self._known_forms())

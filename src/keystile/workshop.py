@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ._checks import check_all
 from ._sync import Pool, is_async, later, patiently, worker_count
 from .exceptions import ConfigurationError
 from .hashing import Argon2Hasher, Hasher, HmacHasher
 from .limiters import RateLimiter, open_limiter
-from .policy import check_all
 from .rules.keyformat import KeyFormat, PrefixedFormat
 from .stores import KeyStore, open_store
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
+from .._checks import check_strings
 from ..exceptions import ConfigurationError
-from ..policy import check_strings
 
 
 class Address(NamedTuple):

@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from .._checks import check_all
 from ..exceptions import ConfigurationError
 from ..model import Environment
-from ..policy import MIN_PEPPER_BYTES, check_all
+from ..policy import MIN_PEPPER_BYTES
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 12

@@ -1,0 +1,71 @@
+"""What a setting must be: each check gives the value or says in a ConfigurationError what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from .exceptions import ConfigurationError
+
+T = TypeVar("T")
+
+# RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+
+
+def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
+    """The scopes as a tuple without repeats, or ConfigurationError (RFC 6749 section 3.3)."""
+    listed = dict.fromkeys(check_strings(scopes, key))
+    for scope in listed:
+        if not _SCOPE.fullmatch(scope):
+            raise ConfigurationError(
+                f"{scope!r} is no scope: printable ASCII without spaces, quotes, backslashes", key=key
+            )
+    return tuple(listed)
+
+
+def check_strings(values: Any, key: str) -> tuple[str, ...]:
+    """The values as a tuple of str, or ConfigurationError. A lone string is refused: its letters are not meant."""
+    return check_all(values, str, key)
+
+
+def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
+    """The values as a tuple, each of this type, or ConfigurationError."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(values).__name__}", key=key)
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(value).__name__} in it", key=key)
+    return listed
+
+
+def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | None:
+    """A rate notation, or several as a tuple, or None; what they say is read where windows are made."""
+    return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
+
+
+def check_choice(value: Any, choices: tuple[str, ...], key: str) -> None:
+    """ConfigurationError unless the value is one of these."""
+    if value not in choices:
+        raise ConfigurationError(f"expected one of {', '.join(choices)}", key=key)
+
+
+def check_flag(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a bool."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"expected true or false, got {value!r}", key=key)
+
+
+def check_count(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
+
+
+def check_name(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
