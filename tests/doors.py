@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -43,29 +43,79 @@ class Answer:
 
 @dataclass
 class Host:
-    """A host app for both doors: answers with what the test sets and notes who called."""
+    """A host app for both doors: answers with what the test sets and notes who called.
+
+    Attributes:
+        status, headers, chunks: the answer.
+        calls: an Admitted for each call.
+        acts: called in the handler, before the answer.
+        fails: an exception and where it is raised: ``"call"``, ``"head"`` (the head is given) or ``"body"`` (the first
+            chunk is).
+        received: the body that was read, if `reads`.
+        seen: the scope or environ of the last call.
+        closed: how often the iterable of a WSGI answer was closed.
+    """
 
     status: int = 200
     headers: Fields = field(default_factory=lambda: [("content-type", "application/json")])
     chunks: list[bytes] = field(default_factory=lambda: [b'{"ok": true}'])
     calls: list[Any] = field(default_factory=list)
+    acts: Callable[[], object] | None = None
+    fails: tuple[Exception, str] | None = None
+    reads: bool = False
+    received: bytes | None = None
+    seen: Any = None
+    closed: int = 0
 
-    def note(self, admitted: Any) -> None:
+    def note(self, seen: Any) -> None:
+        self.seen, admitted = seen, seen["keystile"]
         assert current() is admitted
         self.calls.append(admitted)
+        if self.acts is not None:
+            self.acts()
+
+    def fail(self, where: str) -> None:
+        if self.fails is not None and self.fails[1] == where:
+            raise self.fails[0]
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        self.note(scope["keystile"])
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        if self.reads:
+            self.received = await read_all(receive)
+        self.note(scope)
+        self.fail("call")
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        self.fail("head")
         for chunk in self.chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self.fail("body")
         await send({"type": "http.response.body", "body": b""})
 
     def wsgi(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        self.note(environ["keystile"])
+        if self.reads:
+            self.received = environ["wsgi.input"].read()
+        self.note(environ)
+        self.fail("call")
         start_response(f"{self.status} Whatever", list(self.headers))
-        return list(self.chunks)
+        return list(self.chunks) if self.fails is None else self
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.fail("head")
+        for chunk in self.chunks:
+            yield chunk
+            self.fail("body")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def read_all(receive: Any) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message["body"]
+        if not message.get("more_body"):
+            return body
 
 
 class Door:
@@ -78,6 +128,7 @@ class Door:
 
     def __init__(self, make: Callable[..., Gate], kind: str) -> None:
         self._make, self.kind = make, kind
+        self.raised: Exception | None = None
         self.host = Host()
         self.open()
 
@@ -108,16 +159,21 @@ class Door:
         method: str = "GET",
         headers: Iterable[tuple[str, str]] = (),
         peer: str | None = "127.0.0.1",
+        body: list[bytes] | None = None,
     ) -> Answer:
-        """Send one request. `path` is as on the wire: still encoded."""
+        """Send one request. `path` is as on the wire: still encoded. Nothing may read a body of None."""
         sent = [*headers] if key is None else [*headers, ("authorization", f"Bearer {key}")]
         send = self.through_wsgi if self.kind == "wsgi" else self.through_asgi
-        return send(method, path, sent, peer)
+        return send(method, path, sent, peer, body)
 
-    def through_asgi(self, method: str, path: str, headers: Fields, peer: str | None) -> Answer:
-        return self.run(self.asgi_call, method, path, headers, peer)
+    def through_asgi(
+        self, method: str, path: str, headers: Fields, peer: str | None, body: list[bytes] | None
+    ) -> Answer:
+        return self.run(self.asgi_call, method, path, headers, peer, body)
 
-    async def asgi_call(self, method: str, path: str, headers: Fields, peer: str | None) -> Answer:
+    async def asgi_call(
+        self, method: str, path: str, headers: Fields, peer: str | None, body: list[bytes] | None = None
+    ) -> Answer:
         scope = asgi_scope(method, path, headers, peer)
         messages: list[Any] = []
 
@@ -125,25 +181,54 @@ class Door:
             messages.append(message)
 
         async def receive() -> Any:
-            raise AssertionError("the gate read from the request")
+            assert waiting, "the gate read from the request"
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
-        await self.asgi(scope, receive, send)
+        waiting = list(body or ())
+        try:
+            await self.asgi(scope, receive, send)
+        except Exception as error:
+            # Whatever a server logs; the client has got what was sent before.
+            self.raised = error
+            if not messages:
+                raise
         start, *rest = messages
+        assert [message["type"] for message in rest] == ["http.response.body"] * len(rest)
+        assert [message.get("more_body", False) for message in rest[:-1]] == [True] * len(rest[:-1])
+        assert self.raised is not None or not rest[-1].get("more_body", False)
         assert all(name == name.lower() for name, _ in start["headers"])
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
 
-    def through_wsgi(self, method: str, path: str, headers: Fields, peer: str | None) -> Answer:
+    def through_wsgi(
+        self, method: str, path: str, headers: Fields, peer: str | None, body: list[bytes] | None
+    ) -> Answer:
         started: list[Any] = []
 
         def start_response(status: str, fields: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
+            assert not started or exc_info, "the head was given twice"
+            if sent and exc_info:
+                raise exc_info[1]
             started[:] = [status, fields]
-            return lambda data: None
+            return sent.append
 
-        iterable = self.wsgi(wsgi_environ(method, path, headers, peer), start_response)
-        body = b"".join(iterable)
+        sent: list[bytes] = []
+        environ = wsgi_environ(method, path, headers, peer)
+        if body is not None:
+            environ["wsgi.input"] = io.BytesIO(b"".join(body))
+        iterable = self.wsgi(environ, start_response)
+        try:
+            for chunk in iterable:
+                assert started, "octets came before the head"
+                sent += [chunk] if chunk else []
+        except Exception as error:
+            self.raised = error
+            if not sent:
+                raise
+        finally:
+            getattr(iterable, "close", lambda: None)()
         status, fields = started
-        return Answer(int(status.split()[0]), [(name.lower(), value) for name, value in fields], body)
+        return Answer(int(status.split()[0]), [(name.lower(), value) for name, value in fields], b"".join(sent))
 
 
 def asgi_scope(method: str, path: str, headers: Fields, peer: str | None) -> dict[str, Any]:
@@ -188,5 +273,8 @@ def wsgi_environ(method: str, path: str, headers: Fields, peer: str | None) -> d
     for name, value in headers:
         variable = "HTTP_" + name.upper().replace("-", "_")
         # What every server of the matrix does with a repeated line but one, which keeps the last.
+        variable = {"HTTP_CONTENT_TYPE": "CONTENT_TYPE", "HTTP_CONTENT_LENGTH": "CONTENT_LENGTH"}.get(
+            variable, variable
+        )
         environ[variable] = f"{environ[variable]},{value}" if variable in environ else value
     return environ

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from .exceptions import ConfigurationError
 
@@ -69,3 +70,17 @@ def check_name(value: Any, key: str) -> None:
     """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
+
+
+def check_origin(value: Any, key: str) -> str:
+    """A scheme and a host, without a path, or ConfigurationError."""
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        try:
+            parts = urlsplit(value)
+            port = parts.port  # raises for what is no port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and port != 0
+        if plain and parts.path in ("", "/") and not parts.query and not parts.fragment:
+            return value.rstrip("/")
+    raise ConfigurationError("expected a scheme and a host, like 'https://api.example.com'", key=key)

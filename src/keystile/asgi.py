@@ -6,22 +6,21 @@ app = GateMiddleware(app, gate=gate)                   # anything else
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, enveloped_scope, header, read_json
 from ._sync import pooled
 from .context import enter, leave
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, InvalidRequest
 from .gate import Gate
-from .model import Admitted, Refused, Request
-from .rules.ratelimits import FieldWriter
-from .rules.responses import HeaderWriter, RefusalWriter, Reply
+from .model import Admitted, Reason, Refused, Request
+from .rules.responses import Reply, given_request_id
+from .shape import Shape
+from .writers import Writers
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
@@ -33,7 +32,7 @@ class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
     A handler finds the `Admitted` in ``scope["keystile"]`` and from `keystile.current()`. Bodies pass untouched in
-    both directions; the gate never reads one.
+    both directions, but where a rule demands JSON or an envelope.
 
     Args:
         app: any ASGI 3 application.
@@ -53,9 +52,8 @@ class GateMiddleware:
         self._gate = gate
         self._wanted = gate.accepted.wanted
         self._wanted_lengths = frozenset(map(len, self._wanted))
-        self._headers: HeaderWriter[bytes] = HeaderWriter(str.encode, gate.accepted.vary)
-        self._limits: FieldWriter[bytes] = FieldWriter(str.encode, ietf=gate.policy.ietf_headers)
-        self._refusals: RefusalWriter[bytes] = RefusalWriter(str.encode, gate.accepted.vary, gate.policy.realm)
+        self._echo = gate.policy.echo_request_id
+        self._writers: Writers[bytes] = Writers(gate, str.encode)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -67,11 +65,42 @@ class GateMiddleware:
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
         scope["keystile"] = outcome
-        token = enter(outcome)
+        if outcome.shape is not None and kind == "http":
+            return await self._shaped(outcome, outcome.shape, scope, receive, send)
+        return await self._run(outcome, scope, receive, self._writing(send, outcome))
+
+    async def _run(self, admitted: Admitted, scope: Scope, receive: Receive, send: Send) -> None:
+        token = enter(admitted)
         try:
-            await self.app(scope, receive, self._writing(send, outcome))
+            await self.app(scope, receive, send)
         finally:
             leave(token)
+
+    async def _shaped(self, admitted: Admitted, shape: Shape, scope: Scope, receive: Receive, send: Send) -> None:
+        if shape.json:
+            read = await read_json(scope, receive, self._gate.policy.max_json_body)
+            if read is None:
+                return None
+            if isinstance(read, Reason):
+                return await self._refuse(Refused(read, admitted.request_id, admitted.usages), scope, receive, send)
+            receive = read
+        if not shape.envelope:
+            return await self._run(admitted, scope, receive, self._writing(send, admitted))
+        shape.target = partial(_target, scope)
+        answering = Answering(send, scope, admitted, shape, self._writers)
+        token = enter(admitted)
+        try:
+            await self.app(enveloped_scope(scope), receive, answering.send)
+            await answering.finish()
+        except Exception as error:
+            if answering.begun:
+                raise
+            await answering.fail(error)
+            if not isinstance(error, InvalidRequest):
+                raise  # for the server, whose log is where it belongs
+        finally:
+            leave(token)
+        return None
 
     def _read(self, scope: Scope) -> Request:
         lengths, wanted = self._wanted_lengths, self._wanted
@@ -90,25 +119,23 @@ class GateMiddleware:
                 scope.get("raw_path") or b"",
                 presented,
                 client[0] if client else None,
+                given_request_id(header(scope, b"x-request-id")) if self._echo else None,
             ),
         )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
-        write, request_id, protected = self._headers.write, admitted.request_id.encode(), admitted.principal is not None
-        limits = self._limits.write(admitted.usages, self._gate.clock()) if admitted.usages else ()
+        head = self._writers.heading(admitted)
 
         # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
-                headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
-                message = dict(message, headers=headers)
+                message = dict(message, headers=head(message.get("headers") or ()))
             return send(message)
 
         return send_written
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        now = self._gate.clock()
-        reply = self._refusals.write(refused, now, self._limits.write(refused.usages, now))
+        reply = self._writers.refusal(refused, accept_of(scope))
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             return await _answer(send, "http.response", reply, body)
@@ -121,6 +148,11 @@ class GateMiddleware:
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
     await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _target(scope: Scope) -> tuple[str, bytes]:
+    root_path = scope.get("root_path") or ""
+    return root_path + _app_path(scope["path"], root_path), scope.get("query_string") or b""
 
 
 def _own_root_path(app: Any) -> str:

@@ -19,7 +19,7 @@ from ._origin import Origin
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import FrozenDict
-from .policy import Plan, Rule
+from .policy import PageStyle, Plan, Rule
 from .rules.urls import place_of
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
@@ -71,6 +71,7 @@ _TEXTS, _TABLES, _PLANS = "a list of strings", "a list of tables", "a table of t
 _LIMITS = "a string or a list of strings"
 # TOML has no null, so false is what None is in code: no bound at all.
 _LIMITS_OR_FALSE = "a string, a list of strings, or false"
+_TEXT_OR_FALSE, _STYLE = "a string or false", "a table of page settings"
 _SETTINGS = {
     "app": _TEXT,
     "store": _TEXT,
@@ -90,9 +91,25 @@ _SETTINGS = {
     "failure_limits": _LIMITS_OR_FALSE,
     "on_limiter_error": _TEXT,
     "ietf_headers": _FLAG,
+    "envelope": _FLAG,
+    "error_format": _TEXT,
+    "echo_request_id": _FLAG,
+    "page_style": _STYLE,
+    "cursor_secrets": _TEXTS,
+    "public_url": _TEXT,
+    "require_json": _FLAG,
+    "max_json_body": _NUMBER,
 }
 _RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
+_RULE |= {"envelope": _FLAG, "require_json": _FLAG}
 _PLAN = {"limits": _LIMITS}
+_PAGE_STYLE = dict.fromkeys(("has_more", "next_cursor", "parameter"), _TEXT) | {
+    "member": _TEXT_OR_FALSE,
+    "limit": _TEXT_OR_FALSE,
+    "meta": _FLAG,
+    "default_limit": _NUMBER,
+    "max_limit": _NUMBER,
+}
 _HASHERS = ("argon2id", "hmac-sha256")
 
 
@@ -219,9 +236,18 @@ def _plan(origin: Origin, key: str, table: dict[str, Any]) -> Plan:
     return Plan(**_table(origin, table, _PLAN, f"{key}."))
 
 
+def _style(origin: Origin, key: str, table: dict[str, Any]) -> PageStyle:
+    try:
+        return PageStyle(**_table(origin, table, _PAGE_STYLE, f"{key}."))
+    except ConfigurationError as error:
+        if error.source is not None:
+            raise
+        raise origin.hiding(f"{key}.{error.key}", error.reason) from None
+
+
 def _none(origin: Origin, key: str, value: bool) -> None:
     if value:
-        raise origin.error(key, f"expected {_LIMITS_OR_FALSE}, got true")
+        raise origin.error(key, "expected false or a value, got true")
 
 
 _READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
@@ -234,6 +260,9 @@ _READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
     (_LIMITS_OR_FALSE, str): Origin.resolve,
     (_LIMITS_OR_FALSE, list): _texts,
     (_LIMITS_OR_FALSE, bool): _none,
+    (_TEXT_OR_FALSE, str): Origin.resolve,
+    (_TEXT_OR_FALSE, bool): _none,
+    (_STYLE, dict): _style,
     (_TABLES, list): _rules,
     ("a table", dict): _checked_rule,
     (_PLANS, dict): _plans,

@@ -22,17 +22,18 @@ from .keyring import KeyRing
 from .limiters import RateLimiter, Usages
 from .limiters.failsafe import Failsafe
 from .model import Admitted, ApiKey, FrozenDict, Reason, Refused, Request, Window
-from .policy import CREDENTIAL_FORMS, Limits, Plan, Policy, Rule
+from .policy import CREDENTIAL_FORMS, DEFAULT_PAGE_STYLE, Limits, PageStyle, Plan, Policy, Rule
 from .proving import Prover
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
 from .rules.keyformat import KeyFormat
-from .rules.paths import RuleTable
+from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
 from .rules.windows import binding
+from .shape import Pages, Shape
 from .stores import KeyStore
-from .workshop import as_limiter, open_workshop
+from .workshop import as_cursor_secrets, as_limiter, open_workshop
 
 logger = logging.getLogger("keystile")
 
@@ -67,6 +68,14 @@ class Gate:
         failure_limits: windows for the failed proofs of each client address.
         on_limiter_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while the limiter is down.
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` as well.
+        envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
+        error_format: ``"envelope"`` or ``"problem"`` (RFC 9457); a client may ask for the latter by ``Accept``.
+        echo_request_id: take a request's valid ``X-Request-ID`` over in place of one of ours.
+        page_style: what pages of a list look like.
+        cursor_secrets: what cursors are signed with, at least 16 bytes each; without them, the peppers.
+        public_url: where clients reach this service, ``"https://api.example.com"``: for links.
+        require_json: refuse requests whose body is not JSON.
+        max_json_body: how large such a body may be, in bytes.
         clock: Unix seconds.
 
     Raises:
@@ -94,6 +103,14 @@ class Gate:
         failure_limits: Limits = "20/minute",
         on_limiter_error: str = "local",
         ietf_headers: bool = False,
+        envelope: bool = False,
+        error_format: str = "envelope",
+        echo_request_id: bool = False,
+        page_style: PageStyle = DEFAULT_PAGE_STYLE,
+        cursor_secrets: Sequence[str | bytes] = (),
+        public_url: str | None = None,
+        require_json: bool = False,
+        max_json_body: int = 1_048_576,
         clock: Callable[[], float] = time.time,
         **unknown: Any,
     ) -> None:
@@ -113,10 +130,18 @@ class Gate:
             failure_limits=failure_limits,
             on_limiter_error=on_limiter_error,
             ietf_headers=ietf_headers,
+            envelope=envelope,
+            error_format=error_format,
+            echo_request_id=echo_request_id,
+            page_style=page_style,
+            public_url=public_url,
+            require_json=require_json,
+            max_json_body=max_json_body,
         )
         self.accepted = accepted(tuple(self.policy.accept))
-        self._rules = RuleTable(self.policy.all_rules())
+        self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
+        self._pages = Pages(page_style, as_cursor_secrets(cursor_secrets, peppers), self.policy.public_url)
         self._shop = open_workshop(
             store=store,
             prefix=prefix,
@@ -158,11 +183,11 @@ class Gate:
         Returns:
             Admitted or Refused; it raises nothing for anything that a client or a store can do.
         """
-        request_id = self._request_ids.draw()
+        request_id = request.request_id or self._request_ids.draw()
         demand = self._rules.demand(request.method, request.path, request.raw_path)
         if demand.public:
             windows = self.quotas.for_anyone(demand.windows)
-            return await self._count(None, request_id, request.peer, windows, demand.cost, offload)
+            return await self._count(None, request_id, request.peer, windows, demand, offload)
         raw = extract(request.credentials, self.accepted)
         if isinstance(raw, Unusable):
             return Refused(outcomes.UNUSABLE[raw], request_id)
@@ -190,8 +215,8 @@ class Gate:
             self._note_store(None)
         windows = self.quotas.of(key, demand.windows) if demand.windows else caller.windows or ()
         if self._hit_now is None or not windows:
-            return await self._count(key, request_id, None, windows, demand.cost, offload)
-        return _counted(key, request_id, self._hit_now(caller.subject, windows, demand.cost))
+            return await self._count(key, request_id, None, windows, demand, offload)
+        return self._counted(key, request_id, self._hit_now(caller.subject, windows, demand.cost), demand)
 
     async def _count(  # noqa: PLR0917 - what the two outcomes need
         self,
@@ -199,18 +224,28 @@ class Gate:
         request_id: str,
         peer: str | None,
         windows: tuple[Window, ...],
-        cost: int,
+        demand: Demand,
         offload: Offload,
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
         if not windows:
-            return _counted(key, request_id, ())
+            return self._counted(key, request_id, (), demand)
         subject = anonymous_subject(peer) if key is None else self.quotas.subject(key)
         try:
-            usages = await self.limits.hit(offload, subject, windows, cost)
+            usages = await self.limits.hit(offload, subject, windows, demand.cost)
         except StoreUnavailable:
             return Refused(outcomes.OVERLOADED, request_id)
-        return _counted(key, request_id, usages)
+        return self._counted(key, request_id, usages, demand)
+
+    def _counted(self, key: ApiKey | None, request_id: str, usages: Usages, demand: Demand) -> Admitted | Refused:
+        for usage in usages:
+            if usage.retry_after != 0.0:
+                reason = outcomes.limited(binding(usages).window, ratelimits.retry_seconds(usages))
+                return Refused(reason, request_id, usages)
+        principal, shape = None if key is None else key.principal, None
+        if demand.envelope or demand.json:
+            shape = Shape(demand.envelope, demand.json, self._pages, principal)
+        return _new(Admitted, (principal, request_id, usages, shape))
 
     def close(self) -> None:
         """Let go of files and connections, the store's and the limiter's; `aclose` if one of them is async."""
@@ -250,11 +285,3 @@ class Gate:
             # A foreign driver's message may hold a password: its type says enough.
             reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
             logger.error("the key store is down, every key is refused with 503: %s", reason)
-
-
-def _counted(key: ApiKey | None, request_id: str, usages: Usages) -> Admitted | Refused:
-    for usage in usages:
-        if usage.retry_after != 0.0:
-            reason = outcomes.limited(binding(usages).window, ratelimits.retry_seconds(usages))
-            return Refused(reason, request_id, usages)
-    return _new(Admitted, (None if key is None else key.principal, request_id, usages))

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar, cast
+
+if TYPE_CHECKING:
+    from .pagination import Page, PageParams
+    from .shape import Shape
+
+T = TypeVar("T")
 
 Environment = Literal["production", "staging", "development"]
 ENVIRONMENTS: tuple[Environment, ...] = ("production", "staging", "development")
@@ -51,6 +57,7 @@ class Request(NamedTuple):
         raw_path: the path as it came over the wire, still percent-encoded; empty where the server hides it.
         credentials: every header line that may carry a key: (lower-case name as received, value).
         peer: the address of the socket's other end as the server gave it, or None.
+        request_id: the client's own name for the request, if the policy takes it over.
     """
 
     method: str
@@ -58,6 +65,7 @@ class Request(NamedTuple):
     raw_path: bytes
     credentials: Sequence[tuple[bytes, bytes]]
     peer: str | None
+    request_id: str | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"
@@ -177,13 +185,64 @@ class Admitted(NamedTuple):
 
     Attributes:
         principal: the caller, or None on a public path.
-        request_id: ``req_`` and 24 base62 characters, the value of ``X-Request-ID`` in the answer.
+        request_id: ``req_`` and 24 base62 characters, or the client's own name for the request if the policy takes
+            that over; the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, this request counted.
+        shape: for doors: how the answer is shaped, or None where it gets nothing but headers.
     """
 
     principal: Principal | None
     request_id: str
     usages: tuple[Usage, ...] = ()
+    shape: Shape | None = None
+
+    def add_meta(self, **fields: Any) -> None:
+        """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
+
+        Args:
+            fields: JSON values by name.
+
+        Raises:
+            ValueError: a name is one of the gate's own, or a number is not finite.
+            TypeError: a value is not JSON.
+            RuntimeError: the answer has begun.
+        """
+        if self.shape is not None:
+            self.shape.add_meta(fields)
+
+    def page_params(self, *, default: int | None = None, maximum: int | None = None) -> PageParams:
+        """How many items the client wants, and after which: from the query of this request.
+
+        Args:
+            default: items in a page when the client names no limit; without it, the page style's.
+            maximum: items in a page at most; without it, the page style's.
+
+        Raises:
+            InvalidRequest: the limit or the cursor cannot be used. The door answers 400, naming the parameter.
+            LookupError: the answers of this path have no envelope.
+            ConfigurationError: there is a cursor, and nothing to verify it with.
+        """
+        return self._enveloped().page_params(default, maximum)
+
+    def paginate(self, page: Page[T]) -> list[T]:
+        """Have the envelope of this answer say where the page ends, and its ``Link`` lead to the next.
+
+        Args:
+            page: what the answer lists.
+
+        Returns:
+            The page's items, for the handler to return.
+
+        Raises:
+            LookupError: the answers of this path have no envelope.
+            RuntimeError: the answer has begun.
+        """
+        return self._enveloped().paginate(page)
+
+    def _enveloped(self) -> Shape:
+        if self.shape is None:
+            raise LookupError("the answers of this path have no envelope: use keystile.pagination by itself")
+        return self.shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from ._checks import (
     check_flag,
     check_limits,
     check_name,
+    check_origin,
     check_scopes,
     check_strings,
 )
@@ -28,6 +29,7 @@ Limits = str | Sequence[str] | None
 
 LIMIT_BY = ("key", "project", "organization")
 ON_LIMITER_ERROR = ("local", "allow", "deny")
+ERROR_FORMATS = ("envelope", "problem")
 
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
@@ -71,6 +73,8 @@ class Rule:
         limits: windows for this path alone, beside the caller's own (``"10/hour"``); on a public path they count by
             client address.
         cost: how many units a request counts in each window.
+        envelope: whether answers get the envelope; None is as the policy says. Public paths never do.
+        require_json: whether a request's body must be JSON; None is as the policy says.
 
     Raises:
         ConfigurationError: the rule cannot be read or contradicts itself.
@@ -81,6 +85,8 @@ class Rule:
     scopes: Sequence[str] = ()
     limits: Limits = None
     cost: int = 1
+    envelope: bool | None = None
+    require_json: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -91,6 +97,13 @@ class Rule:
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
         object.__setattr__(self, "limits", check_limits(self.limits))
         check_count(self.cost, "cost")
+        for key in ("envelope", "require_json"):
+            if getattr(self, key) is not None:
+                check_flag(getattr(self, key), key)
+        if self.public and self.envelope:
+            raise ConfigurationError(
+                f"{self.match!r} is public, and answers of public paths are never enveloped", key="envelope"
+            )
         if self.public and self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
@@ -165,6 +178,9 @@ class PageStyle:
             raise ConfigurationError("'limit' is already the name of another parameter", key="parameter")
 
 
+DEFAULT_PAGE_STYLE = PageStyle()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that a gate is told besides where its keys are.
@@ -183,6 +199,14 @@ class Policy:
         on_limiter_error: while the limiter is down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
+        envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
+        error_format: ``"envelope"``, or ``"problem"`` for problem documents (RFC 9457), which a client also gets whose
+            ``Accept`` asks for them.
+        echo_request_id: take a request's ``X-Request-ID`` over if it is 1 to 128 letters, digits, ``.``, ``_``, ``-``.
+        page_style: what pages of a list look like.
+        public_url: where clients reach this service, ``"https://api.example.com"``: for links.
+        require_json: refuse requests whose body is not JSON.
+        max_json_body: how large such a body may be, in bytes.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -199,6 +223,13 @@ class Policy:
     failure_limits: Limits = "20/minute"
     on_limiter_error: str = "local"
     ietf_headers: bool = False
+    envelope: bool = False
+    error_format: str = "envelope"
+    echo_request_id: bool = False
+    page_style: PageStyle = DEFAULT_PAGE_STYLE
+    public_url: str | None = None
+    require_json: bool = False
+    max_json_body: int = 1_048_576
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -207,7 +238,14 @@ class Policy:
             set_field(self, name, check_limits(getattr(self, name), name))
         check_choice(self.limit_by, LIMIT_BY, "limit_by")
         check_choice(self.on_limiter_error, ON_LIMITER_ERROR, "on_limiter_error")
-        check_flag(self.ietf_headers, "ietf_headers")
+        check_choice(self.error_format, ERROR_FORMATS, "error_format")
+        for name in ("ietf_headers", "envelope", "echo_request_id", "require_json"):
+            check_flag(getattr(self, name), name)
+        check_count(self.max_json_body, "max_json_body")
+        if not isinstance(self.page_style, PageStyle):
+            raise ConfigurationError(f"expected a PageStyle, got {type(self.page_style).__name__}", key="page_style")
+        if self.public_url is not None:
+            set_field(self, "public_url", check_origin(self.public_url, "public_url"))
         set_field(self, "public", check_strings(self.public, "public"))
         set_field(self, "rules", check_all(self.rules, Rule, "rules"))
         set_field(self, "accept", self._known_forms())

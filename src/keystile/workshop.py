@@ -11,6 +11,7 @@ from ._sync import Pool, is_async, later, patiently, worker_count
 from .exceptions import ConfigurationError
 from .hashing import Argon2Hasher, Hasher, HmacHasher
 from .limiters import RateLimiter, open_limiter
+from .policy import MIN_PEPPER_BYTES
 from .rules.keyformat import KeyFormat, PrefixedFormat
 from .stores import KeyStore, open_store
 
@@ -52,7 +53,7 @@ def open_workshop(
     *, store: Any, prefix: Any, peppers: Any, accept_crc: Any, hasher: Any, key_format: Any, clock: Callable[[], float]
 ) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
-    secrets = _as_peppers(peppers)
+    secrets = as_secrets(peppers, "peppers")
     return Workshop(
         key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
         hasher=_as_hasher(hasher, secrets),
@@ -70,6 +71,14 @@ def as_limiter(limiter: Any) -> RateLimiter:
     _check_has(limiter, _LIMITER_METHODS, "RateLimiter", "limiter")
     _check_one_kind(limiter, _LIMITER_METHODS, "limiter")
     return cast("RateLimiter", limiter)
+
+
+def as_cursor_secrets(given: Any, peppers: Any) -> tuple[bytes, ...]:
+    """What cursors are signed with; ConfigurationError if these are no secrets, or too short for a MAC."""
+    for secret in as_secrets(given, "cursor_secrets"):
+        if len(secret) < MIN_PEPPER_BYTES:
+            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
+    return as_secrets(given, "cursor_secrets") or as_secrets(peppers, "peppers")
 
 
 def _as_store(store: Any) -> KeyStore:
@@ -117,12 +126,13 @@ def _check_one_kind(given: Any, methods: Iterable[str], key: str) -> None:
         raise ConfigurationError("some of its methods are async and some are not", key=key)
 
 
-def _as_peppers(peppers: Any) -> tuple[bytes, ...]:
+def as_secrets(given: Any, key: str) -> tuple[bytes, ...]:
+    """Server secrets as octets; ConfigurationError if these are none."""
     found: list[bytes] = []
-    if isinstance(peppers, (str, bytes)):
-        raise ConfigurationError("expected a list of str or bytes", key="peppers")
-    for pepper in check_all(peppers, object, "peppers"):
-        if not isinstance(pepper, (str, bytes)):
-            raise ConfigurationError("expected a list of str or bytes", key="peppers")
-        found.append(pepper.encode(errors="surrogatepass") if isinstance(pepper, str) else pepper)
+    if isinstance(given, (str, bytes)):
+        raise ConfigurationError("expected a list of str or bytes", key=key)
+    for secret in check_all(given, object, key):
+        if not isinstance(secret, (str, bytes)):
+            raise ConfigurationError("expected a list of str or bytes", key=key)
+        found.append(secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret)
     return tuple(found)

@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Protocol
+from functools import partial
 
 from ._sync import inline, run_now
+from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, enveloped_environ, read_json
 from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request
-from .rules.ratelimits import FieldWriter
-from .rules.responses import HeaderWriter, RefusalWriter
-
-Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-
-
-class StartResponse(Protocol):
-    """PEP 3333's ``start_response``."""
-
-    def __call__(
-        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
-    ) -> Callable[[bytes], object]: ...
-
+from .rules.envelopes import STATUS_LINES
+from .rules.responses import given_request_id
+from .shape import Shape
+from .writers import Writers
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _new = tuple.__new__
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class GateMiddleware:
@@ -44,7 +31,8 @@ class GateMiddleware:
 
     A handler finds the `Admitted` in ``environ["keystile"]`` and, while the app is being called, from
     `keystile.current()`. The app's own iterable goes to the server as it is, so that ``wsgi.file_wrapper``, streams
-    and ``close()`` work as without the gate; code that runs while it is iterated reads ``environ``.
+    and ``close()`` work as without the gate, but where an envelope is put around it; code that runs while it is
+    iterated reads ``environ``.
 
     Args:
         app: any WSGI application.
@@ -67,20 +55,40 @@ class GateMiddleware:
         self.app = app
         self._gate = gate
         self._wanted = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in gate.accepted.headers]
-        self._headers: HeaderWriter[str] = HeaderWriter(str, gate.accepted.vary)
-        self._limits: FieldWriter[str] = FieldWriter(str, ietf=gate.policy.ietf_headers)
-        self._refusals: RefusalWriter[str] = RefusalWriter(str, gate.accepted.vary, gate.policy.realm)
+        self._echo = gate.policy.echo_request_id
+        self._writers: Writers[str] = Writers(gate, str)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outcome = run_now(self._gate.check(self._read(environ), inline))
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         environ["keystile"] = outcome
-        token = enter(outcome)
+        if outcome.shape is not None:
+            return self._shaped(outcome, outcome.shape, environ, start_response)
+        return self._run(outcome, environ, self._writing(start_response, outcome))
+
+    def _run(self, admitted: Admitted, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        token = enter(admitted)
         try:
-            return self.app(environ, self._writing(start_response, outcome))
+            return self.app(environ, start_response)
         finally:
             leave(token)
+
+    def _shaped(
+        self, admitted: Admitted, shape: Shape, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if shape.json:
+            reason = read_json(environ, self._gate.policy.max_json_body)
+            if reason is not None:
+                return self._refuse(Refused(reason, admitted.request_id, admitted.usages), environ, start_response)
+        if not shape.envelope:
+            return self._run(admitted, environ, self._writing(start_response, admitted))
+        shape.target = partial(_target, environ)
+        answering = Answering(start_response, environ, admitted, shape, self._writers)
+        try:
+            return answering.body(self._run(admitted, enveloped_environ(environ), answering.start))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that we failed
+            return answering.failed(error)
 
     def _read(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]
@@ -89,33 +97,41 @@ class GateMiddleware:
             Request,
             (
                 environ["REQUEST_METHOD"],
-                path if path.isascii() else _octets(path).decode("utf-8", "replace"),
+                path if path.isascii() else _decoded(path),
                 _raw_path(environ),
                 presented,
                 environ.get("REMOTE_ADDR"),
+                given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
             ),
         )
 
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
-        write, request_id, protected = self._headers.write, admitted.request_id, admitted.principal is not None
-        limits = self._limits.write(admitted.usages, self._gate.clock()) if admitted.usages else ()
+        head = self._writers.heading(admitted)
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
-            written = write(headers, request_id, protected=protected, limits=limits)
+            written = head(headers)
             return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written
 
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        now = self._gate.clock()
-        reply = self._refusals.write(refused, now, self._limits.write(refused.usages, now))
-        start_response(_STATUS_LINES[reply.status], reply.headers)
+        reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "")
+        start_response(STATUS_LINES[reply.status], reply.headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+
+
+def _target(environ: Environ) -> tuple[str, bytes]:
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return _decoded(path), _octets(environ.get("QUERY_STRING") or "")
 
 
 def _octets(text: str) -> bytes:
     """What came over the wire (PEP 3333: text is latin-1). A server that breaks this gives octets no key has."""
     return text.encode("latin-1", "replace")
+
+
+def _decoded(path: str) -> str:
+    return _octets(path).decode("utf-8", "replace")
 
 
 def _raw_path(environ: Environ) -> bytes:

@@ -1,7 +1,7 @@
-"""How a check can end badly: the table of refusals, and nothing that decides between them.
+"""How a request can end badly: the table of refusals, and nothing that decides between them.
 
-Whoever has not proved a secret gets one and the same
-answer whatever was wrong with it (RFC 6750 section 3.1; the difference would tell which ids exist).
+Whoever has not proved a secret gets one and the same answer whatever was wrong with it (RFC 6750 section 3.1; the
+difference would tell which ids exist).
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
+NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
+MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
+
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
 
@@ -60,3 +63,9 @@ def lacking(scopes: frozenset[str]) -> Reason:
         FrozenDict(required_scopes=tuple(wanted)),
         f', error="insufficient_scope", scope="{" ".join(wanted)}"',
     )
+
+
+@lru_cache(maxsize=64)
+def too_large(most: int) -> Reason:
+    """The body has more bytes than this."""
+    return Reason(413, "payload_too_large", "The request body is too large.", FrozenDict(max_bytes=most))

@@ -33,15 +33,16 @@ class Demand(NamedTuple):
         scopes: the scopes that a key needs, all of them.
         windows: windows beside the caller's own.
         cost: the units that a request counts.
+        envelope: the answer gets the envelope.
+        json: the request's body, if there is one, must be JSON.
     """
 
     public: bool
     scopes: frozenset[str]
     windows: tuple[Window, ...] = ()
     cost: int = 1
-
-
-_A_KEY = Demand(public=False, scopes=frozenset())
+    envelope: bool = False
+    json: bool = False
 
 
 def canonical(path: str, raw_path: bytes = b"") -> bool:
@@ -61,12 +62,16 @@ class RuleTable:
 
     Args:
         rules: each with the name of the setting that it came from.
+        envelope, require_json: what holds where a rule does not say.
 
     Raises:
         ConfigurationError: a path is not canonical, or two rules for the same requests differ.
     """
 
-    def __init__(self, rules: Iterable[tuple[str, Rule]]) -> None:
+    def __init__(
+        self, rules: Iterable[tuple[str, Rule]], *, envelope: bool = False, require_json: bool = False
+    ) -> None:
+        self._plain = Demand(public=False, scopes=frozenset(), envelope=envelope, json=require_json)
         self._exact: dict[str, dict[str, Demand]] = {}
         self._below: dict[str, dict[str, Demand]] = {}
         named: dict[str, tuple[str, Rule]] = {}
@@ -76,14 +81,16 @@ class RuleTable:
             if other != rule:
                 raise ConfigurationError(f"contradicts {other_key}: both hold for {rule.match!r}", key=key)
             table, path = (self._below, rule.path[:-1]) if rule.path.endswith("/*") else (self._exact, rule.path)
-            table.setdefault(path, {})[rule.method] = _demand_of(key, rule)
+            table.setdefault(path, {})[rule.method] = self._demand_of(key, rule)
         self._every = Demand(
             public=False,
             scopes=frozenset(scope for _, rule in named.values() for scope in rule.scopes),
-            windows=tuple(window for key, rule in named.values() for window in _demand_of(key, rule).windows),
+            windows=tuple(window for key, rule in named.values() for window in self._demand_of(key, rule).windows),
             cost=max((rule.cost for _, rule in named.values()), default=1),
+            envelope=envelope,
+            json=require_json or any(rule.require_json for _, rule in named.values()),
         )
-        self.demands = [_A_KEY, self._every, *(_demand_of(key, rule) for key, rule in named.values())]
+        self.demands = [self._plain, self._every, *(self._demand_of(key, rule) for key, rule in named.values())]
         self._remembered = lru_cache(maxsize=4096)(self._demand)
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
@@ -100,7 +107,7 @@ class RuleTable:
         found = self._exact.get(path)
         if found is not None and (demand := _for_method(found, method)) is not None:
             return demand
-        return self._from_prefixes(method, path) if self._below else _A_KEY
+        return self._from_prefixes(method, path) if self._below else self._plain
 
     def _from_prefixes(self, method: str, path: str) -> Demand:
         end = path.rfind("/") + 1
@@ -109,16 +116,17 @@ class RuleTable:
             if found is not None and (demand := _for_method(found, method)) is not None:
                 return demand
             end = path.rfind("/", 0, end - 1) + 1
-        return _A_KEY
+        return self._plain
 
-
-def _demand_of(key: str, rule: Rule) -> Demand:
-    try:
-        windows = parse_limits(rule.limits, scope=rule.match)
-        check_windows(windows, rule.cost)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
-    return Demand(rule.public, frozenset(rule.scopes), windows, rule.cost)
+    def _demand_of(self, key: str, rule: Rule) -> Demand:
+        try:
+            windows = parse_limits(rule.limits, scope=rule.match)
+            check_windows(windows, rule.cost)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
+        envelope = self._plain.envelope if rule.envelope is None else rule.envelope
+        json = self._plain.json if rule.require_json is None else rule.require_json
+        return Demand(rule.public, frozenset(rule.scopes), windows, rule.cost, envelope and not rule.public, json)
 
 
 def _for_method(found: dict[str, Demand], method: str) -> Demand | None:

@@ -1,4 +1,4 @@
-"""How an answer goes out: the error envelope of a refusal, and the headers that the gate adds to the host's answers.
+"""How an answer goes out: a refusal as a whole, and the headers that the gate adds to the host's answers.
 
 Written once for both doors. Headers are text here; ASGI wants them as lower-case bytes, and `Headers` is built for
 either kind.
@@ -6,7 +6,6 @@ either kind.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,8 +14,11 @@ from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
 from . import ratelimits
+from .errors import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
+
+OPT_OUT = "keystile-envelope"
 
 
 class Reply(NamedTuple, Generic[AnyStr]):
@@ -25,6 +27,14 @@ class Reply(NamedTuple, Generic[AnyStr]):
     status: int
     headers: list[tuple[AnyStr, AnyStr]]
     body: bytes
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def given_request_id(text: str | None) -> str | None:
+    """The client's own name for the request, if it may stand in headers, bodies and logs as it is."""
+    return text if text is not None and _REQUEST_ID.fullmatch(text) else None
 
 
 @lru_cache(maxsize=2)
@@ -38,10 +48,11 @@ def timestamp(now: float) -> str:
 
 
 class RefusalWriter(Generic[AnyStr]):
-    """Puts refusals in the error envelope, in the text type of one door.
+    """Puts refusals in the form of an error, in the text type of one door.
 
     Nothing but the request id and the timestamp tells two refusals for one reason apart, and both have a constant
-    length: what a stranger tries leaves no trace in the answer. So all else is made once for each reason.
+    length, unless the client chose the id: what a stranger tries leaves no trace in the answer. So all else is made
+    once for each reason.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
@@ -55,34 +66,42 @@ class RefusalWriter(Generic[AnyStr]):
         self._encode: Callable[[str], AnyStr] = encode
         self._vary, self._realm = ", ".join(vary), realm
         self._id: AnyStr = encode("x-request-id")
-        self._templates: dict[Reason, tuple[Fields[AnyStr], str]] = {}
+        self._templates: dict[tuple[Reason, str], tuple[Fields[AnyStr], ErrorText, int]] = {}
 
-    def write(self, refused: Refused, now: float, limits: Sequence[tuple[AnyStr, AnyStr]] = ()) -> Reply[AnyStr]:
+    def write(
+        self,
+        refused: Refused,
+        now: float,
+        limits: Sequence[tuple[AnyStr, AnyStr]] = (),
+        form: str = ENVELOPE,
+    ) -> Reply[AnyStr]:
         """The whole answer.
 
         Args:
             refused: the outcome.
             now: Unix seconds.
             limits: the fields of a `ratelimits.FieldWriter`.
+            form: one of `errors.ERROR_FORMATS`.
         """
         reason, request_id, _ = refused
-        headers: Fields[AnyStr]
         try:
-            headers, before = self._templates[reason]
+            headers, text, length = self._templates[reason, form]
         except KeyError:
-            headers, before = self._prepare(reason)
-        body = f'{before}"request_id": "{request_id}", "timestamp": "{timestamp(now)}"}}}}'
-        written: Fields[AnyStr] = headers.copy()
+            headers, text, length = self._prepare(reason, form)
+        body = text.with_id(request_id, timestamp(now))
+        written = headers.copy()
+        if len(body) != length:  # a request id of the client's own
+            written[1] = (written[1][0], self._encode(str(len(body))))
         written.append((self._id, self._encode(request_id)))
         written += limits
-        return Reply(reason.status, written, body.encode())
+        return Reply(reason.status, written, body)
 
-    def _prepare(self, reason: Reason) -> tuple[Fields[AnyStr], str]:
-        error = {"code": reason.code, "message": reason.message, "details": reason.details}
-        before = f'{{"error": {json.dumps(error)}, "meta": {{'
+    def _prepare(self, reason: Reason, form: str) -> tuple[Fields[AnyStr], ErrorText, int]:
+        text = error_text(form, reason.status, reason.code, reason.message, reason.details)
+        length = len(text.with_id("req_" + 24 * "0", timestamp(0)))
         fields = [
-            ("content-type", "application/json"),
-            ("content-length", str(len(before) + _META_LENGTH)),
+            ("content-type", MEDIA_TYPES[form]),
+            ("content-length", str(length)),
             ("cache-control", "no-store"),
             ("vary", self._vary),
         ]
@@ -90,14 +109,10 @@ class RefusalWriter(Generic[AnyStr]):
             fields.append(("www-authenticate", f'Bearer realm="{self._realm}"{reason.challenge}'))
         if reason.retry_after is not None:
             fields.append(("retry-after", str(reason.retry_after)))
-        template = [(self._encode(name), self._encode(value)) for name, value in fields], before
+        template = [(self._encode(name), self._encode(value)) for name, value in fields], text, length
         if len(self._templates) < self._KEPT:
-            self._templates[reason] = template
+            self._templates[reason, form] = template
         return template
-
-
-# `"request_id": "req_…24", "timestamp": "2026-01-15T10:30:00Z"}}`: json.dumps gives ASCII, so these are octets too.
-_META_LENGTH = len('"request_id": "", "timestamp": ""}}') + 28 + 20
 
 
 class HeaderWriter(Generic[AnyStr]):
@@ -119,7 +134,11 @@ class HeaderWriter(Generic[AnyStr]):
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
         self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in ratelimits.NAMES)
-        self._names: frozenset[AnyStr] = frozenset((self._id, self._cache, self._vary)) | self._limit_names
+        # How an app opts out of the envelope; nobody else needs to know.
+        self._hidden: AnyStr = encode(OPT_OUT)
+        self._names: frozenset[AnyStr] = (
+            frozenset((self._id, self._cache, self._vary, self._hidden)) | self._limit_names
+        )
         self._lengths = frozenset(map(len, self._names))
         self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
 
@@ -157,7 +176,7 @@ class HeaderWriter(Generic[AnyStr]):
         self, headers: Fields[AnyStr], protected: bool, limited: bool
     ) -> tuple[Fields[AnyStr], Sequence[tuple[AnyStr, AnyStr]]]:
         """The app's fields without those that the gate writes anew, and what becomes of the ones for caches."""
-        ours = {self._id} | (self._limit_names if limited else set())
+        ours = {self._id, self._hidden} | (self._limit_names if limited else set())
         if not protected:
             return [field for field in headers if field[0].lower() not in ours], ()
         ours |= {self._cache, self._vary}

@@ -1,0 +1,198 @@
+"""What the ASGI door does where a path asks for more than headers: the envelope, and JSON bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any
+
+from .exceptions import InvalidRequest
+from .model import Admitted, Reason
+from .rules import outcomes
+from .rules.envelopes import BODYLESS, Collected, Splice
+from .rules.jsonbodies import refuse_body, refuse_head
+from .rules.responses import Fields, Reply
+from .shape import Shape
+from .writers import Writers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# By these an app would send octets past us: it does not see that the server can.
+_HIDDEN = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
+
+
+def enveloped_scope(scope: Scope) -> Scope:
+    """The scope for an app whose answer is enveloped: nothing in it invites to an encoding or to a short cut."""
+    found = dict(scope)
+    found["headers"] = [
+        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
+    ]
+    extensions = scope.get("extensions")
+    if extensions and not _HIDDEN.isdisjoint(extensions):
+        found["extensions"] = {name: value for name, value in extensions.items() if name not in _HIDDEN}
+    return found
+
+
+def header(scope: Scope, wanted: bytes) -> str | None:
+    """The value of a header that stands there once."""
+    values = [value for name, value in scope["headers"] if name.lower() == wanted]
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def accept_of(scope: Scope) -> str:
+    """What the client accepts, where that could matter to us: an error is JSON, or a problem document."""
+    for name, value in scope["headers"]:
+        if b"problem" in value and name.lower() == b"accept":
+            return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"accept")
+    return ""
+
+
+class Answering:
+    """One answer of the app, on its way into the envelope.
+
+    Args:
+        send: the server's.
+        scope: the server's.
+        admitted: whose answer it is.
+        shape: what it is to look like.
+        writers: what writes heads and bodies.
+    """
+
+    __slots__ = ("_collected", "_held", "_on_body", "_scope", "_send", "_shape", "_writers", "admitted", "begun")
+
+    def __init__(self, send: Send, scope: Scope, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
+        self._send, self._scope, self.admitted, self._shape, self._writers = send, scope, admitted, shape, writers
+        self._on_body = send
+        self._held: tuple[int, Fields[bytes]] | None = None
+        self.begun = False
+
+    # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
+    def send(self, message: Message) -> Awaitable[None]:
+        """For the app, in the place of the server's."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            return self._on_body(message)
+        if kind == "http.response.start":
+            return self._start(message)
+        return self._send(message) if self._on_body != self._drop and self._held is None else _nothing()
+
+    async def finish(self) -> None:
+        """The app has returned; an error whose body has no end has one now."""
+        if self._held is not None:
+            await self._replace(*self._held)
+
+    async def fail(self, error: Exception) -> None:
+        """The app raised before anything of its answer went out."""
+        fault = error if isinstance(error, InvalidRequest) else self._shape.fault
+        reply = self._writers.failed(fault, self._shape, self.admitted, accept_of(self._scope))
+        await self._reply(reply)
+
+    def _start(self, message: Message) -> Awaitable[None]:
+        status, headers = message["status"], message.get("headers") or ()
+        shape, writers = self._shape, self._writers
+        shape.begun = True
+        if status >= 400 and writers.replaces(status, headers):
+            self._held, self._collected = (status, list(headers)), Collected()
+            self._on_body = self._collect
+            return _nothing()
+        fields, tail = writers.success(status, headers, shape, self.admitted)
+        if self._scope["method"] == "HEAD" or status in BODYLESS:
+            self._on_body = self._without_body
+        elif tail is not None:
+            self._on_body = partial(self._spliced, Splice(tail))
+        self.begun = True
+        return self._send(dict(message, headers=fields))
+
+    def _without_body(self, message: Message) -> Awaitable[None]:
+        if message.get("more_body", False):
+            return _nothing()
+        return self._send({"type": "http.response.body", "body": b""})
+
+    def _spliced(self, splice: Splice, message: Message) -> Awaitable[None]:
+        more = message.get("more_body", False)
+        pieces = splice.pieces(message.get("body", b""), last=not more)
+        if len(pieces) == 1:
+            return self._send({"type": "http.response.body", "body": pieces[0], "more_body": more})
+        return self._send_all(pieces, more)
+
+    async def _send_all(self, pieces: list[bytes], more: bool) -> None:
+        for left, piece in zip(range(len(pieces) - 1, -1, -1), pieces, strict=True):
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more or left > 0})
+
+    async def _collect(self, message: Message) -> None:
+        self._collected.add(message.get("body", b""))
+        if self._collected.too_long or not message.get("more_body", False):
+            await self.finish()
+
+    async def _replace(self, status: int, headers: Fields[bytes]) -> None:
+        body, head = self._collected.body, self._scope["method"] == "HEAD"
+        reply = self._writers.error(
+            status, headers, body, self._shape, self.admitted, accept_of(self._scope), lengthless=head and not body
+        )
+        await self._reply(reply)
+
+    async def _reply(self, reply: Reply[bytes]) -> None:
+        self._held, self._on_body, self.begun = None, self._drop, True
+        body = b"" if self._scope["method"] == "HEAD" else reply.body
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _drop(self, message: Message) -> None:
+        """What is left of an answer that was replaced."""
+
+
+async def _nothing() -> None:
+    """There is nothing to send for this message of the app's."""
+
+
+async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Receive | None:
+    """Read the request's body and see whether it is JSON.
+
+    Args:
+        scope, receive: the server's.
+        most: how many bytes may come.
+
+    Returns:
+        Why it is refused; or what the app receives the same bytes from; or None, if the client has left.
+    """
+    length, content_type = header(scope, b"content-length"), header(scope, b"content-type")
+    announced = int(length) if length and length.isascii() and length.isdigit() and len(length) < 19 else None
+    chunked = any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
+    if announced == 0 or (announced is None and not chunked and scope.get("http_version", "1.1") < "2"):
+        return receive
+    encoding = header(scope, b"content-encoding")
+    reason = refuse_head(content_type, encoding, announced, most)
+    if reason is not None and (announced is not None or chunked):
+        return reason
+    body = await _read(receive, most)
+    if not isinstance(body, bytes):
+        return body
+    if body and (reason := reason or refuse_body(body)):
+        return reason
+    return _replaying(body, receive)
+
+
+async def _read(receive: Receive, most: int) -> bytes | Reason | None:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > most:
+            return outcomes.too_large(most)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received

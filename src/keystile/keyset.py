@@ -1,0 +1,201 @@
+"""Pages of a SQLAlchemy select by its sort keys (keyset or seek pagination), never by OFFSET.
+
+OFFSET counts from the start on every page: it slows down with depth, and skips or repeats rows when others come and go
+before it. A condition on the sort keys does neither, provided that the keys of a row are unique, never NULL, and come
+back from the database as they are stored there (not ``REAL`` on PostgreSQL, not a ``Numeric`` that SQLite rounds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+try:
+    from sqlalchemy import (
+        Column,
+        ColumnElement,
+        ColumnExpressionArgument,
+        FromClause,
+        GenerativeSelect,
+        Join,
+        Label,
+        Result,
+        Select,
+        UnaryExpression,
+        UniqueConstraint,
+        and_,
+        literal,
+        or_,
+    )
+    from sqlalchemy.sql import operators, visitors
+    from sqlalchemy.types import NullType
+except ImportError:
+    raise ImportError("keystile.keyset needs SQLAlchemy: pip install 'keystile[sql]'") from None
+
+from .exceptions import ConfigurationError
+from .pagination import Page, PageParams
+
+OrderBy = Sequence[ColumnExpressionArgument[Any]]
+
+_LABEL = "_keystile_"
+
+
+class _Key(NamedTuple):
+    expression: ColumnElement[Any]
+    descending: bool
+
+
+def select_page(
+    execute: Callable[[Select[Any]], Result[Any]],
+    statement: GenerativeSelect,
+    params: PageParams,
+    *,
+    order_by: OrderBy,
+) -> Page[Any]:
+    """One page of what a select gives.
+
+    Args:
+        execute: ``session.execute`` or ``connection.execute``.
+        statement: a select of entities or columns. An order, a limit and an offset of its own are replaced. A union is
+            selected from as a subquery.
+        params: what the client asked for.
+        order_by: the sort keys, each a column or an expression, maybe with ``.asc()`` or ``.desc()``. Together they are
+            unique among the rows of the statement: where a join repeats a row, they end with the primary keys of both
+            sides.
+
+    Returns:
+        Entities or values where the statement selects one thing, else its rows.
+
+    Raises:
+        ConfigurationError: the keys are none, may be NULL or are, or are not known to be unique.
+        InvalidRequest: the cursor has another number of keys: the list was sorted in another way then.
+        ValueError: two rows have the same keys; or as `Page.from_rows`, from which TypeError comes too.
+    """
+    keys = _keys(statement, order_by)
+    return _page(execute(_seek(statement, keys, params)), statement, len(keys), params)
+
+
+async def aselect_page(
+    execute: Callable[[Select[Any]], Awaitable[Result[Any]]],
+    statement: GenerativeSelect,
+    params: PageParams,
+    *,
+    order_by: OrderBy,
+) -> Page[Any]:
+    """As `select_page`, with the ``execute`` of an ``AsyncSession`` or an ``AsyncConnection``."""
+    keys = _keys(statement, order_by)
+    return _page(await execute(_seek(statement, keys, params)), statement, len(keys), params)
+
+
+def _wrong(reason: str) -> ConfigurationError:
+    return ConfigurationError(reason, key="order_by")
+
+
+def _keys(statement: GenerativeSelect, order_by: OrderBy) -> list[_Key]:
+    if not isinstance(statement, Select):
+        raise ConfigurationError("expected a select; select from a union as a subquery", key="statement")
+    if isinstance(order_by, str) or not isinstance(order_by, Sequence) or not order_by:
+        raise _wrong("expected a list of columns, the primary key last")
+    keys = [_key(given) for given in order_by]
+    columns = [key.expression for key in keys if isinstance(key.expression, Column)]
+    outer = _outer(statement)
+    for column in columns:
+        if column.nullable or column.table in outer:
+            raise _wrong(f"{column} may be NULL, and such rows would be lost: use func.coalesce({column}, …)")
+    if not _unique(columns):
+        raise _wrong("the columns are not known to be unique together: end with the primary key")
+    return keys
+
+
+def _key(given: Any) -> _Key:
+    found = given
+    while hasattr(found, "__clause_element__"):  # a mapped attribute, a hybrid
+        found = found.__clause_element__()
+    descending = False
+    if isinstance(found, UnaryExpression) and found.modifier in (operators.asc_op, operators.desc_op):
+        descending, found = found.modifier is operators.desc_op, found.element
+    if isinstance(found, Label):  # a WHERE has no names for what is selected
+        found = found.element
+    if isinstance(found, UnaryExpression) and found.modifier is not None:
+        raise _wrong("expected .asc() or .desc() alone: keys that are never NULL need no place for it")
+    if not isinstance(found, ColumnElement):
+        raise _wrong(f"expected columns, got {type(found).__name__}")
+    return _Key(found, descending)
+
+
+def _outer(statement: Select[Any]) -> set[Any]:
+    """The tables whose rows an outer join may fill up with NULLs."""
+    joins = (each for origin in statement.get_final_froms() for each in visitors.iterate(origin))
+    sides: list[FromClause] = []
+    for join in joins:
+        if isinstance(join, Join) and (join.isouter or join.full):
+            sides += (join.left, join.right) if join.full else (join.right,)
+    return {inner for side in sides for inner in visitors.iterate(side) if isinstance(inner, FromClause)}
+
+
+def _unique(columns: Sequence[Column[Any]]) -> bool:
+    """Whether no two rows of some table have the same values in these columns."""
+    names: dict[Any, set[str]] = {}
+    for column in columns:
+        # What a column of an alias stands for; a subquery may repeat its rows.
+        originals = column.base_columns if _plain(column.table) else ()
+        if any(isinstance(original, Column) and original.unique for original in originals):
+            return True
+        names.setdefault(column.table, set()).add(column.key)
+    return any(whole <= found for table, found in names.items() for whole in _unique_sets(table))
+
+
+def _unique_sets(table: Any) -> Iterator[set[str]]:
+    """The columns that make a row of the table unique, its primary key first."""
+    constraints = getattr(table, "constraints", ())
+    for columns in (table.primary_key, *(each.columns for each in constraints if isinstance(each, UniqueConstraint))):
+        if columns := {column.key for column in columns}:
+            yield columns
+
+
+def _plain(table: Any) -> bool:
+    return not isinstance(getattr(table, "element", table), GenerativeSelect)
+
+
+def _seek(statement: Any, keys: Sequence[_Key], params: PageParams) -> Select[Any]:
+    """The statement for this page and one row more, the keys behind what it selects."""
+    labels = [key.expression.label(f"{_LABEL}{number}") for number, key in enumerate(keys)]
+    order = [label.desc() if key.descending else label.asc() for key, label in zip(keys, labels, strict=True)]
+    found: Select[Any] = statement.add_columns(*labels).order_by(None).order_by(*order)
+    after = params.place(len(keys))
+    if after is not None:
+        found = found.where(_beyond(keys, after))
+    return found.offset(None).limit(params.limit + 1)
+
+
+def _beyond(keys: Sequence[_Key], after: Sequence[Any]) -> ColumnElement[bool]:
+    """What holds for the rows behind these keys: ``a >= 1 AND (a > 1 OR b < 2)`` for a going up and b down.
+
+    It is spelled out because a comparison of whole rows, ``(a, b) > (1, 2)``, knows no mixed directions. The first part
+    follows from the second; it is there because an index can start from it.
+    """
+    (expression, descending), *rest = keys
+    # With the key's own type: what is bound would follow from the Python value otherwise.
+    value = literal(after[0], None if isinstance(expression.type, NullType) else expression.type)
+    further = expression < value if descending else expression > value
+    if not rest:
+        return further
+    not_before = expression <= value if descending else expression >= value
+    return and_(not_before, or_(further, _beyond(rest, after[1:])))
+
+
+def _page(result: Result[Any], statement: Any, count: int, params: PageParams) -> Page[Any]:
+    width = len(result.keys()) - count
+    selected = statement.column_descriptions
+    if width == len(selected) and all(each.get("entity") is each["expr"] for each in selected):
+        result = result.unique()  # an entity with a collection that is joined eagerly comes in several rows
+    frozen = result.freeze()
+    found: list[Any] = list(frozen.data)
+    keys = [tuple(row[width:]) for row in found]
+    if any(None in each for each in keys):
+        raise _wrong("a sort key is NULL, and such rows would be lost: use func.coalesce")
+    items: Sequence[Any] = [row[0] for row in found] if width == 1 else frozen().columns(*range(width)).all()
+    rows: list[tuple[Any, tuple[Any, ...]]] = list(zip(items, keys, strict=True))
+    page = Page.from_rows(rows, params, itemgetter(1))
+    return Page([item for item, _ in page.items], page.limit, page.has_more, page.next_cursor)

@@ -1,0 +1,248 @@
+"""The app's answers in the envelope: which ones, and what becomes of their heads.
+
+A success is spliced, not parsed: octets go before and behind the app's own, so a stream stays a stream and the length
+grows by a number that is known when the answer starts. An error is short, so it is read as far as a bound and said
+again in our words. What is neither goes out as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import AnyStr, Generic
+
+from ..exceptions import InvalidRequest
+from .errors import MEDIA_TYPES, error_text
+from .hosterrors import MAX_BODY, describe
+from .jsonbodies import is_json_type
+from .responses import OPT_OUT, Fields, Reply
+
+BEFORE, EMPTY = b'{"data":', b"null"
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+# Whoever asks for the bytes that we would splice gets them (206), or has no body to be spliced.
+_UNTOUCHED = frozenset((204, 205, 206))
+# RFC 9110 section 6.4.1, RFC 9112 section 6.3: a body here would be read as the next answer.
+BODYLESS = frozenset((204, 304))
+# They speak of octets that the client will not get.
+_OF_THE_OCTETS = ("accept-ranges", "content-md5", "digest", "content-digest", "repr-digest")
+_OF_THE_BODY = (
+    *_OF_THE_OCTETS,
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "etag",
+    "last-modified",
+    "transfer-encoding",
+)
+# Up to this many octets, one copy is cheaper than one more write to the socket.
+_JOINED = 65_536
+
+
+class Splice:
+    """Octets around a stream of octets.
+
+    Args:
+        after: what follows the app's.
+    """
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, after: bytes) -> None:
+        self._before, self._after = BEFORE, after
+
+    def pieces(self, chunk: bytes, *, last: bool) -> list[bytes]:
+        """What goes out for this chunk of the app's, none of it empty; a large chunk is not copied."""
+        found = []
+        if chunk:
+            found = [self._before, chunk] if self._before else [chunk]
+            self._before = b""
+        if last:
+            found += [self._before, EMPTY, self._after] if self._before else [self._after]
+        return [b"".join(found)] if found and len(chunk) <= _JOINED else found
+
+
+class Collected:
+    """The body of an error, as far as it may become."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take one more chunk; what is too long is let go of at once."""
+        self._size += len(chunk)
+        if self.too_long:
+            self._chunks.clear()
+        else:
+            self._chunks.append(chunk)
+
+    @property
+    def too_long(self) -> bool:
+        """Nothing of it will be read."""
+        return self._size > MAX_BODY
+
+    @property
+    def body(self) -> bytes | None:
+        """The octets, or None if there were too many."""
+        return None if self.too_long else b"".join(self._chunks)
+
+
+class EnvelopeWriter(Generic[AnyStr]):
+    """Decides about heads, in the text type of one door.
+
+    Args:
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+    """
+
+    def __init__(self, encode: Callable[[str], AnyStr]) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._type: AnyStr = encode("content-type")
+        self._coding: AnyStr = encode("content-encoding")
+        self._length: AnyStr = encode("content-length")
+        self._etag: AnyStr = encode("etag")
+        self._opt_out: AnyStr = encode(OPT_OUT)
+        self._weak: AnyStr = encode("W/")
+        self._link: AnyStr = encode("link")
+        self._dropped: frozenset[AnyStr] = frozenset(encode(name) for name in _OF_THE_OCTETS)
+        self._body_fields: frozenset[AnyStr] = frozenset(encode(name) for name in _OF_THE_BODY)
+        self._read: frozenset[AnyStr] = (
+            frozenset((self._type, self._coding, self._length, self._etag, self._opt_out)) | self._dropped
+        )
+        self._lengths = frozenset(map(len, self._read))
+        self._json_types: dict[AnyStr, bool] = {}
+
+    def spliced(self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], added: int) -> Fields[AnyStr] | None:
+        """The head of a success with the envelope around its body, or None if it goes out as it came.
+
+        Args:
+            status: the HTTP status.
+            headers: the app's.
+            added: how many octets the envelope has behind the app's.
+        """
+        if not 200 <= status < 300 or status in _UNTOUCHED:
+            return None
+        found = self._survey(headers)
+        if found is None or (self._opt_out in found and self._is_off(found[self._opt_out])) or not self._takes(found):
+            return None
+        length = self._grown(found.get(self._length), added)
+        if length == "":
+            return None
+        return self._rewritten(headers, found, length)
+
+    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
+        """Whether this is an error that goes out in our words."""
+        return status >= 400 and not any(
+            name.lower() == self._opt_out and self._is_off(value) for name, value in headers
+        )
+
+    def error(  # noqa: PLR0917 - an error is made of this much
+        self,
+        status: int,
+        headers: Fields[AnyStr],
+        body: bytes | None,
+        form: str,
+        request_id: str,
+        moment: str,
+        more: str,
+    ) -> Reply[AnyStr]:
+        """An error of the app's in our words.
+
+        Args:
+            status, headers: the app's. What its headers say beside the body stays.
+            body: the app's, or None if there is none that can be read.
+            form: one of `errors.ERROR_FORMATS`.
+            request_id, moment: for ``meta``.
+            more: further members of ``meta``, each behind its comma.
+        """
+        types = [self._text(value) for name, value in headers if name.lower() == self._type]
+        encoded = any(name.lower() == self._coding for name, _ in headers)
+        said = describe(status, types[0] if len(types) == 1 else "", None if encoded else body)
+        written = error_text(form, status, *said).with_id(request_id, moment, more)
+        return Reply(status, self._error_fields(headers, written, form), written)
+
+    def invalid(self, fault: InvalidRequest, form: str, request_id: str, moment: str) -> Reply[AnyStr]:
+        """The answer to what the app found wrong with the request."""
+        body, status = fault.answer()
+        written = error_text(form, status, **body["error"]).with_id(request_id, moment)
+        return Reply(status, self._error_fields([], written, form), written)
+
+    def link(self, target: str) -> tuple[AnyStr, AnyStr]:
+        """The field that leads to the next page."""
+        return self._link, self._encode(target)
+
+    def without_length(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
+        """The fields of an answer to HEAD of which nobody knows how long its body would be."""
+        return [field for field in headers if field[0] != self._length]
+
+    def _survey(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> dict[AnyStr, AnyStr] | None:
+        """What the head says of the body; None if it says something twice."""
+        found: dict[AnyStr, AnyStr] = {}
+        for name, value in headers:
+            # Most names differ in length already.
+            if len(name) in self._lengths and (lowered := name.lower()) in self._read:
+                if lowered in found and lowered not in self._dropped:
+                    return None
+                found[lowered] = value
+        return found
+
+    def _takes(self, found: dict[AnyStr, AnyStr]) -> bool:
+        coding = found.get(self._coding)
+        if coding is not None and self._text(coding).strip().lower() not in ("", "identity"):
+            return False
+        content_type = found.get(self._type)
+        if content_type is None:  # a body of no type: only one that is announced as empty can become JSON
+            length = found.get(self._length)
+            return length is not None and self._text(length) == "0"
+        try:
+            return self._json_types[content_type]
+        except KeyError:
+            text = self._text(content_type)
+            taken = len(text) <= 256 and is_json_type(text, kinds=False)
+            if len(self._json_types) < 256:
+                self._json_types[content_type] = taken
+            return taken
+
+    def _grown(self, length: AnyStr | None, added: int) -> str | None:
+        """The announced length with ours; None for none, empty if it is no number."""
+        if length is None:
+            return None
+        text = self._text(length)
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            return ""
+        return str((int(text) or len(EMPTY)) + len(BEFORE) + added)
+
+    def _rewritten(
+        self, headers: Iterable[tuple[AnyStr, AnyStr]], found: dict[AnyStr, AnyStr], length: str | None
+    ) -> Fields[AnyStr]:
+        written: Fields[AnyStr] = []
+        for field in headers:
+            name = field[0].lower()
+            if length is not None and name == self._length:
+                written.append((field[0], self._encode(length)))
+            elif name == self._etag and not field[1].startswith(self._weak):
+                # The octets differ each time, what they mean does not (RFC 9110 section 8.8.1).
+                written.append((field[0], self._weak + field[1]))
+            elif name not in self._dropped:
+                written.append(field)
+        if self._type not in found:
+            written.append((self._type, self._encode("application/json")))
+        return written
+
+    def _error_fields(self, headers: Fields[AnyStr], body: bytes, form: str) -> Fields[AnyStr]:
+        own = [
+            (self._type, self._encode(MEDIA_TYPES[form])),
+            (self._length, self._encode(str(len(body)))),
+            (self._encode("vary"), self._encode("accept")),
+        ]
+        return own + [field for field in headers if field[0].lower() not in self._body_fields]
+
+    def _is_off(self, value: AnyStr) -> bool:
+        return self._text(value).strip().lower() == "off"
+
+    @staticmethod
+    def _text(value: AnyStr) -> str:
+        return value if isinstance(value, str) else value.decode("latin-1")

@@ -1,0 +1,99 @@
+"""What an error looks like: the error envelope, or a problem document (RFC 9457).
+
+Both have the same ending, the request id and the moment, so that everything before it can be made once for each kind
+of refusal. Which of the two goes out is a setting of the gate, or what the client's ``Accept`` asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from ..policy import ERROR_FORMATS
+
+ENVELOPE, PROBLEM = ERROR_FORMATS
+MEDIA_TYPES = {ENVELOPE: "application/json", PROBLEM: "application/problem+json"}
+
+# The types that draft-ietf-httpapi-ratelimit-headers registers; for all others the status says everything.
+_TYPES = {
+    "rate_limited": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "unavailable": "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+}
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_MAX_ACCEPT = 1024
+_QUALITY = re.compile(r"\s*q\s*=\s*(1(?:\.0{0,3})?|0(?:\.[0-9]{0,3})?)\s*", re.ASCII | re.IGNORECASE)
+
+
+class ErrorText(NamedTuple):
+    """An error document without its request id and moment, which stand between the two.
+
+    Attributes:
+        before, after: ASCII.
+    """
+
+    before: str
+    after: str
+
+    def with_id(self, request_id: str, moment: str, more: str = "") -> bytes:
+        """The whole document; `more` is JSON members that follow, each behind its comma."""
+        return f'{self.before}"request_id": "{request_id}", "timestamp": "{moment}"{more}{self.after}'.encode()
+
+
+def error_text(form: str, status: int, code: str, message: str, details: Mapping[str, Any]) -> ErrorText:
+    """An error in one of `ERROR_FORMATS`.
+
+    Args:
+        form: the format.
+        status: the HTTP status.
+        code: stable, for machines.
+        message: for people.
+        details: JSON values; extension members of a problem document, whose own members come first.
+    """
+    if form == ENVELOPE:
+        error = {"code": code, "message": message, "details": details}
+        return ErrorText(f'{{"error": {json.dumps(error)}, "meta": {{', "}}")
+    return ErrorText(json.dumps(_problem(status, code, message, details))[:-1] + ", ", "}")
+
+
+def _problem(status: int, code: str, message: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    more = dict(details)
+    kind, title, instance = (more.pop(name, None) for name in ("type", "title", "instance"))
+    own: dict[str, Any] = {
+        "type": kind if isinstance(kind, str) else _TYPES.get(code, "about:blank"),
+        "title": title if isinstance(title, str) else _PHRASES.get(status, "Error"),
+        "status": status,
+        "detail": message,
+        "code": code,
+    }
+    if isinstance(instance, str):
+        own["instance"] = instance
+    taken = {*own, "request_id", "timestamp"}
+    return own | {name: value for name, value in more.items() if name not in taken}
+
+
+def asks_for_problem(accept: str) -> bool:
+    """Whether a client's ``Accept`` (RFC 9110 section 12.5.1) names problem documents, and likes them no less than
+    plain JSON."""
+    return len(accept) <= _MAX_ACCEPT and "problem" in accept.lower() and _likes_problem(accept)
+
+
+@lru_cache(maxsize=256)
+def _likes_problem(accept: str) -> bool:
+    liked: dict[str, float] = {}
+    for each in accept.split(","):
+        media, *parameters = each.split(";")
+        liked[media.strip().lower()] = _quality(parameters)
+    problem = liked.get("application/problem+json", 0.0)
+    return problem > 0 and problem >= liked.get("application/json", 0.0)
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        found = _QUALITY.fullmatch(parameter)
+        if found is not None:
+            return float(found[1])
+    return 1.0

@@ -1,0 +1,108 @@
+"""Everything that a door writes, in its own text type: refusals, the gate's headers, and the envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import AnyStr, Generic
+
+from .exceptions import InvalidRequest
+from .gate import Gate
+from .model import Admitted, Refused
+from .rules.envelopes import EnvelopeWriter
+from .rules.errors import PROBLEM, asks_for_problem
+from .rules.ratelimits import FieldWriter
+from .rules.responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
+from .shape import Shape
+
+
+class Writers(Generic[AnyStr]):
+    """What one door writes with.
+
+    Args:
+        gate: whose settings hold.
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+    """
+
+    def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._clock, self._form = gate.clock, gate.policy.error_format
+        self._headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
+        self._limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
+        self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
+
+    def refusal(self, refused: Refused, accept: str) -> Reply[AnyStr]:
+        """The gate's own answer, to a client that accepts this."""
+        now = self._clock()
+        return self._refusals.write(refused, now, self._limits.write(refused.usages, now), self._error_form(accept))
+
+    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
+        """Whether this answer of the app's is an error that goes out in our words."""
+        return self._envelopes.replaces(status, headers)
+
+    def heading(self, admitted: Admitted) -> Callable[[Iterable[tuple[AnyStr, AnyStr]]], Fields[AnyStr]]:
+        """What adds the gate's headers to the head of an answer, as often as there is one."""
+        write, request_id = self._headers.write, self._encode(admitted.request_id)
+        protected = admitted.principal is not None
+        limits = self._limits.write(admitted.usages, self._clock()) if admitted.usages else ()
+        return lambda headers: write(headers, request_id, protected=protected, limits=limits)
+
+    def success(
+        self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted
+    ) -> tuple[Fields[AnyStr], bytes | None]:
+        """The whole head of an answer that is no error, and what follows its body; None if that goes out as it came."""
+        now = self._clock()
+        tail = shape.tail(admitted.request_id, timestamp(now))
+        fields = self._envelopes.spliced(status, headers, len(tail))
+        if fields is None:
+            return self._dressed(headers, admitted, shape.link(), now), None
+        return self._dressed(fields, admitted, shape.link(), now), tail
+
+    def error(  # noqa: PLR0917 - an error is made of this much
+        self,
+        status: int,
+        headers: Fields[AnyStr],
+        body: bytes | None,
+        shape: Shape,
+        admitted: Admitted,
+        accept: str,
+        *,
+        lengthless: bool,
+    ) -> Reply[AnyStr]:
+        """An error of the app's in our words.
+
+        Args:
+            status, headers, body: the app's; None for a body that is too long.
+            shape, admitted: of its request.
+            accept: what the client accepts.
+            lengthless: the request was HEAD, and nobody knows how long the body would be.
+        """
+        if shape.fault is not None and status >= 500:
+            return self.failed(shape.fault, shape, admitted, accept)
+        now = self._clock()
+        reply = self._envelopes.error(
+            status, headers, body, self._error_form(accept), admitted.request_id, timestamp(now), shape.more_meta()
+        )
+        fields = self._envelopes.without_length(reply.headers) if lengthless else reply.headers
+        return Reply(status, self._dressed(fields, admitted, None, now), reply.body)
+
+    def failed(self, fault: InvalidRequest | None, shape: Shape, admitted: Admitted, accept: str) -> Reply[AnyStr]:
+        """The answer to an exception of the app's: to what it found wrong with the request, or a generic 500."""
+        if fault is None:
+            return self.error(500, [], None, shape, admitted, accept, lengthless=False)
+        now = self._clock()
+        reply = self._envelopes.invalid(fault, self._error_form(accept), admitted.request_id, timestamp(now))
+        return Reply(reply.status, self._dressed(reply.headers, admitted, None, now), reply.body)
+
+    def _dressed(
+        self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
+    ) -> Fields[AnyStr]:
+        principal, request_id, usages, _ = admitted
+        limits = self._limits.write(usages, now) if usages else ()
+        written = self._headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        if link is not None:
+            written.append(self._envelopes.link(link))
+        return written
+
+    def _error_form(self, accept: str) -> str:
+        return PROBLEM if accept and asks_for_problem(accept) else self._form
