@@ -57,7 +57,18 @@ class PostgresServer:
         self.close()
 
     def _create(self, data: Path) -> None:
-        command = [self._programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        command = [
+            str(self._programs / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         made = subprocess.run(command, capture_output=True, text=True, cwd=data.parent, check=False, **self._who)
         if made.returncode:
             raise RuntimeError(f"initdb: {made.stderr}")
@@ -65,11 +76,11 @@ class PostgresServer:
     def _start(self, home: Path) -> subprocess.Popen[Any]:
         settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={home}", "fsync=off", "max_connections=200"]
         options = [part for setting in settings for part in ("-c", setting)]
-        command = [self._programs / "postgres", "-D", home / "data", "-p", str(self.port), *options]
+        command = [str(self._programs / "postgres"), "-D", str(home / "data"), "-p", str(self.port), *options]
         log = home / "server.log"
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, cwd=home, **self._who)
-        probe = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        probe = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline and process.poll() is None:
             if subprocess.run(probe, check=False).returncode == 0:

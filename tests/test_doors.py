@@ -395,7 +395,7 @@ def test_a_used_key_is_touched_once_a_minute(door: Door) -> None:
     async def use(times: int) -> None:
         for _ in range(times):
             if door.kind == "wsgi":
-                door.through_wsgi("GET", "/v1", [("x-api-key", issued.secret)], None)
+                door.through_wsgi("GET", "/v1", [("x-api-key", issued.secret)], None, None)
             else:
                 await door.asgi_call("GET", "/v1", [("x-api-key", issued.secret)], None)
             await anyio.lowlevel.checkpoint()
@@ -420,7 +420,7 @@ def test_an_old_hash_is_renewed_on_use(door: Door) -> None:
 
     async def use() -> None:
         if door.kind == "wsgi":
-            answer = door.through_wsgi("GET", "/v1", [("x-api-key", issued.secret)], None)
+            answer = door.through_wsgi("GET", "/v1", [("x-api-key", issued.secret)], None, None)
         else:
             answer = await door.asgi_call("GET", "/v1", [("x-api-key", issued.secret)], None)
         assert answer.status == 200

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from keystile.pagination import Page
 
 from keystile import InvalidRequest, PageStyle, Rule, current
+from keystile.pagination import Page
 from tests.doors import Answer, Door
 
 JSON = [("content-type", "application/json")]

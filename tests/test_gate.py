@@ -41,7 +41,10 @@ class _Awaitable:
     ("settings", "key"),
     [
         ({"limits": "60/minute"}, "limits"),
-        ({"envelope": True}, "envelope"),
+        ({"envelope": "yes"}, "envelope"),
+        ({"page_style": {}}, "page_style"),
+        ({"cursor_secrets": [1]}, "cursor_secrets"),
+        ({"public_url": 1}, "public_url"),
         ({"https": "redirect"}, "https"),
         ({"trusted_proxies": []}, "trusted_proxies"),
         ({"store": MemoryStore}, "store"),

@@ -9,7 +9,7 @@ from typing import Any
 from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
-from .rules.envelopes import BODYLESS, Collected, Splice
+from .rules.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, whole
 from .rules.jsonbodies import refuse_body, refuse_head
 from .rules.responses import Fields, Reply
 from .shape import Shape
@@ -27,9 +27,7 @@ _HIDDEN = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 def enveloped_scope(scope: Scope) -> Scope:
     """The scope for an app whose answer is enveloped: nothing in it invites to an encoding or to a short cut."""
     found = dict(scope)
-    found["headers"] = [
-        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
-    ]
+    found["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
     extensions = scope.get("extensions")
     if extensions and not _HIDDEN.isdisjoint(extensions):
         found["extensions"] = {name: value for name, value in extensions.items() if name not in _HIDDEN}
@@ -61,13 +59,13 @@ class Answering:
         writers: what writes heads and bodies.
     """
 
-    __slots__ = ("_collected", "_held", "_on_body", "_scope", "_send", "_shape", "_writers", "admitted", "begun")
+    # Of the class, not of each request: few answers change them.
+    held: tuple[int, Fields[bytes]] | None = None
+    begun = False
 
     def __init__(self, send: Send, scope: Scope, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
         self._send, self._scope, self.admitted, self._shape, self._writers = send, scope, admitted, shape, writers
         self._on_body = send
-        self._held: tuple[int, Fields[bytes]] | None = None
-        self.begun = False
 
     # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
     def send(self, message: Message) -> Awaitable[None]:
@@ -77,12 +75,12 @@ class Answering:
             return self._on_body(message)
         if kind == "http.response.start":
             return self._start(message)
-        return self._send(message) if self._on_body != self._drop and self._held is None else _nothing()
+        return self._send(message) if self._on_body != self._drop and self.held is None else _nothing()
 
     async def finish(self) -> None:
-        """The app has returned; an error whose body has no end has one now."""
-        if self._held is not None:
-            await self._replace(*self._held)
+        """The body of an error that is held has come to its end, or as far as it may."""
+        if self.held is not None:
+            await self._replace(*self.held)
 
     async def fail(self, error: Exception) -> None:
         """The app raised before anything of its answer went out."""
@@ -95,14 +93,14 @@ class Answering:
         shape, writers = self._shape, self._writers
         shape.begun = True
         if status >= 400 and writers.replaces(status, headers):
-            self._held, self._collected = (status, list(headers)), Collected()
+            self.held, self._collected = (status, list(headers)), Collected()
             self._on_body = self._collect
             return _nothing()
         fields, tail = writers.success(status, headers, shape, self.admitted)
         if self._scope["method"] == "HEAD" or status in BODYLESS:
             self._on_body = self._without_body
         elif tail is not None:
-            self._on_body = partial(self._spliced, Splice(tail))
+            self._tail, self._on_body = tail, self._first_spliced
         self.begun = True
         return self._send(dict(message, headers=fields))
 
@@ -110,6 +108,13 @@ class Answering:
         if message.get("more_body", False):
             return _nothing()
         return self._send({"type": "http.response.body", "body": b""})
+
+    def _first_spliced(self, message: Message) -> Awaitable[None]:
+        chunk: bytes = message.get("body", b"")
+        if not message.get("more_body", False) and len(chunk) <= MAX_JOINED:
+            return self._send({"type": "http.response.body", "body": whole(chunk, self._tail)})
+        self._on_body = partial(self._spliced, Splice(self._tail))
+        return self._on_body(message)
 
     def _spliced(self, splice: Splice, message: Message) -> Awaitable[None]:
         more = message.get("more_body", False)
@@ -135,7 +140,7 @@ class Answering:
         await self._reply(reply)
 
     async def _reply(self, reply: Reply[bytes]) -> None:
-        self._held, self._on_body, self.begun = None, self._drop, True
+        self.held, self._on_body, self.begun = None, self._drop, True
         body = b"" if self._scope["method"] == "HEAD" else reply.body
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})

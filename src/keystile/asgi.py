@@ -91,7 +91,8 @@ class GateMiddleware:
         token = enter(admitted)
         try:
             await self.app(enveloped_scope(scope), receive, answering.send)
-            await answering.finish()
+            if answering.held is not None:
+                await answering.finish()
         except Exception as error:
             if answering.begun:
                 raise

@@ -245,9 +245,12 @@ def _style(origin: Origin, key: str, table: dict[str, Any]) -> PageStyle:
         raise origin.hiding(f"{key}.{error.key}", error.reason) from None
 
 
-def _none(origin: Origin, key: str, value: bool) -> None:
-    if value:
-        raise origin.error(key, "expected false or a value, got true")
+def _none(kind: str) -> Callable[[Origin, str, bool], None]:
+    def read(origin: Origin, key: str, value: bool) -> None:
+        if value:
+            raise origin.error(key, f"expected {kind}, got true")
+
+    return read
 
 
 _READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
@@ -259,9 +262,9 @@ _READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
     (_LIMITS, list): _texts,
     (_LIMITS_OR_FALSE, str): Origin.resolve,
     (_LIMITS_OR_FALSE, list): _texts,
-    (_LIMITS_OR_FALSE, bool): _none,
+    (_LIMITS_OR_FALSE, bool): _none(_LIMITS_OR_FALSE),
     (_TEXT_OR_FALSE, str): Origin.resolve,
-    (_TEXT_OR_FALSE, bool): _none,
+    (_TEXT_OR_FALSE, bool): _none(_TEXT_OR_FALSE),
     (_STYLE, dict): _style,
     (_TABLES, list): _rules,
     ("a table", dict): _checked_rule,

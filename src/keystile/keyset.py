@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 try:
     from sqlalchemy import (
+        ClauseElement,
         Column,
         ColumnElement,
-        ColumnExpressionArgument,
+        CursorResult,
         FromClause,
         GenerativeSelect,
         Join,
@@ -29,6 +30,7 @@ try:
         or_,
     )
     from sqlalchemy.sql import operators, visitors
+    from sqlalchemy.sql.functions import coalesce
     from sqlalchemy.types import NullType
 except ImportError:
     raise ImportError("keystile.keyset needs SQLAlchemy: pip install 'keystile[sql]'") from None
@@ -36,7 +38,10 @@ except ImportError:
 from .exceptions import ConfigurationError
 from .pagination import Page, PageParams
 
-OrderBy = Sequence[ColumnExpressionArgument[Any]]
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnExpressionArgument  # since 2.0.13
+
+OrderBy: TypeAlias = "Sequence[ColumnExpressionArgument[Any]]"
 
 _LABEL = "_keystile_"
 
@@ -98,11 +103,13 @@ def _keys(statement: GenerativeSelect, order_by: OrderBy) -> list[_Key]:
     if isinstance(order_by, str) or not isinstance(order_by, Sequence) or not order_by:
         raise _wrong("expected a list of columns, the primary key last")
     keys = [_key(given) for given in order_by]
-    columns = [key.expression for key in keys if isinstance(key.expression, Column)]
     outer = _outer(statement)
-    for column in columns:
-        if column.nullable or column.table in outer:
-            raise _wrong(f"{column} may be NULL, and such rows would be lost: use func.coalesce({column}, …)")
+    for expression, _ in keys:
+        if not isinstance(expression, coalesce) and any(
+            _may_be_null(each, outer) for each in visitors.iterate(expression)
+        ):
+            raise _wrong(f"{expression} may be NULL, and such rows would be lost: use func.coalesce({expression}, …)")
+    columns = [key.expression for key in keys if isinstance(key.expression, Column)]
     if not _unique(columns):
         raise _wrong("the columns are not known to be unique together: end with the primary key")
     return keys
@@ -110,7 +117,7 @@ def _keys(statement: GenerativeSelect, order_by: OrderBy) -> list[_Key]:
 
 def _key(given: Any) -> _Key:
     found = given
-    while hasattr(found, "__clause_element__"):  # a mapped attribute, a hybrid
+    while not isinstance(found, ClauseElement) and hasattr(found, "__clause_element__"):  # a mapped attribute
         found = found.__clause_element__()
     descending = False
     if isinstance(found, UnaryExpression) and found.modifier in (operators.asc_op, operators.desc_op):
@@ -122,6 +129,10 @@ def _key(given: Any) -> _Key:
     if not isinstance(found, ColumnElement):
         raise _wrong(f"expected columns, got {type(found).__name__}")
     return _Key(found, descending)
+
+
+def _may_be_null(part: Any, outer: set[Any]) -> bool:
+    return isinstance(part, Column) and (bool(part.nullable) or part.table in outer)
 
 
 def _outer(statement: Select[Any]) -> set[Any]:
@@ -186,12 +197,12 @@ def _beyond(keys: Sequence[_Key], after: Sequence[Any]) -> ColumnElement[bool]:
 
 
 def _page(result: Result[Any], statement: Any, count: int, params: PageParams) -> Page[Any]:
-    width = len(result.keys()) - count
-    selected = statement.column_descriptions
-    if width == len(selected) and all(each.get("entity") is each["expr"] for each in selected):
-        result = result.unique()  # an entity with a collection that is joined eagerly comes in several rows
+    entities = all(each.get("entity") is each["expr"] for each in statement.column_descriptions)
+    if entities and not isinstance(result, CursorResult):
+        result = result.unique()  # one with a collection that is joined eagerly comes in several rows
     frozen = result.freeze()
     found: list[Any] = list(frozen.data)
+    width = len(found[0]) - count if found else 1
     keys = [tuple(row[width:]) for row in found]
     if any(None in each for each in keys):
         raise _wrong("a sort key is NULL, and such rows would be lost: use func.coalesce")

@@ -37,7 +37,10 @@ _OF_THE_BODY = (
     "transfer-encoding",
 )
 # Up to this many octets, one copy is cheaper than one more write to the socket.
-_JOINED = 65_536
+MAX_JOINED = 262_144
+
+# What a field is to us; none of them is false.
+_TYPE, _LENGTH, _RARE, _OTHER = range(1, 5)
 
 
 class Splice:
@@ -60,7 +63,12 @@ class Splice:
             self._before = b""
         if last:
             found += [self._before, EMPTY, self._after] if self._before else [self._after]
-        return [b"".join(found)] if found and len(chunk) <= _JOINED else found
+        return [b"".join(found)] if found and len(chunk) <= MAX_JOINED else found
+
+
+def whole(chunk: bytes, after: bytes) -> bytes:
+    """The envelope around a body that came at once."""
+    return b"".join((BEFORE, chunk or EMPTY, after))
 
 
 class Collected:
@@ -109,11 +117,8 @@ class EnvelopeWriter(Generic[AnyStr]):
         self._link: AnyStr = encode("link")
         self._dropped: frozenset[AnyStr] = frozenset(encode(name) for name in _OF_THE_OCTETS)
         self._body_fields: frozenset[AnyStr] = frozenset(encode(name) for name in _OF_THE_BODY)
-        self._read: frozenset[AnyStr] = (
-            frozenset((self._type, self._coding, self._length, self._etag, self._opt_out)) | self._dropped
-        )
-        self._lengths = frozenset(map(len, self._read))
-        self._json_types: dict[AnyStr, bool] = {}
+        self._roles: dict[AnyStr, int] = {}
+        self._json_types: set[AnyStr] = set()
 
     def spliced(self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], added: int) -> Fields[AnyStr] | None:
         """The head of a success with the envelope around its body, or None if it goes out as it came.
@@ -125,13 +130,40 @@ class EnvelopeWriter(Generic[AnyStr]):
         """
         if not 200 <= status < 300 or status in _UNTOUCHED:
             return None
-        found = self._survey(headers)
-        if found is None or (self._opt_out in found and self._is_off(found[self._opt_out])) or not self._takes(found):
+        roles, written, rare = self._roles, list(headers), False
+        types = lengths = length = 0
+        for at, (name, value) in enumerate(written):
+            role = roles.get(name) or self._role(name)
+            if role == _TYPE:
+                types += 1 if value in self._json_types or self._is_json(value) else 2
+            elif role == _LENGTH:
+                lengths += 1
+                if not value.isdigit() or not value.isascii() or len(value) > 18:
+                    return None
+                length = int(value)
+                written[at] = name, self._encode(str((length or len(EMPTY)) + len(BEFORE) + added))
+            elif role == _RARE:
+                rare = True
+        # What is said twice nobody can rely on; of no type, only a body that is announced as empty can become JSON.
+        if types > 1 or lengths > 1 or (not types and (length or not lengths)):
             return None
-        length = self._grown(found.get(self._length), added)
-        if length == "":
-            return None
-        return self._rewritten(headers, found, length)
+        if not types:
+            written.append((self._type, self._encode("application/json")))
+        if not rare:
+            return written
+        return self._reworded(written) if self._is_plain(headers) else None
+
+    def _role(self, name: AnyStr) -> int:
+        lowered = name.lower()
+        if lowered == self._type:
+            role = _TYPE
+        elif lowered == self._length:
+            role = _LENGTH
+        else:
+            role = _RARE if lowered in (self._coding, self._etag, self._opt_out, *self._dropped) else _OTHER
+        if len(self._roles) < 1024 and len(name) < 64:
+            self._roles[name] = role
+        return role
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether this is an error that goes out in our words."""
@@ -178,59 +210,35 @@ class EnvelopeWriter(Generic[AnyStr]):
         """The fields of an answer to HEAD of which nobody knows how long its body would be."""
         return [field for field in headers if field[0] != self._length]
 
-    def _survey(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> dict[AnyStr, AnyStr] | None:
-        """What the head says of the body; None if it says something twice."""
-        found: dict[AnyStr, AnyStr] = {}
+    def _is_plain(self, headers: Sequence[tuple[AnyStr, AnyStr]]) -> bool:
+        """Whether the body is neither encoded nor to be left alone."""
         for name, value in headers:
-            # Most names differ in length already.
-            if len(name) in self._lengths and (lowered := name.lower()) in self._read:
-                if lowered in found and lowered not in self._dropped:
-                    return None
-                found[lowered] = value
-        return found
+            lowered = name.lower()
+            if lowered == self._coding and self._text(value).strip().lower() not in ("", "identity"):
+                return False
+            if lowered == self._opt_out and self._is_off(value):
+                return False
+        return True
 
-    def _takes(self, found: dict[AnyStr, AnyStr]) -> bool:
-        coding = found.get(self._coding)
-        if coding is not None and self._text(coding).strip().lower() not in ("", "identity"):
+    def _is_json(self, content_type: AnyStr) -> bool:
+        text = self._text(content_type)
+        if len(text) > 256 or not is_json_type(text, kinds=False):
             return False
-        content_type = found.get(self._type)
-        if content_type is None:  # a body of no type: only one that is announced as empty can become JSON
-            length = found.get(self._length)
-            return length is not None and self._text(length) == "0"
-        try:
-            return self._json_types[content_type]
-        except KeyError:
-            text = self._text(content_type)
-            taken = len(text) <= 256 and is_json_type(text, kinds=False)
-            if len(self._json_types) < 256:
-                self._json_types[content_type] = taken
-            return taken
+        if len(self._json_types) < 256:
+            self._json_types.add(content_type)
+        return True
 
-    def _grown(self, length: AnyStr | None, added: int) -> str | None:
-        """The announced length with ours; None for none, empty if it is no number."""
-        if length is None:
-            return None
-        text = self._text(length)
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            return ""
-        return str((int(text) or len(EMPTY)) + len(BEFORE) + added)
-
-    def _rewritten(
-        self, headers: Iterable[tuple[AnyStr, AnyStr]], found: dict[AnyStr, AnyStr], length: str | None
-    ) -> Fields[AnyStr]:
-        written: Fields[AnyStr] = []
-        for field in headers:
-            name = field[0].lower()
-            if length is not None and name == self._length:
-                written.append((field[0], self._encode(length)))
-            elif name == self._etag and not field[1].startswith(self._weak):
+    def _reworded(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
+        """Without what no longer holds for the octets that go out."""
+        found: Fields[AnyStr] = []
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == self._etag and not value.startswith(self._weak):
                 # The octets differ each time, what they mean does not (RFC 9110 section 8.8.1).
-                written.append((field[0], self._weak + field[1]))
-            elif name not in self._dropped:
-                written.append(field)
-        if self._type not in found:
-            written.append((self._type, self._encode("application/json")))
-        return written
+                found.append((name, self._weak + value))
+            elif lowered not in self._dropped:
+                found.append((name, value))
+        return found
 
     def _error_fields(self, headers: Fields[AnyStr], body: bytes, form: str) -> Fields[AnyStr]:
         own = [
