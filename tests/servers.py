@@ -1,17 +1,18 @@
-"""Real servers on loopback: started on a free port, stopped by their own process."""
+"""Real servers on loopback: started on a free port, stopped by their own process group."""
 
 from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.doors import Answer
 
@@ -30,6 +31,47 @@ COMMANDS = {
     "gunicorn-sync": ["gunicorn", "-w", "2", "-b", "127.0.0.1:{port}", "{module}:wsgi_app"],
     "gunicorn-gthread": ["gunicorn", "-w", "2", "--threads", "4", "-b", "127.0.0.1:{port}", "{module}:wsgi_app"],
     "gunicorn-preload": ["gunicorn", "-w", "2", "--preload", "-b", "127.0.0.1:{port}", "{module}:wsgi_app"],
+}
+
+
+class Kind(NamedTuple):
+    """One server of the matrix, as it is shipped: nothing is set but the address and one worker.
+
+    Attributes:
+        protocol: what the module is served as: ``"asgi"`` or ``"wsgi"``.
+        command: the arguments of Python.
+        packages: the distributions whose behaviour on the wire this is.
+    """
+
+    protocol: str
+    command: list[str]
+    packages: tuple[str, ...]
+
+
+# Werkzeug has no command of its own.
+_WERKZEUG = (
+    "from werkzeug.serving import run_simple; from {module} import wsgi_app; "
+    "run_simple('127.0.0.1', {port}, wsgi_app, threaded=True)"
+)
+_GRANIAN = ["-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1", "--interface"]
+
+# Servers that differ in what they make of the octets of a request. COMMANDS holds those that whole hosts are tested on.
+MATRIX = {
+    "uvicorn-h11": Kind("asgi", ["-m", *COMMANDS["uvicorn-h11"]], ("uvicorn", "h11")),
+    "uvicorn-httptools": Kind("asgi", ["-m", *COMMANDS["uvicorn-httptools"]], ("uvicorn", "httptools")),
+    "hypercorn": Kind(
+        "asgi", ["-m", "hypercorn", "-w", "1", "-b", "127.0.0.1:{port}", "{module}:asgi_app"], ("hypercorn", "h11")
+    ),
+    "granian-asgi": Kind("asgi", [*_GRANIAN, "asgi", "{module}:asgi_app"], ("granian",)),
+    "daphne": Kind(
+        "asgi", ["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "{module}:asgi_app"], ("daphne", "twisted")
+    ),
+    "gunicorn-sync": Kind("wsgi", ["-m", *COMMANDS["gunicorn-sync"]], ("gunicorn",)),
+    "gunicorn-gthread": Kind("wsgi", ["-m", *COMMANDS["gunicorn-gthread"]], ("gunicorn",)),
+    "granian-wsgi": Kind("wsgi", [*_GRANIAN, "wsgi", "{module}:wsgi_app"], ("granian",)),
+    "waitress": Kind("wsgi", ["-m", "waitress", "--listen=127.0.0.1:{port}", "{module}:wsgi_app"], ("waitress",)),
+    "cheroot": Kind("wsgi", ["-m", "cheroot", "--bind", "127.0.0.1:{port}", "{module}:wsgi_app"], ("cheroot",)),
+    "werkzeug": Kind("wsgi", ["-c", _WERKZEUG], ("werkzeug",)),
 }
 
 
@@ -74,24 +116,37 @@ def free_port() -> int:
 
 @contextmanager
 def serving(kind: str, module: str, folder: Path, **environ: str) -> Iterator[Server]:
-    """Serve a module of this folder."""
+    """Serve a module of this folder. What the server says is in ``{kind}-{port}.log`` there."""
     port = free_port()
-    command = [part.format(port=port, module=module) for part in COMMANDS[kind]]
+    arguments = ["-m", *COMMANDS[kind]] if kind in COMMANDS else MATRIX[kind].command
+    command = [part.format(port=port, module=module) for part in arguments]
     log = folder / f"{kind}-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=folder, stdout=output, stderr=output, env=os.environ | environ
+            [sys.executable, *command],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env=os.environ | environ,
+            start_new_session=True,
         )
     try:
         _wait(port, process, log)
         yield Server(port)
     finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    # Workers that outlive the process that started them: the group is ours alone, for it is a session of its own.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

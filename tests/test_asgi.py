@@ -202,3 +202,84 @@ def test_a_prefix_that_the_app_takes_off_itself_dodges_no_rule(path: str, wrappe
 def test_what_is_no_app_is_refused(gate: Gate) -> None:
     with pytest.raises(ConfigurationError, match="app: NoneType is no ASGI app"):
         asgi.GateMiddleware(None, gate)  # type: ignore[arg-type]
+
+
+def test_an_enveloped_stream_leaves_as_it_comes() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    order: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert "http.response.pathsend" not in scope["extensions"]
+        assert "http.response.early_hint" in scope["extensions"]
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+        for number in range(3):
+            order.append(f"made {number}")
+            await send({"type": "http.response.body", "body": b"%d" % number, "more_body": number < 2})
+        await send({"type": "http.response.trailers", "headers": [], "more_trailers": False})
+
+    async def send(message: Any) -> None:
+        order.append(message.get("body", b"").partition(b',"meta"')[0].decode() or message["type"])
+
+    async def go() -> None:
+        extensions = {"http.response.pathsend": {}, "http.response.early_hint": {}}
+        scope = asgi_scope("GET", "/v1", [("x-api-key", secret)], None) | {"extensions": extensions}
+        await asgi.GateMiddleware(app, gate)(scope, go, send)  # type: ignore[arg-type]
+
+    secret = gate.keys.create("key").secret
+    anyio.run(go)
+    assert order == [
+        "http.response.start",
+        "made 0",
+        '{"data":0',
+        "made 1",
+        "1",
+        "made 2",
+        "2",
+        "http.response.trailers",
+    ]
+
+
+def test_what_follows_an_error_that_was_replaced_is_dropped() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 400, "headers": [], "trailers": True})
+        for _ in range(3):
+            await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.trailers", "headers": [], "more_trailers": False})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def go() -> None:
+        scope = asgi_scope("GET", "/v1", [("x-api-key", secret)], None)
+        await asgi.GateMiddleware(app, gate)(scope, go, send)  # type: ignore[arg-type]
+
+    secret = gate.keys.create("key").secret
+    anyio.run(go)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert "trailers" not in sent[0]
+
+
+def test_a_client_that_leaves_before_its_body_is_whole_reaches_no_app() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), require_json=True)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    waiting: list[Any] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def go() -> None:
+        fields = [("x-api-key", secret), ("content-type", "application/json"), ("content-length", "9")]
+        scope = asgi_scope("POST", "/v1", fields, None)
+        await asgi.GateMiddleware(app, gate)(scope, receive, app)  # type: ignore[arg-type]
+
+    secret = gate.keys.create("key").secret
+    anyio.run(go)
+    assert waiting == []

@@ -174,3 +174,109 @@ def test_exc_info_may_come_by_name_and_a_refused_head_is_one_empty_chunk(gate: G
 def test_what_is_no_app_is_refused(gate: Gate) -> None:
     with pytest.raises(ConfigurationError, match="app: NoneType is no WSGI app"):
         wsgi.GateMiddleware(None, gate)  # type: ignore[arg-type]
+
+
+JSON = [("Content-Type", "application/json")]
+
+
+@pytest.fixture
+def enveloping() -> Gate:
+    return Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+
+
+def test_the_envelope_wraps_only_what_it_must(enveloping: Gate, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    wrapped: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/csv")])
+        wrapped.append(environ["wsgi.file_wrapper"](path.open("rb")))
+        return wrapped[-1]
+
+    answer = Server().call(app, enveloping, **{"wsgi.file_wrapper": FileWrapper})
+    assert answer is wrapped[0]
+    answer.close()
+
+
+def test_an_enveloped_stream_leaves_as_it_comes_and_is_closed(enveloping: Gate) -> None:
+    events: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", JSON)
+        return chunks()
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            for chunk in (b"[1", b", 2]"):
+                events.append(f"made {chunk.decode()}")
+                yield chunk
+        finally:
+            events.append("closed")
+
+    body = Server().call(app, enveloping)
+    assert events == []
+    assert next(body) == b'{"data":[1'
+    assert events == ["made [1"]
+    body.close()
+    assert events == ["made [1", "closed"]
+
+
+def test_write_is_spliced_too(enveloping: Gate) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", JSON)
+        write(b"[1")
+        write(b", 2")
+        return [b"]"]
+
+    server = Server()
+    whole = b"".join([*server.call(app, enveloping), b""])
+    assert b"".join(server.written).startswith(b'{"data":[1, 2')
+    assert whole.startswith(b'],"meta":{')
+
+
+def test_a_second_head_replaces_the_first_only_with_exc_info(enveloping: Gate) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("404 Not Found", [])
+        with pytest.raises(AssertionError):
+            start_response("200 OK", JSON)
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            start_response("503 Service Unavailable", [("Retry-After", "7")], sys.exc_info())
+        return [b"later"]
+
+    server = Server()
+    body = b"".join(server.call(app, enveloping))
+    [(status, headers)] = server.starts
+    assert status == "503 Service Unavailable"
+    assert ("Retry-After", "7") in headers
+    assert b'"unavailable"' in body
+
+
+def test_both_sides_of_an_envelope_keep_to_the_protocol(enveloping: Gate) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK" if environ["PATH_INFO"] == "/v1" else "404 Not Found", JSON)
+        return iter([b"[1", b", 2]"])
+
+    def guarded(environ: Any, start_response: Any) -> Any:
+        environ.pop("keystile")  # no name of a server's or gateway's variable, which is all that the validator knows
+        return checked(environ, start_response)
+
+    checked = validator(app)
+    for path in ("/v1", "/v2"):
+        sent = wsgi_environ("GET", path, [("x-api-key", enveloping.keys.create("key").secret)], "127.0.0.1")
+        sent["wsgi.errors"] = sys.stderr
+        body = validator(wsgi.GateMiddleware(guarded, enveloping))(sent, Server().start_response)
+        assert b"".join(body).startswith(b'{"data":[1' if path == "/v1" else b'{"error"')
+        body.close()
+
+
+def test_a_server_whose_start_response_gives_nothing_will_do(enveloping: Gate) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", JSON)
+        return iter([b"[1", b"]"])
+
+    sent = wsgi_environ("GET", "/v1", [("x-api-key", enveloping.keys.create("key").secret)], "127.0.0.1")
+    body = b"".join(wsgi.GateMiddleware(app, enveloping)(sent, lambda *_: None))  # type: ignore[arg-type,return-value]
+    assert body.startswith(b'{"data":[1],"meta"')

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -49,10 +50,9 @@ class Answering:
     """
 
     # Of the class, not of each request: few answers change all of them.
-    _server_write: Write | None = None
     _splice: Splice | None = None
     _held: tuple[str, Headers, ExcInfo | None] | None = None
-    _bodyless = _sent = False
+    _started = _bodyless = _sent = False
 
     def __init__(
         self, start: StartResponse, environ: Environ, admitted: Admitted, shape: Shape, writers: Writers[str]
@@ -62,7 +62,7 @@ class Answering:
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in the place of the server's."""
-        if (self._held or self._server_write) and exc_info is None:
+        if (self._held or self._started) and exc_info is None:
             raise AssertionError("start_response was called before, and without exc_info")
         if self._sent and exc_info:
             return self._server_start(status, headers, exc_info)  # it raises: the head is out
@@ -74,17 +74,47 @@ class Answering:
         fields, tail = self._writers.success(code, headers, self._shape, self._admitted)
         self._held, self._splice = None, None if tail is None else Splice(tail)
         self._bodyless = self._environ["REQUEST_METHOD"] == "HEAD" or code in BODYLESS
-        self._server_write = write = self._begin(status, fields, exc_info)
+        write = self._begin(status, fields, exc_info)
+        self._started = True
         return partial(self._write, write)
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """What the server iterates: the app's own iterable, if nothing is to be done to it."""
-        if self._server_write and not (self._splice or self._bodyless or self._held):
+        if not (self._started or self._held):
+            return self._begun(iterable)
+        if self._held:
+            return self._at_once(self._stream(iterable), iterable)
+        if self._bodyless:
+            return self._at_once([b""], iterable)
+        if self._splice is None and self._goes_as_it_is(iterable):
             return iterable
-        whole = isinstance(iterable, (list, tuple)) and len(iterable) == 1
-        if self._splice and whole and not self._bodyless:
-            return self._splice.pieces(iterable[0], last=True)  # type: ignore[index] # it is a sequence
+        if self._splice and isinstance(iterable, (list, tuple)) and len(iterable) == 1:
+            return self._splice.pieces(iterable[0], last=True)
         return _Body(self._stream(iterable), iterable)
+
+    def _begun(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        """The same for an app that gives its head as late as PEP 3333 lets it, with the first octets. The server need
+        not be able to wait so long (granian's is not), and what becomes of the body depends on the head."""
+        octets = iter(iterable)
+        try:
+            first = list(islice(octets, 1))
+        except Exception:
+            _close(iterable)
+            raise
+        if not (self._started or self._held):
+            return _Body(octets, iterable)  # no head at all: the server says what it makes of that
+        return self.body(_Body(chain(first, octets), iterable))
+
+    def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
+        """Whether it cannot fail half-way, or is one that the server sends by a way of its own."""
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        return isinstance(iterable, (list, tuple)) or (isinstance(wrapper, type) and isinstance(iterable, wrapper))
+
+    def _at_once(self, octets: Iterable[bytes], iterable: Iterable[bytes]) -> list[bytes]:
+        try:
+            return list(octets)
+        finally:
+            _close(iterable)
 
     def failed(self, error: Exception) -> list[bytes]:
         """The app raised; the answer to that, or the same exception if its head is out already."""
@@ -115,17 +145,15 @@ class Answering:
                     self._collected.add(chunk)
                     if self._collected.too_long:
                         break
-                elif not self._bodyless:
-                    for piece in self._splice.pieces(chunk, last=False) if self._splice else [chunk]:
-                        self._sent = self._sent or bool(piece)
-                        yield piece
+                    continue
+                for piece in self._splice.pieces(chunk, last=False) if self._splice else [chunk]:
+                    self._sent = self._sent or bool(piece)
+                    yield piece
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that we failed
             yield from self.failed(error)
             return
         if self._held:
             yield from self._replace(*self._held)
-        elif self._bodyless:
-            yield b""
         elif self._splice:
             yield from self._splice.pieces(b"", last=True)
 
@@ -140,7 +168,7 @@ class Answering:
         """An answer of ours, in the place of the app's."""
         self._held = None
         # The server has a head already, none of which went out: only with exc_info may it be replaced.
-        self._begin(status, reply.headers, exc_info if self._server_write else None)
+        self._begin(status, reply.headers, exc_info if self._started else None)
         self._sent = True
         return [b"" if self._environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
@@ -158,9 +186,13 @@ class _Body:
         return next(self._octets)
 
     def close(self) -> None:
-        closing = getattr(self._iterable, "close", None)
-        if closing is not None:
-            closing()
+        _close(self._iterable)
+
+
+def _close(iterable: Iterable[bytes]) -> None:
+    closing = getattr(iterable, "close", None)
+    if closing is not None:
+        closing()
 
 
 def enveloped_environ(environ: Environ) -> Environ:

@@ -49,6 +49,9 @@ prefix = "key"
 # Paths that need no key; "/static/*" is everything below /static/.
 public = ["/health"]
 
+# Every answer in one shape: {"data": …, "meta": …} and {"error": …, "meta": …}.
+# envelope = true
+
 # The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.
 # app = "service.main:app"
 
