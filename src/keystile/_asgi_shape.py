@@ -43,8 +43,8 @@ def header(scope: Scope, wanted: bytes) -> str | None:
 def accept_of(scope: Scope) -> str:
     """What the client accepts, where that could matter to us: an error is JSON, or a problem document."""
     for name, value in scope["headers"]:
-        if b"problem" in value and name.lower() == b"accept":
-            return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"accept")
+        if name == b"accept" and b"problem" in value.lower():
+            return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
     return ""
 
 

@@ -54,6 +54,7 @@ class GateMiddleware:
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[bytes] = Writers(gate, str.encode)
+        self._write, self._clock = self._writers.headers.write, gate.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -67,12 +68,9 @@ class GateMiddleware:
         scope["keystile"] = outcome
         if outcome.shape is not None and kind == "http":
             return await self._shaped(outcome, outcome.shape, scope, receive, send)
-        return await self._run(outcome, scope, receive, self._writing(send, outcome))
-
-    async def _run(self, admitted: Admitted, scope: Scope, receive: Receive, send: Send) -> None:
-        token = enter(admitted)
+        token = enter(outcome)
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self._writing(send, outcome))
         finally:
             leave(token)
 
@@ -84,17 +82,17 @@ class GateMiddleware:
             if isinstance(read, Reason):
                 return await self._refuse(Refused(read, admitted.request_id, admitted.usages), scope, receive, send)
             receive = read
-        if not shape.envelope:
-            return await self._run(admitted, scope, receive, self._writing(send, admitted))
         shape.target = partial(_target, scope)
-        answering = Answering(send, scope, admitted, shape, self._writers)
+        answering = Answering(send, scope, admitted, shape, self._writers) if shape.envelope else None
         token = enter(admitted)
         try:
+            if answering is None:
+                return await self.app(scope, receive, self._writing(send, admitted))
             await self.app(enveloped_scope(scope), receive, answering.send)
             if answering.held is not None:
                 await answering.finish()
         except Exception as error:
-            if answering.begun:
+            if answering is None or answering.begun:
                 raise
             await answering.fail(error)
             if not isinstance(error, InvalidRequest):
@@ -125,12 +123,14 @@ class GateMiddleware:
         )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
-        head = self._writers.heading(admitted)
+        write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None
+        limits = self._writers.limits.write(admitted.usages, self._clock()) if admitted.usages else ()
 
         # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
-                message = dict(message, headers=head(message.get("headers") or ()))
+                headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
+                message = dict(message, headers=headers)
             return send(message)
 
         return send_written

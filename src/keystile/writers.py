@@ -21,31 +21,29 @@ class Writers(Generic[AnyStr]):
     Args:
         gate: whose settings hold.
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+
+    Attributes:
+        headers, limits: the writers of the gate's headers, for answers that get nothing else.
     """
 
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._clock, self._form = gate.clock, gate.policy.error_format
-        self._headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
-        self._limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
+        self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
 
     def refusal(self, refused: Refused, accept: str) -> Reply[AnyStr]:
         """The gate's own answer, to a client that accepts this."""
         now = self._clock()
-        return self._refusals.write(refused, now, self._limits.write(refused.usages, now), self._error_form(accept))
+        limits = self.limits.write(refused.usages, now) if refused.usages else ()
+        form = PROBLEM if accept and asks_for_problem(accept) else self._form
+        return self._refusals.write(refused, now, limits, form)
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether this answer of the app's is an error that goes out in our words."""
         return self._envelopes.replaces(status, headers)
-
-    def heading(self, admitted: Admitted) -> Callable[[Iterable[tuple[AnyStr, AnyStr]]], Fields[AnyStr]]:
-        """What adds the gate's headers to the head of an answer, as often as there is one."""
-        write, request_id = self._headers.write, self._encode(admitted.request_id)
-        protected = admitted.principal is not None
-        limits = self._limits.write(admitted.usages, self._clock()) if admitted.usages else ()
-        return lambda headers: write(headers, request_id, protected=protected, limits=limits)
 
     def success(
         self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted
@@ -98,8 +96,8 @@ class Writers(Generic[AnyStr]):
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
         principal, request_id, usages, _ = admitted
-        limits = self._limits.write(usages, now) if usages else ()
-        written = self._headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        limits = self.limits.write(usages, now) if usages else ()
+        written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
         if link is not None:
             written.append(self._envelopes.link(link))
         return written

@@ -57,6 +57,7 @@ class GateMiddleware:
         self._wanted = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in gate.accepted.headers]
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[str] = Writers(gate, str)
+        self._write, self._clock = self._writers.headers.write, gate.clock
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outcome = run_now(self._gate.check(self._read(environ), inline))
@@ -65,7 +66,11 @@ class GateMiddleware:
         environ["keystile"] = outcome
         if outcome.shape is not None:
             return self._shaped(outcome, outcome.shape, environ, start_response)
-        return self._run(outcome, environ, self._writing(start_response, outcome))
+        token = enter(outcome)
+        try:
+            return self.app(environ, self._writing(start_response, outcome))
+        finally:
+            leave(token)
 
     def _run(self, admitted: Admitted, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         token = enter(admitted)
@@ -106,10 +111,11 @@ class GateMiddleware:
         )
 
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
-        head = self._writers.heading(admitted)
+        write, request_id, protected = self._write, admitted.request_id, admitted.principal is not None
+        limits = self._writers.limits.write(admitted.usages, self._clock()) if admitted.usages else ()
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
-            written = head(headers)
+            written = write(headers, request_id, protected=protected, limits=limits)
             return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written

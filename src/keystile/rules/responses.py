@@ -66,7 +66,9 @@ class RefusalWriter(Generic[AnyStr]):
         self._encode: Callable[[str], AnyStr] = encode
         self._vary, self._realm = ", ".join(vary), realm
         self._id: AnyStr = encode("x-request-id")
-        self._templates: dict[tuple[Reason, str], tuple[Fields[AnyStr], ErrorText, int]] = {}
+        self._templates: dict[str, dict[Reason, tuple[Fields[AnyStr], ErrorText, int]]] = {
+            form: {} for form in MEDIA_TYPES
+        }
 
     def write(
         self,
@@ -85,7 +87,7 @@ class RefusalWriter(Generic[AnyStr]):
         """
         reason, request_id, _ = refused
         try:
-            headers, text, length = self._templates[reason, form]
+            headers, text, length = self._templates[form][reason]
         except KeyError:
             headers, text, length = self._prepare(reason, form)
         body = text.with_id(request_id, timestamp(now))
@@ -110,8 +112,8 @@ class RefusalWriter(Generic[AnyStr]):
         if reason.retry_after is not None:
             fields.append(("retry-after", str(reason.retry_after)))
         template = [(self._encode(name), self._encode(value)) for name, value in fields], text, length
-        if len(self._templates) < self._KEPT:
-            self._templates[reason, form] = template
+        if len(self._templates[form]) < self._KEPT:
+            self._templates[form][reason] = template
         return template
 
 
