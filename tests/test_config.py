@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from keystile import ConfigurationError, Gate, KeystileError, Plan, Rule
-from keystile.config import _SETTINGS, EXAMPLE, load, open_gate
+from keystile._settings import SETTINGS
+from keystile.config import EXAMPLE, load, open_gate
 
 PEPPER = "a pepper of more than 16 bytes"
 
@@ -106,7 +107,7 @@ def test_an_empty_file_is_a_gate_with_the_defaults(file: Path) -> None:
 
 def test_the_names_are_those_of_the_gate() -> None:
     only_in_code = {"key_format", "clock", "unknown"}
-    assert set(_SETTINGS) - {"app"} == set(inspect.signature(Gate).parameters) - only_in_code
+    assert set(SETTINGS) - {"app"} == set(inspect.signature(Gate).parameters) - only_in_code
 
 
 def test_the_example_can_be_used_as_it_is_and_uncommented(file: Path) -> None:

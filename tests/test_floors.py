@@ -40,6 +40,7 @@ FLOORS = [
     "_asgi_shape _wsgi_shape",
     "asgi wsgi",
     "_origin _shown _typed",
+    "_settings",
     "config",
     "wrap",
     "demo.servers integrations integrations.fastapi integrations.flask",

@@ -7,19 +7,18 @@ part of that message.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ._origin import Origin
+from ._settings import SETTINGS, read_rule, read_table
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import FrozenDict
-from .policy import PageStyle, Plan, Rule
 from .rules.urls import place_of
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
@@ -69,50 +68,6 @@ public = ["/health"]
 """
 """A file to begin with."""
 
-_TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
-_TEXTS, _TABLES, _PLANS = "a list of strings", "a list of tables", "a table of tables"
-_LIMITS = "a string or a list of strings"
-# TOML has no null, so false is what None is in code: no bound at all.
-_LIMITS_OR_FALSE = "a string, a list of strings, or false"
-_TEXT_OR_FALSE, _STYLE = "a string or false", "a table of page settings"
-_SETTINGS = {
-    "app": _TEXT,
-    "store": _TEXT,
-    "prefix": _TEXT,
-    "public": _TEXTS,
-    "rules": _TABLES,
-    "accept": _TEXTS,
-    "realm": _TEXT,
-    "peppers": _TEXTS,
-    "accept_crc": _FLAG,
-    "hasher": _TEXT,
-    "limiter": _TEXT,
-    "plans": _PLANS,
-    "default_plan": _TEXT,
-    "limit_by": _TEXT,
-    "anonymous_limits": _LIMITS,
-    "failure_limits": _LIMITS_OR_FALSE,
-    "on_limiter_error": _TEXT,
-    "ietf_headers": _FLAG,
-    "envelope": _FLAG,
-    "error_format": _TEXT,
-    "echo_request_id": _FLAG,
-    "page_style": _STYLE,
-    "cursor_secrets": _TEXTS,
-    "public_url": _TEXT,
-    "require_json": _FLAG,
-    "max_json_body": _NUMBER,
-}
-_RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
-_RULE |= {"envelope": _FLAG, "require_json": _FLAG}
-_PLAN = {"limits": _LIMITS}
-_PAGE_STYLE = dict.fromkeys(("has_more", "next_cursor", "parameter"), _TEXT) | {
-    "member": _TEXT_OR_FALSE,
-    "limit": _TEXT_OR_FALSE,
-    "meta": _FLAG,
-    "default_limit": _NUMBER,
-    "max_limit": _NUMBER,
-}
 _HASHERS = ("argon2id", "hmac-sha256")
 
 
@@ -159,7 +114,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     environ = os.environ if environ is None else environ
     file = default_path(environ) if path is None else Path(path)
     origin = Origin(str(file), environ)
-    found = _table(origin, _parse(origin, file), _SETTINGS)
+    found = read_table(origin, _parse(origin, file), SETTINGS)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
     if found.get("hasher", _HASHERS[0]) not in _HASHERS:
@@ -168,7 +123,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
         if name in found:
             found[name] = _beside(origin, file, name, found[name])
     for index, open_path in enumerate(found.get("public", ())):
-        _rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
+        read_rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
     app = found.pop("app", None)
     return Settings(str(file), app, FrozenDict(found), origin)
 
@@ -197,93 +152,6 @@ def _parse(origin: Origin, file: Path) -> dict[str, Any]:
         raise origin.error(None, f"is not TOML: {error}") from None
     except ValueError as error:  # of the path itself: a NUL in it
         raise origin.error(None, f"cannot be read: {error}") from None
-
-
-def _table(origin: Origin, found: Mapping[str, Any], kinds: Mapping[str, str], at: str = "") -> dict[str, Any]:
-    for name in found:
-        if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(kinds)}"
-            raise origin.error(at + name, f"there is no such setting; {hint}")
-    return {name: _value(origin, at + name, kinds[name], value) for name, value in found.items()}
-
-
-def _value(origin: Origin, key: str, kind: str, value: Any) -> Any:
-    read = _READERS.get((kind, type(value)))
-    if read is None:
-        raise origin.error(key, f"expected {kind}, got {_TYPES.get(type(value), 'a date or time')}")
-    return read(origin, key, value)
-
-
-def _as_it_is(_origin: Origin, _key: str, value: Any) -> Any:
-    return value
-
-
-def _texts(origin: Origin, key: str, values: list[Any]) -> tuple[str, ...]:
-    return tuple(_value(origin, f"{key}[{index}]", _TEXT, value) for index, value in enumerate(values))
-
-
-def _rules(origin: Origin, key: str, values: list[Any]) -> tuple[Rule, ...]:
-    return tuple(_value(origin, f"{key}[{index}]", "a table", value) for index, value in enumerate(values))
-
-
-def _plans(origin: Origin, key: str, tables: dict[str, Any]) -> dict[str, Plan]:
-    return {name: _value(origin, f"{key}.{name}", "a plan's table", table) for name, table in tables.items()}
-
-
-def _checked_rule(origin: Origin, key: str, table: dict[str, Any]) -> Rule:
-    return _rule(origin, _table(origin, table, _RULE, f"{key}."), key)
-
-
-def _plan(origin: Origin, key: str, table: dict[str, Any]) -> Plan:
-    return Plan(**_table(origin, table, _PLAN, f"{key}."))
-
-
-def _style(origin: Origin, key: str, table: dict[str, Any]) -> PageStyle:
-    try:
-        return PageStyle(**_table(origin, table, _PAGE_STYLE, f"{key}."))
-    except ConfigurationError as error:
-        if error.source is not None:
-            raise
-        raise origin.hiding(f"{key}.{error.key}", error.reason) from None
-
-
-def _none(kind: str) -> Callable[[Origin, str, bool], None]:
-    def read(origin: Origin, key: str, value: bool) -> None:
-        if value:
-            raise origin.error(key, f"expected {kind}, got true")
-
-    return read
-
-
-_READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
-    (_TEXT, str): Origin.resolve,
-    (_FLAG, bool): _as_it_is,
-    (_NUMBER, int): _as_it_is,
-    (_TEXTS, list): _texts,
-    (_LIMITS, str): Origin.resolve,
-    (_LIMITS, list): _texts,
-    (_LIMITS_OR_FALSE, str): Origin.resolve,
-    (_LIMITS_OR_FALSE, list): _texts,
-    (_LIMITS_OR_FALSE, bool): _none(_LIMITS_OR_FALSE),
-    (_TEXT_OR_FALSE, str): Origin.resolve,
-    (_TEXT_OR_FALSE, bool): _none(_TEXT_OR_FALSE),
-    (_STYLE, dict): _style,
-    (_TABLES, list): _rules,
-    ("a table", dict): _checked_rule,
-    (_PLANS, dict): _plans,
-    ("a plan's table", dict): _plan,
-}
-_TYPES = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
-
-
-def _rule(origin: Origin, table: Mapping[str, Any], key: str, part: str = ".{}") -> Rule:
-    if "match" not in table:
-        raise origin.error(f"{key}.match", "is missing: it says which requests the rule is for")
-    try:
-        return Rule(**table)
-    except ConfigurationError as error:
-        raise origin.hiding(key + part.format(error.key), error.reason) from None
 
 
 def _beside(origin: Origin, file: Path, key: str, url: str) -> str:
