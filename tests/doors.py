@@ -129,6 +129,7 @@ class Door:
     def __init__(self, make: Callable[..., Gate], kind: str) -> None:
         self._make, self.kind = make, kind
         self.raised: Exception | None = None
+        self.scheme = "http"
         self.host = Host()
         self.open()
 
@@ -160,9 +161,11 @@ class Door:
         headers: Iterable[tuple[str, str]] = (),
         peer: str | None = "127.0.0.1",
         body: list[bytes] | None = None,
+        scheme: str = "http",
     ) -> Answer:
         """Send one request. `path` is as on the wire: still encoded. Nothing may read a body of None."""
         sent = [*headers] if key is None else [*headers, ("authorization", f"Bearer {key}")]
+        self.scheme = scheme
         send = self.through_wsgi if self.kind == "wsgi" else self.through_asgi
         return send(method, path, sent, peer, body)
 
@@ -174,7 +177,7 @@ class Door:
     async def asgi_call(
         self, method: str, path: str, headers: Fields, peer: str | None, body: list[bytes] | None = None
     ) -> Answer:
-        scope = asgi_scope(method, path, headers, peer)
+        scope = asgi_scope(method, path, headers, peer) | {"scheme": self.scheme}
         messages: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -213,7 +216,7 @@ class Door:
             return sent.append
 
         sent: list[bytes] = []
-        environ = wsgi_environ(method, path, headers, peer)
+        environ = wsgi_environ(method, path, headers, peer) | {"wsgi.url_scheme": self.scheme}
         if body is not None:
             environ["wsgi.input"] = io.BytesIO(b"".join(body))
         iterable = self.wsgi(environ, start_response)

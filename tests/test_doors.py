@@ -378,7 +378,7 @@ def test_a_store_that_fails_closes_the_gate_until_it_is_back(door: Door, caplog:
     assert len(door.host.calls) == calls + 3
     assert type(store).find is working
     assert "hunter2" not in caplog.text
-    assert caplog.text.count("the key store is down") == 3
+    assert caplog.text.count("store_down") == 3
     door.open(store=store)
     assert door.get(key=secret).status == 200
 

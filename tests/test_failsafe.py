@@ -444,7 +444,7 @@ def test_the_log_repeats_no_driver(caplog: pytest.LogCaptureFixture) -> None:
     limiter.error = OSError("redis://:secret@host")
     hit(Failsafe(limiter, "local"))
     assert "secret" not in caplog.text
-    assert re.search(r"the limiter is down.*'local'.*OSError", caplog.text)
+    assert re.search(r"limiter_down.*'local'.*OSError", caplog.text)
 
 
 # --- Commands, and processes --------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class _Awaitable:
         ({"cursor_secrets": [1]}, "cursor_secrets"),
         ({"public_url": 1}, "public_url"),
         ({"https": "redirect"}, "https"),
-        ({"trusted_proxies": []}, "trusted_proxies"),
+        ({"trusted_proxies": "10.0.0.1"}, "trusted_proxies"),
         ({"store": MemoryStore}, "store"),
         ({"store": object()}, "store"),
         ({"store": "memory://user:pw@host"}, "store"),

@@ -330,7 +330,7 @@ def test_a_limiter_that_is_down(
     assert told(answers[0]) == first
     assert [answer.header("retry-after") is not None for answer in answers] == [status > 200 for status in statuses]
     assert down.asked < 5
-    assert caplog.text.count("the limiter is down") == 1
+    assert caplog.text.count("limiter_down") == 1
     assert "hunter2" not in caplog.text
 
 

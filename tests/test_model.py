@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from keystile import Admitted, ApiKey, Gate, HmacHasher, IssuedKey, Principal
-from keystile.model import FrozenDict, Reason, SecretHash, frozen
+from keystile._frozen import FrozenDict, frozen
+from keystile.model import Reason, SecretHash
 
 PEPPER = b"a pepper of enough bytes"
 HASH = "$hmac-sha256$0123456789abcdef"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import Refused
-from keystile.model import FrozenDict, Reason
+from keystile._frozen import FrozenDict
+from keystile.model import Reason
 from keystile.rules import outcomes
 from keystile.rules.responses import HeaderWriter, RefusalWriter, Reply, timestamp
 

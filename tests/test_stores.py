@@ -14,7 +14,8 @@ import anyio
 import pytest
 
 from keystile import ApiKey, ConfigurationError
-from keystile.model import FrozenDict, SecretHash, frozen
+from keystile._frozen import FrozenDict, frozen
+from keystile.model import SecretHash
 from keystile.stores import open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore

@@ -12,7 +12,8 @@ from .exceptions import (
 from .gate import Gate
 from .hashing import Argon2Hasher, HmacHasher
 from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
-from .policy import PageStyle, Plan, Rule
+from .policy import Plan, Rule
+from .styles import PageStyle
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ._origin import Origin
 from .exceptions import ConfigurationError
-from .policy import PageStyle, Plan, Rule
+from .policy import Plan, Rule
+from .styles import PageStyle
 
 _TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
 _TEXTS, _TABLES, _PLANS = "a list of strings", "a list of tables", "a table of tables"
@@ -43,6 +44,14 @@ SETTINGS = {
     "public_url": _TEXT,
     "require_json": _FLAG,
     "max_json_body": _NUMBER,
+    "trusted_proxies": _TEXTS,
+    "trusted_hops": _NUMBER,
+    "client_header": _TEXT,
+    "https": _TEXT,
+    "hsts": _NUMBER,
+    "recheck_in_flight": _FLAG,
+    "query_parameter": _TEXT,
+    "event_format": _TEXT,
 }
 _RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
 _RULE |= {"envelope": _FLAG, "require_json": _FLAG}

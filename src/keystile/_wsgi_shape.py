@@ -90,7 +90,7 @@ class Answering:
             return iterable
         if self._splice and isinstance(iterable, (list, tuple)) and len(iterable) == 1:
             return self._splice.pieces(iterable[0], last=True)
-        return _Body(self._stream(iterable), iterable)
+        return Body(self._stream(iterable), iterable)
 
     def _begun(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """The same for an app that gives its head as late as PEP 3333 lets it, with the first octets. The server need
@@ -99,11 +99,11 @@ class Answering:
         try:
             first = list(islice(octets, 1))
         except Exception:
-            _close(iterable)
+            close(iterable)
             raise
         if not (self._started or self._held):
-            return _Body(octets, iterable)  # no head at all: the server says what it makes of that
-        return self.body(_Body(chain(first, octets), iterable))
+            return Body(octets, iterable)  # no head at all: the server says what it makes of that
+        return self.body(Body(chain(first, octets), iterable))
 
     def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
         """Whether it cannot fail half-way, or is one that the server sends by a way of its own."""
@@ -114,7 +114,7 @@ class Answering:
         try:
             return list(octets)
         finally:
-            _close(iterable)
+            close(iterable)
 
     def failed(self, error: Exception) -> list[bytes]:
         """The app raised; the answer to that, or the same exception if its head is out already."""
@@ -173,7 +173,7 @@ class Answering:
         return [b"" if self._environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
 
-class _Body:
+class Body:
     """A generator's octets, with a ``close`` that reaches the app's iterable also where nothing was iterated."""
 
     def __init__(self, octets: Iterator[bytes], iterable: Iterable[bytes]) -> None:
@@ -186,10 +186,12 @@ class _Body:
         return next(self._octets)
 
     def close(self) -> None:
-        _close(self._iterable)
+        """See PEP 3333."""
+        close(self._iterable)
 
 
-def _close(iterable: Iterable[bytes]) -> None:
+def close(iterable: Iterable[bytes]) -> None:
+    """Let go of an app's iterable, where it wants that (PEP 3333)."""
     closing = getattr(iterable, "close", None)
     if closing is not None:
         closing()

@@ -11,12 +11,14 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from ._asgi_recheck import HeldAnswer, WatchedSocket
 from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, enveloped_scope, header, read_json
 from ._sync import pooled
 from .context import enter, leave
 from .exceptions import ConfigurationError, InvalidRequest
 from .gate import Gate
-from .model import Admitted, Reason, Refused, Request
+from .model import Admitted, Reason, Refused, Request, Wire
+from .rules.querykeys import take
 from .rules.responses import Reply, given_request_id
 from .shape import Shape
 from .writers import Writers
@@ -55,6 +57,9 @@ class GateMiddleware:
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         self._write, self._clock = self._writers.headers.write, gate.clock
+        self._query = (gate.policy.query_parameter or "").encode()
+        self._wire = gate.transport.header is not None
+        self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -62,25 +67,30 @@ class GateMiddleware:
             return await self.app(scope, receive, send)
         if kind not in ("http", "websocket"):
             raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")
-        outcome = await self._gate.check(self._read(scope), pooled)
+        request = self._read(scope)
+        outcome = await self._gate.check(request, pooled)
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
         scope["keystile"] = outcome
+        if self._rechecks and outcome.principal is not None:
+            receive, send = self._watched(outcome, request, scope, receive, send)
         if outcome.shape is not None and kind == "http":
-            return await self._shaped(outcome, outcome.shape, scope, receive, send)
+            return await self._shaped(outcome, outcome.shape, request, scope, receive, send)
         token = enter(outcome)
         try:
             await self.app(scope, receive, self._writing(send, outcome))
         finally:
             leave(token)
 
-    async def _shaped(self, admitted: Admitted, shape: Shape, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _shaped(  # noqa: PLR0917 - what a request is made of
+        self, admitted: Admitted, shape: Shape, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if shape.json:
             read = await read_json(scope, receive, self._gate.policy.max_json_body)
             if read is None:
                 return None
             if isinstance(read, Reason):
-                return await self._refuse(Refused(read, admitted.request_id, admitted.usages), scope, receive, send)
+                return await self._refuse(self._gate.refuse(read, admitted, request), scope, receive, send)
             receive = read
         shape.target = partial(_target, scope)
         answering = Answering(send, scope, admitted, shape, self._writers) if shape.envelope else None
@@ -101,6 +111,19 @@ class GateMiddleware:
             leave(token)
         return None
 
+    def _watched(
+        self, admitted: Admitted, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[Receive, Send]:
+        check = partial(self._gate.recheck, admitted, request, pooled)
+        if scope["type"] == "websocket":
+            socket = WatchedSocket(receive, send, check)
+            return socket.receive, socket.send
+
+        async def refuse(refused: Refused) -> None:
+            await self._refuse(refused, scope, receive, send)
+
+        return receive, HeldAnswer(send, check, refuse).send
+
     def _read(self, scope: Scope) -> Request:
         lengths, wanted = self._wanted_lengths, self._wanted
         presented = []
@@ -108,35 +131,57 @@ class GateMiddleware:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
                 presented.append((lowered, value))
+        if self._query and (query := scope.get("query_string")):
+            scope["query_string"], values = take(query, self._query)
+            presented += [(b"?" + self._query, value) for value in values]
         root_path = self._root_path or scope.get("root_path")
         client = scope.get("client")
+        method = scope.get("method", "GET")
         return _new(
             Request,
             (
-                scope.get("method", "GET"),
+                method,
                 _app_path(scope["path"], root_path) if root_path else scope["path"],
                 scope.get("raw_path") or b"",
                 presented,
                 client[0] if client else None,
                 given_request_id(header(scope, b"x-request-id")) if self._echo else None,
+                scope.get("scheme", "http"),
+                method == "OPTIONS" and _is_preflight(scope),
+                self._read_wire(scope) if self._wire else None,
             ),
+        )
+
+    def _read_wire(self, scope: Scope) -> Wire:
+        transport, client = self._gate.transport, scope.get("client")
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            found.setdefault(name.lower(), []).append(value)
+        return Wire(
+            port=client[1] if client else None,
+            forwarded=found.get(transport.header or b"", ()),
+            proto=found.get(b"x-forwarded-proto", ()),
+            twin=transport.twin != transport.header and transport.twin in found,
         )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
         write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None
         limits = self._writers.limits.write(admitted.usages, self._clock()) if admitted.usages else ()
+        strict = admitted.strict
 
         # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
                 headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
+                if strict:
+                    headers.append(self._writers.strict)
                 message = dict(message, headers=headers)
             return send(message)
 
         return send_written
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = self._writers.refusal(refused, accept_of(scope))
+        reply = self._writers.refusal(refused, accept_of(scope), partial(_target, scope))
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             return await _answer(send, "http.response", reply, body)
@@ -149,6 +194,11 @@ class GateMiddleware:
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
     await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether this is what a browser asks before it sends a request of another origin (Fetch standard, section 4.8)."""
+    return bool(header(scope, b"origin") and header(scope, b"access-control-request-method"))
 
 
 def _target(scope: Scope) -> tuple[str, bytes]:

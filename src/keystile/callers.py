@@ -6,13 +6,21 @@ record, so that a warm request compares numbers instead of parsing text.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from .events import Events
 from .model import ApiKey, Reason, SecretHash, Window
 from .rules import addresses, outcomes
 from .rules.paths import Demand
 from .rules.quotas import Quotas
+from .transport import Visit, event_of
+from .workshop import Workshop
+
+TOUCH_EVERY = 60.0
+REMEMBERED_KEYS = 100_000
 
 
 @dataclass(slots=True)
@@ -60,6 +68,39 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
         ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
         touch_due=0.0 if before is None else before.touch_due,
     )
+
+
+class Callers:
+    """What follows from the records that were read lately.
+
+    Args:
+        shop: whose store notes when a key was used.
+        quotas: which windows hold for whom.
+        events: where a key's first use is told.
+    """
+
+    def __init__(self, shop: Workshop, quotas: Quotas, events: Events) -> None:
+        self._shop, self._quotas, self._events = shop, quotas, events
+        self._known: dict[str, Caller] = {}
+
+    def of(self, key: ApiKey) -> Caller:
+        """What follows from a record; kept for as long as the store gives this very record."""
+        caller = self._known.get(key.id)
+        if caller is not None and caller.key is key:
+            return caller
+        if len(self._known) >= REMEMBERED_KEYS:
+            self._known.clear()
+        caller = self._known[key.id] = meet(key, caller, self._quotas)
+        return caller
+
+    def touch(self, caller: Caller, now: float, visit: Visit) -> None:
+        """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
+        caller.touch_due = now + TOUCH_EVERY
+        used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
+        if used is None and self._events.wanted(logging.INFO):
+            self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
+        if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
+            self._shop.later(self._shop.store.touch, caller.key.id, at)
 
 
 def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ._frozen import FrozenDict
 from ._origin import Origin
 from ._settings import SETTINGS, read_rule, read_table
 from .exceptions import ConfigurationError
 from .gate import Gate
-from .model import FrozenDict
 from .rules.urls import place_of
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"

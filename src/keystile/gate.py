@@ -10,19 +10,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
 from typing import Any
 
+from ._frozen import FrozenDict
 from ._sync import Offload, adapt, at_once
-from .callers import Caller, judge, meet
+from .callers import Callers, judge
 from .context import RequestIds
+from .events import Events, L, Outage
 from .exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from .hashing import Hasher
 from .keyring import KeyRing
 from .limiters import RateLimiter, Usages
 from .limiters.failsafe import Failsafe
-from .model import Admitted, ApiKey, FrozenDict, Reason, Refused, Request, Window
-from .policy import CREDENTIAL_FORMS, DEFAULT_PAGE_STYLE, Limits, PageStyle, Plan, Policy, Rule
+from .model import Admitted, ApiKey, Principal, Reason, Refused, Request, Window
+from .policy import CREDENTIAL_FORMS, Limits, Plan, Policy, Rule
 from .proving import Prover
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
@@ -33,17 +35,15 @@ from .rules.subjects import anonymous_subject
 from .rules.windows import binding
 from .shape import Pages, Shape
 from .stores import KeyStore
+from .styles import DEFAULT_PAGE_STYLE, PageStyle
+from .transport import Transport, Visit, event_of
 from .workshop import as_cursor_secrets, as_limiter, open_workshop
-
-logger = logging.getLogger("keystile")
 
 # This is on the path of every request, where a named tuple's own constructor costs twice as much.
 _new = tuple.__new__
 
 # For how long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
-TOUCH_EVERY = 60.0
-REMEMBERED_KEYS = 100_000
 
 
 class Gate:
@@ -66,7 +66,7 @@ class Gate:
         limit_by: ``"key"``, ``"project"`` or ``"organization"``: whose requests are counted together.
         anonymous_limits: windows for each client address on public paths.
         failure_limits: windows for the failed proofs of each client address.
-        on_limiter_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while the limiter is down.
+        on_limiter_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while limiter_down.
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` as well.
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
         error_format: ``"envelope"`` or ``"problem"`` (RFC 9457); a client may ask for the latter by ``Accept``.
@@ -76,6 +76,15 @@ class Gate:
         public_url: where clients reach this service, ``"https://api.example.com"``: for links.
         require_json: refuse requests whose body is not JSON.
         max_json_body: how large such a body may be, in bytes.
+        trusted_proxies: addresses and networks of the proxies before this service, whose word on the client is taken.
+        trusted_hops: how many proxies there are, where their addresses are not known.
+        client_header: where they say who the client is: ``"X-Forwarded-For"``, ``"Forwarded"``, or a header with one
+            value.
+        https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
+        hsts: seconds for ``Strict-Transport-Security`` on answers over https.
+        recheck_in_flight: read a key's record again before the app's answer leaves: 401 if it was revoked meanwhile.
+        query_parameter: a query parameter that may carry the key; taken out before the app and its log see it.
+        event_format: lines of the log as ``"text"`` or ``"json"``.
         clock: Unix seconds.
 
     Raises:
@@ -111,34 +120,27 @@ class Gate:
         public_url: str | None = None,
         require_json: bool = False,
         max_json_body: int = 1_048_576,
+        trusted_proxies: Iterable[str] = (),
+        trusted_hops: int | None = None,
+        client_header: str = "X-Forwarded-For",
+        https: str = "off",
+        hsts: int | None = None,
+        recheck_in_flight: bool = False,
+        query_parameter: str | None = None,
+        event_format: str = "text",
         clock: Callable[[], float] = time.time,
         **unknown: Any,
     ) -> None:
+        given = locals()
         for name in unknown:
             raise ConfigurationError("there is no such setting", key=name)
         if not callable(clock):
             raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
-        self.policy = Policy(
-            public=public,
-            rules=rules,
-            accept=accept,
-            realm=realm,
-            plans=plans,
-            default_plan=default_plan,
-            limit_by=limit_by,
-            anonymous_limits=anonymous_limits,
-            failure_limits=failure_limits,
-            on_limiter_error=on_limiter_error,
-            ietf_headers=ietf_headers,
-            envelope=envelope,
-            error_format=error_format,
-            echo_request_id=echo_request_id,
-            page_style=page_style,
-            public_url=public_url,
-            require_json=require_json,
-            max_json_body=max_json_body,
-        )
-        self.accepted = accepted(tuple(self.policy.accept))
+        self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
+        self.events = Events(event_format)
+        self.transport = Transport(self.policy, self.events)
+        self._looks = self.transport.header is not None or https != "off" or hsts is not None
+        self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
         self._pages = Pages(page_style, as_cursor_secrets(cursor_secrets, peppers), self.policy.public_url)
@@ -151,7 +153,7 @@ class Gate:
             key_format=key_format,
             clock=clock,
         )
-        self.limits = Failsafe(as_limiter(limiter), on_limiter_error)
+        self.limits = Failsafe(as_limiter(limiter), on_limiter_error, self.events)
         self.keys = KeyRing(self._shop, self.quotas)
         blocking = getattr(self._shop.store, "blocking", True)
         find = adapt(self._shop.store.find, self._shop.store_pool, blocking=blocking, patience=READ_PATIENCE)
@@ -159,9 +161,10 @@ class Gate:
         self._hit_now = self.limits.hit_now
         find_now = at_once(self._shop.store.find, blocking=blocking)
         self._prover = Prover(self._shop, find, find_now, self.limits, self.quotas.failures)
+        self._find = find
         self._request_ids = RequestIds()
-        self._callers: dict[str, Caller] = {}
-        self._store_down = False
+        self._callers = Callers(self._shop, self.quotas, self.events)
+        self._outage = Outage(self.events, "store", "every key is refused with 503")
 
     @property
     def needs_await(self) -> bool:
@@ -184,68 +187,118 @@ class Gate:
             Admitted or Refused; it raises nothing for anything that a client or a store can do.
         """
         request_id = request.request_id or self._request_ids.draw()
+        peer = request.peer
+        visit = _new(Visit, (request, request_id, peer, peer, False))
+        if self._looks:
+            visit = self.transport.see(request, request_id)
+            if not visit.secure and self.policy.https != "off":
+                return self._in_the_clear(visit)
+        if request.preflight:  # CORS sends no credential with it, and the app answers it
+            return _new(Admitted, (None, request_id, (), None, self._strict(visit)))
         demand = self._rules.demand(request.method, request.path, request.raw_path)
         if demand.public:
-            windows = self.quotas.for_anyone(demand.windows)
-            return await self._count(None, request_id, request.peer, windows, demand, offload)
+            return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
         raw = extract(request.credentials, self.accepted)
         if isinstance(raw, Unusable):
-            return Refused(outcomes.UNUSABLE[raw], request_id)
+            return self._refused(outcomes.UNUSABLE[raw], visit)
+        key = None
         try:
             digest = self._prover.digest(raw)
-            proven = self._prover.prove_now(digest) or await self._prover.prove(raw, digest, request.peer, offload)
+            proven = self._prover.prove_now(digest) or await self._prover.prove(raw, digest, visit.counted, offload)
             if isinstance(proven, Reason):
-                return Refused(proven, request_id)
+                return self._refused(proven, visit)
             key, secret_hash = proven
             now = self._shop.clock()
-            caller = self._callers.get(key.id)
-            if caller is None or caller.key is not key:
-                caller = self._meet(key, caller)
-            reason = judge(caller, secret_hash, demand, request.peer, now)
+            caller = self._callers.of(key)
+            reason = judge(caller, secret_hash, demand, visit.client, now)
             if reason is None and now >= caller.touch_due:
-                self._touch(caller, now)
+                self._callers.touch(caller, now, visit)
         except Overloaded:
-            return Refused(outcomes.OVERLOADED, request_id)
+            return self._refused(outcomes.OVERLOADED, visit)
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
-            self._note_store(error)
-            return Refused(outcomes.STORE_DOWN, request_id)
+            self._outage.begins(error)
+            return self._refused(outcomes.STORE_DOWN, visit)
         if reason is not None:
-            return Refused(reason, request_id)
-        if self._store_down:
-            self._note_store(None)
+            return self._refused(reason, visit, key)
+        if self._outage.lasts:
+            self._outage.ends()
         windows = self.quotas.of(key, demand.windows) if demand.windows else caller.windows or ()
         if self._hit_now is None or not windows:
-            return await self._count(key, request_id, None, windows, demand, offload)
-        return self._counted(key, request_id, self._hit_now(caller.subject, windows, demand.cost), demand)
+            return await self._count(key, visit, windows, demand, offload)
+        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
 
-    async def _count(  # noqa: PLR0917 - what the two outcomes need
-        self,
-        key: ApiKey | None,
-        request_id: str,
-        peer: str | None,
-        windows: tuple[Window, ...],
-        demand: Demand,
-        offload: Offload,
+    async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
+        """Whether the key of a request that the app has answered is still one; None, or what to answer instead.
+
+        Args:
+            admitted, request: what `check` gave for which request.
+            offload: as for `check`.
+        """
+        principal = admitted.principal
+        if principal is None or not self.policy.recheck_in_flight:
+            return None
+        visit = self.transport.see(request, admitted.request_id)
+        try:
+            key = await self._find(offload, principal.id)
+        except Exception as error:  # noqa: BLE001 - as in check
+            self._outage.begins(error)
+            return self._refused(outcomes.STORE_DOWN, visit)
+        if key is None or key.revoked_at is not None:
+            return self._refused(outcomes.REVOKED, visit, principal, admitted.usages)
+        return None
+
+    def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
+        """A refusal that a door decided about after `check`: of a body that is not JSON."""
+        visit = self.transport.see(request, admitted.request_id)
+        return self._refused(reason, visit, admitted.principal, admitted.usages)
+
+    async def _count(
+        self, key: ApiKey | None, visit: Visit, windows: tuple[Window, ...], demand: Demand, offload: Offload
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
         if not windows:
-            return self._counted(key, request_id, (), demand)
-        subject = anonymous_subject(peer) if key is None else self.quotas.subject(key)
+            return self._counted(key, visit, (), demand)
+        subject = anonymous_subject(visit.counted) if key is None else self.quotas.subject(key)
         try:
             usages = await self.limits.hit(offload, subject, windows, demand.cost)
         except StoreUnavailable:
-            return Refused(outcomes.OVERLOADED, request_id)
-        return self._counted(key, request_id, usages, demand)
+            return self._refused(outcomes.OVERLOADED, visit, key)
+        return self._counted(key, visit, usages, demand)
 
-    def _counted(self, key: ApiKey | None, request_id: str, usages: Usages, demand: Demand) -> Admitted | Refused:
+    def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
         for usage in usages:
             if usage.retry_after != 0.0:
                 reason = outcomes.limited(binding(usages).window, ratelimits.retry_seconds(usages))
-                return Refused(reason, request_id, usages)
+                return self._refused(reason, visit, key, usages)
         principal, shape = None if key is None else key.principal, None
         if demand.envelope or demand.json:
             shape = Shape(demand.envelope, demand.json, self._pages, principal)
-        return _new(Admitted, (principal, request_id, usages, shape))
+        return _new(Admitted, (principal, visit.request_id, usages, shape, self._strict(visit)))
+
+    def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
+        level = logging.WARNING if reason.code == "too_many_failures" else logging.INFO
+        if self.events.wanted(level):
+            self.events.tell(event_of(reason.code, level, visit, reason.status, key))
+        return _new(Refused, (reason, visit.request_id, usages, self._strict(visit)))
+
+    def _in_the_clear(self, visit: Visit) -> Refused:
+        """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
+        if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
+            self.events.tell(event_of("credential_over_http", logging.WARNING, visit))
+        redirects = self.policy.https == "redirect" and visit.request.scheme == "http"
+        return self._refused(outcomes.HTTPS_REDIRECT if redirects else outcomes.HTTPS_REQUIRED, visit)
+
+    def _strict(self, visit: Visit) -> bool:
+        return visit.secure and self.policy.hsts is not None
+
+    def on_event(self, listener: L) -> L:
+        """Have a plain function called with every `events.Event`: refusals, limits, first uses, what is down. For use
+        as a decorator. It runs on the path of requests, so it should be quick.
+
+        Raises:
+            ConfigurationError: it cannot be called, or is async.
+        """
+        return self.events.listen(listener)
 
     def close(self) -> None:
         """Let go of files and connections, the store's and the limiter's; `aclose` if one of them is async."""
@@ -260,28 +313,3 @@ class Gate:
             closing = each.close()
             if closing is not None:
                 await closing
-
-    def _meet(self, key: ApiKey, before: Caller | None) -> Caller:
-        """Work out what follows from a record, and keep it for as long as the store gives this very record."""
-        if len(self._callers) >= REMEMBERED_KEYS:
-            self._callers.clear()
-        caller = self._callers[key.id] = meet(key, before, self.quotas)
-        return caller
-
-    def _touch(self, caller: Caller, now: float) -> None:
-        """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
-        caller.touch_due = now + TOUCH_EVERY
-        used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
-        if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
-            self._shop.later(self._shop.store.touch, caller.key.id, at)
-
-    def _note_store(self, error: Exception | None) -> None:
-        """Log that the store went away or came back, once for each change."""
-        if error is None:
-            self._store_down = False
-            logger.warning("the key store answers again")
-        elif not self._store_down:
-            self._store_down = True
-            # A foreign driver's message may hold a password: its type says enough.
-            reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
-            logger.error("the key store is down, every key is refused with 503: %s", reason)

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ._checks import check_limits, check_scopes
+from ._frozen import frozen
 from ._sync import Offload, adapt, inline, is_async, pooled, run_now
 from .exceptions import ConfigurationError, KeyNotFound
-from .model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash, frozen
+from .model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from .policy import Limits
 from .rules.addresses import Allowlist
 from .rules.keyformat import BASE62

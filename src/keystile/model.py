@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+
+from ._frozen import FrozenDict
 
 if TYPE_CHECKING:
     from .pagination import Page, PageParams
@@ -21,31 +23,20 @@ Environment = Literal["production", "staging", "development"]
 ENVIRONMENTS: tuple[Environment, ...] = ("production", "staging", "development")
 
 
-class FrozenDict(dict[str, Any]):
-    """A dict that nobody can change: one record serves many requests, and no handler may edit what the next one sees.
+class Wire(NamedTuple):
+    """What a request's connection and the proxies before us say; read only where the policy trusts some of them.
 
-    It stays a dict, so that it pickles, compares and serialises like one.
+    Attributes:
+        port: of the socket's other end, or None.
+        forwarded: each line of the header that names the client, as it came.
+        proto: each line of ``X-Forwarded-Proto``.
+        twin: whether the first of these headers came with underscores as well, which a proxy does not send.
     """
 
-    def _refuse(self, *_args: object, **_named: object) -> NoReturn:
-        raise TypeError("this mapping belongs to a key record and cannot be changed; copy it with dict(...)")
-
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (FrozenDict, (dict(self),))
-
-
-def frozen(value: Any) -> Any:
-    """The same JSON value in immutable containers: objects as FrozenDict, arrays as tuples."""
-    if isinstance(value, Mapping):
-        return FrozenDict({name: frozen(item) for name, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(frozen(item) for item in value)
-    return value
+    port: int | None = None
+    forwarded: Sequence[bytes] = ()
+    proto: Sequence[bytes] = ()
+    twin: bool = False
 
 
 class Request(NamedTuple):
@@ -58,6 +49,9 @@ class Request(NamedTuple):
         credentials: every header line that may carry a key: (lower-case name as received, value).
         peer: the address of the socket's other end as the server gave it, or None.
         request_id: the client's own name for the request, if the policy takes it over.
+        scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
+        preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
+        wire: what proxies say, if the policy trusts any.
     """
 
     method: str
@@ -66,6 +60,9 @@ class Request(NamedTuple):
     credentials: Sequence[tuple[bytes, bytes]]
     peer: str | None
     request_id: str | None = None
+    scheme: str = "http"
+    preflight: bool = False
+    wire: Wire | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"
@@ -189,12 +186,14 @@ class Admitted(NamedTuple):
             that over; the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, this request counted.
         shape: for doors: how the answer is shaped, or None where it gets nothing but headers.
+        strict: for doors: the answer says that this host is to be reached over https.
     """
 
     principal: Principal | None
     request_id: str
     usages: tuple[Usage, ...] = ()
     shape: Shape | None = None
+    strict: bool = False
 
     def add_meta(self, **fields: Any) -> None:
         """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
@@ -272,9 +271,11 @@ class Refused(NamedTuple):
     Attributes:
         reason: why.
         request_id: as in Admitted.
-        usages: where the caller stands in each window, if a full one is the reason.
+        usages: where the caller stands in each window, if they were consulted.
+        strict: as in Admitted.
     """
 
     reason: Reason
     request_id: str
     usages: tuple[Usage, ...] = ()
+    strict: bool = False

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ._checks import check_all, check_count
 from .cursors import Cursor, Filters, refuse_cursor
 from .exceptions import InvalidRequest
-from .policy import DEFAULT_PAGE_STYLE, PageStyle
+from .styles import DEFAULT_PAGE_STYLE, PageStyle
 
 T = TypeVar("T")
 Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[T]]

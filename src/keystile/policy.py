@@ -21,8 +21,9 @@ from ._checks import (
     check_scopes,
     check_strings,
 )
+from ._frozen import FrozenDict
 from .exceptions import ConfigurationError
-from .model import FrozenDict
+from .styles import DEFAULT_PAGE_STYLE, PageStyle
 
 Limits = str | Sequence[str] | None
 """Rate notation of the `limits` library, one or several."""
@@ -30,6 +31,8 @@ Limits = str | Sequence[str] | None
 LIMIT_BY = ("key", "project", "organization")
 ON_LIMITER_ERROR = ("local", "allow", "deny")
 ERROR_FORMATS = ("envelope", "problem")
+EVENT_FORMATS = ("text", "json")
+HTTPS = ("off", "redirect", "require")
 
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
@@ -121,67 +124,6 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class PageStyle:
-    """What pages of a list look like on the wire, in the answer and in the query.
-
-    The default gives ``{"data": […], "pagination": {"limit": 50, "has_more": true, "next_cursor": "…"}, "meta": …}``.
-    ``PageStyle(member=None, limit=None, next_cursor="next_token", parameter="next_token", meta=False)`` gives
-    ``{"data": […], "has_more": true, "next_token": "…"}``.
-
-    Args:
-        member: the object that says where the page ends, or None to have its members at the top level.
-        limit: the name of the member with the limit that was used, or None to leave it out.
-        has_more: the name of the member that says whether there is another page.
-        next_cursor: the name of the member that leads to it. On the last page it is null inside `member`, and left out
-            at the top level.
-        parameter: the query parameter that takes the cursor; the one that takes the limit is ``limit``.
-        meta: whether such an answer has ``meta``.
-        default_limit: items in a page when the client names no limit.
-        max_limit: items in a page at most; a higher limit is clamped to it.
-
-    Raises:
-        ConfigurationError: a name is empty, used twice or taken, or the limits are not whole numbers from 1 in order.
-    """
-
-    member: str | None = "pagination"
-    limit: str | None = "limit"
-    has_more: str = "has_more"
-    next_cursor: str = "next_cursor"
-    parameter: str = "cursor"
-    meta: bool = True
-    default_limit: int = 50
-    max_limit: int = 100
-
-    def __post_init__(self) -> None:
-        for key in ("has_more", "next_cursor", "parameter"):
-            check_name(getattr(self, key), key)
-        for key in ("member", "limit"):
-            if getattr(self, key) is not None:
-                check_name(getattr(self, key), key)
-        check_flag(self.meta, "meta")
-        self._check_names_differ()
-        check_count(self.default_limit, "default_limit")
-        check_count(self.max_limit, "max_limit")
-        if self.default_limit > self.max_limit:
-            raise ConfigurationError("is above max_limit", key="default_limit")
-
-    def _check_names_differ(self) -> None:
-        taken = {"data", "meta"} if self.member is None else set()
-        for key in ("limit", "has_more", "next_cursor"):
-            name = getattr(self, key)
-            if name in taken:
-                raise ConfigurationError(f"{name!r} is already the name of another member", key=key)
-            taken.add(name)
-        if self.member in ("data", "meta"):
-            raise ConfigurationError(f"{self.member!r} is already the name of another member", key="member")
-        if self.parameter == "limit":
-            raise ConfigurationError("'limit' is already the name of another parameter", key="parameter")
-
-
-DEFAULT_PAGE_STYLE = PageStyle()
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that a gate is told besides where its keys are.
 
@@ -196,7 +138,7 @@ class Policy:
             one of these is counted by itself.
         anonymous_limits: windows for each client address on public paths.
         failure_limits: windows for the failed proofs of each client address; None is unlimited.
-        on_limiter_error: while the limiter is down, count in this process (``"local"``), admit without counting
+        on_limiter_error: while limiter_down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
@@ -207,6 +149,15 @@ class Policy:
         public_url: where clients reach this service, ``"https://api.example.com"``: for links.
         require_json: refuse requests whose body is not JSON.
         max_json_body: how large such a body may be, in bytes.
+        trusted_proxies: addresses and networks whose word on the client is taken.
+        trusted_hops: how many proxies stand before us: the client is the entry that the outermost of them added.
+        client_header: where proxies say who the client is: ``"X-Forwarded-For"``, ``"Forwarded"`` (RFC 7239), or a
+            header with one value.
+        https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
+        hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
+        recheck_in_flight: read a key's record again before the app's answer leaves.
+        query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
+        event_format: lines of the log as ``"text"`` or ``"json"``.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -230,6 +181,14 @@ class Policy:
     public_url: str | None = None
     require_json: bool = False
     max_json_body: int = 1_048_576
+    trusted_proxies: Iterable[str] = ()
+    trusted_hops: int | None = None
+    client_header: str = "X-Forwarded-For"
+    https: str = "off"
+    hsts: int | None = None
+    recheck_in_flight: bool = False
+    query_parameter: str | None = None
+    event_format: str = "text"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -239,13 +198,15 @@ class Policy:
         check_choice(self.limit_by, LIMIT_BY, "limit_by")
         check_choice(self.on_limiter_error, ON_LIMITER_ERROR, "on_limiter_error")
         check_choice(self.error_format, ERROR_FORMATS, "error_format")
-        for name in ("ietf_headers", "envelope", "echo_request_id", "require_json"):
+        check_choice(self.event_format, EVENT_FORMATS, "event_format")
+        for name in ("ietf_headers", "envelope", "echo_request_id", "require_json", "recheck_in_flight"):
             check_flag(getattr(self, name), name)
         check_count(self.max_json_body, "max_json_body")
         if not isinstance(self.page_style, PageStyle):
             raise ConfigurationError(f"expected a PageStyle, got {type(self.page_style).__name__}", key="page_style")
         if self.public_url is not None:
             set_field(self, "public_url", check_origin(self.public_url, "public_url"))
+        self._check_network()
         set_field(self, "public", check_strings(self.public, "public"))
         set_field(self, "rules", check_all(self.rules, Rule, "rules"))
         set_field(self, "accept", self._known_forms())
@@ -253,6 +214,18 @@ class Policy:
             raise ConfigurationError("'/*' would make every path public; use no gate instead", key="public")
         if not isinstance(self.realm, str) or not _QUOTABLE.fullmatch(self.realm):
             raise ConfigurationError("expected printable ASCII without quotes and backslashes", key="realm")
+
+    def _check_network(self) -> None:
+        check_choice(self.https, HTTPS, "https")
+        if self.https == "redirect" and not str(self.public_url).startswith("https://"):
+            raise ConfigurationError("'redirect' needs public_url, an https URL to redirect to", key="https")
+        for name in ("hsts", "trusted_hops"):
+            if getattr(self, name) is not None:
+                check_count(getattr(self, name), name)
+        for name in ("client_header", "query_parameter"):
+            if getattr(self, name) is not None:
+                check_name(getattr(self, name), name)
+        object.__setattr__(self, "trusted_proxies", check_strings(self.trusted_proxies, "trusted_proxies"))
 
     def _checked_plans(self) -> Mapping[str, Plan]:
         if not isinstance(self.plans, Mapping):

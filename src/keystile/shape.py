@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from .exceptions import InvalidRequest
 from .model import Principal
 from .pagination import Page, PageParams, members, next_query
-from .policy import PageStyle
 from .rules.subjects import subject
+from .rules.urls import target_of
+from .styles import PageStyle
 
 T = TypeVar("T")
 
 _COMPACT = (",", ":")
 _OWN_META = ("request_id", "timestamp")
-# RFC 3986 section 3.3: what may stand in a path as it is.
-_PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
 class Pages(NamedTuple):
@@ -129,11 +127,7 @@ class Shape:
             return None
         path, query = self._target()
         behind = next_query(query, self._pages.style, page.limit, page.next_cursor)
-        path = quote(path, safe=_PATH_SAFE)
-        origin = self._pages.public_url or ""
-        if not origin and path.startswith("//"):
-            path = f"/.{path}"  # RFC 3986 section 4.2: else what follows would be read as a host
-        return f'<{origin}{path}?{behind}>; rel="next"'
+        return f'<{target_of(self._pages.public_url or "", path, behind.encode())}>; rel="next"'
 
     def _target(self) -> tuple[str, bytes]:
         return ("", b"") if self.target is None else self.target()

@@ -12,6 +12,7 @@ from .rules.envelopes import EnvelopeWriter
 from .rules.errors import PROBLEM, asks_for_problem
 from .rules.ratelimits import FieldWriter
 from .rules.responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
+from .rules.urls import target_of
 from .shape import Shape
 
 
@@ -24,6 +25,7 @@ class Writers(Generic[AnyStr]):
 
     Attributes:
         headers, limits: the writers of the gate's headers, for answers that get nothing else.
+        strict: the field that says that this host is to be reached over https (RFC 6797).
     """
 
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
@@ -33,13 +35,30 @@ class Writers(Generic[AnyStr]):
         self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
+        self._origin = gate.policy.public_url or ""
+        self._location: AnyStr = encode("location")
+        self.strict: tuple[AnyStr, AnyStr] = (
+            encode("strict-transport-security"),
+            encode(f"max-age={gate.policy.hsts}"),
+        )
 
-    def refusal(self, refused: Refused, accept: str) -> Reply[AnyStr]:
-        """The gate's own answer, to a client that accepts this."""
+    def refusal(self, refused: Refused, accept: str, target: Callable[[], tuple[str, bytes]]) -> Reply[AnyStr]:
+        """The gate's own answer.
+
+        Args:
+            refused: the outcome.
+            accept: what the client accepts.
+            target: gives the path as the client wrote it, decoded, and the query behind it as it was sent.
+        """
         now = self._clock()
         limits = self.limits.write(refused.usages, now) if refused.usages else ()
         form = PROBLEM if accept and asks_for_problem(accept) else self._form
-        return self._refusals.write(refused, now, limits, form)
+        reply = self._refusals.write(refused, now, limits, form)
+        if refused.strict:
+            reply.headers.append(self.strict)
+        if reply.status == 301:
+            reply.headers.append((self._location, self._encode(target_of(self._origin, *target()))))
+        return reply
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether this answer of the app's is an error that goes out in our words."""
@@ -95,11 +114,13 @@ class Writers(Generic[AnyStr]):
     def _dressed(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
-        principal, request_id, usages, _ = admitted
+        principal, request_id, usages, _, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
         written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
         if link is not None:
             written.append(self._envelopes.link(link))
+        if strict:
+            written.append(self.strict)
         return written
 
     def _error_form(self, accept: str) -> str:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ._sync import inline, run_now
+from ._wsgi_recheck import HeldAnswer
 from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, enveloped_environ, read_json
 from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
-from .model import Admitted, Refused, Request
+from .model import Admitted, Refused, Request, Wire
 from .rules.envelopes import STATUS_LINES
+from .rules.querykeys import take
 from .rules.responses import given_request_id
 from .shape import Shape
 from .writers import Writers
@@ -54,23 +56,44 @@ class GateMiddleware:
             raise ConfigurationError("it is an ASGI app: use keystile.asgi", key="app")
         self.app = app
         self._gate = gate
-        self._wanted = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in gate.accepted.headers]
+        self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.vary]
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[str] = Writers(gate, str)
         self._write, self._clock = self._writers.headers.write, gate.clock
+        self._query = (gate.policy.query_parameter or "").encode()
+        self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
+        self._rechecks = gate.policy.recheck_in_flight
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        outcome = run_now(self._gate.check(self._read(environ), inline))
+        request = self._read(environ)
+        outcome = run_now(self._gate.check(request, inline))
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         environ["keystile"] = outcome
+        if self._rechecks and outcome.principal is not None:
+            return self._rechecked(outcome, request, environ, start_response)
+        return self._answered(outcome, request, environ, start_response)
+
+    def _answered(
+        self, outcome: Admitted, request: Request, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
         if outcome.shape is not None:
-            return self._shaped(outcome, outcome.shape, environ, start_response)
+            return self._shaped(outcome, outcome.shape, request, environ, start_response)
         token = enter(outcome)
         try:
             return self.app(environ, self._writing(start_response, outcome))
         finally:
             leave(token)
+
+    def _rechecked(
+        self, admitted: Admitted, request: Request, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        held = HeldAnswer(
+            start_response,
+            lambda: run_now(self._gate.recheck(admitted, request, inline)),
+            lambda refused: self._refuse(refused, environ, start_response),
+        )
+        return held.body(self._answered(admitted, request, environ, held.start))
 
     def _run(self, admitted: Admitted, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         token = enter(admitted)
@@ -80,12 +103,12 @@ class GateMiddleware:
             leave(token)
 
     def _shaped(
-        self, admitted: Admitted, shape: Shape, environ: Environ, start_response: StartResponse
+        self, admitted: Admitted, shape: Shape, request: Request, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         if shape.json:
             reason = read_json(environ, self._gate.policy.max_json_body)
             if reason is not None:
-                return self._refuse(Refused(reason, admitted.request_id, admitted.usages), environ, start_response)
+                return self._refuse(self._gate.refuse(reason, admitted, request), environ, start_response)
         if not shape.envelope:
             return self._run(admitted, environ, self._writing(start_response, admitted))
         shape.target = partial(_target, environ)
@@ -97,33 +120,72 @@ class GateMiddleware:
 
     def _read(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]
-        path = environ.get("PATH_INFO", "")
+        if self._query and environ.get("QUERY_STRING"):
+            presented += [(b"?" + self._query, value) for value in self._take(environ)]
+        path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         return _new(
             Request,
             (
-                environ["REQUEST_METHOD"],
+                method,
                 path if path.isascii() else _decoded(path),
                 _raw_path(environ),
                 presented,
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
+                environ.get("wsgi.url_scheme", "http"),
+                method == "OPTIONS" and _is_preflight(environ),
+                self._read_wire(environ) if self._wire else None,
             ),
+        )
+
+    def _take(self, environ: Environ) -> list[bytes]:
+        """The keys of the query, which loses them: here, and in the raw target, which is what servers log."""
+        before = environ["QUERY_STRING"]
+        rest, values = take(_octets(before), self._query)
+        after = rest.decode("latin-1")
+        if values:
+            environ["QUERY_STRING"] = after
+            for name in ("RAW_URI", "REQUEST_URI"):
+                target, mark, query = environ.get(name, "").partition("?")
+                if mark and query == before:
+                    environ[name] = f"{target}?{after}" if after else target
+        return values
+
+    def _read_wire(self, environ: Environ) -> Wire:
+        port = str(environ.get("REMOTE_PORT") or "")
+        return Wire(
+            port=int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None,
+            forwarded=[_octets(environ[self._wire])] if self._wire in environ else (),
+            proto=[_octets(environ["HTTP_X_FORWARDED_PROTO"])] if "HTTP_X_FORWARDED_PROTO" in environ else (),
         )
 
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         write, request_id, protected = self._write, admitted.request_id, admitted.principal is not None
         limits = self._writers.limits.write(admitted.usages, self._clock()) if admitted.usages else ()
+        strict = admitted.strict
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], object]:
             written = write(headers, request_id, protected=protected, limits=limits)
+            if strict:
+                written.append(self._writers.strict)
             return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written
 
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "")
+        reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "", partial(_target, environ))
         start_response(STATUS_LINES[reply.status], reply.headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+
+
+def _variable(name: str) -> str:
+    """The environ's name of a header."""
+    return f"HTTP_{name.upper().replace('-', '_')}"
+
+
+def _is_preflight(environ: Environ) -> bool:
+    """Whether this is what a browser asks before it sends a request of another origin (Fetch standard, section 4.8)."""
+    return bool(environ.get("HTTP_ORIGIN") and environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"))
 
 
 def _target(environ: Environ) -> tuple[str, bytes]:

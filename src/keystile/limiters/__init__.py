@@ -20,7 +20,7 @@ class RateLimiter(Protocol):
 
     A plain limiter is taken to block, so that its calls leave the event loop, unless it has an attribute
     ``blocking = False``: then a hit runs in place and must take microseconds. It may raise StoreBusy, and is then tried
-    again off the event loop. Whatever else a method raises counts as "the limiter is down".
+    again off the event loop. Whatever else a method raises counts as "limiter_down".
 
     A subject is a string of `subject` or `anonymous_subject`. Its windows are told apart by scope and seconds, never by
     what they allow: with another limit the count goes on.

@@ -3,7 +3,7 @@
 After a failure the limiter is asked again only now and then, by one request at a time, at growing intervals; until it
 answers, the policy's choice holds. Nothing is sent twice: whoever got no answer may have been counted.
 
-Its state is one number that grows with each change: odd while the limiter is down. A call remembers the number it
+Its state is one number that grows with each change: odd while limiter_down. A call remembers the number it
 started with, and what becomes of it counts only while that number holds: hundreds may be under way when a limiter goes
 down or comes back, and what was sent before says nothing of afterwards.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .. import _sync
+from ..events import Event, Events
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..model import Usage, Window
 from . import RateLimiter, Usages
@@ -47,13 +48,14 @@ class Failsafe:
     Args:
         limiter: where windows are counted.
         on_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while it is down (`policy.Policy`).
+        events: where it is told that the limiter went away or came back.
     """
 
-    def __init__(self, limiter: RateLimiter, on_error: str) -> None:
+    def __init__(self, limiter: RateLimiter, on_error: str, events: Events | None = None) -> None:
         self.limiter = limiter
         self.needs_await = _sync.is_async(limiter.hit)
         """Whether the limiter is async, so that WSGI cannot use it."""
-        self._on_error = on_error
+        self._on_error, self._events = on_error, events or Events("text")
         # Kept from one outage to the next: a limiter that comes and goes gives nobody a fresh window each time.
         self._local = MemoryLimiter()
         self._pool = _sync.Pool(SLOTS, QUEUE)
@@ -75,7 +77,7 @@ class Failsafe:
         """What `RateLimiter.hit` answers; empty if the policy admits without counting.
 
         Raises:
-            LimiterDown: the limiter is down, and the policy denies then.
+            LimiterDown: limiter_down, and the policy denies then.
         """
         seen = self._changes
         is_down = seen % 2 == 1
@@ -158,15 +160,16 @@ class Failsafe:
                 return
             self._changes += 1
         # A foreign driver's message may hold a password: its type says enough.
-        reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
-        logger.error("the limiter is down, so on_limiter_error=%r holds: %s", self._on_error, reason)
+        reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+        reason = f"on_limiter_error={self._on_error!r} holds: {reason}"
+        self._events.tell(Event("limiter_down", logging.ERROR, reason=reason))
 
     def _answered(self, seen: int) -> None:
         with self._lock:
             if seen != self._changes:
                 return
             self._changes += 1
-        logger.warning("the limiter answers again")
+        self._events.tell(Event("limiter_up", logging.WARNING))
 
 
 def _twin_of(limiter: RateLimiter) -> Any:

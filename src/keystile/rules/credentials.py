@@ -15,6 +15,8 @@ from enum import Enum
 from itertools import product
 from typing import NamedTuple
 
+from .querykeys import form_of
+
 # The longest credential that is looked at: five times the longest key, so that nobody makes us hash megabytes.
 MAX_CREDENTIAL = 1024
 
@@ -44,7 +46,7 @@ class Accepted(NamedTuple):
     @property
     def vary(self) -> tuple[str, ...]:
         """The header names that an answer depends on, in order."""
-        return tuple(sorted(name.decode() for name in self.headers))
+        return tuple(sorted(name.decode() for name in self.headers if not name.startswith(b"?")))
 
     @property
     def wanted(self) -> frozenset[bytes]:
@@ -53,7 +55,7 @@ class Accepted(NamedTuple):
         A server that folds ``_`` into ``-`` shows the app one header where the gate saw another: the twin is an
         attack or a mistake, and either way not to be read past.
         """
-        return frozenset(spelling for name in self.headers for spelling in _spellings(name.decode()))
+        return frozenset(spelling for name in self.vary for spelling in _spellings(name))
 
 
 def _spellings(name: str) -> Iterator[bytes]:
@@ -62,13 +64,19 @@ def _spellings(name: str) -> Iterator[bytes]:
         yield "".join(letters).encode()
 
 
-def accepted(forms: Sequence[str]) -> Accepted:
-    """The forms of `policy.CREDENTIAL_FORMS`, compiled."""
+def accepted(forms: Sequence[str], query_parameter: str | None = None) -> Accepted:
+    """The forms of `policy.CREDENTIAL_FORMS`, compiled.
+
+    Args:
+        forms: the forms.
+        query_parameter: the name of a query parameter that may carry a key as well, or None.
+    """
     split = [form.lower().encode().partition(b": ") for form in forms]
     schemes = frozenset(scheme for _, _, scheme in split if scheme)
+    in_query = frozenset(() if query_parameter is None else (form_of(query_parameter),))
     any_scheme = b"|".join(map(re.escape, sorted(schemes)))
     return Accepted(
-        headers=frozenset(header for header, _, _ in split),
+        headers=frozenset(header for header, _, _ in split) | in_query,
         schemes=schemes,
         with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68),
         joined=re.compile(rb",[ \t]*(?i:" + any_scheme + rb")[ \t]"),

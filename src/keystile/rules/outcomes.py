@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..model import FrozenDict, Reason, Window
+from .._frozen import FrozenDict
+from ..model import Reason, Window
 from .credentials import Unusable
 
 _NONE = FrozenDict()
@@ -32,6 +33,8 @@ PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
+HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
+HTTPS_REDIRECT = Reason(301, "https_required", "This service is reached over https.")
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
 

@@ -85,7 +85,7 @@ class RefusalWriter(Generic[AnyStr]):
             limits: the fields of a `ratelimits.FieldWriter`.
             form: one of `errors.ERROR_FORMATS`.
         """
-        reason, request_id, _ = refused
+        reason, request_id = refused.reason, refused.request_id
         try:
             headers, text, length = self._templates[form][reason]
         except KeyError:

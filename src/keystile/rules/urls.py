@@ -1,8 +1,9 @@
-"""URLs of stores and limiters: the part of one that may be shown."""
+"""URLs: the part of a store's that may be shown, and those that answers lead to."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 
@@ -16,3 +17,23 @@ def place_of(url: str) -> str:
     # What stands before the last @ may be a password, and so may what follows the question mark.
     hosts = rest.partition("?")[0].rpartition("@")[2].partition("/")[0]
     return f"{scheme}://" + (hosts if all(map(_PLACE.fullmatch, hosts.split(","))) else "")
+
+
+# RFC 3986 sections 3.3 and 3.4: what may stand in a path and in a query as it is; "%" is there as it was sent.
+_PATH_SAFE, _QUERY_SAFE = "/:@!$&'()*+,;=~-._", "/?:@!$&'()*+,;=~-._%"
+
+
+def target_of(origin: str, path: str, query: bytes) -> str:
+    """A URL for ``Location`` or ``Link``, in ASCII and on this origin whatever the path looks like.
+
+    Args:
+        origin: scheme and host, or empty for a reference without them.
+        path: decoded.
+        query: as it was sent.
+    """
+    if not path.startswith("/"):
+        path = "/"  # a request in absolute form, or an asterisk: neither is a place here
+    found = quote(path, safe=_PATH_SAFE)
+    if not origin and found.startswith("//"):
+        found = f"/.{found}"  # RFC 3986 section 4.2: else what follows would be read as a host
+    return f"{origin}{found}?{quote(query, safe=_QUERY_SAFE)}" if query else origin + found

@@ -14,8 +14,9 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .._frozen import frozen
 from .._sqlite import SQLiteFile, path_of
-from ..model import ApiKey, Principal, SecretHash, frozen
+from ..model import ApiKey, Principal, SecretHash
 
 _MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
 _JSON = ("scopes", "ip_allowlist", "metadata", "hashes")

@@ -1,0 +1,33 @@
+"""Containers that nobody can change, for values that many requests share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that nobody can change: one record serves many requests, and no handler may edit what the next one sees.
+
+    It stays a dict, so that it pickles, compares and serialises like one.
+    """
+
+    def _refuse(self, *_args: object, **_named: object) -> NoReturn:
+        raise TypeError("this mapping belongs to a key record and cannot be changed; copy it with dict(...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FrozenDict, (dict(self),))
+
+
+def frozen(value: Any) -> Any:
+    """The same JSON value in immutable containers: objects as FrozenDict, arrays as tuples."""
+    if isinstance(value, Mapping):
+        return FrozenDict({name: frozen(item) for name, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    return value

@@ -1,0 +1,143 @@
+"""What happened at the gate, for logs and for whoever watches: one value for each decision that matters.
+
+An event says who, where, what and why, and never holds a secret. What a client chose (method, path, request id) may
+hold anything, so control characters are escaped before it becomes a line of a log.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from .exceptions import ConfigurationError, StoreUnavailable
+from .policy import EVENT_FORMATS
+
+logger = logging.getLogger("keystile")
+
+TEXT, JSON = EVENT_FORMATS
+_MAX_SHOWN = 256
+
+
+class Event(NamedTuple):
+    """One thing that happened.
+
+    Attributes:
+        code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
+            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``.
+        level: of `logging`: INFO for refusals, WARNING for what somebody should look at, ERROR for what is down.
+        status: of the answer, or None.
+        key_id: the id of a proved key, or None.
+        client: the client's address, or None if it is unknown.
+        method, path: of the request, as it came; empty where there is none.
+        request_id: as in the answer; empty where there is no request.
+        reason: more for people, or empty.
+    """
+
+    code: str
+    level: int
+    status: int | None = None
+    key_id: str | None = None
+    client: str | None = None
+    method: str = ""
+    path: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+
+Listener = Callable[[Event], object]
+L = TypeVar("L", bound=Listener)
+
+
+def as_text(event: Event) -> str:
+    """One line of ``name=value``; values with blanks, quotes or control characters are quoted as in JSON."""
+    found = _members(event)
+    return " ".join([found.pop("event"), *(f"{name}={_word(value)}" for name, value in found.items())])
+
+
+def as_json(event: Event) -> str:
+    """One line of JSON, in ASCII."""
+    return json.dumps(_members(event))
+
+
+def _members(event: Event) -> dict[str, Any]:
+    known = event._asdict()
+    found: dict[str, Any] = {"event": known.pop("code"), "level": logging.getLevelName(known.pop("level"))}
+    return found | {name: _short(value) for name, value in known.items() if value not in (None, "")}
+
+
+def _short(value: Any) -> Any:
+    return value[:_MAX_SHOWN] + "…" if isinstance(value, str) and len(value) > _MAX_SHOWN else value
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    plain = text.isascii() and text.isprintable() and not set(text) & set(' "=\\')
+    return text if plain else json.dumps(text)
+
+
+class Outage:
+    """Tells that a store went away or came back, once for each change.
+
+    Args:
+        events: where it is told.
+        what: the first part of the events' codes.
+        meaning: what it means that it is down.
+    """
+
+    def __init__(self, events: Events, what: str, meaning: str) -> None:
+        self._events, self._what, self._meaning = events, what, meaning
+        self.lasts = False
+
+    def begins(self, error: Exception) -> None:
+        """It does not answer."""
+        if not self.lasts:
+            self.lasts = True
+            # A foreign driver's message may hold a password: its type says enough.
+            reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
+            self._events.tell(Event(f"{self._what}_down", logging.ERROR, reason=f"{self._meaning}: {reason}"))
+
+    def ends(self) -> None:
+        """It answers."""
+        if self.lasts:
+            self.lasts = False
+            self._events.tell(Event(f"{self._what}_up", logging.WARNING))
+
+
+class Events:
+    """Tells a gate's listeners and the logger ``keystile``.
+
+    Args:
+        form: what a line of the log looks like, one of `EVENT_FORMATS`.
+    """
+
+    def __init__(self, form: str) -> None:
+        self._as_line = as_json if form == JSON else as_text
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: L) -> L:
+        """Have a function called with every event from now on.
+
+        Raises:
+            ConfigurationError: it cannot be called, or is async.
+        """
+        if not callable(listener) or inspect.iscoroutinefunction(listener):
+            raise ConfigurationError("expected a plain function that takes an Event", key="on_event")
+        self._listeners.append(listener)
+        return listener
+
+    def wanted(self, level: int) -> bool:
+        """Whether anybody would hear of an event of this level: then it is worth making."""
+        return bool(self._listeners) or logger.isEnabledFor(level)
+
+    def tell(self, event: Event) -> None:
+        """Tell everybody. A listener that fails is logged and harms no request."""
+        if logger.isEnabledFor(event.level):
+            logger.log(event.level, "%s", self._as_line(event), extra={"event": event})
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # it is the host's code, and this is a request's path
+                logger.exception("a listener of events failed")

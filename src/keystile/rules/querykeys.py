@@ -1,0 +1,30 @@
+"""A key in the query string, for the clients that can send it nowhere else: taken out, so that no app logs it.
+
+RFC 6750 section 2.3 and OWASP's ASVS advise against it, since URLs end up in logs and histories; it is off by default.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+
+def form_of(parameter: str) -> bytes:
+    """What stands for this parameter where header names stand; no header can have this name."""
+    return b"?" + parameter.encode()
+
+
+def take(query: bytes, parameter: bytes) -> tuple[bytes, list[bytes]]:
+    """The query without this parameter, and the values that it had.
+
+    Args:
+        query: as it was sent, still encoded.
+        parameter: the name, decoded.
+    """
+    kept, values = [], []
+    for part in query.split(b"&"):
+        name, _, value = part.replace(b"+", b" ").partition(b"=")
+        if unquote_to_bytes(name) == parameter:
+            values.append(unquote_to_bytes(value))
+        else:
+            kept.append(part)
+    return (b"&".join(kept), values) if values else (query, [])

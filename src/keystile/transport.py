@@ -1,0 +1,79 @@
+"""How a request came to us: from whom, past which proxies, and whether in the clear."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from .events import Event, Events
+from .model import Principal, Request
+from .policy import Policy
+from .rules.clients import ClientResolver
+
+_SECURE = ("https", "wss")
+
+
+class Visit(NamedTuple):
+    """One request at the gate.
+
+    Attributes:
+        request: what the door read.
+        request_id: its name.
+        client: the address of who is calling, or None if that is unknown.
+        counted: whom to count: the client, or the socket's other end while the client is unknown.
+        secure: it came over https.
+    """
+
+    request: Request
+    request_id: str
+    client: str | None
+    counted: str | None
+    secure: bool
+
+
+def event_of(code: str, level: int, visit: Visit, status: int | None = None, key: Principal | None = None) -> Event:
+    """An event about a request."""
+    request = visit.request
+    key_id = None if key is None else key.id
+    return Event(code, level, status, key_id, visit.client, request.method, request.path, visit.request_id)
+
+
+class Transport:
+    """Sees through proxies.
+
+    Args:
+        policy: which of them are trusted.
+        events: where it is told, once, that the server has seen through them already.
+    """
+
+    def __init__(self, policy: Policy, events: Events) -> None:
+        trusting = policy.trusted_proxies or policy.trusted_hops is not None
+        self._resolver = (
+            ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
+            if trusting
+            else None
+        )
+        self._events = events
+        self._warned = False
+        self.header = self._resolver.header if self._resolver else None
+        """The name of the header that doors hand over, in lower case, or None."""
+        self.twin = self._resolver.twin if self._resolver else b""
+        """The same with underscores."""
+
+    def see(self, request: Request, request_id: str) -> Visit:
+        """Who is calling, and whether over https."""
+        peer, wire = request.peer, request.wire
+        secure = request.scheme in _SECURE
+        if self._resolver is None or wire is None:
+            return Visit(request, request_id, peer, peer, secure)
+        client, counted, https, rewritten = self._resolver.resolve(
+            peer, wire.port, wire.forwarded, wire.proto, twin=wire.twin
+        )
+        if rewritten and not self._warned:
+            self._warned = True
+            reason = (
+                "the server has already replaced the peer by what a header said, so that trusted_proxies cannot be "
+                "checked: run it without that (uvicorn: --no-proxy-headers)"
+            )
+            self._events.tell(Event("peer_rewritten", logging.WARNING, client=peer, reason=reason))
+        return Visit(request, request_id, client, counted, secure if https is None else https)

@@ -1,0 +1,267 @@
+"""What stands between a client and the gate: proxies, https, CORS, keys that end in flight or in a query; events."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from keystile import ConfigurationError, Rule
+from keystile.events import Event
+from keystile.rules.keyformat import crc_check
+from tests.doors import Door
+
+PROXY = "10.0.0.1"
+PROXIED = {"trusted_proxies": ["10.0.0.0/8"]}
+
+
+def heard(door: Door) -> list[Event]:
+    events: list[Event] = []
+    door.gate.on_event(events.append)
+    return events
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("1.1.1.1, 9.9.9.9", "9.9.9.9"),
+        ("9.9.9.9, 10.0.0.2", "9.9.9.9"),
+        ("1.1.1.1, unknown", None),
+        ("9.9.9.9, ::ffff:10.0.0.2", "9.9.9.9"),
+        ("[2001:db8::5]:443", "2001:db8::5"),
+        ("", PROXY),
+    ],
+)
+def test_the_client_is_whom_the_trusted_proxies_saw(door: Door, forwarded: str, client: str | None) -> None:
+    issued = door.create(ip_allowlist=["9.9.9.9", "2001:db8::/32"])
+    door.open(**PROXIED)
+    events = heard(door)
+    answer = door.get(key=issued.secret, headers=[("x-forwarded-for", forwarded)], peer=PROXY)
+    allowed = client in ("9.9.9.9", "2001:db8::5")
+    assert (answer.status, answer.status == 200 or answer.code) == ((200, True) if allowed else (403, "ip_not_allowed"))
+    assert {event.client for event in events} == {client}
+
+
+def test_a_header_of_somebody_else_is_not_read(door: Door) -> None:
+    secret = door.create(ip_allowlist=["9.9.9.9"]).secret
+    door.open(**PROXIED)
+    spoofed = [("x-forwarded-for", "9.9.9.9"), ("forwarded", "for=9.9.9.9"), ("x-real-ip", "9.9.9.9")]
+    assert door.get(key=secret, headers=spoofed, peer="8.8.8.8").code == "ip_not_allowed"
+    assert door.get(key=secret, headers=spoofed[1:], peer=PROXY).code == "ip_not_allowed"
+    door.open(client_header="Forwarded", **PROXIED)
+    assert door.get(key=secret, headers=spoofed, peer=PROXY).status == 200
+    door.open(client_header="X-Real-IP", **PROXIED)
+    assert door.get(key=secret, headers=spoofed, peer=PROXY).status == 200
+    door.open()
+    assert door.get(key=secret, headers=spoofed, peer=PROXY).code == "ip_not_allowed"
+
+
+def test_one_resolver_feeds_windows_and_the_failure_budget(door: Door) -> None:
+    known = door.create().secret
+    door.open(public=["/"], anonymous_limits="1/minute", failure_limits="1/minute", **PROXIED)
+
+    def ask(path: str, client: str, key: str | None = None) -> int:
+        return door.get(path, key, headers=[("x-forwarded-for", client)], peer=PROXY).status
+
+    assert [ask("/", "9.9.9.9"), ask("/", "9.9.9.9"), ask("/", "8.8.8.8")] == [200, 429, 200]
+    wrong = known[:-38] + "0" * 32
+    wrong += crc_check(wrong.encode())
+    assert [ask("/v1", "9.9.9.9", wrong), ask("/v1", "9.9.9.9", wrong), ask("/v1", "8.8.8.8", wrong)] == [401, 429, 401]
+    # Nobody knows who these are: they are counted as the proxy that brought them.
+    assert [ask("/", "unknown"), ask("/", "nonsense")] == [200, 429]
+
+
+def test_hops_are_counted_from_the_right(door: Door) -> None:
+    secret = door.create(ip_allowlist=["9.9.9.9"]).secret
+    door.open(trusted_hops=2)
+    for forwarded, status in (("1.1.1.1, 9.9.9.9, 7.7.7.7", 200), ("9.9.9.9", 403), ("9.9.9.9, 1.1.1.1, 7.7.7.7", 403)):
+        assert door.get(key=secret, headers=[("x-forwarded-for", forwarded)]).status == status, forwarded
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_https_is_required_where_the_policy_says_so(door: Door, scheme: str) -> None:
+    secret = door.create().secret
+    door.open(https="require", hsts=31_536_000, public=["/health"])
+    events = heard(door)
+    for path, key in (("/v1", secret), ("/health", None)):
+        answer = door.get(path, key, scheme=scheme)
+        strict = "max-age=31536000" if scheme == "https" else None
+        assert answer.header("strict-transport-security") == strict
+        assert answer.status == (200 if scheme == "https" else 403)
+        assert scheme == "https" or answer.code == "https_required"
+    assert ("credential_over_http" in {event.code for event in events}) == (scheme == "http")
+    refused = door.get("/v1", scheme="https")
+    assert refused.header("strict-transport-security") == "max-age=31536000"
+
+
+def test_a_redirect_leads_to_the_configured_host_and_only_there(door: Door) -> None:
+    secret = door.create().secret
+    door.open(https="redirect", public_url="https://api.example.com")
+    for path, target in (
+        ("/v1/a%20b?x=1&y=%2F", "/v1/a%20b?x=1&y=%2F"),
+        ("/", "/"),
+        ("//evil.example/x", "//evil.example/x"),
+        ("/v1/%0d%0aSet-Cookie:a", "/v1/%0D%0ASet-Cookie:a"),
+    ):
+        answer = door.get(path, secret, headers=[("host", "evil.example")])
+        assert answer.status == 301
+        assert answer.header("location") == f"https://api.example.com{target}"
+        assert answer.json["error"]["code"] == "https_required"
+        assert answer.header("cache-control") == "no-store"
+    assert door.host.calls == []
+
+
+def test_a_tls_proxy_makes_no_redirect_loop(door: Door) -> None:
+    secret = door.create().secret
+    door.open(https="redirect", public_url="https://api.example.com", hsts=60, **PROXIED)
+
+    def ask(peer: str, *headers: tuple[str, str]) -> int:
+        return door.get(key=secret, headers=headers, peer=peer).status
+
+    https = ("x-forwarded-proto", "https")
+    assert ask(PROXY, ("x-forwarded-for", "9.9.9.9"), https) == 200
+    assert ask(PROXY, https) == 200
+    assert ask(PROXY, ("x-forwarded-proto", "http")) == 301
+    assert ask(PROXY, ("x-forwarded-proto", "https, http")) == 301
+    assert ask("8.8.8.8", https) == 301
+
+
+PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
+
+
+def test_a_preflight_passes_and_costs_nothing(door: Door) -> None:
+    rules = [Rule("/v1/*", limits="1/day", scopes=["x"])]
+    door.open(rules=rules, anonymous_limits="1/day")
+    for _ in range(3):
+        answer = door.get("/v1/x", method="OPTIONS", headers=PREFLIGHT)
+        assert (answer.status, answer.header("x-ratelimit-limit")) == (200, None)
+    assert [admitted.principal for admitted in door.host.calls] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("OPTIONS", PREFLIGHT[:1]),
+        ("OPTIONS", PREFLIGHT[1:]),
+        ("OPTIONS", [PREFLIGHT[0], ("access-control-request-method", "")]),
+        ("options", PREFLIGHT),
+        ("GET", PREFLIGHT),
+        ("POST", PREFLIGHT),
+        ("OPTIONSX", PREFLIGHT),
+        ("OPTIONS", [("x-origin", "a"), ("access-control-request-methods", "POST")]),
+    ],
+)
+def test_a_look_alike_of_a_preflight_does_not(door: Door, method: str, headers: Any) -> None:
+    assert door.get(method=method, headers=headers).status == 401
+    assert door.host.calls == []
+
+
+def revoking(door: Door, key_id: str) -> Any:
+    """What a handler does whose caller loses the key meanwhile, in another process as far as this gate can tell."""
+
+    def act() -> None:
+        store = door.gate._shop.store
+        getattr(store, "inner", store).revoke(key_id, datetime.now(UTC))
+
+    return act
+
+
+@pytest.mark.parametrize("envelope", [False, True])
+def test_a_key_that_is_revoked_while_the_app_works_gets_no_answer_of_the_apps(door: Door, envelope: bool) -> None:
+    issued = door.create()
+    door.open(recheck_in_flight=True, envelope=envelope)
+    assert door.get(key=issued.secret).status == 200
+    door.host.acts = revoking(door, issued.key.id)
+    door.host.chunks = [b"", b'{"secret": ', b'"of the app"}']
+    answer = door.get(key=issued.secret)
+    assert (answer.status, answer.code) == (401, "revoked_api_key")
+    assert b"of the app" not in answer.body
+    assert door.raised is None
+    door.open(recheck_in_flight=False)
+    assert door.get(key=issued.secret).code == "revoked_api_key"
+
+
+def test_a_key_that_holds_gets_the_apps_answer_as_it_was(door: Door) -> None:
+    issued = door.create()
+    door.open(recheck_in_flight=True, public=["/health"])
+    door.host.chunks = [b"", b'{"ok": ', b"true}"]
+    for method, path in (("GET", "/v1"), ("HEAD", "/v1"), ("GET", "/health")):
+        answer = door.get(path, issued.secret, method=method)
+        assert (answer.status, answer.body) == (200, b'{"ok": true}')
+    door.host.chunks, door.host.status = [], 204
+    assert door.get(key=issued.secret).status == 204
+
+
+def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> None:
+    secret = door.create().secret
+    assert door.get(f"/v1?api_key={secret}").code == "missing_api_key"
+    door.open(query_parameter="api_key")
+    assert door.get(f"/v1?a=1&api_key={secret}&b=%20").status == 200
+    seen = door.host.seen
+    if door.kind == "wsgi":
+        assert (seen["QUERY_STRING"], seen["RAW_URI"]) == ("a=1&b=%20", "/v1?a=1&b=%20")
+    else:
+        assert seen["query_string"] == b"a=1&b=%20"
+    assert secret not in repr(seen)
+    other = door.create().secret
+    for query in (f"api_key={secret}&api_key={secret}", f"api_key={secret}&api%5Fkey={other}"):
+        assert door.get(f"/v1?{query}").code == "invalid_request"
+    assert door.get(f"/v1?api_key={secret}", other).code == "invalid_request"
+    assert door.get(f"/v1?api_key={secret}", secret).status == 200
+    assert door.get("/v1?api_key=nonsense").code == "invalid_api_key"
+
+
+def test_every_decision_that_matters_is_told(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="keystile")
+    issued = door.create(limits="1/day")
+    door.open(rules=[Rule("/admin", scopes=["admin"])])
+    events = heard(door)
+    door.get("/v1", issued.secret, peer="192.0.2.7")
+    door.get("/v1", issued.secret)
+    door.get("/admin", issued.secret)
+    door.get("/v1/a\x01b\n")
+    told = [(event.code, event.status, event.key_id, event.client) for event in events]
+    assert told == [
+        ("first_use", None, issued.key.id, "192.0.2.7"),
+        ("rate_limited", 429, issued.key.id, "127.0.0.1"),
+        ("insufficient_scope", 403, issued.key.id, "127.0.0.1"),
+        ("missing_api_key", 401, None, "127.0.0.1"),
+    ]
+    assert events[-1].path == "/v1/a\x01b\n"
+    assert all(event.request_id.startswith("req_") for event in events)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in lines] == [code for code, *_ in told]
+    assert not any(set(line) & set("\x01\n") for line in lines)
+    assert issued.secret not in caplog.text
+
+
+def test_lines_are_json_if_the_policy_says_so(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="keystile")
+    door.open(event_format="json")
+    answer = door.get("/v1/\x1b[31m\xe9")
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.isascii()
+    assert json.loads(line) == {
+        "event": "missing_api_key",
+        "level": "INFO",
+        "status": 401,
+        "client": "127.0.0.1",
+        "method": "GET",
+        "path": json.loads(line)["path"],
+        "request_id": answer.header("x-request-id"),
+    }
+
+
+def test_a_listener_that_fails_harms_no_request(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(event: Event) -> None:
+        raise ZeroDivisionError
+
+    door.gate.on_event(failing)
+    assert door.get().status == 401
+    assert "a listener of events failed" in caplog.text
+    for wrong in (None, "text", door.host.asgi):
+        with pytest.raises(ConfigurationError, match="plain function"):
+            door.gate.on_event(wrong)
