@@ -283,3 +283,82 @@ def test_a_client_that_leaves_before_its_body_is_whole_reaches_no_app() -> None:
     secret = gate.keys.create("key").secret
     anyio.run(go)
     assert waiting == []
+
+
+def watched(gate: Gate, app: Any, incoming: list[Any]) -> list[Any]:
+    """What a websocket's client gets, of an app behind a gate that rechecks."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def go() -> None:
+        scope = asgi_scope("GET", "/live", [("x-api-key", gate.secret)], None) | {"type": "websocket"}  # type: ignore[attr-defined]
+        await asgi.GateMiddleware(app, gate)(scope, receive, send)
+
+    anyio.run(go)
+    return sent
+
+
+@pytest.mark.parametrize("end", ["receive", "send"])
+def test_a_websocket_whose_key_ends_is_closed_on_its_next_message(end: str) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+    gate.secret = issued.secret  # type: ignore[attr-defined]
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        got.append(await receive())
+        await send({"type": "websocket.send", "text": "before"})
+        gate.keys.revoke(issued.key.id)
+        if end == "receive":
+            got.append(await receive())
+        await send({"type": "websocket.send", "text": "after"})
+        if end == "send":
+            got.append(await receive())
+
+    text = {"type": "websocket.receive", "text": "x"}
+    sent = watched(gate, app, [{"type": "websocket.connect"}, dict(text), dict(text)])
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert (sent[1]["text"], sent[2]["code"], sent[2]["reason"]) == ("before", 1008, "revoked_api_key")
+    assert [message["type"] for message in got] == ["websocket.receive", "websocket.disconnect"]
+    assert got[1]["code"] == 1008
+
+
+def test_a_server_that_has_replaced_the_peer_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), trusted_proxies=["10.0.0.0/8"])
+    secret = gate.keys.create("key", ip_allowlist=["6.6.6.6"]).secret
+    headers = [("x-api-key", secret), ("x-forwarded-for", "6.6.6.6")]
+    for _ in range(2):
+        scope = asgi_scope("GET", "/v1", headers, None) | {"client": ("6.6.6.6", 0)}  # as uvicorn writes it
+        start, _ = call(asgi.GateMiddleware(nothing, gate), scope)
+        assert start["status"] == 204
+    [record] = [record for record in caplog.records if "peer_rewritten" in record.getMessage()]
+    assert "--no-proxy-headers" in record.getMessage()
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_an_underscore_twin_of_the_forwarded_header_makes_the_client_unknown() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), trusted_proxies=["10.0.0.0/8"])
+    secret = gate.keys.create("key", ip_allowlist=["9.9.9.9"]).secret
+    headers = [("x-api-key", secret), ("x-forwarded-for", "9.9.9.9")]
+    for extra, status in (([], 204), ([("x_forwarded_for", "9.9.9.9")], 403)):
+        scope = asgi_scope("GET", "/v1", [*headers, *extra], "10.0.0.1")
+        assert call(asgi.GateMiddleware(nothing, gate), scope)[0]["status"] == status
+
+
+@pytest.mark.parametrize("https", ["require", "redirect"])
+def test_a_plain_websocket_is_refused_where_https_is_demanded(https: str) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), https=https, public_url="https://a.example")
+    gate.secret = gate.keys.create("key").secret  # type: ignore[attr-defined]
+    sent = watched(gate, nothing, [{"type": "websocket.connect"}])
+    assert [(message["type"], message.get("reason")) for message in sent] == [("websocket.close", "https_required")]

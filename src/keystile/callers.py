@@ -81,16 +81,14 @@ class Callers:
 
     def __init__(self, shop: Workshop, quotas: Quotas, events: Events) -> None:
         self._shop, self._quotas, self._events = shop, quotas, events
-        self._known: dict[str, Caller] = {}
+        self.known: dict[str, Caller] = {}
+        """By the id of the key; what is here for another record of it is out of date."""
 
-    def of(self, key: ApiKey) -> Caller:
-        """What follows from a record; kept for as long as the store gives this very record."""
-        caller = self._known.get(key.id)
-        if caller is not None and caller.key is key:
-            return caller
-        if len(self._known) >= REMEMBERED_KEYS:
-            self._known.clear()
-        caller = self._known[key.id] = meet(key, caller, self._quotas)
+    def meet(self, key: ApiKey, before: Caller | None) -> Caller:
+        """Work out what follows from a record, and keep it for as long as the store gives this very record."""
+        if len(self.known) >= REMEMBERED_KEYS:
+            self.known.clear()
+        caller = self.known[key.id] = meet(key, before, self._quotas)
         return caller
 
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:

@@ -52,40 +52,15 @@ class Gate:
     Args:
         store: a URL (``memory://``, ``sqlite:///keystile.db``) or a `KeyStore`.
         prefix: the first part of every key, ``"key"`` by default: a letter, then at most 19 letters and digits.
-        public: paths that need no key; ``/static/*`` is everything below ``/static/``.
-        rules: what else holds for which path.
-        accept: where keys are read from, out of `policy.CREDENTIAL_FORMS`.
-        realm: the name in ``WWW-Authenticate``.
         peppers: server secrets of at least 16 bytes that key the check in every key: the first signs, all verify.
         accept_crc: with peppers, accept keys made before there were any.
         hasher: ``"argon2id"``, ``"hmac-sha256"`` (keyed with the first pepper) or a `Hasher`.
         key_format: a `KeyFormat` in place of the default one, which `prefix` and `accept_crc` belong to.
         limiter: a URL (``memory://``, ``sqlite:///keystile.db``, ``redis://…``) or a `RateLimiter`.
-        plans: `Plan` by name, with the windows that hold for their keys.
-        default_plan: the plan of keys that name none; None leaves them unlimited.
-        limit_by: ``"key"``, ``"project"`` or ``"organization"``: whose requests are counted together.
-        anonymous_limits: windows for each client address on public paths.
-        failure_limits: windows for the failed proofs of each client address.
-        on_limiter_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while limiter_down.
-        ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` as well.
-        envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
-        error_format: ``"envelope"`` or ``"problem"`` (RFC 9457); a client may ask for the latter by ``Accept``.
-        echo_request_id: take a request's valid ``X-Request-ID`` over in place of one of ours.
-        page_style: what pages of a list look like.
-        cursor_secrets: what cursors are signed with, at least 16 bytes each; without them, the peppers.
-        public_url: where clients reach this service, ``"https://api.example.com"``: for links.
-        require_json: refuse requests whose body is not JSON.
-        max_json_body: how large such a body may be, in bytes.
-        trusted_proxies: addresses and networks of the proxies before this service, whose word on the client is taken.
-        trusted_hops: how many proxies there are, where their addresses are not known.
-        client_header: where they say who the client is: ``"X-Forwarded-For"``, ``"Forwarded"``, or a header with one
-            value.
-        https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
-        hsts: seconds for ``Strict-Transport-Security`` on answers over https.
-        recheck_in_flight: read a key's record again before the app's answer leaves: 401 if it was revoked meanwhile.
-        query_parameter: a query parameter that may carry the key; taken out before the app and its log see it.
-        event_format: lines of the log as ``"text"`` or ``"json"``.
+        cursor_secrets: what cursors of pages are signed with, at least 16 bytes each; without them, the peppers.
         clock: Unix seconds.
+
+    Every other argument is a setting of `policy.Policy`, and described there.
 
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
@@ -139,6 +114,7 @@ class Gate:
         self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)
+        self._hsts = hsts is not None
         self._looks = self.transport.header is not None or https != "off" or hsts is not None
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
@@ -164,6 +140,7 @@ class Gate:
         self._find = find
         self._request_ids = RequestIds()
         self._callers = Callers(self._shop, self.quotas, self.events)
+        self._known = self._callers.known
         self._outage = Outage(self.events, "store", "every key is refused with 503")
 
     @property
@@ -194,7 +171,7 @@ class Gate:
             if not visit.secure and self.policy.https != "off":
                 return self._in_the_clear(visit)
         if request.preflight:  # CORS sends no credential with it, and the app answers it
-            return _new(Admitted, (None, request_id, (), None, self._strict(visit)))
+            return _new(Admitted, (None, request_id, (), None, self._hsts and visit.secure))
         demand = self._rules.demand(request.method, request.path, request.raw_path)
         if demand.public:
             return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
@@ -209,7 +186,9 @@ class Gate:
                 return self._refused(proven, visit)
             key, secret_hash = proven
             now = self._shop.clock()
-            caller = self._callers.of(key)
+            caller = self._known.get(key.id)
+            if caller is None or caller.key is not key:
+                caller = self._callers.meet(key, caller)
             reason = judge(caller, secret_hash, demand, visit.client, now)
             if reason is None and now >= caller.touch_due:
                 self._callers.touch(caller, now, visit)
@@ -273,13 +252,13 @@ class Gate:
         principal, shape = None if key is None else key.principal, None
         if demand.envelope or demand.json:
             shape = Shape(demand.envelope, demand.json, self._pages, principal)
-        return _new(Admitted, (principal, visit.request_id, usages, shape, self._strict(visit)))
+        return _new(Admitted, (principal, visit.request_id, usages, shape, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         level = logging.WARNING if reason.code == "too_many_failures" else logging.INFO
         if self.events.wanted(level):
             self.events.tell(event_of(reason.code, level, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._strict(visit)))
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
 
     def _in_the_clear(self, visit: Visit) -> Refused:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
@@ -287,9 +266,6 @@ class Gate:
             self.events.tell(event_of("credential_over_http", logging.WARNING, visit))
         redirects = self.policy.https == "redirect" and visit.request.scheme == "http"
         return self._refused(outcomes.HTTPS_REDIRECT if redirects else outcomes.HTTPS_REQUIRED, visit)
-
-    def _strict(self, visit: Visit) -> bool:
-        return visit.secure and self.policy.hsts is not None
 
     def on_event(self, listener: L) -> L:
         """Have a plain function called with every `events.Event`: refusals, limits, first uses, what is down. For use
