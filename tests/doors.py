@@ -68,7 +68,7 @@ class Host:
     closed: int = 0
 
     def note(self, seen: Any) -> None:
-        self.seen, admitted = seen, seen["keystile"]
+        self.seen, admitted = dict(seen), seen["keystile"]
         assert current() is admitted
         self.calls.append(admitted)
         if self.acts is not None:

@@ -362,3 +362,85 @@ def test_a_plain_websocket_is_refused_where_https_is_demanded(https: str) -> Non
     gate.secret = gate.keys.create("key").secret  # type: ignore[attr-defined]
     sent = watched(gate, nothing, [{"type": "websocket.connect"}])
     assert [(message["type"], message.get("reason")) for message in sent] == [("websocket.close", "https_required")]
+
+
+def test_what_the_app_leaves_in_the_scope_is_there_for_middleware_around_the_gate() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert dict(scope["headers"]).keys() == {b"x-api-key"}
+        scope["route"] = "/x/{i}"
+        await nothing(scope, receive, send)
+
+    headers = [("x-api-key", gate.keys.create("key").secret), ("accept-encoding", "gzip")]
+    scope = asgi_scope("GET", "/x/1", headers, None) | {"extensions": {"http.response.pathsend": {}}}
+    call(asgi.GateMiddleware(app, gate), scope)
+    assert scope["route"] == "/x/{i}"
+    assert dict(scope["headers"])[b"accept-encoding"] == b"gzip"
+    assert "http.response.pathsend" in scope["extensions"]
+
+
+def test_headers_may_be_any_iterable() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    secret = gate.keys.create("key").secret
+
+    def answering(status: int, *fields: tuple[bytes, bytes]) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": iter(fields)})
+            await send({"type": "http.response.body", "body": b"{}", "more_body": False})
+
+        return call(asgi.GateMiddleware(app, gate), asgi_scope("GET", "/", [("x-api-key", secret)], None))
+
+    json, cookie = (b"content-type", b"application/json"), (b"set-cookie", b"a=1")
+    for status in (200, 404):
+        assert cookie in answering(status, json, cookie)[0]["headers"]
+    assert answering(200, json, (b"content-encoding", b"gzip"))[1]["body"] == b"{}"
+
+
+def test_an_empty_chunk_goes_on_for_servers_that_send_the_head_with_it() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    secret = gate.keys.create("key").secret
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"1"})
+
+    sent = call(asgi.GateMiddleware(app, gate), asgi_scope("GET", "/", [("x-api-key", secret)], None))
+    assert [message.get("body", b"")[:9] for message in sent] == [b"", b"", b'{"data":1']
+
+
+def test_a_fault_that_was_answered_is_no_failure_of_the_server() -> None:
+    from keystile import InvalidRequest
+
+    app = FastAPI()
+
+    @app.get("/q")
+    async def query() -> list[int]:
+        current().page_params()
+        raise AssertionError
+
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    secret = gate.keys.create("key").secret
+    scope = asgi_scope("GET", "/q?limit=z", [("x-api-key", secret)], None)
+    sent = call(asgi.GateMiddleware(app, gate), scope)  # it raises nothing
+    assert sent[0]["status"] == 400
+    assert issubclass(InvalidRequest, ValueError)
+
+
+def test_links_know_the_prefix_that_the_app_itself_takes_off() -> None:
+    from keystile.pagination import Page
+
+    app = FastAPI()
+    app.root_path = "/api"
+
+    @app.get("/v1/x")
+    async def rows() -> list[int]:
+        return current().paginate(Page.from_rows([1, 2], current().page_params(default=1), key=lambda row: row))
+
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True, cursor_secrets=[b"s" * 16])
+    secret = gate.keys.create("key").secret
+    for path in ("/v1/x", "/api/v1/x"):
+        scope = asgi_scope("GET", path, [("x-api-key", secret)], None)
+        headers = dict(call(asgi.GateMiddleware(app, gate), scope)[0]["headers"])
+        assert headers[b"link"].startswith(b"</api/v1/x?")

@@ -560,3 +560,78 @@ def test_json_requests_and_envelopes_go_together(door: Door) -> None:
     secret = json_door(door, envelope=True)
     assert checked(post(door, secret, [b"{}"]))["data"] == {"ok": True}
     assert checked(post(door, secret, [b"{"]))["error"]["message"] == "The request body is malformed"
+
+
+@pytest.mark.parametrize("length", ["9" * 25, "0" * 18 + "9", "+9", "9, 9", "nine", " 9"])
+def test_a_length_that_lies_lets_no_body_past_the_check(door: Door, length: str) -> None:
+    secret = json_door(door)
+    headers = [("content-type", "text/plain"), ("content-length", length)]
+    answer = door.get("/v1/things", secret, method="POST", headers=headers, body=[b"not json!"])
+    assert answer.status in (400, 415)
+    chunked = [*JSON, ("content-length", "0"), ("transfer-encoding", "chunked")]
+    answer = door.get("/v1/things", secret, method="POST", headers=chunked, body=[b"not json!"])
+    assert answer.status == 400
+    assert door.host.calls == []
+
+
+def test_a_fault_that_the_app_dealt_with_hides_no_other_failure(door: Door, key: str, caplog: Any) -> None:
+    def act() -> None:
+        with pytest.raises(InvalidRequest):
+            current().page_params()
+
+    door.host.acts = act
+    door.host.fails = RuntimeError("db down"), "call"
+    assert (door.get("/v1/rows?limit=z", key).status, door.get("/v1/rows?limit=z", key).code) == (500, "internal_error")
+    assert (len(caplog.records) > 0) == (door.kind == "wsgi")
+    door.host.fails = None
+    for status, headers, body in ((503, [], b"later"), (500, JSON, b'{"error": {"code": "db", "message": "m"}}')):
+        answer_with(door, status, body, headers)
+        assert door.get("/v1/rows?limit=z", key).status == status
+
+
+def test_the_answer_to_a_fault_keeps_the_hosts_headers_and_meta(door: Door, key: str) -> None:
+    def act() -> None:
+        current().add_meta(trace="t")
+        with pytest.raises(InvalidRequest):
+            current().page_params()
+
+    door.host.acts = act
+    answer_with(door, 500, b"<p>", [("content-type", "text/html"), ("access-control-allow-origin", "*")])
+    answer = door.get("/v1/rows?limit=z", key)
+    assert (answer.status, answer.header("access-control-allow-origin")) == (400, "*")
+    assert checked(answer)["meta"]["trace"] == "t"
+
+
+def test_a_304_has_the_validator_of_its_200(door: Door, key: str) -> None:
+    answer_with(door, 304, b"", [("etag", '"abc"')])
+    assert door.get(key=key).header("etag") == 'W/"abc"'
+
+
+def test_added_meta_overrides_nothing_of_a_problem_document(door: Door) -> None:
+    secret = door.create().secret
+    door.open(envelope=True, error_format="problem")
+    door.host.acts = lambda: current().add_meta(status=200, detail="mine")
+    answer_with(door, 404, b'{"detail": "x", "code": 7, "instance": 1}')
+    answer = door.get(key=secret)
+    document = answer.json
+    assert (document["status"], document["detail"], document["code"]) == (404, "x", "not_found")
+    assert document["meta"] == {"status": 200, "detail": "mine"}
+    assert answer.body.count(b'"status"') == 2
+    found = document | document["details"]
+    assert (found["code"], found["instance"]) == (7, 1)
+
+
+def test_meta_is_added_whole_or_not_at_all(door: Door, key: str) -> None:
+    def act() -> None:
+        current().add_meta(a=1)
+        with pytest.raises(ValueError, match="request_id"):
+            current().add_meta(b=2, request_id="x")
+
+    door.host.acts = act
+    assert set(checked(door.get(key=key))["meta"]) == META | {"a"}
+
+
+def test_a_foreign_cursor_cannot_leave_its_place_in_the_link(door: Door, key: str) -> None:
+    door.host.acts = lambda: current().paginate(Page([1], 1, True, 'a b>"\r\nSet-Cookie: x'))
+    link = door.get("/v1/rows", key).header("link")
+    assert link == '</v1/rows?limit=1&cursor=a%20b%3E%22%0D%0ASet-Cookie%3A%20x>; rel="next"'

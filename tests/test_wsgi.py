@@ -280,3 +280,30 @@ def test_a_server_whose_start_response_gives_nothing_will_do(enveloping: Gate) -
     sent = wsgi_environ("GET", "/v1", [("x-api-key", enveloping.keys.create("key").secret)], "127.0.0.1")
     body = b"".join(wsgi.GateMiddleware(app, enveloping)(sent, lambda *_: None))  # type: ignore[arg-type,return-value]
     assert body.startswith(b'{"data":[1],"meta"')
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_a_head_that_comes_after_an_empty_chunk_is_enveloped_like_any(enveloping: Gate, status: str) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        yield b""
+        start_response(status, [*JSON, ("Content-Length", "3")])
+        yield b"[1]"
+
+    server = Server()
+    body = b"".join(server.call(app, enveloping))
+    [(_, headers)] = server.starts
+    assert dict(headers).get("Content-Length", dict(headers).get("content-length")) == str(len(body))
+    assert body.startswith(b'{"data":[1]' if status == "200 OK" else b'{"error"')
+
+
+def test_a_close_that_fails_takes_nothing_from_a_whole_answer(enveloping: Gate, caplog: Any) -> None:
+    class Chunks(list[bytes]):
+        def close(self) -> None:
+            raise ZeroDivisionError
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("404 Not Found", [])
+        return Chunks([b"gone"])
+
+    assert b'"not_found"' in b"".join(Server().call(app, enveloping))
+    assert "close() failed" in caplog.text

@@ -10,7 +10,7 @@ from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
 from .rules.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, whole
-from .rules.jsonbodies import refuse_body, refuse_head
+from .rules.jsonbodies import announced_length, refuse_body, refuse_head
 from .rules.responses import Fields, Reply
 from .shape import Shape
 from .writers import Writers
@@ -21,17 +21,25 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 # By these an app would send octets past us: it does not see that the server can.
+_OF_THE_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"))
 _HIDDEN = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
 
-def enveloped_scope(scope: Scope) -> Scope:
-    """The scope for an app whose answer is enveloped: nothing in it invites to an encoding or to a short cut."""
-    found = dict(scope)
-    found["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
+def hide(scope: Scope) -> Scope:
+    """Take from the scope what invites to an encoding or to a short cut.
+
+    In place, because middleware around us reads what the app and its router leave there. What this gives is to be put
+    back when the app has run.
+    """
+    before = {"headers": scope["headers"]}
+    scope["headers"] = [
+        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
+    ]
     extensions = scope.get("extensions")
     if extensions and not _HIDDEN.isdisjoint(extensions):
-        found["extensions"] = {name: value for name, value in extensions.items() if name not in _HIDDEN}
-    return found
+        before["extensions"] = extensions
+        scope["extensions"] = {name: value for name, value in extensions.items() if name not in _HIDDEN}
+    return before
 
 
 def header(scope: Scope, wanted: bytes) -> str | None:
@@ -62,6 +70,9 @@ class Answering:
     # Of the class, not of each request: few answers change them.
     held: tuple[int, Fields[bytes]] | None = None
     begun = False
+    """Something of an answer has gone out."""
+    told: InvalidRequest | None = None
+    """What the app found wrong with the request, if that was answered."""
 
     def __init__(self, send: Send, scope: Scope, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
         self._send, self._scope, self.admitted, self._shape, self._writers = send, scope, admitted, shape, writers
@@ -84,16 +95,17 @@ class Answering:
 
     async def fail(self, error: Exception) -> None:
         """The app raised before anything of its answer went out."""
-        fault = error if isinstance(error, InvalidRequest) else self._shape.fault
+        fault = error if isinstance(error, InvalidRequest) else None
         reply = self._writers.failed(fault, self._shape, self.admitted, accept_of(self._scope))
         await self._reply(reply)
 
     def _start(self, message: Message) -> Awaitable[None]:
-        status, headers = message["status"], message.get("headers") or ()
+        # Any iterable will do (ASGI), and an app may go on using its list.
+        status, headers = message["status"], list(message.get("headers") or ())
         shape, writers = self._shape, self._writers
         shape.begun = True
         if status >= 400 and writers.replaces(status, headers):
-            self.held, self._collected = (status, list(headers)), Collected()
+            self.held, self._collected = (status, headers), Collected()
             self._on_body = self._collect
             return _nothing()
         fields, tail = writers.success(status, headers, shape, self.admitted)
@@ -119,6 +131,8 @@ class Answering:
     def _spliced(self, splice: Splice, message: Message) -> Awaitable[None]:
         more = message.get("more_body", False)
         pieces = splice.pieces(message.get("body", b""), last=not more)
+        if not pieces:
+            return self._send(message)  # an empty chunk has its use: some servers send the head with it
         if len(pieces) == 1:
             return self._send({"type": "http.response.body", "body": pieces[0], "more_body": more})
         return self._send_all(pieces, more)
@@ -134,6 +148,7 @@ class Answering:
 
     async def _replace(self, status: int, headers: Fields[bytes]) -> None:
         body, head = self._collected.body, self._scope["method"] == "HEAD"
+        self.told = self._writers.fault_behind(status, headers, self._shape)
         reply = self._writers.error(
             status, headers, body, self._shape, self.admitted, accept_of(self._scope), lengthless=head and not body
         )
@@ -154,7 +169,7 @@ async def _nothing() -> None:
 
 
 async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Receive | None:
-    """Read the request's body and see whether it is JSON.
+    """Read the request's body and see whether it is JSON. Whether there is one shows only when it is read: lengths lie.
 
     Args:
         scope, receive: the server's.
@@ -163,14 +178,15 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Recei
     Returns:
         Why it is refused; or what the app receives the same bytes from; or None, if the client has left.
     """
-    length, content_type = header(scope, b"content-length"), header(scope, b"content-type")
-    announced = int(length) if length and length.isascii() and length.isdigit() and len(length) < 19 else None
-    chunked = any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
-    if announced == 0 or (announced is None and not chunked and scope.get("http_version", "1.1") < "2"):
+    fields = _body_fields(scope)
+    if not {b"content-length", b"transfer-encoding"} & set(fields) and scope.get("http_version", "1.1") < "2":
         return receive
-    encoding = header(scope, b"content-encoding")
-    reason = refuse_head(content_type, encoding, announced, most)
-    if reason is not None and (announced is not None or chunked):
+    length = announced_length(fields.get(b"content-length", []))
+    if length == 0 and b"transfer-encoding" not in fields:
+        return receive
+    types, codings = fields.get(b"content-type", []), fields.get(b"content-encoding", [])
+    reason = refuse_head(types[0] if len(types) == 1 else None, ", ".join(codings), length, most)
+    if reason is not None and fields.keys() & {b"content-length", b"transfer-encoding"}:
         return reason
     body = await _read(receive, most)
     if not isinstance(body, bytes):
@@ -180,18 +196,25 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Recei
     return _replaying(body, receive)
 
 
+def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
+    found: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        if (lowered := name.lower()) in _OF_THE_BODY:
+            found.setdefault(lowered, []).append(value.decode("latin-1"))
+    return found
+
+
 async def _read(receive: Receive, most: int) -> bytes | Reason | None:
-    chunks, size, more = [], 0, True
+    body, more = bytearray(), True
     while more:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > most:
+        body += message.get("body", b"")
+        if len(body) > most:
             return outcomes.too_large(most)
         more = message.get("more_body", False)
-    return b"".join(chunks)
+    return bytes(body)
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 # RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
 
 
@@ -74,13 +75,12 @@ def check_name(value: Any, key: str) -> None:
 
 def check_origin(value: Any, key: str) -> str:
     """A scheme and a host, without a path, or ConfigurationError."""
-    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+    if isinstance(value, str) and _ORIGIN.fullmatch(value):
         try:
             parts = urlsplit(value)
             port = parts.port  # raises for what is no port
         except ValueError:
             parts, port = urlsplit(""), None
-        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and port != 0
-        if plain and parts.path in ("", "/") and not parts.query and not parts.fragment:
+        if parts.hostname and port != 0:
             return value.rstrip("/")
     raise ConfigurationError("expected a scheme and a host, like 'https://api.example.com'", key=key)

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
 from .rules.envelopes import BODYLESS, STATUS_LINES, Collected, Splice
-from .rules.jsonbodies import refuse_body, refuse_head
+from .rules.jsonbodies import announced_length, refuse_body, refuse_head
 from .rules.responses import Reply
 from .shape import Shape
 from .writers import Writers
@@ -62,6 +62,7 @@ class Answering:
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in the place of the server's."""
+        headers = list(headers)  # an app may go on using its own
         if (self._held or self._started) and exc_info is None:
             raise AssertionError("start_response was called before, and without exc_info")
         if self._sent and exc_info:
@@ -96,14 +97,17 @@ class Answering:
         """The same for an app that gives its head as late as PEP 3333 lets it, with the first octets. The server need
         not be able to wait so long (granian's is not), and what becomes of the body depends on the head."""
         octets = iter(iterable)
+        first = b""
         try:
-            first = list(islice(octets, 1))
+            while not (self._started or self._held or first):
+                first = next(octets)
+        except StopIteration:
+            return Body(octets, iterable)  # no head at all: the server says what it makes of that
         except Exception:
             close(iterable)
             raise
-        if not (self._started or self._held):
-            return Body(octets, iterable)  # no head at all: the server says what it makes of that
-        return self.body(Body(chain(first, octets), iterable))
+        whole = Body(chain([first], octets), iterable)
+        return self.body(whole) if self._started or self._held else whole
 
     def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
         """Whether it cannot fail half-way, or is one that the server sends by a way of its own."""
@@ -112,15 +116,21 @@ class Answering:
 
     def _at_once(self, octets: Iterable[bytes], iterable: Iterable[bytes]) -> list[bytes]:
         try:
-            return list(octets)
-        finally:
+            found = list(octets)
+        except Exception:
             close(iterable)
+            raise
+        try:
+            close(iterable)
+        except Exception:  # the answer is whole, and stays so
+            logger.exception("the app's close() failed, request %s", self._admitted.request_id)
+        return found
 
     def failed(self, error: Exception) -> list[bytes]:
         """The app raised; the answer to that, or the same exception if its head is out already."""
         if self._sent:
             raise error
-        fault = error if isinstance(error, InvalidRequest) else self._shape.fault
+        fault = error if isinstance(error, InvalidRequest) else None
         if fault is None:
             logger.error("the app failed, request %s", self._admitted.request_id, exc_info=error)
         reply = self._writers.failed(fault, self._shape, self._admitted, self._environ.get("HTTP_ACCEPT") or "")
@@ -197,13 +207,6 @@ def close(iterable: Iterable[bytes]) -> None:
         closing()
 
 
-def enveloped_environ(environ: Environ) -> Environ:
-    """The environ for an app whose answer is enveloped: nothing in it invites to an encoding."""
-    found = environ.copy()
-    found.pop("HTTP_ACCEPT_ENCODING", None)
-    return found
-
-
 def read_json(environ: Environ, most: int) -> Reason | None:
     """Read the request's body, see whether it is JSON, and leave the same bytes in the environ.
 
@@ -215,10 +218,14 @@ def read_json(environ: Environ, most: int) -> Reason | None:
         Why it is refused, or None.
     """
     length = environ.get("CONTENT_LENGTH") or ""
-    announced = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+    announced = announced_length([length]) if length else None
     unannounced = "HTTP_TRANSFER_ENCODING" in environ or environ.get("SERVER_PROTOCOL", "") >= "HTTP/2"
-    if announced == 0 or (announced is None and not unannounced):
+    if not unannounced and (announced == 0 or not length):
         return None
+    if length and announced is None:
+        return outcomes.MALFORMED
+    if unannounced:
+        announced = None
     encoding = environ.get("HTTP_CONTENT_ENCODING")
     reason = refuse_head(environ.get("CONTENT_TYPE") or None, encoding, announced, most)
     if reason is not None:
@@ -234,11 +241,10 @@ def read_json(environ: Environ, most: int) -> Reason | None:
 
 
 def _read(stream: Any, most: int) -> bytes | None:
-    chunks, left = [], most
+    body = bytearray()
     try:
-        while left and (chunk := stream.read(left)):
-            chunks.append(chunk)
-            left -= len(chunk)
+        while len(body) < most and (chunk := stream.read(most - len(body))):
+            body += chunk
     except Exception:  # noqa: BLE001 - each server has an exception of its own for chunks that are none
         return None
-    return b"".join(chunks)
+    return bytes(body)

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from ._asgi_recheck import HeldAnswer, WatchedSocket
-from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, enveloped_scope, header, read_json
+from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, read_json
 from ._sync import pooled
 from .context import enter, leave
 from .exceptions import ConfigurationError, InvalidRequest
@@ -92,23 +92,27 @@ class GateMiddleware:
             if isinstance(read, Reason):
                 return await self._refuse(self._gate.refuse(read, admitted, request), scope, receive, send)
             receive = read
-        shape.target = partial(_target, scope)
+        shape.target = self._target(scope)
         answering = Answering(send, scope, admitted, shape, self._writers) if shape.envelope else None
         token = enter(admitted)
+        hidden: Scope = {}
         try:
             if answering is None:
                 return await self.app(scope, receive, self._writing(send, admitted))
-            await self.app(enveloped_scope(scope), receive, answering.send)
+            hidden = hide(scope)
+            await self.app(scope, receive, answering.send)
             if answering.held is not None:
                 await answering.finish()
         except Exception as error:
-            if answering is None or answering.begun:
+            if answering is None or (answering.begun and answering.told is not error):
                 raise
-            await answering.fail(error)
+            if not answering.begun:
+                await answering.fail(error)
             if not isinstance(error, InvalidRequest):
                 raise  # for the server, whose log is where it belongs
         finally:
             leave(token)
+            scope.update(hidden)
         return None
 
     def _watched(
@@ -152,6 +156,11 @@ class GateMiddleware:
             ),
         )
 
+    def _target(self, scope: Scope) -> tuple[str, bytes]:
+        """The path as the client wrote it, decoded, and the query behind it."""
+        root_path = self._root_path or scope.get("root_path") or ""
+        return root_path + _app_path(scope["path"], root_path), scope.get("query_string") or b""
+
     def _read_wire(self, scope: Scope) -> Wire:
         transport, client = self._gate.transport, scope.get("client")
         found: dict[bytes, list[bytes]] = {}
@@ -181,7 +190,7 @@ class GateMiddleware:
         return send_written
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = self._writers.refusal(refused, accept_of(scope), partial(_target, scope))
+        reply = self._writers.refusal(refused, accept_of(scope), lambda: self._target(scope))
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             return await _answer(send, "http.response", reply, body)
@@ -199,11 +208,6 @@ async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> No
 def _is_preflight(scope: Scope) -> bool:
     """Whether this is what a browser asks before it sends a request of another origin (Fetch standard, section 4.8)."""
     return bool(header(scope, b"origin") and header(scope, b"access-control-request-method"))
-
-
-def _target(scope: Scope) -> tuple[str, bytes]:
-    root_path = scope.get("root_path") or ""
-    return root_path + _app_path(scope["path"], root_path), scope.get("query_string") or b""
 
 
 def _own_root_path(app: Any) -> str:

@@ -114,8 +114,8 @@ class Gate:
         self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)
-        self._hsts = hsts is not None
-        self._looks = self.transport.header is not None or https != "off" or hsts is not None
+        self._hsts, self._https = hsts is not None, https != "off"
+        self._looks = self.transport.header is not None or self._https or self._hsts
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
@@ -153,7 +153,7 @@ class Gate:
         """Unix seconds."""
         return self._shop.clock
 
-    async def check(self, request: Request, offload: Offload) -> Admitted | Refused:  # noqa: C901 - the order, in one place
+    async def check(self, request: Request, offload: Offload) -> Admitted | Refused:  # noqa: C901, PLR0912 - the order, in one place
         """Decide about one request.
 
         Args:
@@ -164,12 +164,12 @@ class Gate:
             Admitted or Refused; it raises nothing for anything that a client or a store can do.
         """
         request_id = request.request_id or self._request_ids.draw()
-        peer = request.peer
-        visit = _new(Visit, (request, request_id, peer, peer, False))
         if self._looks:
             visit = self.transport.see(request, request_id)
-            if not visit.secure and self.policy.https != "off":
+            if self._https and not visit.secure:
                 return self._in_the_clear(visit)
+        else:
+            visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         if request.preflight:  # CORS sends no credential with it, and the app answers it
             return _new(Admitted, (None, request_id, (), None, self._hsts and visit.secure))
         demand = self._rules.demand(request.method, request.path, request.raw_path)

@@ -222,4 +222,4 @@ def next_query(query: bytes, style: PageStyle, limit: int, cursor: str) -> str:
     what was sent. Its other parameters stay as they are, but for what may not stand in a URL."""
     own = (b"limit", style.parameter.encode())
     kept = [quote(piece, safe=_QUERY_SAFE) for piece, name, _ in _pieces(query) if name not in own]
-    return "&".join([*kept, f"limit={limit}", f"{style.parameter}={cursor}"])
+    return "&".join([*kept, f"limit={limit}", f"{style.parameter}={quote(cursor, safe='')}"])

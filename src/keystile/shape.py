@@ -7,7 +7,6 @@ the answer begins. From then on it is fixed: the length of what follows the app'
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .exceptions import InvalidRequest
@@ -51,7 +50,7 @@ class Shape:
 
     Attributes:
         envelope, json: as given.
-        target: set by the door: gives the path as the client wrote it, decoded, and the query behind it as it was sent.
+        target: set by the door: the path as the client wrote it, decoded, and the query behind it as it was sent.
         begun: the answer begins, and nothing can be added from here on; set by the door.
         fault: what the app found wrong with the request, in case that its framework turns the exception into a 500.
     """
@@ -61,7 +60,7 @@ class Shape:
     _page: Page[Any] | None = None
     begun: bool = False
     fault: InvalidRequest | None = None
-    target: Callable[[], tuple[str, bytes]] | None = None
+    target: tuple[str, bytes] | None = None
 
     def __init__(self, envelope: bool, json: bool, pages: Pages, principal: Principal | None) -> None:
         self.envelope, self.json = envelope, json
@@ -72,7 +71,7 @@ class Shape:
         if not self.envelope:
             return
         self._check_open()
-        found = {} if self._meta is None else self._meta
+        found = dict(self._meta or ())
         for name, value in fields.items():
             if name in _OWN_META:
                 raise ValueError(f"meta has a {name} of its own")
@@ -84,6 +83,7 @@ class Shape:
         self._check_enveloped()
         style, secrets, _ = self._pages
         path, query = self._target()
+        self.fault = None
         try:
             return PageParams.read(
                 query,
@@ -130,7 +130,9 @@ class Shape:
         return f'<{target_of(self._pages.public_url or "", path, behind.encode())}>; rel="next"'
 
     def _target(self) -> tuple[str, bytes]:
-        return ("", b"") if self.target is None else self.target()
+        if self.target is None:
+            raise LookupError("a websocket has no answer that could hold a page")
+        return self.target
 
     def _owner(self) -> str:
         caller = self._principal

@@ -71,6 +71,8 @@ class Writers(Generic[AnyStr]):
         now = self._clock()
         tail = shape.tail(admitted.request_id, timestamp(now))
         fields = self._envelopes.spliced(status, headers, len(tail))
+        if status == 304:
+            headers = self._envelopes.revalidated(headers)
         if fields is None:
             return self._dressed(headers, admitted, shape.link(), now), None
         return self._dressed(fields, admitted, shape.link(), now), tail
@@ -94,8 +96,9 @@ class Writers(Generic[AnyStr]):
             accept: what the client accepts.
             lengthless: the request was HEAD, and nobody knows how long the body would be.
         """
-        if shape.fault is not None and status >= 500:
-            return self.failed(shape.fault, shape, admitted, accept)
+        fault = self.fault_behind(status, headers, shape)
+        if fault is not None:
+            return self.failed(fault, shape, admitted, accept, headers)
         now = self._clock()
         reply = self._envelopes.error(
             status, headers, body, self._error_form(accept), admitted.request_id, timestamp(now), shape.more_meta()
@@ -103,12 +106,28 @@ class Writers(Generic[AnyStr]):
         fields = self._envelopes.without_length(reply.headers) if lengthless else reply.headers
         return Reply(status, self._dressed(fields, admitted, None, now), reply.body)
 
-    def failed(self, fault: InvalidRequest | None, shape: Shape, admitted: Admitted, accept: str) -> Reply[AnyStr]:
+    def fault_behind(
+        self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], shape: Shape
+    ) -> InvalidRequest | None:
+        """What the app found wrong with the request, if this answer is a framework's page for an exception that it did
+        not know. An answer in JSON is the app's own, whatever went before."""
+        return None if status != 500 or self._envelopes.speaks_json(headers) else shape.fault
+
+    def failed(
+        self,
+        fault: InvalidRequest | None,
+        shape: Shape,
+        admitted: Admitted,
+        accept: str,
+        headers: Fields[AnyStr] | None = None,
+    ) -> Reply[AnyStr]:
         """The answer to an exception of the app's: to what it found wrong with the request, or a generic 500."""
+        now, form, more = self._clock(), self._error_form(accept), shape.more_meta()
+        request_id, moment, kept = admitted.request_id, timestamp(now), headers or []
         if fault is None:
-            return self.error(500, [], None, shape, admitted, accept, lengthless=False)
-        now = self._clock()
-        reply = self._envelopes.invalid(fault, self._error_form(accept), admitted.request_id, timestamp(now))
+            reply = self._envelopes.error(500, kept, None, form, request_id, moment, more)
+        else:
+            reply = self._envelopes.invalid(fault, kept, form, request_id, moment, more)
         return Reply(reply.status, self._dressed(reply.headers, admitted, None, now), reply.body)
 
     def _dressed(

@@ -12,7 +12,7 @@ from functools import partial
 
 from ._sync import inline, run_now
 from ._wsgi_recheck import HeldAnswer
-from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, enveloped_environ, read_json
+from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
 from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
@@ -111,12 +111,16 @@ class GateMiddleware:
                 return self._refuse(self._gate.refuse(reason, admitted, request), environ, start_response)
         if not shape.envelope:
             return self._run(admitted, environ, self._writing(start_response, admitted))
-        shape.target = partial(_target, environ)
+        shape.target = _target(environ)
         answering = Answering(start_response, environ, admitted, shape, self._writers)
+        encodings = environ.pop("HTTP_ACCEPT_ENCODING", None)  # nothing is to invite to an encoding
         try:
-            return answering.body(self._run(admitted, enveloped_environ(environ), answering.start))
+            return answering.body(self._run(admitted, environ, answering.start))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that we failed
             return answering.failed(error)
+        finally:
+            if encodings is not None:
+                environ["HTTP_ACCEPT_ENCODING"] = encodings
 
     def _read(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]

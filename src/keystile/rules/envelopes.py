@@ -74,29 +74,23 @@ def whole(chunk: bytes, after: bytes) -> bytes:
 class Collected:
     """The body of an error, as far as it may become."""
 
-    __slots__ = ("_chunks", "_size")
-
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._octets = bytearray()
+        self.too_long = False
+        """Nothing of it will be read."""
 
     def add(self, chunk: bytes) -> None:
         """Take one more chunk; what is too long is let go of at once."""
-        self._size += len(chunk)
+        self.too_long = self.too_long or len(self._octets) + len(chunk) > MAX_BODY
         if self.too_long:
-            self._chunks.clear()
+            self._octets.clear()
         else:
-            self._chunks.append(chunk)
-
-    @property
-    def too_long(self) -> bool:
-        """Nothing of it will be read."""
-        return self._size > MAX_BODY
+            self._octets += chunk
 
     @property
     def body(self) -> bytes | None:
         """The octets, or None if there were too many."""
-        return None if self.too_long else b"".join(self._chunks)
+        return None if self.too_long else bytes(self._octets)
 
 
 class EnvelopeWriter(Generic[AnyStr]):
@@ -196,11 +190,27 @@ class EnvelopeWriter(Generic[AnyStr]):
         written = error_text(form, status, *said).with_id(request_id, moment, more)
         return Reply(status, self._error_fields(headers, written, form), written)
 
-    def invalid(self, fault: InvalidRequest, form: str, request_id: str, moment: str) -> Reply[AnyStr]:
-        """The answer to what the app found wrong with the request."""
+    def invalid(  # noqa: PLR0917 - as `error`
+        self,
+        fault: InvalidRequest,
+        headers: Fields[AnyStr],
+        form: str,
+        request_id: str,
+        moment: str,
+        more: str,
+    ) -> Reply[AnyStr]:
+        """The answer to what the app found wrong with the request; the other arguments are those of `error`."""
         body, status = fault.answer()
-        written = error_text(form, status, **body["error"]).with_id(request_id, moment)
-        return Reply(status, self._error_fields([], written, form), written)
+        written = error_text(form, status, **body["error"]).with_id(request_id, moment, more)
+        return Reply(status, self._error_fields(headers, written, form), written)
+
+    def speaks_json(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
+        """Whether the app says that this is JSON of any kind."""
+        return any(name.lower() == self._type and "json" in self._text(value).lower() for name, value in headers)
+
+    def revalidated(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
+        """The head of a 304, with the validator of the 200 that it stands for (RFC 9110 section 15.4.5)."""
+        return self._reworded(headers)
 
     def link(self, target: str) -> tuple[AnyStr, AnyStr]:
         """The field that leads to the next page."""
@@ -228,7 +238,7 @@ class EnvelopeWriter(Generic[AnyStr]):
             self._json_types.add(content_type)
         return True
 
-    def _reworded(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
+    def _reworded(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
         """Without what no longer holds for the octets that go out."""
         found: Fields[AnyStr] = []
         for name, value in headers:

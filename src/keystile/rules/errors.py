@@ -39,7 +39,9 @@ class ErrorText(NamedTuple):
     after: str
 
     def with_id(self, request_id: str, moment: str, more: str = "") -> bytes:
-        """The whole document; `more` is JSON members that follow, each behind its comma."""
+        """The whole document; `more` is further members of ``meta``, each behind its comma."""
+        if more and self.after == "}":
+            more = f', "meta": {{{more[1:]}}}'  # in a problem document they would stand beside its own members
         return f'{self.before}"request_id": "{request_id}", "timestamp": "{moment}"{more}{self.after}'.encode()
 
 
@@ -61,18 +63,22 @@ def error_text(form: str, status: int, code: str, message: str, details: Mapping
 
 def _problem(status: int, code: str, message: str, details: Mapping[str, Any]) -> dict[str, Any]:
     more = dict(details)
-    kind, title, instance = (more.pop(name, None) for name in ("type", "title", "instance"))
+    kind, title, instance = (
+        more.pop(name) if isinstance(more.get(name), str) else None for name in ("type", "title", "instance")
+    )
     own: dict[str, Any] = {
-        "type": kind if isinstance(kind, str) else _TYPES.get(code, "about:blank"),
-        "title": title if isinstance(title, str) else _PHRASES.get(status, "Error"),
+        "type": kind or _TYPES.get(code, "about:blank"),
+        "title": title or _PHRASES.get(status, "Error"),
         "status": status,
         "detail": message,
         "code": code,
     }
-    if isinstance(instance, str):
+    if instance:
         own["instance"] = instance
-    taken = {*own, "request_id", "timestamp"}
-    return own | {name: value for name, value in more.items() if name not in taken}
+    taken = {*own, "request_id", "timestamp", "meta"}
+    clashing = {name: value for name, value in more.items() if name in taken}
+    found = own | {name: value for name, value in more.items() if name not in taken}
+    return found | {"details": clashing} if clashing else found
 
 
 def asks_for_problem(accept: str) -> bool:

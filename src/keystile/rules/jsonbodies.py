@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NoReturn
 
@@ -30,6 +31,14 @@ def is_json_type(content_type: str, *, kinds: bool = True) -> bool:
         return False
     charsets = [found[1] or found[2] for each in parameters if (found := _CHARSET.fullmatch(each))]
     return all(charset.lower() in ("utf-8", "utf8") for charset in charsets)
+
+
+def announced_length(values: Sequence[str]) -> int | None:
+    """The length in bytes that these lines of ``Content-Length`` announce; None for anything but one plain number."""
+    if len(values) != 1 or not values[0].isascii() or not values[0].isdigit():
+        return None
+    digits = values[0].lstrip("0")
+    return int(digits or "0") if len(digits) < 19 else None
 
 
 def refuse_head(content_type: str | None, content_encoding: str | None, length: int | None, most: int) -> Reason | None:

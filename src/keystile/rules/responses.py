@@ -112,8 +112,9 @@ class RefusalWriter(Generic[AnyStr]):
         if reason.retry_after is not None:
             fields.append(("retry-after", str(reason.retry_after)))
         template = [(self._encode(name), self._encode(value)) for name, value in fields], text, length
-        if len(self._templates[form]) < self._KEPT:
-            self._templates[form][reason] = template
+        if len(self._templates[form]) >= self._KEPT:
+            self._templates[form].clear()
+        self._templates[form][reason] = template
         return template
 
 
@@ -202,7 +203,7 @@ def merged_cache_control(values: Iterable[str]) -> str:
 
 def merged_vary(values: Iterable[str], names: Iterable[str]) -> str:
     """The names of these lines and ours, each once; ``*`` stands for all."""
-    listed = _elements(values)
+    listed = list({name.lower(): name for name in reversed(_elements(values))}.values())[::-1]
     lowered = {name.lower() for name in listed}
     if "*" in lowered:
         return "*"

@@ -1,0 +1,52 @@
+"""An app behind a gate with proxies, https and rechecks, plain ASGI and plain WSGI, for real servers.
+
+KEYSTILE_STORE names the key store; ``/slow`` answers when the file KEYSTILE_GO is there, and then with what only a
+valid key may see.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from keystile import Gate, asgi, wsgi
+
+logging.basicConfig(level=logging.INFO)
+GO = Path(os.environ["KEYSTILE_GO"])
+SECRET = b'{"secret": "of the app"}'
+
+
+async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        return await send({"type": "lifespan.shutdown.complete"})
+    while scope["path"] == "/slow" and not GO.exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
+        await anyio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": SECRET, "more_body": True})
+    return await send({"type": "http.response.body", "body": b""})
+
+
+def _wsgi_app(environ: Any, start_response: Any) -> Any:
+    while environ["PATH_INFO"] == "/slow" and not GO.exists():
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [SECRET]
+
+
+_gate = Gate(
+    os.environ["KEYSTILE_STORE"],
+    prefix="acme",
+    recheck_in_flight=True,
+    query_parameter="api_key",
+    trusted_proxies=["127.0.0.1"],
+    event_format="json",
+)
+asgi_app = asgi.GateMiddleware(_asgi_app, _gate)
+wsgi_app = wsgi.GateMiddleware(_wsgi_app, _gate)

@@ -1,0 +1,99 @@
+"""Keys in flight, keys in queries and clients behind proxies, on real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystile import Gate
+from tests.servers import COMMANDS, MATRIX, Server, serving
+
+ROOT = Path(__file__).resolve().parents[1]
+# As they are shipped, and told to leave the peer to the gate and to log requests.
+UVICORN = ["uvicorn", "--port", "{port}", "{module}:asgi_app"]
+KINDS = {
+    "uvicorn": UVICORN,
+    "uvicorn-plain": [*UVICORN, "--no-proxy-headers"],
+    "gunicorn": [*COMMANDS["gunicorn-gthread"], "--access-logfile", "-"],
+    # It drops what proxies say unless it is told whom to trust, or to leave that to the app.
+    "waitress-plain": [
+        "waitress",
+        "--no-clear-untrusted-proxy-headers",
+        "--listen=127.0.0.1:{port}",
+        "{module}:wsgi_app",
+    ],
+}
+OTHERS = ["hypercorn", "granian-asgi", "granian-wsgi"]
+
+
+class Service:
+    """A server with what lies around it."""
+
+    def __init__(self, kind: str, server: Server, folder: Path) -> None:
+        self.kind, self.server, self.folder = kind, server, folder
+        self.gate = Gate(f"sqlite:///{folder}/keys.db", prefix="acme")
+
+    @property
+    def log(self) -> str:
+        [file] = self.folder.glob("*.log")
+        return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=[*KINDS, *OTHERS])
+def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    kind = request.param
+    if kind in KINDS:
+        monkeypatch.setitem(COMMANDS, kind, KINDS[kind])
+    assert kind in COMMANDS or kind in MATRIX
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environ = {"KEYSTILE_STORE": f"sqlite:///{tmp_path}/keys.db", "KEYSTILE_GO": str(tmp_path / "go")}
+    with serving(kind, "tests.network_app", tmp_path, PYTHONPATH=path, **environ) as server:
+        found = Service(kind, server, tmp_path)
+        yield found
+        found.gate.close()
+
+
+def test_a_key_deleted_in_flight_gets_a_401_and_nothing_of_the_app(service: Service) -> None:
+    issued = service.gate.keys.create("in flight")
+    headers = {"Authorization": f"Bearer {issued.secret}"}
+    assert service.server.get("/", headers).json == {"secret": "of the app"}
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(service.server.get, "/slow", headers)
+        assert service.server.get("/", headers).status == 200
+        service.gate.keys.revoke(issued.key.id)
+        (service.folder / "go").touch()
+        answer = waiting.result(20)
+    assert (answer.status, answer.code) == (401, "revoked_api_key")
+    assert b"of the app" not in answer.body
+
+
+def test_a_key_in_the_query_is_in_no_log(service: Service) -> None:
+    secret = service.gate.keys.create("in a query").secret
+    assert service.server.get(f"/?a=1&api_key={secret}&b=2").status == 200
+    assert service.server.get(f"/?api_key={secret[:-1]}").code == "invalid_api_key"
+    assert secret[-40:-2] not in service.log
+    if service.kind.startswith("uvicorn") or service.kind == "gunicorn":  # the others log no requests unless told to
+        assert "/?a=1&b=2" in service.log
+
+
+def test_the_client_is_whom_the_proxy_names(service: Service) -> None:
+    secret = service.gate.keys.create("proxied", ip_allowlist=["9.9.9.9"]).secret
+
+    def ask(forwarded: str) -> int:
+        return service.server.get("/", {"X-API-Key": secret, "X-Forwarded-For": forwarded}).status
+
+    assert [ask("9.9.9.9"), ask("1.1.1.1, 9.9.9.9"), ask("9.9.9.9, 1.1.1.1")] == [200, 200, 403]
+    events: list[dict[str, Any]] = []
+    for line in service.log.splitlines():
+        start = line.find('{"event"')
+        events += [json.loads(line[start:])] if start >= 0 else []
+    told = {event["event"] for event in events}
+    assert {"first_use", "ip_not_allowed"} <= told
+    # uvicorn believes loopback by default and puts what the header says in the peer's place.
+    assert ("peer_rewritten" in told) == (service.kind == "uvicorn")
