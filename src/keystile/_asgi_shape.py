@@ -71,11 +71,11 @@ class Answering:
     held: tuple[int, Fields[bytes]] | None = None
     begun = False
     """Something of an answer has gone out."""
-    told: InvalidRequest | None = None
-    """What the app found wrong with the request, if that was answered."""
+    # What the app found wrong with the request, if that was answered.
+    _told: InvalidRequest | None = None
 
     def __init__(self, send: Send, scope: Scope, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
-        self._send, self._scope, self.admitted, self._shape, self._writers = send, scope, admitted, shape, writers
+        self._send, self._scope, self._admitted, self._shape, self._writers = send, scope, admitted, shape, writers
         self._on_body = send
 
     # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
@@ -93,11 +93,15 @@ class Answering:
         if self.held is not None:
             await self._replace(*self.held)
 
-    async def fail(self, error: Exception) -> None:
-        """The app raised before anything of its answer went out."""
+    async def settles(self, error: Exception) -> bool:
+        """The app raised. Answer it if nothing has gone out yet; True if that is all there is to it, because the fault
+        is the client's."""
+        if self.begun:
+            return self._told is error
         fault = error if isinstance(error, InvalidRequest) else None
-        reply = self._writers.failed(fault, self._shape, self.admitted, accept_of(self._scope))
+        reply = self._writers.failed(fault, self._shape, self._admitted, accept_of(self._scope))
         await self._reply(reply)
+        return fault is not None
 
     def _start(self, message: Message) -> Awaitable[None]:
         # Any iterable will do (ASGI), and an app may go on using its list.
@@ -108,7 +112,7 @@ class Answering:
             self.held, self._collected = (status, headers), Collected()
             self._on_body = self._collect
             return _nothing()
-        fields, tail = writers.success(status, headers, shape, self.admitted)
+        fields, tail = writers.success(status, headers, shape, self._admitted)
         if self._scope["method"] == "HEAD" or status in BODYLESS:
             self._on_body = self._without_body
         elif tail is not None:
@@ -148,9 +152,9 @@ class Answering:
 
     async def _replace(self, status: int, headers: Fields[bytes]) -> None:
         body, head = self._collected.body, self._scope["method"] == "HEAD"
-        self.told = self._writers.fault_behind(status, headers, self._shape)
+        self._told = self._writers.fault_behind(status, headers, self._shape)
         reply = self._writers.error(
-            status, headers, body, self._shape, self.admitted, accept_of(self._scope), lengthless=head and not body
+            status, headers, body, self._shape, self._admitted, accept_of(self._scope), lengthless=head and not body
         )
         await self._reply(reply)
 

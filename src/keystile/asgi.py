@@ -15,7 +15,7 @@ from ._asgi_recheck import HeldAnswer, WatchedSocket
 from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, read_json
 from ._sync import pooled
 from .context import enter, leave
-from .exceptions import ConfigurationError, InvalidRequest
+from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Reason, Refused, Request, Wire
 from .rules.querykeys import take
@@ -87,10 +87,10 @@ class GateMiddleware:
     ) -> None:
         if shape.json:
             read = await read_json(scope, receive, self._gate.policy.max_json_body)
-            if read is None:
-                return None
             if isinstance(read, Reason):
                 return await self._refuse(self._gate.refuse(read, admitted, request), scope, receive, send)
+            if read is None:
+                return None
             receive = read
         shape.target = self._target(scope)
         answering = Answering(send, scope, admitted, shape, self._writers) if shape.envelope else None
@@ -104,11 +104,7 @@ class GateMiddleware:
             if answering.held is not None:
                 await answering.finish()
         except Exception as error:
-            if answering is None or (answering.begun and answering.told is not error):
-                raise
-            if not answering.begun:
-                await answering.fail(error)
-            if not isinstance(error, InvalidRequest):
+            if answering is None or not await answering.settles(error):
                 raise  # for the server, whose log is where it belongs
         finally:
             leave(token)

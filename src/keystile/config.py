@@ -48,6 +48,13 @@ prefix = "key"
 # Paths that need no key; "/static/*" is everything below /static/.
 public = ["/health"]
 
+# The proxies before this service, whose word on the client's address and scheme is taken.
+# trusted_proxies = ["10.0.0.0/8"]
+
+# What becomes of plain http: "off", "redirect" (to public_url) or "require".
+# https = "redirect"
+# public_url = "https://api.example.com"
+
 # Every answer in one shape: {"data": …, "meta": …} and {"error": …, "meta": …}.
 # envelope = true
 
