@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
+from keystile.rules import addresses
 from keystile.rules.addresses import Address, Allowlist, parse
 
 V4 = Address(4, int(IPv4Address("10.0.0.1")))
@@ -229,3 +230,10 @@ def test_membership_is_what_the_standard_library_says_of_normalised_values(
     allowlist = Allowlist([entry for entry, _ in listed])
     assert (parse(text) in allowlist) is any(address in network for _, network in listed)
     assert set(allowlist.entries) == {str(network) for _, network in listed}
+
+
+def test_a_text_that_no_address_has_is_not_remembered() -> None:
+    before = addresses._parse.cache_info().currsize
+    assert addresses.parse("::1%" + "a" * 65_536) is None
+    assert addresses._parse.cache_info().currsize == before
+    assert addresses.parse("::1%eth0") == addresses.Address(6, 1)

@@ -72,8 +72,8 @@ class Transport:
         if rewritten and not self._warned:
             self._warned = True
             reason = (
-                "the server has already replaced the peer by what a header said, so that trusted_proxies cannot be "
-                "checked: run it without that (uvicorn: --no-proxy-headers)"
+                "it seems that the server has already replaced the peer by what a header said, so that trusted_proxies "
+                "cannot be checked: run it without that (uvicorn: --no-proxy-headers)"
             )
             self._events.tell(Event("peer_rewritten", logging.WARNING, client=peer, reason=reason))
         return Visit(request, request_id, client, counted, secure if https is None else https)

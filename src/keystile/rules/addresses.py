@@ -22,11 +22,18 @@ class Address(NamedTuple):
     number: int
 
 
-@lru_cache(maxsize=8192)
+# The longest address is 45 characters, and its zone the name of an interface.
+MAX_TEXT = 100
+
+
 def parse(text: str | None) -> Address | None:
     """A normalised address, or None for anything that is not exactly one (a name, a port, leading zeros)."""
-    if not text:
-        return None
+    # Where a server puts what a header says in the peer's place, strangers choose what is remembered.
+    return _parse(text) if text and len(text) <= MAX_TEXT else None
+
+
+@lru_cache(maxsize=8192)
+def _parse(text: str) -> Address | None:
     try:
         address = ip_address(text)
     except ValueError:
