@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from ._frozen import FrozenDict
@@ -33,7 +34,6 @@ from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
 from .rules.windows import binding
-from .shape import Pages, Shape
 from .stores import KeyStore
 from .styles import DEFAULT_PAGE_STYLE, PageStyle
 from .transport import Transport, Visit, event_of
@@ -44,6 +44,8 @@ _new = tuple.__new__
 
 # For how long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
+# How often somebody is warned of what strangers can bring about, in seconds.
+WARN_EVERY = 60.0
 
 
 class Gate:
@@ -119,7 +121,12 @@ class Gate:
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
-        self._pages = Pages(page_style, as_cursor_secrets(cursor_secrets, peppers), self.policy.public_url)
+        secrets = as_cursor_secrets(cursor_secrets, peppers)
+        if any(demand.envelope or demand.json for demand in self._rules.demands):
+            # Not for every gate: pages need a good part of the standard library.
+            from .shape import Pages, Shape
+
+            self._shape = partial(Shape, Pages(page_style, secrets, self.policy.public_url))
         self._shop = open_workshop(
             store=store,
             prefix=prefix,
@@ -141,6 +148,7 @@ class Gate:
         self._request_ids = RequestIds()
         self._callers = Callers(self._shop, self.quotas, self.events)
         self._known = self._callers.known
+        self._warn_due = 0.0
         self._outage = Outage(self.events, "store", "every key is refused with 503")
 
     @property
@@ -251,25 +259,27 @@ class Gate:
                 return self._refused(reason, visit, key, usages)
         principal, shape = None if key is None else key.principal, None
         if demand.envelope or demand.json:
-            shape = Shape(demand.envelope, demand.json, self._pages, principal)
+            shape = self._shape(demand.envelope, demand.json, principal)
         return _new(Admitted, (principal, visit.request_id, usages, shape, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
-        level = logging.WARNING if reason.code == "too_many_failures" else logging.INFO
-        if self.events.wanted(level):
-            self.events.tell(event_of(reason.code, level, visit, reason.status, key))
+        if self.events.wanted(logging.INFO):
+            self.events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
 
     def _in_the_clear(self, visit: Visit) -> Refused:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
         if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
-            self.events.tell(event_of("credential_over_http", logging.WARNING, visit))
+            # Anybody can send one, so that only one in a minute is a warning.
+            now, level = self._shop.clock(), logging.INFO
+            if now >= self._warn_due:
+                self._warn_due, level = now + WARN_EVERY, logging.WARNING
+            self.events.tell(event_of("credential_over_http", level, visit))
         redirects = self.policy.https == "redirect" and visit.request.scheme == "http"
         return self._refused(outcomes.HTTPS_REDIRECT if redirects else outcomes.HTTPS_REQUIRED, visit)
 
     def on_event(self, listener: L) -> L:
-        """Have a plain function called with every `events.Event`: refusals, limits, first uses, what is down. For use
-        as a decorator. It runs on the path of requests, so it should be quick.
+        """Have a plain, quick function called with every `events.Event`, on the path of requests. Also as a decorator.
 
         Raises:
             ConfigurationError: it cannot be called, or is async.

@@ -43,9 +43,9 @@ class Shape:
     """One admitted request's.
 
     Args:
+        pages: the gate's.
         envelope: the answer gets the envelope.
         json: the request's body must be JSON.
-        pages: the gate's.
         principal: the caller, whom cursors are made for.
 
     Attributes:
@@ -62,7 +62,7 @@ class Shape:
     fault: InvalidRequest | None = None
     target: tuple[str, bytes] | None = None
 
-    def __init__(self, envelope: bool, json: bool, pages: Pages, principal: Principal | None) -> None:
+    def __init__(self, pages: Pages, envelope: bool, json: bool, principal: Principal | None) -> None:
         self.envelope, self.json = envelope, json
         self._pages, self._principal = pages, principal
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .events import Event, Events
 from .model import Principal, Request
 from .policy import Policy
-from .rules.clients import ClientResolver
+
+if TYPE_CHECKING:
+    from .rules.clients import ClientResolver
 
 _SECURE = ("https", "wss")
 
@@ -47,12 +49,11 @@ class Transport:
     """
 
     def __init__(self, policy: Policy, events: Events) -> None:
-        trusting = policy.trusted_proxies or policy.trusted_hops is not None
-        self._resolver = (
-            ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
-            if trusting
-            else None
-        )
+        self._resolver: ClientResolver | None = None
+        if policy.trusted_proxies or policy.trusted_hops is not None:
+            from .rules.clients import ClientResolver
+
+            self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
         self._events = events
         self._warned = False
         self.header = self._resolver.header if self._resolver else None
