@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test wheel fmt bench clean
+.PHONY: help demo test fuzz wheel fmt bench clean
 
 # What is installed is what is tested: no path of the caller's may shadow it.
 unexport PYTHONPATH PYTHONHOME
@@ -22,6 +22,7 @@ SOURCES := pyproject.toml $(shell find src examples -type f -not -name '*.pyc')
 help:
 	@echo "make demo    see the gate at work in front of two small services"
 	@echo "make test    lint, types, and the tests against the wheel as installed: what CI runs"
+	@echo "make fuzz    send many more random requests through both doors than the tests do (EXAMPLES=20000)"
 	@echo "make fmt     format the code and mend what ruff can mend"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove everything that these made"
@@ -37,6 +38,9 @@ test: .venv/.dev
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory wheel
 	$(BIN)/pytest
+
+fuzz: wheel
+	KEYSTILE_FUZZ=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/fuzz
 
 # By way of the source distribution, so that both are known to build. Always anew: tests of an old wheel prove nothing.
 wheel: .venv/.dev

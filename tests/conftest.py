@@ -13,9 +13,10 @@ from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
 from tests.doors import Door
+from tests.leaks import no_leak, watching
 from tests.redis_server import redis62_url, redis_server, redis_url
 
-__all__ = ["redis62_url", "redis_server", "redis_url"]
+__all__ = ["no_leak", "redis62_url", "redis_server", "redis_url", "watching"]
 
 
 class BlockingStore(MemoryStore):

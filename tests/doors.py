@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import anyio
 
 from keystile import Gate, asgi, current, wsgi
+from tests.leaks import WATCH
 
 Fields = list[tuple[str, str]]
 
@@ -23,6 +24,9 @@ class Answer:
     status: int
     headers: Fields
     body: bytes
+
+    def __post_init__(self) -> None:
+        WATCH.answer(self.status, self.headers, self.body)
 
     def all(self, name: str) -> list[str]:
         return [value for found, value in self.headers if found == name]

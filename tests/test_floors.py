@@ -22,7 +22,7 @@ FLOORS = [
     "_sync.running _sync.flights",
     "_sync.background styles",
     "_sync policy",
-    "rules rules.querykeys rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
+    "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
     " rules.errors rules.hosterrors cursors events webhooks hashing _sqlite",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",

@@ -18,6 +18,7 @@ from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Reason, Refused, Request, Wire
+from .rules.preflights import is_preflight
 from .rules.querykeys import take
 from .rules.responses import Reply, given_request_id
 from .shape import Shape
@@ -147,7 +148,8 @@ class GateMiddleware:
                 client[0] if client else None,
                 given_request_id(header(scope, b"x-request-id")) if self._echo else None,
                 scope.get("scheme", "http"),
-                method == "OPTIONS" and _is_preflight(scope),
+                method == "OPTIONS"
+                and is_preflight(method, header(scope, b"origin"), header(scope, b"access-control-request-method")),
                 self._read_wire(scope) if self._wire else None,
             ),
         )
@@ -199,11 +201,6 @@ class GateMiddleware:
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
     await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
-
-
-def _is_preflight(scope: Scope) -> bool:
-    """Whether this is what a browser asks before it sends a request of another origin (Fetch standard, section 4.8)."""
-    return bool(header(scope, b"origin") and header(scope, b"access-control-request-method"))
 
 
 def _own_root_path(app: Any) -> str:

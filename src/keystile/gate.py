@@ -44,8 +44,6 @@ _new = tuple.__new__
 
 # For how long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
-# How often somebody is warned of what strangers can bring about, in seconds.
-WARN_EVERY = 60.0
 
 
 class Gate:
@@ -121,12 +119,6 @@ class Gate:
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
-        secrets = as_cursor_secrets(cursor_secrets, peppers)
-        if any(demand.envelope or demand.json for demand in self._rules.demands):
-            # Not for every gate: pages need a good part of the standard library.
-            from .shape import Pages, Shape
-
-            self._shape = partial(Shape, Pages(page_style, secrets, self.policy.public_url))
         self._shop = open_workshop(
             store=store,
             prefix=prefix,
@@ -136,6 +128,13 @@ class Gate:
             key_format=key_format,
             clock=clock,
         )
+        secrets = as_cursor_secrets(cursor_secrets, peppers)
+        if any(demand.envelope or demand.json for demand in self._rules.demands):
+            # Not for every gate: pages need a good part of the standard library.
+            from .shape import Pages, Shape
+
+            self._shape = partial(Shape, Pages(page_style, secrets, self.policy.public_url, self._shop.is_key))
+        self.is_key = self._shop.is_key
         self.limits = Failsafe(as_limiter(limiter), on_limiter_error, self.events)
         self.keys = KeyRing(self._shop, self.quotas)
         blocking = getattr(self._shop.store, "blocking", True)
@@ -148,7 +147,6 @@ class Gate:
         self._request_ids = RequestIds()
         self._callers = Callers(self._shop, self.quotas, self.events)
         self._known = self._callers.known
-        self._warn_due = 0.0
         self._outage = Outage(self.events, "store", "every key is refused with 503")
 
     @property
@@ -270,11 +268,7 @@ class Gate:
     def _in_the_clear(self, visit: Visit) -> Refused:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
         if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
-            # Anybody can send one, so that only one in a minute is a warning.
-            now, level = self._shop.clock(), logging.INFO
-            if now >= self._warn_due:
-                self._warn_due, level = now + WARN_EVERY, logging.WARNING
-            self.events.tell(event_of("credential_over_http", level, visit))
+            self.transport.tell_of_clear(visit, self._shop.clock())
         redirects = self.policy.https == "redirect" and visit.request.scheme == "http"
         return self._refused(outcomes.HTTPS_REDIRECT if redirects else outcomes.HTTPS_REQUIRED, visit)
 

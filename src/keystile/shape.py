@@ -7,11 +7,13 @@ the answer begins. From then on it is fixed: the length of what follows the app'
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .exceptions import InvalidRequest
 from .model import Principal
 from .pagination import Page, PageParams, members, next_query
+from .rules.querykeys import without_keys
 from .rules.subjects import subject
 from .rules.urls import target_of
 from .styles import PageStyle
@@ -29,11 +31,13 @@ class Pages(NamedTuple):
         style: what they look like.
         secrets: what cursors are signed with: the first signs, all verify.
         public_url: scheme and host for links, or None for links relative to the request's own.
+        is_key: whether octets have the form of a key: none goes into a link.
     """
 
     style: PageStyle
     secrets: tuple[bytes, ...]
     public_url: str | None
+    is_key: Callable[[bytes], bool]
 
     def __repr__(self) -> str:
         return f"Pages(style={self.style!r}, public_url={self.public_url!r})"
@@ -81,7 +85,7 @@ class Shape:
     def page_params(self, default: int | None, maximum: int | None) -> PageParams:
         """See `Admitted.page_params`."""
         self._check_enveloped()
-        style, secrets, _ = self._pages
+        style, secrets = self._pages.style, self._pages.secrets
         path, query = self._target()
         self.fault = None
         try:
@@ -126,7 +130,7 @@ class Shape:
         if page is None or page.next_cursor is None:
             return None
         path, query = self._target()
-        behind = next_query(query, self._pages.style, page.limit, page.next_cursor)
+        behind = next_query(without_keys(query, self._pages.is_key), self._pages.style, page.limit, page.next_cursor)
         return f'<{target_of(self._pages.public_url or "", path, behind.encode())}>; rel="next"'
 
     def _target(self) -> tuple[str, bytes]:

@@ -12,6 +12,8 @@ from .policy import Policy
 if TYPE_CHECKING:
     from .rules.clients import ClientResolver
 
+# How often somebody is warned of what strangers can bring about, in seconds.
+WARN_EVERY = 60.0
 _SECURE = ("https", "wss")
 
 
@@ -55,11 +57,18 @@ class Transport:
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
         self._events = events
-        self._warned = False
+        self._warned, self._warn_due = False, 0.0
         self.header = self._resolver.header if self._resolver else None
         """The name of the header that doors hand over, in lower case, or None."""
         self.twin = self._resolver.twin if self._resolver else b""
         """The same with underscores."""
+
+    def tell_of_clear(self, visit: Visit, now: float) -> None:
+        """Tell that a credential came over http. Anybody can send one, so that only one in a minute is a warning."""
+        level = logging.INFO
+        if now >= self._warn_due:
+            self._warn_due, level = now + WARN_EVERY, logging.WARNING
+        self._events.tell(event_of("credential_over_http", level, visit))
 
     def see(self, request: Request, request_id: str) -> Visit:
         """Who is calling, and whether over https."""

@@ -41,6 +41,11 @@ class Workshop:
     store_pool: Pool
     clock: Callable[[], float]
 
+    def is_key(self, raw: bytes) -> bool:
+        """Whether these octets are a key by their form, or begin like one."""
+        prefix = getattr(self.key_format, "prefix", None)
+        return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
+
     def later(self, method: Callable[..., Any], *args: Any) -> None:
         """Have a method of the store called off the path of requests."""
         if is_async(method):

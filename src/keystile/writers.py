@@ -10,6 +10,7 @@ from .gate import Gate
 from .model import Admitted, Refused
 from .rules.envelopes import EnvelopeWriter
 from .rules.errors import PROBLEM, asks_for_problem
+from .rules.querykeys import without_keys
 from .rules.ratelimits import FieldWriter
 from .rules.responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .rules.urls import target_of
@@ -35,7 +36,7 @@ class Writers(Generic[AnyStr]):
         self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
-        self._origin = gate.policy.public_url or ""
+        self._origin, self._is_key = gate.policy.public_url or "", gate.is_key
         self._location: AnyStr = encode("location")
         self.strict: tuple[AnyStr, AnyStr] = (
             encode("strict-transport-security"),
@@ -57,8 +58,11 @@ class Writers(Generic[AnyStr]):
         if refused.strict:
             reply.headers.append(self.strict)
         if reply.status == 301:
-            reply.headers.append((self._location, self._encode(target_of(self._origin, *target()))))
+            reply.headers.append((self._location, self._encode(self._url(*target()))))
         return reply
+
+    def _url(self, path: str, query: bytes) -> str:
+        return target_of(self._origin, path, without_keys(query, self._is_key))
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether this answer of the app's is an error that goes out in our words."""

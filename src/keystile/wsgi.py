@@ -18,6 +18,7 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request, Wire
 from .rules.envelopes import STATUS_LINES
+from .rules.preflights import is_preflight
 from .rules.querykeys import take
 from .rules.responses import given_request_id
 from .shape import Shape
@@ -137,7 +138,8 @@ class GateMiddleware:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                method == "OPTIONS" and _is_preflight(environ),
+                method == "OPTIONS"
+                and is_preflight(method, environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")),
                 self._read_wire(environ) if self._wire else None,
             ),
         )
@@ -185,11 +187,6 @@ class GateMiddleware:
 def _variable(name: str) -> str:
     """The environ's name of a header."""
     return f"HTTP_{name.upper().replace('-', '_')}"
-
-
-def _is_preflight(environ: Environ) -> bool:
-    """Whether this is what a browser asks before it sends a request of another origin (Fetch standard, section 4.8)."""
-    return bool(environ.get("HTTP_ORIGIN") and environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"))
 
 
 def _target(environ: Environ) -> tuple[str, bytes]:

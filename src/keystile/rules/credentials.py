@@ -132,6 +132,7 @@ def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
         scheme = _SCHEME.match(value)
         if scheme is None or scheme[1].lower() not in accept.schemes:
             # Where a server joined two lines, ours may stand behind the foreign one.
-            return Unusable.AMBIGUOUS if accept.joined.search(value) else Unusable.MISSING
+            joined = accept.joined.search(value) or (scheme is None and b"," in value)
+            return Unusable.AMBIGUOUS if joined else Unusable.MISSING
     # A comma may be where a server joined two lines: no key has one.
     return Unusable.AMBIGUOUS if b"," in value else Unusable.MALFORMED

@@ -99,7 +99,7 @@ class PrefixedFormat:
             raise ConfigurationError(f"expected true or false, got {accept_crc!r}", key="accept_crc")
         if accept_crc and not listed:
             raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
-        self._prefix = prefix
+        self.prefix = prefix
         self._peppers = listed
         self._accept_crc = accept_crc or not listed
         self._shape = re.compile(
@@ -109,7 +109,7 @@ class PrefixedFormat:
 
     def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
         """A new raw key for this environment."""
-        body = f"{self._prefix}_{_WORDS[environment]}_{draw(ID_LENGTH)}{draw(SECRET_LENGTH)}"
+        body = f"{self.prefix}_{_WORDS[environment]}_{draw(ID_LENGTH)}{draw(SECRET_LENGTH)}"
         check = keyed_check(body.encode(), self._peppers[0]) if self._peppers else crc_check(body.encode())
         return body + check
 

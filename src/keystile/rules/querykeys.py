@@ -5,7 +5,20 @@ RFC 6750 section 2.3 and OWASP's ASVS advise against it, since URLs end up in lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
+
+
+def without_keys(query: bytes, is_key: Callable[[bytes], bool]) -> bytes:
+    """The query without parameters that hold a key, whatever they are called: for URLs that answers lead to.
+
+    Args:
+        query: as it was sent, still encoded.
+        is_key: whether these octets have the form of a key.
+    """
+    parts = query.split(b"&")
+    kept = [part for part in parts if not any(map(is_key, map(unquote_to_bytes, part.split(b"="))))]
+    return b"&".join(kept)
 
 
 def form_of(parameter: str) -> bytes:

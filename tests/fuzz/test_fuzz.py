@@ -1,0 +1,160 @@
+"""The two doors side by side: over requests that both protocols can express they never disagree, never raise, and never
+admit without a valid key. ``make fuzz`` runs the same for longer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+
+from keystile import Gate, HmacHasher, Rule
+from keystile.rules.keyformat import crc_check
+from keystile.stores.memory import MemoryStore
+from tests.fuzz.requests import Doors, Sent, masked, requests
+
+LONG = settings(max_examples=int(os.environ.get("KEYSTILE_FUZZ", "400")), deadline=None)
+ANY = settings(LONG, suppress_health_check=list(HealthCheck))
+
+STORE = MemoryStore()
+HASHER = HmacHasher(b"fuzz" * 4)
+RING = Gate(STORE, prefix="acme", hasher=HASHER).keys
+GOOD = RING.create("good", scopes=["exports:write"]).secret
+PLAIN = RING.create("plain").secret
+BOUND = RING.create("bound", ip_allowlist=["9.9.9.9"]).secret
+REVOKED = RING.create("revoked")
+RING.revoke(REVOKED.key.id)
+EXPIRED = RING.create("expired", expires_at=datetime.now(UTC) + timedelta(seconds=1)).secret
+WRONG = GOOD[:-38] + "0" * 32
+KEYS = [GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED, WRONG + crc_check(WRONG.encode()), GOOD[:-1] + "!", "acme_live_"]
+SECRETS = [secret[-38:-6] for secret in (GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED)]
+
+RULES = [Rule("/v1/exports", scopes=["exports:write"]), Rule("POST /v1/things", require_json=True)]
+COMMON: dict[str, Any] = {
+    "prefix": "acme",
+    "hasher": HASHER,
+    "rules": RULES,
+    "public": ["/", "/health", "/public/*"],
+    "failure_limits": None,
+    "clock": lambda: datetime.now(UTC).timestamp() + 5,
+}
+GATES = {
+    "plain": {},
+    "enveloped": {"envelope": True, "echo_request_id": True},
+    "problem": {"envelope": True, "error_format": "problem", "require_json": True},
+    "proxied": {"trusted_proxies": ["10.0.0.0/8"], "https": "redirect", "public_url": "https://a.example", "hsts": 60},
+    "strict": {"trusted_hops": 1, "https": "require", "recheck_in_flight": True, "query_parameter": "api_key"},
+    "forwarded": {"trusted_proxies": ["10.0.0.0/8"], "client_header": "Forwarded", "query_parameter": "api_key"},
+    "header": {"accept": ["X-API-Key"], "recheck_in_flight": True, "envelope": True},
+}
+DOORS = {name: Doors(Gate(STORE, **COMMON | more)) for name, more in GATES.items()}
+
+
+@pytest.fixture(params=DOORS)
+def doors(request: pytest.FixtureRequest) -> Doors:
+    return DOORS[request.param]
+
+
+def presents(sent: Sent, key: str) -> bool:
+    return key in " ".join([*(value for _, value in sent.headers), unquote(sent.target)])
+
+
+def folded(target: str) -> str:
+    """The path as the most obliging router might read it; written apart from the gate's own rule."""
+    path = target.partition("?")[0]
+    for _ in range(3):
+        path = unquote(path).replace("\\", "/")
+    path = re.sub(r";[^/]*", "", path).replace("\x00", "")
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts[-1:] = []
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def is_public(target: str) -> bool:
+    """Plain, and listed; written apart from the gate's own rule."""
+    path = target.partition("?")[0]
+    plain = re.fullmatch(r"/|(?:/[A-Za-z0-9é]+)+/?", unquote(path)) and not re.search("(?i)%2[ef]|%5c|%00", path)
+    return bool(plain) and (path in ("/", "/health") or path.startswith("/public/"))
+
+
+def is_joined_past_telling(sent: Sent) -> bool:
+    """Two lines of Authorization, one of them with a scheme that is none of ours: joined by commas, which WSGI servers
+    do, they look like one line of that scheme, whose parameters stand between commas as well."""
+    values = [value for name, value in sent.headers if name.lower() == "authorization"]
+    return len(values) > 1 and any(re.match(r"\s*(?!bearer|api-key)[^\s,]", value, re.IGNORECASE) for value in values)
+
+
+def is_preflight(sent: Sent) -> bool:
+    named = {name.lower(): value for name, value in sent.headers if value}
+    return sent.method == "OPTIONS" and {"origin", "access-control-request-method"} <= set(named)
+
+
+@ANY
+@given(sent=requests(KEYS))
+@example(sent=Sent(target="//v1/exports", headers=(("Authorization", f"Bearer {PLAIN}"),)))
+@example(sent=Sent("OPTIONS", headers=(("Origin", "a"), ("Origin", "b"), ("Access-Control-Request-Method", "POST"))))
+@example(sent=Sent(headers=(("Authorization", ""), ("Authorization", ""))))
+@example(sent=Sent(headers=(("X-API-Key", GOOD), ("X-API-Key", GOOD))))
+@example(sent=Sent(headers=(("Authorization", f"Bearer {GOOD}, Bearer {GOOD}"),)))
+@example(sent=Sent(headers=(("Accept", "application/problem+json"), ("Accept", "text/html"))))
+@example(sent=Sent(target="/v1/things", method="POST", body=b"{", headers=(("X-API-Key", GOOD),)))
+def test_the_doors_never_disagree(doors: Doors, sent: Sent) -> None:
+    assume(not is_joined_past_telling(sent))
+    assert masked(doors.through_asgi(sent)) == masked(doors.through_wsgi(sent))
+
+
+@ANY
+@given(sent=requests(KEYS))
+@example(sent=Sent(target="/public/../v1/exports"))
+@example(sent=Sent(target="/public/%2e%2e/v1/exports", headers=(("X-API-Key", PLAIN),)))
+@example(sent=Sent(target="/v1/exports;x", headers=(("X-API-Key", PLAIN),)))
+def test_nothing_is_admitted_that_may_not_be(doors: Doors, sent: Sent) -> None:
+    for got in (doors.through_asgi(sent), doors.through_wsgi(sent)):
+        assert got.status < 500
+        policy = doors.gate.policy
+        for name, *_ in got.seen:
+            if name is None:
+                assert is_public(sent.target) or is_preflight(sent)
+                continue
+            assert presents(sent, {"good": GOOD, "plain": PLAIN, "bound": BOUND}[name])
+            # With a slash at its end it is another path, which would have a rule of its own.
+            if folded(sent.target) == "/v1/exports" and sent.target.partition("?")[0] != "/v1/exports/":
+                assert name == "good"
+            assert name != "bound" or "9.9.9.9" in repr(sent.headers)
+        said = "https" in repr(sent.headers)
+        assert not got.seen or policy.https == "off" or sent.scheme == "https" or said
+        assert re.fullmatch(r"req_[0-9A-Za-z]{24}|[A-Za-z0-9._-]{1,128}", got.headers["x-request-id"])
+
+
+@ANY
+@given(sent=requests(KEYS))
+def test_no_secret_leaves(doors: Doors, sent: Sent) -> None:
+    lines: list[str] = []
+
+    class Catching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record) + repr(record.__dict__))
+
+    logger, catching = logging.getLogger("keystile"), Catching()
+    logger.addHandler(catching)
+    before, propagates = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        gots = [doors.through_asgi(sent), doors.through_wsgi(sent)]
+    finally:
+        logger.removeHandler(catching)
+        logger.setLevel(before)
+        logger.propagate = propagates
+    whole = repr([(got.headers, got.body) for got in gots]) + "".join(lines)
+    assert [secret for secret in SECRETS if secret in whole] == []
