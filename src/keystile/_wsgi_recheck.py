@@ -50,6 +50,8 @@ class HeldAnswer:
         if self._refusal is not None:
             close(iterable)
             return self._refusal
+        if isinstance(iterable, (list, tuple)):
+            return iterable  # servers read its length
         return Body(chain([first], octets), iterable)
 
     def _release(self) -> None:

@@ -26,8 +26,8 @@ from .writers import Writers
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
 _new = tuple.__new__
+# The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
 _HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
