@@ -68,7 +68,7 @@ class Host:
     fails: tuple[Exception, str] | None = None
     reads: bool = False
     received: bytes | None = None
-    seen: Any = None
+    seen: Any = field(default=None, repr=False)  # it holds the credential
     closed: int = 0
 
     def note(self, seen: Any) -> None:

@@ -137,9 +137,9 @@ class Watch(logging.Handler):
     def install(self, patch: pytest.MonkeyPatch) -> None:
         """Learn of every secret, see every record and every exception of keystile's, until the patch is undone."""
         secrets = self.secrets
-        _after(patch, PrefixedFormat, "mint", lambda raw: secrets.learn_key(raw))
+        _after(patch, PrefixedFormat, "mint", secrets.learn_key)
         for hasher in (Argon2Hasher, HmacHasher):
-            _after(patch, hasher, "hash", lambda stored: secrets.learn_hash(stored))
+            _after(patch, hasher, "hash", secrets.learn_hash)
         for module, name in ((workshop, "as_secrets"), (cursors, "_usable")):
             _after(patch, module, name, lambda found: [secrets.learn_text(secret) for secret in found])
 
@@ -190,7 +190,8 @@ def shown(error: BaseException) -> Iterator[tuple[str, str]]:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        todo += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+        context = None if each.__suppress_context__ else each.__context__
+        todo += [cause for cause in (each.__cause__, context) if cause is not None]
         todo += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
         yield from _locals(traceback.walk_tb(each.__traceback__))
 

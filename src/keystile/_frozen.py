@@ -1,4 +1,4 @@
-"""Containers that nobody can change, for values that many requests share."""
+"""Values that guard themselves: containers that nobody can change, and secrets that no repr shows."""
 
 from __future__ import annotations
 
@@ -31,3 +31,35 @@ def frozen(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(frozen(item) for item in value)
     return value
+
+
+class HiddenBytes(bytes):
+    """Octets that a repr does not show: tracebacks with locals end up in logs and in error trackers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
+class HiddenRow(tuple[Any, ...]):
+    """A row of a table of which a repr shows nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
+class HiddenText(str):
+    """Text that a repr does not show. `plain` gives it as an ordinary str."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    @property
+    def plain(self) -> str:
+        """The same text, for whoever may see it."""
+        return "".join(self)

@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from ._frozen import FrozenDict
+from ._frozen import FrozenDict, HiddenBytes
 from ._sync import Offload, adapt, at_once
 from .callers import Callers, judge
 from .context import RequestIds
@@ -184,6 +184,7 @@ class Gate:
         raw = extract(request.credentials, self.accepted)
         if isinstance(raw, Unusable):
             return self._refused(outcomes.UNUSABLE[raw], visit)
+        raw = HiddenBytes(raw)
         key = None
         try:
             digest = self._prover.digest(raw)

@@ -173,6 +173,9 @@ class Proof(NamedTuple):
     key_id: str
     hash: str
 
+    def __repr__(self) -> str:
+        return f"Proof({self.key_id!r})"
+
 
 class ProofCache:
     """Which raw key proved which hash, for the most recently used ones.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ._checks import check_limits, check_scopes
-from ._frozen import frozen
+from ._frozen import HiddenBytes, HiddenText, frozen
 from ._sync import Offload, adapt, inline, is_async, pooled, run_now
 from .exceptions import ConfigurationError, KeyNotFound
 from .model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
@@ -123,7 +123,7 @@ class KeyRing:
         raw, key_id, secret_hash = await self._mint(offload, environment)
         key = ApiKey(id=key_id, hashes=(secret_hash,), **cast("Any", settings))
         await self._store_add(offload, key)
-        return IssuedKey(key, raw)
+        return IssuedKey(key, raw.plain)
 
     async def _get(self, offload: Offload, key_id: str) -> ApiKey:
         """The record with this id.
@@ -175,13 +175,13 @@ class KeyRing:
     list, alist = _blocking(_list), _awaited(_list)
     revoke, arevoke = _blocking(_revoke), _awaited(_revoke)
 
-    async def _mint(self, offload: Offload, environment: Environment) -> tuple[str, str, SecretHash]:
+    async def _mint(self, offload: Offload, environment: Environment) -> tuple[HiddenText, str, SecretHash]:
         shop = self._workshop
-        raw = shop.key_format.mint(environment, _draw)
+        raw = HiddenText(shop.key_format.mint(environment, _draw))
         parsed = shop.key_format.parse(raw.encode())
         if parsed is None:
             raise ConfigurationError("it cannot read the keys that it makes", key="key_format")
-        stored = await offload.run(shop.hash_pool, shop.hasher.hash, raw.encode())
+        stored = await offload.run(shop.hash_pool, shop.hasher.hash, HiddenBytes(raw.encode()))
         return raw, parsed.id, SecretHash(stored, parsed.hint)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
-from ._frozen import FrozenDict
+from ._frozen import FrozenDict, HiddenText
 
 if TYPE_CHECKING:
     from .pagination import Page, PageParams
@@ -81,6 +81,9 @@ class SecretHash:
     hash: str = field(repr=False)
     hint: str
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", HiddenText(self.hash))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

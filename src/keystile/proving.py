@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ._frozen import HiddenText
 from ._sync import Offload, SingleFlight
 from .exceptions import Overloaded, StoreBusy
 from .hashing import Proof, ProofCache
@@ -52,7 +53,7 @@ class Prover:
         self.digest = self._proofs.digest
         """What stands for a raw key here: made once a request."""
         self._flights = SingleFlight()
-        self._decoy = shop.hasher.decoy()
+        self._decoy = HiddenText(shop.hasher.decoy())
 
     def prove_now(self, digest: bytes) -> Proven | None:
         """What `prove` gives for a key that was proved before, if that needs no waiting; else None."""

@@ -15,6 +15,7 @@ from .. import _sync
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
 from ..rules.packed import ends, forget, take_back
+from ..rules.urls import place_of
 from ..rules.windows import Decision, Ledger, ledger
 from . import ANONYMOUS
 
@@ -112,7 +113,7 @@ class MemoryLimiter:
     def from_url(cls, url: str) -> MemoryLimiter:
         """The limiter for ``memory://``."""
         if url != "memory://":
-            raise ConfigurationError(f"expected 'memory://', got {url!r}", key="limiter")
+            raise ConfigurationError(f"expected 'memory://', got {place_of(url)!r}", key="limiter")
         return cls()
 
     def __repr__(self) -> str:

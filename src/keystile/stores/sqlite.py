@@ -14,7 +14,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .._frozen import frozen
+from .._frozen import HiddenRow, frozen
 from .._sqlite import SQLiteFile, path_of
 from ..model import ApiKey, Principal, SecretHash
 
@@ -86,6 +86,7 @@ class SQLiteStore:
         row = self._file.row(_FIND, (key_id,))
         if row is None:
             return None
+        row = HiddenRow(row)
         key = _decode(row[1:])
         if len(self._decoded) >= self.DECODED:
             self._decoded.clear()
@@ -117,7 +118,10 @@ class SQLiteStore:
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return [
             _decode(row)
-            for row in self._file.rows(f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?", (*wanted.values(), limit))
+            for row in map(
+                HiddenRow,
+                self._file.rows(f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?", (*wanted.values(), limit)),
+            )
         ]
 
     def touch(self, key_id: str, at: datetime) -> None:
@@ -136,14 +140,14 @@ class SQLiteStore:
                 "UPDATE keystile_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
                 (_microseconds(at), key_id),
             )
-            row = connection.execute(_BY_ID, (key_id,)).fetchone()
-        return None if row is None else _decode(row)
+            row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
+        return _decode(row) if row else None
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Put one hash in another's place."""
         with self._file.write() as connection:
-            row = connection.execute(_BY_ID, (key_id,)).fetchone()
-            if row is None:
+            row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
+            if not row:
                 return
             hashes = [new if each == old else each for each in _decode(row).hashes]
             connection.execute("UPDATE keystile_keys SET hashes = ? WHERE id = ?", (_hashes_text(hashes), key_id))
@@ -178,6 +182,16 @@ def _encode(key: ApiKey) -> Row:
 
 
 def _decode(row: Row) -> ApiKey:
+    try:
+        return _decoded(row)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes are in no traceback
+        reason = type(error).__name__
+    key_id = row[_COLUMNS.index("id")]
+    del row
+    raise ValueError(f"the record of {key_id!r} cannot be read: {reason}")
+
+
+def _decoded(row: Row) -> ApiKey:
     values = dict(zip(_COLUMNS, row, strict=True))
     for name in _MOMENTS:
         values[name] = _moment(values[name])
