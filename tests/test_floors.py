@@ -23,11 +23,11 @@ FLOORS = [
     "_sync.background styles",
     "_sync policy",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
-    " rules.errors rules.hosterrors cursors events webhooks hashing _sqlite",
+    " rules.errors cursors events webhooks hashing _sqlite",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",
     "rules.windows rules.jsonbodies",
-    "rules.quotas rules.ratelimits",
+    "rules.quotas rules.ratelimits rules.hosterrors",
     "rules.responses context shape",
     "rules.envelopes keyset",
     "stores stores.memory stores.sqlite stores.sql stores.redis limiters",

@@ -23,7 +23,7 @@ _TYPES = {
     "rate_limited": "https://iana.org/assignments/http-problem-types#quota-exceeded",
     "unavailable": "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
 }
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _MAX_ACCEPT = 1024
 _QUALITY = re.compile(r"\s*q\s*=\s*(1(?:\.0{0,3})?|0(?:\.[0-9]{0,3})?)\s*", re.ASCII | re.IGNORECASE)
 
@@ -68,7 +68,7 @@ def _problem(status: int, code: str, message: str, details: Mapping[str, Any]) -
     )
     own: dict[str, Any] = {
         "type": kind or _TYPES.get(code, "about:blank"),
-        "title": title or _PHRASES.get(status, "Error"),
+        "title": title or PHRASES.get(status, "Error"),
         "status": status,
         "detail": message,
         "code": code,

@@ -12,8 +12,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
+
+from .errors import PHRASES
+from .jsonbodies import no_number
 
 # A longer body is not parsed; what the table says of its status replaces it.
 MAX_BODY = 65_536
@@ -62,7 +64,6 @@ _MAX_DEPTH = 100
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 # Possessive, so that no text is walked twice: the body may hold what a client sent.
 _PARAGRAPH = r"<p>((?:[^<>]++|<br>)*+)</p>"
@@ -162,17 +163,13 @@ def _one_line(message: str) -> str:
 
 def _parsed(text: str) -> Any:
     """The JSON value, as something that every JSON reader takes again; ValueError where there is none."""
-    value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    value = json.loads(text, parse_constant=no_number, parse_float=_finite)
     if not _is_shallow(value):
         raise ValueError("nested too deeply")
     if "\\u" in text:  # a lone surrogate is valid JSON, but no valid text
         units = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
         value = json.loads(units.decode("utf-16-le", "replace"))
     return value
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity, which Python reads and JSON does not have
 
 
 def _finite(digits: str) -> float:
@@ -226,7 +223,7 @@ def _from_problem(status: int, members: dict[str, Any]) -> _Said:
     code, rest = _with_code(_without(members, status))
     name = next((name for name in ("detail", "title") if isinstance(rest.get(name), str)), "detail")
     message = rest.pop(name) if isinstance(rest.get(name), str) else ""
-    for name, empty in (("type", "about:blank"), ("title", _PHRASES.get(status)), ("detail", None), ("instance", None)):
+    for name, empty in (("type", "about:blank"), ("title", PHRASES.get(status)), ("detail", None), ("instance", None)):
         if rest.get(name) in (None, empty):
             rest.pop(name, None)
     return _Said(code, message, rest)

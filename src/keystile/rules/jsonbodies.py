@@ -66,12 +66,13 @@ def refuse_body(body: bytes) -> Reason | None:
 def is_json(body: bytes) -> bool:
     """Whether these octets are one JSON text in UTF-8 without a byte order mark."""
     try:
-        json.loads(body.decode(), parse_constant=_no_number)
+        json.loads(body.decode(), parse_constant=no_number)
     # Nested too deeply, or a number of more digits than Python reads: no app behind us could read it either.
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity, which Python reads and JSON does not have
+def no_number(name: str) -> NoReturn:
+    """For NaN and Infinity, which Python reads and JSON does not have: ValueError."""
+    raise ValueError(name)
