@@ -55,7 +55,8 @@ fmt: .venv/.dev
 
 bench: wheel
 	@$(PIP) install '.[bench]'
-	@set -e; for each in $(wildcard benchmarks/[a-z]*.py); do echo "== $$each"; $(BIN)/python $$each; done
+	@set -e; for each in $(shell grep -l __main__ benchmarks/*.py); do \
+		echo "== $$each"; $(BIN)/python -m $$(echo $${each%.py} | tr / .); done
 
 clean:
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,27 +1,23 @@
 """What it costs to know who is calling: allowlists, and the client behind proxies.
 
-    python benchmarks/addresses.py [--rounds 15] [--number 20000]
+    python -m benchmarks.addresses [--rounds 15] [--number 20000]
 
-A round times every case once, so that a slow moment of the machine hits all of them; the median over the rounds is
-printed. "Warm" is an address that was seen before; "new" is one that never was, as if every request had another.
+The median over the rounds is printed. An address that was seen before is "warm"; "new" is one that never was, as if
+every request had another.
 """
 
 from __future__ import annotations
 
-import _path  # isort: skip # noqa: F401 - first: see there
-
-import argparse
 import itertools
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from ipaddress import ip_network
 
 from keystile.rules.addresses import Allowlist, parse
 from keystile.rules.clients import ClientResolver
 
-Case = Callable[[], object]
+from .harness import Case, in_turn, mean, parser
+
 PROXY, OUTSIDER = "10.0.0.1", "192.0.2.1"
 
 
@@ -79,27 +75,15 @@ def resolve(resolver: ClientResolver, peer: str | None, line: bytes = b"") -> Ca
     return lambda: resolver.resolve(peer, 50_000, forwarded, proto)
 
 
-def mean(case: Case, number: int) -> float:
-    start = time.perf_counter()
-    for _ in range(number):
-        case()
-    return (time.perf_counter() - start) / number * 1e6
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--number", type=int, default=20_000)
-    arguments = parser.parse_args()
-    found = allowlists() | clients()
-    times: dict[str, list[float]] = {name: [] for name in found}
-    for turn in range(arguments.rounds + 1):
-        for name, case in found.items():
-            each = mean(case, arguments.number // (100 if "KiB" in name else 1))
-            if turn:
-                times[name].append(each)
+    arguments = parser(__doc__, number=20_000).parse_args()
+    few = arguments.number // 100
+    samplers = {
+        name: lambda case=case, number=few if "KiB" in name else arguments.number: mean(case, number)
+        for name, case in (allowlists() | clients()).items()
+    }
     print(f"Python {sys.version.split()[0]}\n\n{'':52}{'median µs':>10}")
-    for name, taken in times.items():
+    for name, taken in in_turn(samplers, arguments.rounds).items():
         print(f"{name:52}{statistics.median(taken):10.2f}")
 
 

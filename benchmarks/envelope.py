@@ -1,25 +1,23 @@
 """What the envelope adds to an answer: spliced, against parsing and dumping it with json and with orjson.
 
-    python benchmarks/envelope.py [--rounds 15] [--number 2000]
+    python -m benchmarks.envelope [--rounds 15] [--number 2000]
 
-Every case stands behind the same gate with a warm key, so that the difference is the envelope alone. A round times
-every case once; the median over the rounds is printed. At the end 100 MB of JSON are streamed through each door, and
+Every case stands behind the same gate with a warm key, so that the difference is the envelope alone; `--number` is for
+1 KB. The median over the rounds is printed. At the end 100 MB of JSON are streamed through each door, and
 what memory that took at its peak is printed, as is how much had left when the app was asked for its second chunk.
 """
 
 from __future__ import annotations
 
-import _path  # isort: skip # noqa: F401 - first: see there
-
-import argparse
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gate import Case, receive, run, through_asgi, through_wsgi, timed
-
 from keystile import Gate, asgi, wsgi
+
+from .bare import receive, run, through_asgi, through_wsgi
+from .harness import Case, parser, timed
 
 try:
     import orjson
@@ -157,10 +155,7 @@ def streamed(door: str) -> tuple[int, int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--number", type=int, default=2000, help="calls of each case in a round, for 1 KB")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, number=2000).parse_args()
     for size in (1000, 100_000):
         report(size, timed(cases(size), arguments.rounds, max(1, arguments.number * 1000 // size)))
     for door in ("ASGI", "WSGI"):

@@ -1,16 +1,13 @@
 """What the gate adds to a request, in process: each door beside the bare app, in one interleaved run.
 
-    python benchmarks/gate.py [--rounds 15] [--number 3000]
+    python -m benchmarks.gate [--rounds 15] [--number 3000]
 
-A round times every case once, so that a slow moment of the machine hits all of them; the median over the rounds is
-printed. The last part floods the gate with wrong secrets and records how long the event loop stood still.
+The median over the rounds is printed. The last part floods the gate with wrong secrets and records how long the event
+loop stood still.
 """
 
 from __future__ import annotations
 
-import _path  # isort: skip # noqa: F401 - first: see there
-
-import argparse
 import asyncio
 import statistics
 import subprocess
@@ -24,71 +21,8 @@ from typing import Any
 from keystile import Argon2Hasher, Gate, Plan, Rule, asgi, wsgi
 from keystile.rules.keyformat import crc_check
 
-Case = Callable[[], None]
-HEADERS = [
-    (b"host", b"localhost:8000"),
-    (b"user-agent", b"python-httpx/0.28.1"),
-    (b"accept", b"*/*"),
-    (b"accept-encoding", b"gzip, deflate"),
-    (b"connection", b"keep-alive"),
-]
-PATH = "/v1/projects/abc"
-
-
-async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"{}"})
-
-
-def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
-    return [b"{}"]
-
-
-async def receive() -> Any:
-    raise AssertionError("nobody reads the body")
-
-
-async def send(message: Any) -> None:
-    pass
-
-
-def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-    pass
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("it suspended")
-
-
-def through_asgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "headers": HEADERS + ([(b"authorization", b"Bearer " + key.encode())] if key else []),
-        "client": (peer, 50_000),
-        "server": ("127.0.0.1", 8000),
-        "extensions": {},
-    }
-    return lambda: run(app(dict(scope), receive, send))
-
-
-def through_wsgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
-    environ = {f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode() for name, value in HEADERS}
-    environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": path, "REMOTE_ADDR": peer}
-    if key:
-        environ["HTTP_AUTHORIZATION"] = f"Bearer {key}"
-    return lambda: app(dict(environ), start_response)
+from .bare import PATH, asgi_app, receive, through_asgi, through_wsgi, wsgi_app
+from .harness import Case, parser, timed
 
 
 def cases(folder: Path) -> dict[str, Case]:
@@ -134,18 +68,6 @@ def windowed() -> dict[str, Case]:
         "wsgi, windows: bare app": through_wsgi(wsgi_app, key),
         "wsgi, 2 windows in memory": through_wsgi(guarded, key),
     }
-
-
-def timed(all_cases: dict[str, Case], rounds: int, number: int) -> dict[str, float]:
-    """The median over the rounds of each case's mean, in µs."""
-    samples: dict[str, list[float]] = {name: [] for name in all_cases}
-    for _ in range(rounds):
-        for name, case in all_cases.items():
-            started = time.perf_counter()
-            for _ in range(number):
-                case()
-            samples[name].append((time.perf_counter() - started) / number * 1e6)
-    return {name: statistics.median(values) for name, values in samples.items()}
 
 
 def report(results: dict[str, float]) -> None:
@@ -215,10 +137,7 @@ def import_time() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--number", type=int, default=3000, help="calls of each case in a round")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, number=3000).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report(timed(cases(Path(folder)) | windowed(), arguments.rounds, arguments.number))
     calm, flooded, answers = asyncio.run(flood(200))

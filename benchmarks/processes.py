@@ -1,67 +1,23 @@
-"""A million subjects in memory, and several processes at one SQLite file. Each case in processes of its own."""
+"""Several processes at one SQLite file of windows, at a steady pace and as fast as they can.
+
+python -m benchmarks.processes [--seconds 2]
+"""
 
 from __future__ import annotations
 
-import gc
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from _decisions import CALLERS, WINDOWS, keystile_hit, limits_hit
-from limits import strategies
-
 from keystile._sync import patiently
 from keystile.limiters import subject
-from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 
-
-def subjects() -> None:
-    """Bytes a subject after one hit each, and how long single hits at random take then."""
-    print(f"\n{'memory, 2 windows, subjects':28}{'bytes':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit")
-    for limiter in ("keystile", "limits"):
-        for count in (1000, 100_000, 1_000_000):
-            command = [sys.executable, sys.argv[0], "--inner", limiter, str(count)]
-            found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-            size = f"{found['bytes']:9.0f}" if count > 1000 else f"{'':9}"
-            columns = "".join(f"{each:9.2f}" for each in found["hits"])
-            print(f"{limiter:9}{count:>19,}{size}{columns}", flush=True)
-
-
-def many_subjects(limiter: str, count: int) -> None:
-    """The inner process of `subjects`."""
-    counter = strategies.SlidingWindowCounterRateLimiter
-    hit = keystile_hit(MemoryLimiter(), WINDOWS) if limiter == "keystile" else limits_hit(counter, 2)
-    hit("warm")
-    before = resident()
-    for number in range(count):
-        hit(f"3:key12:AbC{number:09d}")
-    gc.collect()
-    size = (resident() - before) / count
-    names = [f"3:key12:AbC{random.randrange(count):09d}" for _ in range(200_000)]
-    times = []
-    for name in names:
-        start = time.perf_counter_ns()
-        hit(name)
-        times.append((time.perf_counter_ns() - start) / 1000)
-    print(json.dumps({"bytes": size, "hits": percentiles(times)}))
-
-
-def resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
-def percentiles(times: list[float]) -> list[float]:
-    """p50, p99, p99.9 and the longest."""
-    ordered = sorted(times)
-    return [ordered[int(len(ordered) * share)] for share in (0.5, 0.99, 0.999)] + [ordered[-1]]
+from .decisions import CALLERS, WINDOWS
+from .harness import parser, percentiles
 
 
 def processes(seconds: float) -> None:
@@ -94,3 +50,13 @@ def one_process(path: str, start: float, seconds: float, rate: int, seed: int) -
             time.sleep(max(0.0, due - time.perf_counter()))
     limiter.close()
     return times
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, default=2.0, help="how long each case runs")
+    processes(options.parse_args().seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,63 +1,22 @@
-"""The doors beside other limiters' middleware: what each adds to a bare app, in process.
+"""Other limiters' middleware in front of the same bare apps, as their own documentation sets it up.
 
-Ours checks a key and its allowlist as well; slowapi and flask-limiter only count. flask-limiter cannot stand in front
+slowapi and flask-limiter only count; ours checks a key and its allowlist as well. flask-limiter cannot stand in front
 of anything but Flask, so its bare app is Flask's without it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gate import HEADERS, PATH, Case, asgi_app, run, start_response, through_asgi, through_wsgi, wsgi_app
-
-from keystile import Gate, Plan, asgi, wsgi
+from .bare import HEADERS, PATH, asgi_app, run, start_response
+from .harness import Case
 
 WIDE, TIGHT = "10000000/minute; 500000000/day", "1/minute; 500/day"
-MISSING = "pip install 'keystile[bench]' (slowapi, flask-limiter)"
+_MISSING = "pip install 'keystile[bench]' (slowapi, flask-limiter)"
 
 # A name, whether the whole time counts rather than what is added, the bare app, and the same behind a limiter.
 Row = tuple[str, bool, Case, Case]
-
-
-def ours(folder: Path) -> list[Row]:
-    rows: list[Row] = []
-    places = {
-        "all in memory": ("memory://", "memory://"),
-        "key in sqlite": (f"sqlite:///{folder}/key.db", "memory://"),
-        "key, windows in sqlite": (f"sqlite:///{folder}/both.db", f"sqlite:///{folder}/windows.db"),
-    }
-    for place, (store, limiter) in places.items():
-        gate = Gate(
-            store,
-            limiter=limiter,
-            prefix="acme",
-            plans={"wide": Plan(WIDE), "tight": Plan(TIGHT)},
-            default_plan="wide",
-        )
-        key = gate.keys.create("key", ip_allowlist=["127.0.0.0/8"]).secret
-        guarded = wsgi.GateMiddleware(wsgi_app, gate)
-        through_wsgi(guarded, key)()  # proves the key, so that it is warm
-        into = through_asgi(asgi.GateMiddleware(asgi_app, gate), key)
-        rows += [
-            (f"keystile ASGI, {place}", False, through_asgi(asgi_app, key), into),
-            (f"keystile WSGI, {place}", False, through_wsgi(wsgi_app, key), through_wsgi(guarded, key)),
-        ]
-        if place == "all in memory":
-            rows += refused(gate)
-    return rows
-
-
-def refused(gate: Gate) -> list[Row]:
-    key = gate.keys.create("tight", plan="tight").secret
-    guarded = wsgi.GateMiddleware(wsgi_app, gate)
-    through_wsgi(guarded, key)()
-    into = through_asgi(asgi.GateMiddleware(asgi_app, gate), key)
-    return [
-        ("keystile ASGI, 429", True, through_asgi(asgi_app, key), into),
-        ("keystile WSGI, 429", True, through_wsgi(wsgi_app, key), through_wsgi(guarded, key)),
-    ]
 
 
 def slowapi_rows() -> list[Row]:
@@ -70,7 +29,7 @@ def slowapi_rows() -> list[Row]:
         from starlette.responses import PlainTextResponse
         from starlette.routing import Route
     except ImportError:
-        print(f"slowapi is left out: {MISSING}")
+        print(f"slowapi is left out: {_MISSING}")
         return []
 
     def handler(request: Any) -> Any:
@@ -130,7 +89,7 @@ def flask_limiter_rows() -> list[Row]:
         from flask_limiter.util import get_remote_address
         from werkzeug.test import EnvironBuilder
     except ImportError:
-        print(f"flask-limiter is left out: {MISSING}")
+        print(f"flask-limiter is left out: {_MISSING}")
         return []
     environ = EnvironBuilder(PATH, environ_base={"REMOTE_ADDR": "127.0.0.1"}).get_environ()
 

