@@ -32,7 +32,7 @@ _new = tuple.__new__
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
-    A handler finds the `Admitted` in ``environ["keystile"]`` and, while the app is being called, from
+    A handler finds the `Admitted` in ``environ["keystile.admitted"]`` and, while the app is being called, from
     `keystile.current()`. The app's own iterable goes to the server as it is, so that ``wsgi.file_wrapper``, streams
     and ``close()`` work as without the gate, but where an envelope is put around it; code that runs while it is
     iterated reads ``environ``.
@@ -63,6 +63,7 @@ class GateMiddleware:
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
+        self._passes = gate.policy.preflight == "pass"
         self._rechecks = gate.policy.recheck_in_flight
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -70,7 +71,7 @@ class GateMiddleware:
         outcome = run_now(self._gate.check(request, inline))
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
-        environ["keystile"] = outcome
+        environ["keystile.admitted"] = outcome
         if self._rechecks and outcome.principal is not None:
             return self._rechecked(outcome, request, environ, start_response)
         return self._answered(outcome, request, environ, start_response)
@@ -138,8 +139,7 @@ class GateMiddleware:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                method == "OPTIONS"
-                and is_preflight(method, environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")),
+                self._passes and is_preflight(method, partial(_lines, environ)),
                 self._read_wire(environ) if self._wire else None,
             ),
         )
@@ -187,6 +187,11 @@ class GateMiddleware:
 def _variable(name: str) -> str:
     """The environ's name of a header."""
     return f"HTTP_{name.upper().replace('-', '_')}"
+
+
+def _lines(environ: Environ, name: str) -> tuple[str, ...]:
+    variable = _variable(name)
+    return (environ[variable],) if variable in environ else ()
 
 
 def _target(environ: Environ) -> tuple[str, bytes]:
