@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from ._apps import check_app
 from ._asgi_recheck import HeldAnswer, WatchedSocket
 from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, read_json
 from ._sync import pooled
@@ -42,14 +43,13 @@ class GateMiddleware:
         gate: what decides.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate.
+        ConfigurationError: `gate` is not a Gate, or the app is none that ASGI can call.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
-        if not callable(app):
-            raise ConfigurationError(f"{type(app).__name__} is no ASGI app", key="app")
+        check_app(app, "asgi")
         self.app = app
         self._root_path = _own_root_path(app)
         self._gate = gate

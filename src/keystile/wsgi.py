@@ -6,10 +6,10 @@ application = GateMiddleware(application, gate=gate)       # Django, anything el
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ._apps import check_app
 from ._sync import inline, run_now
 from ._wsgi_recheck import HeldAnswer
 from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
@@ -42,19 +42,16 @@ class GateMiddleware:
         gate: what decides; its store must not be async.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store is async, or the app is an ASGI app.
+        ConfigurationError: `gate` is not a Gate, its store is async, or the app is none that WSGI can call.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
-        if not callable(app):
-            raise ConfigurationError(f"{type(app).__name__} is no WSGI app", key="app")
+        check_app(app, "wsgi")
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
-            raise ConfigurationError("it is an ASGI app: use keystile.asgi", key="app")
         self.app = app
         self._gate = gate
         self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.vary]
