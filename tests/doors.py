@@ -72,7 +72,7 @@ class Host:
     closed: int = 0
 
     def note(self, seen: Any) -> None:
-        self.seen, admitted = dict(seen), seen["keystile"]
+        self.seen, admitted = dict(seen), seen["keystile.admitted" if "PATH_INFO" in seen else "keystile"]
         assert current() is admitted
         self.calls.append(admitted)
         if self.acts is not None:

@@ -81,6 +81,27 @@ def test_a_rule_for_get_holds_the_handshake(gate: Gate) -> None:
     assert sent[0]["reason"] == "insufficient_scope"
 
 
+def test_no_handshake_is_a_preflight() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), preflight="pass")
+    wanted = [(b"origin", b"https://app.example"), (b"access-control-request-method", b"GET")]
+    for method in ({}, {"method": "OPTIONS"}):
+        scope = handshake("/ws", None) | {"headers": wanted} | method
+        sent = call(asgi.GateMiddleware(nobody, gate), scope, [{"type": "websocket.connect"}])
+        assert sent == [{"type": "websocket.close", "code": 1008, "reason": "missing_api_key"}]
+
+
+@pytest.mark.parametrize("name", ["x_http_method_override", "access_control_request_method", "Origin"])
+def test_a_preflight_has_no_line_that_an_app_may_fold_into_it(name: str) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), preflight="pass")
+    lines = [
+        (b"origin", b"https://app.example"),
+        (b"access-control-request-method", b"GET"),
+        (name.encode(), b"DELETE"),
+    ]
+    scope = asgi_scope("OPTIONS", "/v1", [], None) | {"headers": lines}
+    assert call(asgi.GateMiddleware(nobody, gate), scope)[0]["status"] == 401
+
+
 def test_lifespan_passes_untouched(gate: Gate) -> None:
     seen: list[Any] = []
 

@@ -20,8 +20,9 @@ AUTH, API_KEY, X_API_KEY = b"authorization", b"api-key", b"x-api-key"
 WELL_FORMED = [(AUTH, b"Bearer " + GOOD), (AUTH, b"Api-Key " + GOOD), (API_KEY, GOOD), (X_API_KEY, GOOD)]
 # Values that are no credential in a header that carries nothing else, with what they amount to.
 BAD_KEYS = {
-    "empty": (b"", MALFORMED),
-    "only spaces": (b"  ", MALFORMED),
+    "a comma alone": (b",", AMBIGUOUS),
+    "an empty line joined before": (b", " + GOOD, AMBIGUOUS),
+    "an empty line joined behind": (GOOD + b",", AMBIGUOUS),
     "a space inside": (b"abc def", MALFORMED),
     "a tab inside": (b"abc\tdef", MALFORMED),
     "a comma": (b"abc,def", AMBIGUOUS),
@@ -48,8 +49,12 @@ BAD_KEYS = {
     "one octet too long": (b"a" * (MAX_CREDENTIAL + 1), MALFORMED),
 }
 BAD_AUTHORIZATION = {
-    "a scheme alone": (b"Bearer", MALFORMED),
-    "a scheme and a space": (b"Bearer ", MALFORMED),
+    "an empty line joined before": (b",Bearer " + GOOD, AMBIGUOUS),
+    "an empty line joined behind": (b"Bearer " + GOOD + b",", AMBIGUOUS),
+    "schemes alone, joined": (b"Bearer,Bearer", AMBIGUOUS),
+    "a foreign line and an empty one joined": (b"Basic dXNlcjpwYXNz, ", AMBIGUOUS),
+    "a foreign line and a scheme alone joined": (b"Basic dXNlcjpwYXNz,Bearer", AMBIGUOUS),
+    "an empty line and a foreign one joined": (b",Basic dXNlcjpwYXNz", AMBIGUOUS),
     "a tab between": (b"Bearer\t" + GOOD, MALFORMED),
     "a space and a tab between": (b"Bearer \t" + GOOD, MALFORMED),
     "a key behind the key": (b"Bearer " + GOOD + b" " + GOOD, MALFORMED),
@@ -64,6 +69,10 @@ BAD_AUTHORIZATION = {
 }
 NO_CREDENTIAL = {
     "empty": b"",
+    "only white space": b" \t",
+    "a scheme alone": b"Bearer",
+    "a scheme and a space": b"Bearer ",
+    "a scheme in white space": b"\tapi-KEY \t ",
     "Basic": b"Basic dXNlcjpwYXNz",
     "Digest with its commas": b'Digest username="u", realm="r", nonce="n"',
     "an unknown scheme": b"Token " + GOOD,
@@ -95,14 +104,58 @@ def test_authorization_is_refused_if_it_is_not_scheme_and_token(value: bytes, fa
 
 
 @pytest.mark.parametrize("value", list(NO_CREDENTIAL.values()), ids=list(NO_CREDENTIAL))
-def test_a_scheme_that_is_not_ours_is_no_credential(value: bytes) -> None:
+def test_what_holds_no_key_of_ours_is_no_credential(value: bytes) -> None:
     assert extract([(AUTH, value)], ALL) is MISSING
 
 
 @pytest.mark.parametrize("value", list(NO_CREDENTIAL.values()), ids=list(NO_CREDENTIAL))
 @pytest.mark.parametrize("name", [API_KEY, X_API_KEY])
-def test_a_scheme_that_is_not_ours_leaves_the_key_beside_it_alone(name: bytes, value: bytes) -> None:
+def test_what_holds_no_key_of_ours_leaves_the_key_beside_it_alone(name: bytes, value: bytes) -> None:
     assert extract([(AUTH, value), (name, GOOD)], ALL) == GOOD
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"\t", b" \t  "])
+@pytest.mark.parametrize("name", [API_KEY, X_API_KEY])
+def test_an_empty_value_presents_nothing(name: bytes, value: bytes) -> None:
+    assert extract([(name, value)], ALL) is MISSING
+    assert extract([(name, value), (AUTH, b"Bearer " + GOOD)], ALL) == GOOD
+    assert extract([(name, value), (AUTH, b"Bearer")], ALL) is MISSING
+    assert extract([(name, value), (AUTH, b"Bearer a b")], ALL) is MALFORMED
+
+
+@pytest.mark.parametrize("line", [(X_API_KEY, GOOD), (X_API_KEY, b""), (X_API_KEY, b" ")])
+def test_a_repeated_line_is_ambiguous_even_if_one_is_empty(line: tuple[bytes, bytes]) -> None:
+    assert extract([(X_API_KEY, b""), line], ALL) is AMBIGUOUS
+    assert extract([line, (X_API_KEY, b"")], ALL) is AMBIGUOUS
+
+
+@pytest.mark.parametrize("twin", [b"api_key", b"x_api_key"])
+def test_an_underscore_twin_is_ambiguous_even_if_it_is_empty(twin: bytes) -> None:
+    for beside in ([], [(X_API_KEY, GOOD)], [(AUTH, b"Bearer " + GOOD)]):
+        assert extract([(twin, b""), *beside], ALL) is AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (GOOD, GOOD),
+        (b"abc==", b"abc=="),
+        (b"", MISSING),
+        (b" ", MALFORMED),
+        (b"\t", MALFORMED),
+        (b" " + GOOD, MALFORMED),
+        (GOOD + b" ", MALFORMED),
+        (b"\t" + GOOD + b"\t", MALFORMED),
+        (b"\xc2\xa0" + GOOD, MALFORMED),
+        (GOOD + b",", AMBIGUOUS),
+        (b" " + b"a" * 65_536, MALFORMED),
+    ],
+)
+def test_no_white_space_is_trimmed_from_a_parameter_of_the_query(value: bytes, read: bytes | Unusable) -> None:
+    in_query = accepted(CREDENTIAL_FORMS, "api_key")
+    assert extract([(b"?api_key", value)], in_query) == read
+    together = extract([(b"?api_key", value), (X_API_KEY, GOOD)], in_query)
+    assert together == (GOOD if read in (GOOD, MISSING) else AMBIGUOUS)
 
 
 @pytest.mark.parametrize(

@@ -122,11 +122,17 @@ def test_a_touch_does_not_bring_a_revoked_key_back(door: Door) -> None:
         [("authorization", "Bearer {good}"), ("x-api-key", "{other}")],
         [("api-key", "{good}"), ("x-api-key", "{other}")],
         [("api-key", "{good}"), ("x-api-key", "nonsense")],
-        [("api-key", "{good}"), ("x-api-key", "")],
         [("authorization", "Bearer {good}"), ("authorization", "Bearer {good}")],
         [("x-api-key", "{good}"), ("x-api-key", "{good}")],
         [("x-api-key", "{good}"), ("x-api-key", "{other}")],
         [("authorization", "Bearer {good}, Bearer {good}")],
+        [("x-api-key", ""), ("x-api-key", "{good}")],
+        [("x-api-key", "{good}"), ("x-api-key", "")],
+        [("x-api-key", ""), ("x-api-key", "")],
+        [("authorization", ""), ("authorization", "Bearer {good}")],
+        [("authorization", "Bearer {good}"), ("authorization", "Bearer")],
+        [("authorization", "Basic x"), ("authorization", "")],
+        [("authorization", "Bearer"), ("authorization", "Bearer")],
         [("x-api-key", "{good},{good}")],
         [("x-api-key", "{good}, ")],
     ],
@@ -141,6 +147,23 @@ def test_what_could_be_read_in_two_ways_is_refused(door: Door, headers: list[tup
 def test_one_key_in_two_headers_is_one_key(door: Door) -> None:
     secret = door.create().secret
     assert door.get(key=secret, headers=[("x-api-key", secret), ("api-key", secret)]).status == 200
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t "])
+@pytest.mark.parametrize("name", ["x-api-key", "API-KEY"])
+def test_an_empty_value_presents_nothing(door: Door, name: str, value: str) -> None:
+    secret = door.create().secret
+    assert door.get(headers=[(name, value)]).code == "missing_api_key"
+    assert door.get(key=secret, headers=[(name, value)]).status == 200
+    assert door.get(headers=[(name, value), ("authorization", "Bearer")]).code == "missing_api_key"
+    assert door.get(headers=[(name, value), ("authorization", "Bearer x")]).code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("value", ["", "Bearer", "bearer ", " Api-Key\t"])
+def test_a_scheme_with_nothing_behind_it_presents_nothing(door: Door, value: str) -> None:
+    answer = door.get(headers=[("authorization", value)])
+    assert (answer.status, answer.code) == (401, "missing_api_key")
+    assert door.get(headers=[("authorization", value), ("x-api-key", door.create().secret)]).status == 200
 
 
 def test_a_foreign_scheme_beside_a_key_is_none_of_our_business(door: Door) -> None:

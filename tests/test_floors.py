@@ -17,7 +17,7 @@ PACKAGE = Path(keystile.__file__).parent
 FLOORS = [
     "exceptions _frozen",
     "model",
-    "_sync.local _sync.loops _checks",
+    "_sync.local _sync.loops _checks _apps",
     "_sync.offload",
     "_sync.running _sync.flights",
     "_sync.background styles",

@@ -116,6 +116,24 @@ def test_a_redirect_leads_to_the_configured_host_and_only_there(door: Door) -> N
     assert door.host.calls == []
 
 
+@pytest.mark.parametrize("redirect_status", [301, 308])
+def test_a_redirect_may_keep_the_method_and_the_key_in_the_clear_is_told_either_way(
+    door: Door, redirect_status: int
+) -> None:
+    secret = door.create().secret
+    door.open(https="redirect", public_url="https://api.example.com", redirect_status=redirect_status)
+    events = heard(door)
+    answer = door.get("/v1/exports?x=1", secret, method="POST", body=[b"{}"])
+    assert (answer.status, answer.json["error"]["code"]) == (redirect_status, "https_required")
+    assert answer.header("location") == "https://api.example.com/v1/exports?x=1"
+    assert answer.header("cache-control") == "no-store"
+    told = [(event.code, event.status) for event in events]
+    assert told == [("credential_over_http", None), ("https_required", redirect_status)]
+    assert door.get("/v1/exports", method="HEAD").status == redirect_status
+    assert len(events) == 3  # without a key, nothing came in the clear
+    assert door.host.calls == []
+
+
 def test_a_tls_proxy_makes_no_redirect_loop(door: Door) -> None:
     secret = door.create().secret
     door.open(https="redirect", public_url="https://api.example.com", hsts=60, **PROXIED)
@@ -134,13 +152,43 @@ def test_a_tls_proxy_makes_no_redirect_loop(door: Door) -> None:
 PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
 
 
-def test_a_preflight_passes_and_costs_nothing(door: Door) -> None:
-    rules = [Rule("/v1/*", limits="1/day", scopes=["x"])]
-    door.open(rules=rules, anonymous_limits="1/day")
-    for _ in range(3):
-        answer = door.get("/v1/x", method="OPTIONS", headers=PREFLIGHT)
-        assert (answer.status, answer.header("x-ratelimit-limit")) == (200, None)
-    assert [admitted.principal for admitted in door.host.calls] == [None] * 3
+@pytest.mark.parametrize("path", ["/v1/x", "/odd//path", "*"])
+def test_a_preflight_is_a_request_like_any_other(door: Door, path: str) -> None:
+    events = heard(door)
+    answer = door.get(path, method="OPTIONS", headers=PREFLIGHT)
+    assert (answer.status, answer.code) == (401, "missing_api_key")
+    assert [event.code for event in events] == ["missing_api_key"]
+    assert door.host.calls == []
+    assert door.get(path, door.create().secret, method="OPTIONS", headers=PREFLIGHT).status == 200
+
+
+def test_a_preflight_for_a_public_path_is_counted_like_any_request_for_it(door: Door) -> None:
+    door.open(public=["/open"], anonymous_limits="2/day")
+    asked = [door.get("/open", method="OPTIONS", headers=PREFLIGHT).status for _ in range(3)]
+    assert asked == [200, 200, 429]
+
+
+@pytest.mark.parametrize("path", ["/v1/x", "/open", "/odd//path"])
+def test_a_preflight_that_passes_is_counted_by_address_and_told(door: Door, path: str) -> None:
+    rules = [Rule("/v1/*", limits="2/day", scopes=["x"], cost=2), Rule("/open", public=True, limits="1/day")]
+    door.open(rules=rules, anonymous_limits="2/day", preflight="pass", envelope=True, require_json=True)
+    events = heard(door)
+    answers = [door.get(path, method="OPTIONS", headers=PREFLIGHT) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [answer.header("x-ratelimit-remaining") for answer in answers] == ["1", "0", "0"]
+    assert [event.code for event in events] == ["preflight", "preflight", "rate_limited"]
+    assert (events[0].client, events[0].method, events[0].path) == ("127.0.0.1", "OPTIONS", path)
+    assert events[0].request_id == answers[0].header("x-request-id")
+    assert [admitted.principal for admitted in door.host.calls] == [None] * 2
+    assert answers[0].body == b'{"ok": true}'
+    assert door.get(path, method="OPTIONS", headers=PREFLIGHT, peer="192.0.2.7").status == 200
+
+
+def test_a_preflight_passes_over_https_where_https_is_demanded(door: Door) -> None:
+    door.open(preflight="pass", https="require", hsts=60)
+    assert door.get("/v1/x", method="OPTIONS", headers=PREFLIGHT).code == "https_required"
+    answer = door.get("/v1/x", method="OPTIONS", headers=PREFLIGHT, scheme="https")
+    assert (answer.status, answer.header("strict-transport-security")) == (200, "max-age=60")
 
 
 @pytest.mark.parametrize(
@@ -149,16 +197,49 @@ def test_a_preflight_passes_and_costs_nothing(door: Door) -> None:
         ("OPTIONS", PREFLIGHT[:1]),
         ("OPTIONS", PREFLIGHT[1:]),
         ("OPTIONS", [PREFLIGHT[0], ("access-control-request-method", "")]),
+        ("OPTIONS", [("origin", " "), PREFLIGHT[1]]),
+        ("OPTIONS", [PREFLIGHT[0], *PREFLIGHT]),
+        ("OPTIONS", [("origin", ""), *PREFLIGHT]),
+        ("OPTIONS", [*PREFLIGHT, PREFLIGHT[1]]),
+        ("OPTIONS", [*PREFLIGHT, ("x-http-method-override", "DELETE")]),
+        ("OPTIONS", [*PREFLIGHT, ("x-http-method", "DELETE")]),
+        ("OPTIONS", [*PREFLIGHT, ("x-method-override", "DELETE")]),
         ("options", PREFLIGHT),
         ("GET", PREFLIGHT),
         ("POST", PREFLIGHT),
+        ("HEAD", PREFLIGHT),
+        ("TRACE", PREFLIGHT),
         ("OPTIONSX", PREFLIGHT),
         ("OPTIONS", [("x-origin", "a"), ("access-control-request-methods", "POST")]),
     ],
 )
-def test_a_look_alike_of_a_preflight_does_not(door: Door, method: str, headers: Any) -> None:
+def test_a_look_alike_of_a_preflight_does_not_pass(door: Door, method: str, headers: Any) -> None:
+    door.open(preflight="pass")
     assert door.get(method=method, headers=headers).status == 401
     assert door.host.calls == []
+
+
+def test_an_options_request_that_brings_a_key_is_judged_by_it(door: Door) -> None:
+    secret = door.create().secret
+    door.open(preflight="pass", rules=[Rule("/admin", scopes=["admin"])])
+    assert door.get("/admin", secret, method="OPTIONS", headers=PREFLIGHT).code == "insufficient_scope"
+    assert door.get("/v1", "nonsense", method="OPTIONS", headers=PREFLIGHT).code == "invalid_api_key"
+    # What a browser never sends, and nobody's credential: a header that is there and empty.
+    assert door.get("/v1", method="OPTIONS", headers=[*PREFLIGHT, ("x-api-key", "")]).status == 200
+
+
+ODD_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", ""]
+
+
+@pytest.mark.parametrize("preflight", ["refuse", "pass"])
+def test_no_method_runs_the_app_without_a_key_or_uncounted(door: Door, preflight: str) -> None:
+    door.open(preflight=preflight, public=["/", "/open"], anonymous_limits="1/day", envelope=True)
+    for number, method in enumerate(ODD_METHODS):
+        peer = f"192.0.2.{number}"
+        for path in ("/v1", "*", "", "//", "/open/", "http://evil.example/open"):
+            assert door.get(path, method=method, peer=peer).status == 401, (method, path)
+        assert [door.get("/open", method=method, peer=peer).status for _ in range(2)] == [200, 429], method
+    assert len(door.host.calls) == len(ODD_METHODS)
 
 
 def revoking(door: Door, key_id: str) -> Any:
@@ -219,6 +300,26 @@ def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> N
     assert door.get(f"/v1?api_key={secret}", other).code == "invalid_request"
     assert door.get(f"/v1?api_key={secret}", secret).status == 200
     assert door.get("/v1?api_key=nonsense").code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("before", ["%20", "+", "%09", "%0b", "%C2%A0"])
+def test_a_decoded_value_of_the_query_is_read_as_it_is(door: Door, before: str) -> None:
+    secret = door.create().secret
+    door.open(query_parameter="api_key")
+    for value in (before + secret, secret + before, before):
+        assert door.get(f"/v1?api_key={value}").code == "invalid_api_key", value
+        assert door.get(f"/v1?api_key={value}", secret).code == "invalid_request", value
+    assert door.host.calls == []
+
+
+@pytest.mark.parametrize("query", ["api_key=", "api_key", "api%5Fkey=", "a=1&api_key=&b=2"])
+def test_an_empty_parameter_presents_nothing(door: Door, query: str) -> None:
+    secret = door.create().secret
+    door.open(query_parameter="api_key")
+    assert door.get(f"/v1?{query}").code == "missing_api_key"
+    assert door.get(f"/v1?{query}", secret).status == 200
+    # A place that is named twice is read in two ways by whoever comes behind us.
+    assert door.get(f"/v1?{query}&api_key={secret}").code == "invalid_request"
 
 
 def test_every_decision_that_matters_is_told(door: Door, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from keystile import ConfigurationError
 from keystile.config import load
-from keystile.wrap import find_app, fits
+from keystile.wrap import find_app
 
 ASGI_SERVICE = """
 from starlette.applications import Starlette
@@ -257,27 +256,3 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
     assert asked(tmp_path, "import keystile.wrap; keystile.wrap.app").stderr.endswith(
         "AttributeError: module 'keystile.wrap' has no attribute 'app'\n"
     )
-
-
-class Instance:
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
-
-
-class OldStyle:
-    def __init__(self, environ: Any, start_response: Any) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("app", "asgi", "wsgi"),
-    [
-        (Instance(), True, False),
-        (OldStyle, False, True),
-        (lambda *args: None, True, True),
-        (lambda a, b, c=None: None, True, True),
-        (lambda: None, False, False),
-        (print, True, True),
-    ],
-    ids=["ASGI object", "WSGI class", "anything", "either", "factory", "builtin"],
-)
-def test_an_app_is_turned_away_only_when_it_is_certain(app: Any, asgi: bool, wsgi: bool) -> None:
-    assert (fits(app, "asgi"), fits(app, "wsgi")) == (asgi, wsgi)

@@ -92,29 +92,73 @@ def test_write_and_exc_info_pass_through(gate: Gate) -> None:
     assert second[2][0] is ValueError
 
 
-def test_both_sides_keep_to_the_protocol(gate: Gate) -> None:
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
-        return [b"ok"]
+VALIDATED = {
+    "plain": {},
+    "enveloped": {"envelope": True},
+    "rechecked": {"recheck_in_flight": True},
+    "enveloped and rechecked": {"envelope": True, "recheck_in_flight": True},
+    "JSON": {"require_json": True},
+    "query": {"query_parameter": "api_key"},
+    "proxied": {"trusted_proxies": ["127.0.0.1"], "https": "require", "hsts": 60},
+    "preflight": {"preflight": "pass"},
+}
 
-    guarded = validator(wsgi.GateMiddleware(app, gate))
-    secret = gate.keys.create("key").secret
-    for headers, status in (([("x-api-key", secret)], "200 OK"), ([], "401 Unauthorized")):
-        server = Server()
-        environ = wsgi_environ("GET", "/v1", headers, "127.0.0.1") | {
-            "wsgi.errors": sys.stderr,
-            "wsgi.input": io.BytesIO(),
-        }
-        body = guarded(environ, server.start_response)
-        assert b"".join(body)
-        body.close()
-        assert server.starts[0][0] == status
+
+def answers_plainly(environ: Any, start_response: Any) -> Any:
+    assert environ["keystile.admitted"] is current()
+    found = environ["PATH_INFO"] != "/v2"
+    start_response("200 OK" if found else "404 Not Found", [("Content-Type", "application/json")])
+    return iter([] if environ["REQUEST_METHOD"] == "HEAD" else [b"[1", b", 2]"])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.parametrize("settings", VALIDATED.values(), ids=list(VALIDATED))
+def test_both_sides_keep_to_the_protocol(settings: dict[str, Any], method: str) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), public=["/open"], **settings)
+    guarded = validator(wsgi.GateMiddleware(validator(answers_plainly), gate))
+    secret, ended = gate.keys.create("key").secret, gate.keys.create("ended")
+    gate.keys.revoke(ended.key.id)
+    https = [("x-forwarded-proto", "https")]
+    wanted = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
+    for path, headers, status in (
+        ("/v1", [("x-api-key", secret)], "200 OK"),
+        ("/v2", [("x-api-key", secret)], "404 Not Found"),
+        ("/open", [], "200 OK"),
+        ("/v1", [], "401 Unauthorized"),
+        ("/v1", [("x-api-key", ended.secret)], "401 Unauthorized"),
+        (f"/v1?api_key={secret}", [], "200 OK" if "query_parameter" in settings else "401 Unauthorized"),
+        ("/v1", wanted, "200 OK" if "preflight" in settings and method == "OPTIONS" else "401 Unauthorized"),
+    ):
+        server, sent = Server(), wsgi_environ(method, path, [*headers, *https], "127.0.0.1")
+        sent |= {"wsgi.errors": sys.stderr, "wsgi.input": io.BytesIO()}
+        body = guarded(sent, server.start_response)
+        whole = b"".join(body)
+        body.close()  # type: ignore[attr-defined]
+        assert server.starts[-1][0] == status, path
+        assert not whole or method != "HEAD"
+
+
+def test_a_key_that_ends_in_flight_is_refused_by_the_protocol() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        gate.keys.revoke(issued.key.id)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return iter([b"[1", b", 2]"])
+
+    sent = wsgi_environ("GET", "/v1", [("x-api-key", issued.secret)], "127.0.0.1") | {"wsgi.errors": sys.stderr}
+    server = Server()
+    body = validator(wsgi.GateMiddleware(validator(app), gate))(sent, server.start_response)
+    assert b"revoked_api_key" in b"".join(body)
+    body.close()  # type: ignore[attr-defined]
+    assert server.starts[-1][0] == "401 Unauthorized"
 
 
 def test_the_principal_is_in_the_environ_after_the_call_too(gate: Gate) -> None:
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
-        yield environ["keystile"].principal.name.encode()
+        yield environ["keystile.admitted"].principal.name.encode()
         try:
             current()
         except LookupError:
@@ -252,24 +296,6 @@ def test_a_second_head_replaces_the_first_only_with_exc_info(enveloping: Gate) -
     assert status == "503 Service Unavailable"
     assert ("Retry-After", "7") in headers
     assert b'"unavailable"' in body
-
-
-def test_both_sides_of_an_envelope_keep_to_the_protocol(enveloping: Gate) -> None:
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK" if environ["PATH_INFO"] == "/v1" else "404 Not Found", JSON)
-        return iter([b"[1", b", 2]"])
-
-    def guarded(environ: Any, start_response: Any) -> Any:
-        environ.pop("keystile")  # no name of a server's or gateway's variable, which is all that the validator knows
-        return checked(environ, start_response)
-
-    checked = validator(app)
-    for path in ("/v1", "/v2"):
-        sent = wsgi_environ("GET", path, [("x-api-key", enveloping.keys.create("key").secret)], "127.0.0.1")
-        sent["wsgi.errors"] = sys.stderr
-        body = validator(wsgi.GateMiddleware(guarded, enveloping))(sent, Server().start_response)
-        assert b"".join(body).startswith(b'{"data":[1' if path == "/v1" else b'{"error"')
-        body.close()
 
 
 def test_a_server_whose_start_response_gives_nothing_will_do(enveloping: Gate) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from .exceptions import ConfigurationError
@@ -49,10 +51,39 @@ def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | No
     return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
 
 
-def check_choice(value: Any, choices: tuple[str, ...], key: str) -> None:
-    """ConfigurationError unless the value is one of these."""
-    if value not in choices:
-        raise ConfigurationError(f"expected one of {', '.join(choices)}", key=key)
+def check_choice(value: Any, literal: Any, key: str) -> None:
+    """ConfigurationError unless the value is one of those of a ``Literal`` type, which is all that knows them."""
+    choices = get_args(literal)
+    # 301.0 equals 301, and is not what anybody meant.
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
+        raise ConfigurationError(f"expected one of {', '.join(map(str, choices))}", key=key)
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """What to say of a setting that there is not: the one that was probably meant, or those that there are."""
+    import difflib  # only for whoever has made a mistake
+
+    listed = list(known)
+    near = difflib.get_close_matches(name, listed, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(listed)}"
+    return f"there is no such setting; {hint}"
+
+
+def names_checked(kind: type[T]) -> type[T]:
+    """Have a class say in a ConfigurationError which of its arguments' names there is not, where Python would raise a
+    TypeError. Its signature stays as it is written, for editors, type checkers and `inspect`."""
+    init: Callable[..., None] = kind.__init__
+    known = [name for name in signature(init).parameters if name != "self"]
+
+    @wraps(init)
+    def checked(self: T, *args: Any, **named: Any) -> None:
+        for name in named:
+            if name not in known:
+                raise ConfigurationError(unknown_name(name, known), key=name)
+        init(self, *args, **named)
+
+    kind.__init__ = checked  # type: ignore[method-assign,assignment]
+    return kind
 
 
 def check_flag(value: Any, key: str) -> None:

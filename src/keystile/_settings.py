@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ._checks import unknown_name
 from ._origin import Origin
 from .exceptions import ConfigurationError
 from .policy import Plan, Rule
@@ -48,10 +48,12 @@ SETTINGS = {
     "trusted_hops": _NUMBER,
     "client_header": _TEXT,
     "https": _TEXT,
+    "redirect_status": _NUMBER,
     "hsts": _NUMBER,
     "recheck_in_flight": _FLAG,
     "query_parameter": _TEXT,
     "event_format": _TEXT,
+    "preflight": _TEXT,
 }
 _RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
 _RULE |= {"envelope": _FLAG, "require_json": _FLAG}
@@ -69,9 +71,7 @@ def read_table(origin: Origin, found: Mapping[str, Any], kinds: Mapping[str, str
     """The values of a table, read by their kinds; ConfigurationError for a name or a kind that is not among them."""
     for name in found:
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(kinds)}"
-            raise origin.error(at + name, f"there is no such setting; {hint}")
+            raise origin.error(at + name, unknown_name(name, kinds))
     return {name: _value(origin, at + name, kinds[name], value) for name, value in found.items()}
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from ._apps import check_app
 from ._asgi_recheck import HeldAnswer, WatchedSocket
 from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, read_json
 from ._sync import pooled
@@ -42,14 +43,13 @@ class GateMiddleware:
         gate: what decides.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate.
+        ConfigurationError: `gate` is not a Gate, or the app is none that ASGI can call.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
-        if not callable(app):
-            raise ConfigurationError(f"{type(app).__name__} is no ASGI app", key="app")
+        check_app(app, "asgi")
         self.app = app
         self._root_path = _own_root_path(app)
         self._gate = gate
@@ -59,6 +59,7 @@ class GateMiddleware:
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
+        self._passes = gate.policy.preflight == "pass"
         self._wire = gate.transport.header is not None
         self._rechecks = gate.policy.recheck_in_flight
 
@@ -137,7 +138,8 @@ class GateMiddleware:
             presented += [(b"?" + self._query, value) for value in values]
         root_path = self._root_path or scope.get("root_path")
         client = scope.get("client")
-        method = scope.get("method", "GET")
+        kind = scope["type"]
+        method = scope["method"] if kind == "http" else "GET"
         return _new(
             Request,
             (
@@ -148,8 +150,7 @@ class GateMiddleware:
                 client[0] if client else None,
                 given_request_id(header(scope, b"x-request-id")) if self._echo else None,
                 scope.get("scheme", "http"),
-                method == "OPTIONS"
-                and is_preflight(method, header(scope, b"origin"), header(scope, b"access-control-request-method")),
+                self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
                 self._read_wire(scope) if self._wire else None,
             ),
         )
@@ -201,6 +202,12 @@ class GateMiddleware:
 async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
     await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _lines(scope: Scope, name: str) -> list[str]:
+    """The value of each line with this lower-case name, however its dashes are written: an app may fold them."""
+    wanted = name.encode()
+    return [value.decode("latin-1") for found, value in scope["headers"] if found.lower().replace(b"_", b"-") == wanted]
 
 
 def _own_root_path(app: Any) -> str:

@@ -276,7 +276,8 @@ def _shown_app(settings: Settings) -> str:
     """The app and what serves it; the service's own errors end here, because its settings may stand in their text."""
     if settings.app is None:
         return "-"
-    from .wrap import find_app, fits
+    from ._apps import fits
+    from .wrap import find_app
 
     try:
         app = find_app(settings)

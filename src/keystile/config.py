@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ._frozen import FrozenDict
 from ._origin import Origin
 from ._settings import SETTINGS, read_rule, read_table
 from .exceptions import ConfigurationError
 from .gate import Gate
+from .hashing import HasherName
 from .rules.urls import place_of
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
@@ -75,7 +76,7 @@ public = ["/health"]
 """
 """A file to begin with."""
 
-_HASHERS = ("argon2id", "hmac-sha256")
+_HASHERS = get_args(HasherName)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from .exceptions import ConfigurationError, StoreUnavailable
-from .policy import EVENT_FORMATS
+from .policy import EventFormat
 
 logger = logging.getLogger("keystile")
 
-TEXT, JSON = EVENT_FORMATS
+TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
 
 
@@ -26,7 +26,8 @@ class Event(NamedTuple):
 
     Attributes:
         code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
-            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``.
+            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``,
+            ``"preflight"`` (one that passed).
         level: of `logging`: INFO for refusals, which strangers can bring about as they like; WARNING for what somebody
             should look at; ERROR for what is down.
         status: of the answer, or None.
@@ -111,10 +112,10 @@ class Events:
     """Tells a gate's listeners and the logger ``keystile``.
 
     Args:
-        form: what a line of the log looks like, one of `EVENT_FORMATS`.
+        form: what a line of the log looks like, as the policy says.
     """
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: EventFormat) -> None:
         self._as_line = as_json if form == JSON else as_text
         self._listeners: list[Listener] = []
 

@@ -12,20 +12,33 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any
 
+from ._checks import names_checked
 from ._frozen import FrozenDict, HiddenBytes
 from ._sync import Offload, adapt, at_once
 from .callers import Callers, judge
 from .context import RequestIds
 from .events import Events, L, Outage
 from .exceptions import ConfigurationError, Overloaded, StoreUnavailable
-from .hashing import Hasher
+from .hashing import Hasher, HasherName
 from .keyring import KeyRing
 from .limiters import RateLimiter, Usages
 from .limiters.failsafe import Failsafe
 from .model import Admitted, ApiKey, Principal, Reason, Refused, Request, Window
-from .policy import CREDENTIAL_FORMS, Limits, Plan, Policy, Rule
+from .policy import (
+    CREDENTIAL_FORMS,
+    ErrorFormat,
+    EventFormat,
+    Https,
+    LimitBy,
+    Limits,
+    OnLimiterError,
+    Plan,
+    Policy,
+    Preflight,
+    RedirectStatus,
+    Rule,
+)
 from .proving import Prover
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
@@ -42,10 +55,13 @@ from .workshop import as_cursor_secrets, as_limiter, open_workshop
 # This is on the path of every request, where a named tuple's own constructor costs twice as much.
 _new = tuple.__new__
 
+# What a preflight asks of its caller where the policy lets it pass.
+_PREFLIGHT = Demand(public=True, scopes=frozenset())
 # For how long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
 
 
+@names_checked
 class Gate:
     """Decides for each request who is calling and whether they may.
 
@@ -77,18 +93,18 @@ class Gate:
         realm: str = "api",
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
-        hasher: str | Hasher = "argon2id",
+        hasher: HasherName | Hasher = "argon2id",
         key_format: KeyFormat | None = None,
         limiter: str | RateLimiter = "memory://",
         plans: Mapping[str, Plan] = FrozenDict(),
         default_plan: str | None = None,
-        limit_by: str = "key",
+        limit_by: LimitBy = "key",
         anonymous_limits: Limits = None,
         failure_limits: Limits = "20/minute",
-        on_limiter_error: str = "local",
+        on_limiter_error: OnLimiterError = "local",
         ietf_headers: bool = False,
         envelope: bool = False,
-        error_format: str = "envelope",
+        error_format: ErrorFormat = "envelope",
         echo_request_id: bool = False,
         page_style: PageStyle = DEFAULT_PAGE_STYLE,
         cursor_secrets: Sequence[str | bytes] = (),
@@ -98,17 +114,16 @@ class Gate:
         trusted_proxies: Iterable[str] = (),
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
-        https: str = "off",
+        https: Https = "off",
+        redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
         recheck_in_flight: bool = False,
         query_parameter: str | None = None,
-        event_format: str = "text",
+        event_format: EventFormat = "text",
+        preflight: Preflight = "refuse",
         clock: Callable[[], float] = time.time,
-        **unknown: Any,
     ) -> None:
         given = locals()
-        for name in unknown:
-            raise ConfigurationError("there is no such setting", key=name)
         if not callable(clock):
             raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
         self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
@@ -176,9 +191,9 @@ class Gate:
                 return self._in_the_clear(visit)
         else:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
-        if request.preflight:  # CORS sends no credential with it, and the app answers it
-            return _new(Admitted, (None, request_id, (), None, self._hsts and visit.secure))
         demand = self._rules.demand(request.method, request.path, request.raw_path)
+        if request.preflight and extract(request.credentials, self.accepted) is Unusable.MISSING:
+            return await self._preflight(visit, offload)
         if demand.public:
             return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
         raw = extract(request.credentials, self.accepted)
@@ -251,6 +266,13 @@ class Gate:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
 
+    async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
+        """Let a CORS preflight through to the app, counted by address; what its path asks of others is not for it."""
+        outcome = await self._count(None, visit, self.quotas.for_anyone(()), _PREFLIGHT, offload)
+        if isinstance(outcome, Admitted) and self.events.wanted(logging.INFO):
+            self.events.tell(event_of("preflight", logging.INFO, visit))
+        return outcome
+
     def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
         for usage in usages:
             if usage.retry_after != 0.0:
@@ -270,8 +292,9 @@ class Gate:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
         if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
             self.transport.tell_of_clear(visit, self._shop.clock())
-        redirects = self.policy.https == "redirect" and visit.request.scheme == "http"
-        return self._refused(outcomes.HTTPS_REDIRECT if redirects else outcomes.HTTPS_REQUIRED, visit)
+        if self.policy.https == "redirect" and visit.request.scheme == "http":
+            return self._refused(outcomes.HTTPS_REDIRECTS[self.policy.redirect_status], visit)
+        return self._refused(outcomes.HTTPS_REQUIRED, visit)
 
     def on_event(self, listener: L) -> L:
         """Have a plain, quick function called with every `events.Event`, on the path of requests. Also as a decorator.

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError
@@ -27,6 +27,8 @@ from .policy import MIN_PEPPER_BYTES
 MAX_MEMORY_KIB, MAX_TIME, MAX_LANES = 262_144, 16, 16
 # ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key.
 _NO_MEMORY = error_to_str(-22)
+
+HasherName = Literal["argon2id", "hmac-sha256"]
 
 
 class Hasher(Protocol):

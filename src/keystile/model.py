@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 from ._frozen import FrozenDict, HiddenText
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Environment = Literal["production", "staging", "development"]
-ENVIRONMENTS: tuple[Environment, ...] = ("production", "staging", "development")
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
 class Wire(NamedTuple):

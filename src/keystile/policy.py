@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ._checks import (
     check_all,
@@ -20,6 +21,7 @@ from ._checks import (
     check_origin,
     check_scopes,
     check_strings,
+    names_checked,
 )
 from ._frozen import FrozenDict
 from .exceptions import ConfigurationError
@@ -28,11 +30,13 @@ from .styles import DEFAULT_PAGE_STYLE, PageStyle
 Limits = str | Sequence[str] | None
 """Rate notation of the `limits` library, one or several."""
 
-LIMIT_BY = ("key", "project", "organization")
-ON_LIMITER_ERROR = ("local", "allow", "deny")
-ERROR_FORMATS = ("envelope", "problem")
-EVENT_FORMATS = ("text", "json")
-HTTPS = ("off", "redirect", "require")
+LimitBy = Literal["key", "project", "organization"]
+OnLimiterError = Literal["local", "allow", "deny"]
+ErrorFormat = Literal["envelope", "problem"]
+EventFormat = Literal["text", "json"]
+Https = Literal["off", "redirect", "require"]
+RedirectStatus = Literal[301, 308]
+Preflight = Literal["refuse", "pass"]
 
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
@@ -45,6 +49,7 @@ MIN_PEPPER_BYTES = 16
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
 
 
+@names_checked
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the keys of a plan may do.
@@ -63,6 +68,7 @@ class Plan:
         object.__setattr__(self, "limits", check_limits(self.limits))
 
 
+@names_checked
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What holds for a path.
@@ -153,11 +159,17 @@ class Policy:
         trusted_hops: how many proxies stand before us: the client is the entry that the outermost of them added.
         client_header: where proxies say who the client is: ``"X-Forwarded-For"``, ``"Forwarded"`` (RFC 7239), or a
             header with one value.
-        https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
+        https: ``"off"``, ``"redirect"`` (to `public_url`) or ``"require"`` (403).
+        redirect_status: of that redirect: 301, after which clients send a POST again as a GET, or 308, after which
+            they keep its method and body. A key that came in the clear has been sent either way, and is told.
         hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
         recheck_in_flight: read a key's record again before the app's answer leaves.
         query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
         event_format: lines of the log as ``"text"`` or ``"json"``.
+        preflight: what becomes of a CORS preflight that reaches the gate: ``"refuse"`` judges it like any request, so
+            that it needs a key, which no browser sends with one (a CORS layer outside the gate answers it before);
+            ``"pass"`` lets the app answer it without a key, counts it in `anonymous_limits` and tells it. Any client
+            can send one, so that this runs whatever the app does on OPTIONS.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -169,13 +181,13 @@ class Policy:
     realm: str = "api"
     plans: Mapping[str, Plan] = field(default_factory=dict)
     default_plan: str | None = None
-    limit_by: str = "key"
+    limit_by: LimitBy = "key"
     anonymous_limits: Limits = None
     failure_limits: Limits = "20/minute"
-    on_limiter_error: str = "local"
+    on_limiter_error: OnLimiterError = "local"
     ietf_headers: bool = False
     envelope: bool = False
-    error_format: str = "envelope"
+    error_format: ErrorFormat = "envelope"
     echo_request_id: bool = False
     page_style: PageStyle = DEFAULT_PAGE_STYLE
     public_url: str | None = None
@@ -184,21 +196,23 @@ class Policy:
     trusted_proxies: Iterable[str] = ()
     trusted_hops: int | None = None
     client_header: str = "X-Forwarded-For"
-    https: str = "off"
+    https: Https = "off"
+    redirect_status: RedirectStatus = 301
     hsts: int | None = None
     recheck_in_flight: bool = False
     query_parameter: str | None = None
-    event_format: str = "text"
+    event_format: EventFormat = "text"
+    preflight: Preflight = "refuse"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "plans", self._checked_plans())
         for name in ("anonymous_limits", "failure_limits"):
             set_field(self, name, check_limits(getattr(self, name), name))
-        check_choice(self.limit_by, LIMIT_BY, "limit_by")
-        check_choice(self.on_limiter_error, ON_LIMITER_ERROR, "on_limiter_error")
-        check_choice(self.error_format, ERROR_FORMATS, "error_format")
-        check_choice(self.event_format, EVENT_FORMATS, "event_format")
+        check_choice(self.limit_by, LimitBy, "limit_by")
+        check_choice(self.on_limiter_error, OnLimiterError, "on_limiter_error")
+        check_choice(self.error_format, ErrorFormat, "error_format")
+        check_choice(self.event_format, EventFormat, "event_format")
         for name in ("ietf_headers", "envelope", "echo_request_id", "require_json", "recheck_in_flight"):
             check_flag(getattr(self, name), name)
         check_count(self.max_json_body, "max_json_body")
@@ -216,7 +230,9 @@ class Policy:
             raise ConfigurationError("expected printable ASCII without quotes and backslashes", key="realm")
 
     def _check_network(self) -> None:
-        check_choice(self.https, HTTPS, "https")
+        check_choice(self.https, Https, "https")
+        check_choice(self.redirect_status, RedirectStatus, "redirect_status")
+        check_choice(self.preflight, Preflight, "preflight")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, an https URL to redirect to", key="https")
         for name in ("hsts", "trusted_hops"):

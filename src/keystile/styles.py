@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._checks import check_count, check_flag, check_name
+from ._checks import check_count, check_flag, check_name, names_checked
 from .exceptions import ConfigurationError
 
 
+@names_checked
 @dataclass(frozen=True, slots=True)
 class PageStyle:
     """What pages of a list look like on the wire, in the answer and in the query.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from ._checks import check_all
 from ._sync import Pool, is_async, later, patiently, worker_count
 from .exceptions import ConfigurationError
-from .hashing import Argon2Hasher, Hasher, HmacHasher
+from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .limiters import RateLimiter, open_limiter
 from .policy import MIN_PEPPER_BYTES
 from .rules.keyformat import KeyFormat, PrefixedFormat
@@ -112,7 +112,8 @@ def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
             raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
         return HmacHasher(*peppers)
     if isinstance(hasher, str):
-        raise ConfigurationError("expected 'argon2id', 'hmac-sha256' or a Hasher", key="hasher")
+        names = ", ".join(map(repr, get_args(HasherName)))
+        raise ConfigurationError(f"expected {names} or a Hasher", key="hasher")
     _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
     return cast("Hasher", hasher)
 

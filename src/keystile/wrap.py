@@ -9,7 +9,6 @@ gunicorn keystile.wrap:wsgi
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ._apps import ARGUMENTS, fits
 from ._sync import Lock
 from .config import Settings, load, open_gate
 from .exceptions import ConfigurationError
@@ -26,7 +26,6 @@ asgi: Any
 wsgi: Any
 
 _TARGET = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
-_ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
 _built: dict[str, Any] = {}
 _lock = Lock()
 # Which settings this thread is building from: an app that asks for itself would wait for its own lock.
@@ -34,7 +33,7 @@ _building: ContextVar[Settings | None] = ContextVar("keystile_wrap_building", de
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ARGUMENTS:
+    if name not in ARGUMENTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     under_way = _building.get()
     if under_way is not None:
@@ -74,21 +73,6 @@ def find_app(settings: Settings) -> Callable[..., Any]:
     return app
 
 
-def fits(app: Callable[..., Any], door: str) -> bool:
-    """Whether this may be an app for that door, ``"asgi"`` or ``"wsgi"``; False only when it cannot be one."""
-    if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
-        return False
-    try:
-        signature = inspect.signature(app)
-    except (TypeError, ValueError):  # not written in Python: nothing is certain
-        return True
-    try:
-        signature.bind(*_ARGUMENTS[door])
-    except TypeError:
-        return False
-    return True
-
-
 def _build(door: str) -> Any:
     settings = load()
     token = _building.set(settings)
@@ -97,9 +81,9 @@ def _build(door: str) -> Any:
     finally:
         _building.reset(token)
     if not fits(app, door):
-        other = next(each for each in _ARGUMENTS if each != door)
+        other = next(each for each in ARGUMENTS if each != door)
         advice = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else "is it a factory?"
-        raise settings.error("app", f"cannot be called as app({', '.join(_ARGUMENTS[door])}); {advice}")
+        raise settings.error("app", f"cannot be called as app({', '.join(ARGUMENTS[door])}); {advice}")
     gate = open_gate(settings)
     try:
         return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)

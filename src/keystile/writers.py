@@ -10,6 +10,7 @@ from .gate import Gate
 from .model import Admitted, Refused
 from .rules.envelopes import EnvelopeWriter
 from .rules.errors import PROBLEM, asks_for_problem
+from .rules.outcomes import HTTPS_REDIRECTS
 from .rules.querykeys import without_keys
 from .rules.ratelimits import FieldWriter
 from .rules.responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
@@ -57,7 +58,7 @@ class Writers(Generic[AnyStr]):
         reply = self._refusals.write(refused, now, limits, form)
         if refused.strict:
             reply.headers.append(self.strict)
-        if reply.status == 301:
+        if reply.status in HTTPS_REDIRECTS:
             reply.headers.append((self._location, self._encode(self._url(*target()))))
         return reply
 

@@ -6,10 +6,10 @@ application = GateMiddleware(application, gate=gate)       # Django, anything el
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ._apps import check_app
 from ._sync import inline, run_now
 from ._wsgi_recheck import HeldAnswer
 from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
@@ -32,7 +32,7 @@ _new = tuple.__new__
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
-    A handler finds the `Admitted` in ``environ["keystile"]`` and, while the app is being called, from
+    A handler finds the `Admitted` in ``environ["keystile.admitted"]`` and, while the app is being called, from
     `keystile.current()`. The app's own iterable goes to the server as it is, so that ``wsgi.file_wrapper``, streams
     and ``close()`` work as without the gate, but where an envelope is put around it; code that runs while it is
     iterated reads ``environ``.
@@ -42,19 +42,16 @@ class GateMiddleware:
         gate: what decides; its store must not be async.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store is async, or the app is an ASGI app.
+        ConfigurationError: `gate` is not a Gate, its store is async, or the app is none that WSGI can call.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
-        if not callable(app):
-            raise ConfigurationError(f"{type(app).__name__} is no WSGI app", key="app")
+        check_app(app, "wsgi")
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
-            raise ConfigurationError("it is an ASGI app: use keystile.asgi", key="app")
         self.app = app
         self._gate = gate
         self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.vary]
@@ -63,6 +60,7 @@ class GateMiddleware:
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
+        self._passes = gate.policy.preflight == "pass"
         self._rechecks = gate.policy.recheck_in_flight
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -70,7 +68,7 @@ class GateMiddleware:
         outcome = run_now(self._gate.check(request, inline))
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
-        environ["keystile"] = outcome
+        environ["keystile.admitted"] = outcome
         if self._rechecks and outcome.principal is not None:
             return self._rechecked(outcome, request, environ, start_response)
         return self._answered(outcome, request, environ, start_response)
@@ -138,8 +136,7 @@ class GateMiddleware:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                method == "OPTIONS"
-                and is_preflight(method, environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")),
+                self._passes and is_preflight(method, partial(_lines, environ)),
                 self._read_wire(environ) if self._wire else None,
             ),
         )
@@ -187,6 +184,11 @@ class GateMiddleware:
 def _variable(name: str) -> str:
     """The environ's name of a header."""
     return f"HTTP_{name.upper().replace('-', '_')}"
+
+
+def _lines(environ: Environ, name: str) -> tuple[str, ...]:
+    variable = _variable(name)
+    return (environ[variable],) if variable in environ else ()
 
 
 def _target(environ: Environ) -> tuple[str, bytes]:

@@ -54,6 +54,7 @@ NAMES = [
     "X-API-Key",
     "Origin",
     "Access-Control-Request-Method",
+    "X-HTTP-Method-Override",
     "X-Forwarded-For",
     "X-Forwarded-Proto",
     "Forwarded",
@@ -118,16 +119,28 @@ def credentials(keys: list[str]) -> st.SearchStrategy[tuple[str, str]]:
     return st.tuples(names, st.builds(lambda form, key: form.replace("{}", key), forms, near))
 
 
+def repeats(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """Lines of one place that presents a key, some of them empty or nearly so."""
+    empty = st.sampled_from(["", " ", "Bearer", "Bearer ", ",", "Basic x"])
+    values = st.lists(empty | st.sampled_from(keys).flatmap(lambda key: st.sampled_from([key, f"Bearer {key}"])))
+    names = st.sampled_from(["Authorization", "Api-Key", "X-API-Key"])
+    return st.tuples(names, values).map(lambda drawn: [(drawn[0], value) for value in drawn[1][:3]])
+
+
 def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     """Requests that both protocols can express: no underscores in names."""
     letters = st.text(st.characters(max_codepoint=255, categories=("L", "N", "P", "S")), max_size=12)
     others = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES) | letters)
-    headers = st.lists(credentials(keys), max_size=2).flatmap(
-        lambda first: st.lists(others, max_size=4).map(lambda more: tuple(first + more))
+    headers = st.builds(
+        lambda *parts: tuple(line for part in parts for line in part),
+        st.lists(credentials(keys), max_size=2),
+        st.just([]) | repeats(keys),
+        st.lists(others, max_size=4),
     )
-    query = st.sampled_from(["", "?", "?a=1&b=%20", "?api_key=nonsense"]) | st.sampled_from(keys).flatmap(
-        lambda key: st.sampled_from([f"?api_key={key}", f"?x&api%5Fkey={key}&y=2", f"?api_key={key}&api_key={key}"])
-    )
+    plain = st.sampled_from(["", "?", "?a=1&b=%20", "?api_key=nonsense", "?api_key=", "?api_key"])
+    forms = ["?api_key={}", "?x&api%5Fkey={}&y=2", "?api_key={}&api_key={}", "?api_key=%20{}", "?api_key=&api_key={}"]
+    with_key = st.builds(lambda form, key: form.replace("{}", key), st.sampled_from(forms), st.sampled_from(keys))
+    query = plain | with_key
     odd = st.text("/.%25cefEF;\\:a0", min_size=1, max_size=12).map(lambda text: "/" + text)
     return st.builds(
         Sent,
@@ -154,7 +167,7 @@ def host(seen: list[Any]) -> tuple[Any, Any]:
     def wsgi_app(environ: Any, start_response: Any) -> Any:
         body = environ["wsgi.input"].read()
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-        seen.append((_name(environ["keystile"]), path, environ["QUERY_STRING"].encode("latin-1"), body))
+        seen.append((_name(environ["keystile.admitted"]), path, environ["QUERY_STRING"].encode("latin-1"), body))
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"{}"]
 

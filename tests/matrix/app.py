@@ -66,7 +66,7 @@ def _wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
     # Text as PEP 3333 has it, read as any framework reads it.
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     method, length = environ["REQUEST_METHOD"], None
-    _note(method, path, environ["keystile"])
+    _note(method, path, environ["keystile.admitted"])
     if path.endswith("/length"):
         announced = environ.get("CONTENT_LENGTH")
         body = environ["wsgi.input"].read(int(announced)) if announced else environ["wsgi.input"].read()

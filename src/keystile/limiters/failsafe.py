@@ -20,6 +20,7 @@ from .. import _sync
 from ..events import Event, Events
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..model import Usage, Window
+from ..policy import OnLimiterError
 from . import RateLimiter, Usages
 from .memory import MemoryLimiter
 
@@ -51,7 +52,7 @@ class Failsafe:
         events: where it is told that the limiter went away or came back.
     """
 
-    def __init__(self, limiter: RateLimiter, on_error: str, events: Events | None = None) -> None:
+    def __init__(self, limiter: RateLimiter, on_error: OnLimiterError, events: Events | None = None) -> None:
         self.limiter = limiter
         self.needs_await = _sync.is_async(limiter.hit)
         """Whether the limiter is async, so that WSGI cannot use it."""

@@ -2,7 +2,9 @@
 
 The grammar is RFC 9110 section 11.4, ``auth-scheme 1*SP token68``, with names and schemes in any case. The rule
 above the grammar: a request presents one key or none. Whatever could be read in two ways is refused, and a bad
-credential never gives way to a good one beside it.
+credential never gives way to a good one beside it. An empty value presents nothing, and neither does one of our schemes
+with nothing behind it: gateways and templates send these where they have no key. A place that stands there twice is
+refused whatever it holds, because behind a server that joins lines nobody can tell what stood where.
 
 Everything is bytes: header values may hold any octet, and comparing keys in constant time wants bytes.
 """
@@ -21,10 +23,11 @@ from .querykeys import form_of
 MAX_CREDENTIAL = 1024
 
 # RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may stand around the value.
-_SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
-_TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)[ \t]*"
+_SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*")
+_TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)"
 _TOKEN_CHARS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
-_WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68)
+_WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68 + rb"[ \t]*")
+_IN_QUERY = re.compile(_TOKEN68)
 
 
 class Unusable(Enum):
@@ -78,8 +81,8 @@ def accepted(forms: Sequence[str], query_parameter: str | None = None) -> Accept
     return Accepted(
         headers=frozenset(header for header, _, _ in split) | in_query,
         schemes=schemes,
-        with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68),
-        joined=re.compile(rb",[ \t]*(?i:" + any_scheme + rb")[ \t]"),
+        with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68 + rb"[ \t]*"),
+        joined=re.compile(rb",[ \t]*(?:(?i:" + any_scheme + rb")(?:[ \t,]|\Z)|\Z)"),
     )
 
 
@@ -121,18 +124,29 @@ def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
 
 def _read_slowly(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
     if len(value) <= MAX_CREDENTIAL:
-        well_formed = (accept.with_scheme if name == b"authorization" else _WITHOUT_SCHEME).fullmatch(value)
+        well_formed = _grammar(name, accept).fullmatch(value)
         if well_formed is not None:
             return well_formed[1]
     return _fault(name, value, accept)
 
 
+def _grammar(name: bytes, accept: Accepted) -> re.Pattern[bytes]:
+    if name == b"authorization":
+        return accept.with_scheme
+    # White space around a header's value is not part of it (RFC 9110 section 5.5); in a query it is what was sent.
+    return _IN_QUERY if name.startswith(b"?") else _WITHOUT_SCHEME
+
+
 def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
+    if not (value if name.startswith(b"?") else value.strip(b" \t")):
+        return Unusable.MISSING
     if name == b"authorization":
         scheme = _SCHEME.match(value)
         if scheme is None or scheme[1].lower() not in accept.schemes:
-            # Where a server joined two lines, ours may stand behind the foreign one.
+            # Where a server joined two lines, ours may stand behind the foreign one, or an empty one.
             joined = accept.joined.search(value) or (scheme is None and b"," in value)
             return Unusable.AMBIGUOUS if joined else Unusable.MISSING
+        if scheme.end() == len(value):
+            return Unusable.MISSING
     # A comma may be where a server joined two lines: no key has one.
     return Unusable.AMBIGUOUS if b"," in value else Unusable.MALFORMED

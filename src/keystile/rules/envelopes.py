@@ -180,7 +180,7 @@ class EnvelopeWriter(Generic[AnyStr]):
         Args:
             status, headers: the app's. What its headers say beside the body stays.
             body: the app's, or None if there is none that can be read.
-            form: one of `errors.ERROR_FORMATS`.
+            form: one of `policy.ErrorFormat`.
             request_id, moment: for ``meta``.
             more: further members of ``meta``, each behind its comma.
         """

@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from ..policy import ERROR_FORMATS
+from ..policy import ErrorFormat
 
-ENVELOPE, PROBLEM = ERROR_FORMATS
+ENVELOPE, PROBLEM = get_args(ErrorFormat)
 MEDIA_TYPES = {ENVELOPE: "application/json", PROBLEM: "application/problem+json"}
 
 # The types that draft-ietf-httpapi-ratelimit-headers registers; for all others the status says everything.
@@ -46,7 +46,7 @@ class ErrorText(NamedTuple):
 
 
 def error_text(form: str, status: int, code: str, message: str, details: Mapping[str, Any]) -> ErrorText:
-    """An error in one of `ERROR_FORMATS`.
+    """An error in one of the formats of `policy.ErrorFormat`.
 
     Args:
         form: the format.

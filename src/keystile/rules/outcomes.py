@@ -6,10 +6,13 @@ difference would tell which ids exist).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
+from typing import get_args
 
 from .._frozen import FrozenDict
 from ..model import Reason, Window
+from ..policy import RedirectStatus
 from .credentials import Unusable
 
 _NONE = FrozenDict()
@@ -34,7 +37,8 @@ STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
-HTTPS_REDIRECT = Reason(301, "https_required", "This service is reached over https.")
+# By their status, as the policy names it.
+HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
 

@@ -16,9 +16,12 @@ def without_keys(query: bytes, is_key: Callable[[bytes], bool]) -> bytes:
         query: as it was sent, still encoded.
         is_key: whether these octets have the form of a key.
     """
-    parts = query.split(b"&")
-    kept = [part for part in parts if not any(map(is_key, map(unquote_to_bytes, part.split(b"="))))]
-    return b"&".join(kept)
+
+    def holds_key(part: bytes) -> bool:
+        # A key with white space around it is not admitted, but is as secret as without.
+        return any(is_key(unquote_to_bytes(each).strip()) for each in part.replace(b"+", b" ").split(b"="))
+
+    return b"&".join(part for part in query.split(b"&") if not holds_key(part))
 
 
 def form_of(parameter: str) -> bytes:

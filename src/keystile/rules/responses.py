@@ -83,7 +83,7 @@ class RefusalWriter(Generic[AnyStr]):
             refused: the outcome.
             now: Unix seconds.
             limits: the fields of a `ratelimits.FieldWriter`.
-            form: one of `errors.ERROR_FORMATS`.
+            form: one of `policy.ErrorFormat`.
         """
         reason, request_id = refused.reason, refused.request_id
         try:
