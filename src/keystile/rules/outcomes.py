@@ -11,6 +11,7 @@ from functools import lru_cache
 from .._frozen import FrozenDict
 from ..model import Reason, Window
 from .credentials import Unusable
+from .querykeys import MOST_PARAMETERS, MOST_QUERY
 
 _NONE = FrozenDict()
 _INVALID_TOKEN = ', error="invalid_token"'  # noqa: S105 - RFC 6750's word
@@ -37,6 +38,9 @@ HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over htt
 HTTPS_REDIRECT = Reason(301, "https_required", "This service is reached over https.")
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
+LONG_QUERY = Reason(
+    400, "invalid_request", f"The query must have at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters."
+)
 
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
