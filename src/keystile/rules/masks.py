@@ -55,4 +55,6 @@ class Mask:
 
     def in_query(self, octets: bytes) -> bool:
         """Whether a key, or what begins like one, stands in a name or a value of a query."""
+        if len(octets) < _SHORTEST:
+            return False
         return bool(self._is_key(octets)) or self.holds(octets.decode("latin-1"))

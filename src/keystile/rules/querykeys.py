@@ -48,7 +48,9 @@ def without_keys(query: bytes, holds_key: Callable[[bytes], bool]) -> bytes:
     """
     if is_long(query):
         return b""
-    return b"&".join([part for part in query.split(b"&") if not any(map(holds_key, map(decoded, part.split(b"="))))])
+    return b"&".join(
+        [part for part in query.split(b"&") if not any(map(holds_key, map(decoded, part.partition(b"="))))]
+    )
 
 
 def form_of(parameter: str) -> bytes:
