@@ -259,7 +259,7 @@ def read(query: bytes | str, **more: Any) -> PageParams:
     "sent",
     [
         *("1_0", "\uff11\uff10", "%EF%BC%91", "+5", "%2B5", "%205", " 5", "5 ", "5%0A", "-1", "0", "000", "", "5.0"),
-        *("1e1", "0x5", "\u00b2", "\u0663", "5%00", "null", "5,6", "%FF", "0" * 10_000),
+        *("1e1", "0x5", "\u00b2", "\u0663", "5%00", "null", "5,6", "%FF", "0" * 5000),
     ],
 )
 def test_a_limit_is_a_number_from_1_in_ascii_digits(sent: str) -> None:
@@ -271,7 +271,7 @@ def test_a_limit_is_a_number_from_1_in_ascii_digits(sent: str) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "limit"),
-    [("1", 1), ("007", 7), ("%31", 1), ("100", 100), ("101", 100), ("9" * 10_000, 100), ("0" * 9_999 + "9", 9)],
+    [("1", 1), ("007", 7), ("%31", 1), ("100", 100), ("101", 100), ("9" * 5000, 100), ("0" * 4999 + "9", 9)],
 )
 def test_a_limit_above_the_maximum_is_clamped(sent: str, limit: int) -> None:
     assert read(f"limit={sent}").limit == limit

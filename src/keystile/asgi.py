@@ -20,7 +20,7 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Reason, Refused, Request, Wire
 from .rules.preflights import is_preflight
-from .rules.querykeys import take
+from .rules.querykeys import UNREAD, is_long, take
 from .rules.responses import Reply, given_request_id
 from .shape import Shape
 from .writers import Writers
@@ -60,6 +60,8 @@ class GateMiddleware:
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
         self._passes = gate.policy.preflight == "pass"
+        self._looks_into_query = bool(self._query) or gate.policy.https == "redirect"
+        self._holds_key = gate.mask.holds
         self._wire = gate.transport.header is not None
         self._rechecks = gate.policy.recheck_in_flight
 
@@ -133,9 +135,14 @@ class GateMiddleware:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
                 presented.append((lowered, value))
-        if self._query and (query := scope.get("query_string")):
-            scope["query_string"], values = take(query, self._query)
-            presented += [(b"?" + self._query, value) for value in values]
+        long_query = False
+        if self._looks_into_query and (query := scope.get("query_string")):
+            long_query = is_long(query)
+            if self._query:
+                scope["query_string"], values = take(query, self._query)
+                presented += [(b"?" + self._query, value) for value in values]
+                if long_query:
+                    presented.append(UNREAD)
         root_path = self._root_path or scope.get("root_path")
         client = scope.get("client")
         kind = scope["type"]
@@ -148,10 +155,11 @@ class GateMiddleware:
                 scope.get("raw_path") or b"",
                 presented,
                 client[0] if client else None,
-                given_request_id(header(scope, b"x-request-id")) if self._echo else None,
+                given_request_id(header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http"),
                 self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
                 self._read_wire(scope) if self._wire else None,
+                long_query,
             ),
         )
 

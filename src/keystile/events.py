@@ -1,7 +1,7 @@
 """What happened at the gate, for logs and for whoever watches: one value for each decision that matters.
 
 An event says who, where, what and why, and never holds a secret. What a client chose (method, path, request id) may
-hold anything, so control characters are escaped before it becomes a line of a log.
+hold anything, so keys are taken out, and control characters are escaped before it becomes a line of a log.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ logger = logging.getLogger("keystile")
 
 TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
+# What a client may have chosen: of the peer too, where a server has it from a header.
+_TEXTS = ("client", "method", "path", "request_id", "reason")
 
 
 class Event(NamedTuple):
@@ -33,7 +35,8 @@ class Event(NamedTuple):
         status: of the answer, or None.
         key_id: the id of a proved key, or None.
         client: the client's address, or None if it is unknown.
-        method, path: of the request, as it came; empty where there is none.
+        method, path: of the request, as it came but for keys and for what is behind 8192 characters; empty where
+            there is none.
         request_id: as in the answer; empty where there is no request.
         reason: more for people, or empty.
     """
@@ -118,6 +121,8 @@ class Events:
     def __init__(self, form: EventFormat) -> None:
         self._as_line = as_json if form == JSON else as_text
         self._listeners: list[Listener] = []
+        self.hide: Callable[[str], str] = str
+        """What takes keys out of a text that a client chose."""
 
     def listen(self, listener: L) -> L:
         """Have a function called with every event from now on.
@@ -136,6 +141,8 @@ class Events:
 
     def tell(self, event: Event) -> None:
         """Tell everybody. A listener that fails is logged and harms no request."""
+        texts: dict[str, Any] = {name: self.hide(text) for name in _TEXTS if (text := getattr(event, name))}
+        event = event._replace(**texts) if texts else event
         if logger.isEnabledFor(event.level):
             logger.log(event.level, "%s", self._as_line(event), extra={"event": event})
         for listener in self._listeners:

@@ -46,6 +46,7 @@ from .rules.keyformat import KeyFormat
 from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
+from .rules.urls import MOST_PATH
 from .rules.windows import binding
 from .stores import KeyStore
 from .styles import DEFAULT_PAGE_STYLE, PageStyle
@@ -143,12 +144,14 @@ class Gate:
             key_format=key_format,
             clock=clock,
         )
+        self.mask = self._shop.mask
+        self.events.hide = self.mask.hide
         secrets = as_cursor_secrets(cursor_secrets, peppers)
         if any(demand.envelope or demand.json for demand in self._rules.demands):
             # Not for every gate: pages need a good part of the standard library.
             from .shape import Pages, Shape
 
-            self._shape = partial(Shape, Pages(page_style, secrets, self.policy.public_url, self._shop.is_key))
+            self._shape = partial(Shape, Pages(page_style, secrets, self.policy.public_url, self.mask))
         self.is_key = self._shop.is_key
         self.limits = Failsafe(as_limiter(limiter), on_limiter_error, self.events)
         self.keys = KeyRing(self._shop, self.quotas)
@@ -198,7 +201,7 @@ class Gate:
             return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
         raw = extract(request.credentials, self.accepted)
         if isinstance(raw, Unusable):
-            return self._refused(outcomes.UNUSABLE[raw], visit)
+            return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
         raw = HiddenBytes(raw)
         key = None
         try:
@@ -292,9 +295,14 @@ class Gate:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
         if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
             self.transport.tell_of_clear(visit, self._shop.clock())
-        if self.policy.https == "redirect" and visit.request.scheme == "http":
+        request = visit.request
+        if self.policy.https == "redirect" and request.scheme == "http" and self._leads_on(request):
             return self._refused(outcomes.HTTPS_REDIRECTS[self.policy.redirect_status], visit)
         return self._refused(outcomes.HTTPS_REQUIRED, visit)
+
+    def _leads_on(self, request: Request) -> bool:
+        """Whether a URL may repeat this request: a part of it would be another request, and a key belongs in none."""
+        return not request.long_query and len(request.path) <= MOST_PATH and not self.mask.holds(request.path)
 
     def on_event(self, listener: L) -> L:
         """Have a plain, quick function called with every `events.Event`, on the path of requests. Also as a decorator.

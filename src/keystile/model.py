@@ -52,6 +52,7 @@ class Request(NamedTuple):
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
         preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
         wire: what proxies say, if the policy trusts any.
+        long_query: the gate would have to look into the query, and it is too long for that.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Request(NamedTuple):
     scheme: str = "http"
     preflight: bool = False
     wire: Wire | None = None
+    long_query: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from ._checks import check_all, check_count
 from .cursors import Cursor, Filters, refuse_cursor
 from .exceptions import InvalidRequest
+from .rules.querykeys import MOST_PARAMETERS, MOST_QUERY, decoded, is_long
 from .styles import DEFAULT_PAGE_STYLE, PageStyle
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ def _as_keys(given: Any) -> tuple[Any, ...]:
 def _pieces(query: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Each parameter as it was sent, its name and its value; in bytes, so that what is not UTF-8 stays as it is."""
     for piece in filter(None, query.split(b"&")):
-        name, _, value = piece.replace(b"+", b" ").partition(b"=")
-        yield piece, unquote_to_bytes(name), unquote_to_bytes(value)
+        name, _, value = piece.partition(b"=")
+        yield piece, decoded(name), decoded(value)
 
 
 def _only(sent: Filters, parameter: str) -> bytes | None:
@@ -99,8 +100,8 @@ class PageParams:
             maximum: items in a page at most, a higher limit is clamped to it; without it, the style's.
 
         Raises:
-            InvalidRequest: the limit is no number from 1 in ASCII digits, the cursor was made for something else, or
-                one of them is there twice.
+            InvalidRequest: the limit is no number from 1 in ASCII digits, the cursor was made for something else, one
+                of them is there twice, or the query is longer than 8192 bytes or 1000 parameters.
             ConfigurationError: there is a cursor and no usable secret, or `default` or `maximum` is below 1.
         """
         default = style.default_limit if default is None else default
@@ -108,7 +109,11 @@ class PageParams:
         check_count(default, "default")
         check_count(maximum, "maximum")
         raw = query if isinstance(query, bytes) else query.encode("utf-8", "surrogatepass")
-        sent, name = tuple(piece[1:] for piece in _pieces(raw)), style.parameter
+        name = style.parameter
+        if is_long(raw):
+            reason = f"expected a query of at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters"
+            raise InvalidRequest(reason, parameter=name)
+        sent = tuple(piece[1:] for piece in _pieces(raw))
         limit = _limit(_only(sent, "limit"), default, maximum)
         text = (_only(sent, name) or b"").decode("latin-1")
         filters = tuple(pair for pair in sent if pair[0] not in (b"limit", name.encode()))

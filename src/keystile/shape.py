@@ -7,15 +7,15 @@ the answer begins. From then on it is fixed: the length of what follows the app'
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .exceptions import InvalidRequest
 from .model import Principal
 from .pagination import Page, PageParams, members, next_query
-from .rules.querykeys import without_keys
+from .rules.masks import Mask
+from .rules.querykeys import is_long, without_keys
 from .rules.subjects import subject
-from .rules.urls import target_of
+from .rules.urls import MOST_PATH, target_of
 from .styles import PageStyle
 
 T = TypeVar("T")
@@ -31,13 +31,13 @@ class Pages(NamedTuple):
         style: what they look like.
         secrets: what cursors are signed with: the first signs, all verify.
         public_url: scheme and host for links, or None for links relative to the request's own.
-        is_key: whether octets have the form of a key: none goes into a link.
+        mask: what finds keys: none goes into a link.
     """
 
     style: PageStyle
     secrets: tuple[bytes, ...]
     public_url: str | None
-    is_key: Callable[[bytes], bool]
+    mask: Mask
 
     def __repr__(self) -> str:
         return f"Pages(style={self.style!r}, public_url={self.public_url!r})"
@@ -125,12 +125,16 @@ class Shape:
         return "".join(f",{json.dumps(name)}:{value}" for name, value in self._meta.items())
 
     def link(self) -> str | None:
-        """The ``Link`` field (RFC 8288) to the next page, if there is one."""
+        """The ``Link`` field (RFC 8288) to the next page, if there is one and a URL can lead there."""
         page = self._page
         if page is None or page.next_cursor is None:
             return None
         path, query = self._target()
-        behind = next_query(without_keys(query, self._pages.is_key), self._pages.style, page.limit, page.next_cursor)
+        mask = self._pages.mask
+        # A part of what is too long would be another list, and so would a path without its key.
+        if len(path) > MOST_PATH or is_long(query) or mask.holds(path):
+            return None
+        behind = next_query(without_keys(query, mask.in_query), self._pages.style, page.limit, page.next_cursor)
         return f'<{target_of(self._pages.public_url or "", path, behind.encode())}>; rel="next"'
 
     def _target(self) -> tuple[str, bytes]:

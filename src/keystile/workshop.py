@@ -13,6 +13,7 @@ from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .limiters import RateLimiter, open_limiter
 from .policy import MIN_PEPPER_BYTES
 from .rules.keyformat import KeyFormat, PrefixedFormat
+from .rules.masks import Mask
 from .stores import KeyStore, open_store
 
 # How long a write waits for others who write to the same file, in seconds.
@@ -45,6 +46,11 @@ class Workshop:
         """Whether these octets are a key by their form, or begin like one."""
         prefix = getattr(self.key_format, "prefix", None)
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
+
+    @property
+    def mask(self) -> Mask:
+        """What finds keys within a text."""
+        return Mask(self.is_key, getattr(self.key_format, "within", None))
 
     def later(self, method: Callable[..., Any], *args: Any) -> None:
         """Have a method of the store called off the path of requests."""

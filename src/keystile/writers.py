@@ -37,7 +37,7 @@ class Writers(Generic[AnyStr]):
         self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
-        self._origin, self._is_key = gate.policy.public_url or "", gate.is_key
+        self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query
         self._location: AnyStr = encode("location")
         self.strict: tuple[AnyStr, AnyStr] = (
             encode("strict-transport-security"),
@@ -63,7 +63,7 @@ class Writers(Generic[AnyStr]):
         return reply
 
     def _url(self, path: str, query: bytes) -> str:
-        return target_of(self._origin, path, without_keys(query, self._is_key))
+        return target_of(self._origin, path, without_keys(query, self._in_query))
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether this answer of the app's is an error that goes out in our words."""

@@ -19,7 +19,7 @@ from .gate import Gate
 from .model import Admitted, Refused, Request, Wire
 from .rules.envelopes import STATUS_LINES
 from .rules.preflights import is_preflight
-from .rules.querykeys import take
+from .rules.querykeys import UNREAD, is_long, take
 from .rules.responses import given_request_id
 from .shape import Shape
 from .writers import Writers
@@ -59,6 +59,8 @@ class GateMiddleware:
         self._writers: Writers[str] = Writers(gate, str)
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
+        self._looks_into_query = bool(self._query) or gate.policy.https == "redirect"
+        self._holds_key = gate.mask.holds
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
         self._passes = gate.policy.preflight == "pass"
         self._rechecks = gate.policy.recheck_in_flight
@@ -123,8 +125,13 @@ class GateMiddleware:
 
     def _read(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]
-        if self._query and environ.get("QUERY_STRING"):
-            presented += [(b"?" + self._query, value) for value in self._take(environ)]
+        long_query = False
+        if self._looks_into_query and (query := environ.get("QUERY_STRING")):
+            long_query = is_long(_octets(query))
+            if self._query:
+                presented += [(b"?" + self._query, value) for value in self._take(environ)]
+                if long_query:
+                    presented.append(UNREAD)
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         return _new(
             Request,
@@ -134,10 +141,11 @@ class GateMiddleware:
                 _raw_path(environ),
                 presented,
                 environ.get("REMOTE_ADDR"),
-                given_request_id(environ.get("HTTP_X_REQUEST_ID")) if self._echo else None,
+                given_request_id(environ.get("HTTP_X_REQUEST_ID"), self._holds_key) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
                 self._passes and is_preflight(method, partial(_lines, environ)),
                 self._read_wire(environ) if self._wire else None,
+                long_query,
             ),
         )
 

@@ -25,6 +25,8 @@ _LONGEST_NODE = 100
 _LONGEST_KEPT = 256
 # Of `Forwarded`, in bytes: its quoted strings may hold commas, so that it cannot be cut at those unread.
 _LONGEST_HEADER = MOST_ENTRIES * _LONGEST_KEPT
+# No proxy writes so many parameters; each costs more to read than a whole entry of the other header.
+_MOST_PAIRS = 16
 _BLANKS = b" \t"  # RFC 9110 section 5.6.3: nothing else is optional whitespace
 _NAME = re.compile(r"[0-9A-Za-z-]{1,100}")
 
@@ -189,7 +191,7 @@ def _elements(lines: Lines) -> Iterator[_Entry]:
 
 @lru_cache(maxsize=4096)
 def _element(text: str) -> _Entry:
-    if not _ELEMENT.fullmatch(text):
+    if text.count(";") >= _MOST_PAIRS or not _ELEMENT.fullmatch(text):
         return _UNKNOWN
     pairs = [(name.lower(), re.sub(r"\\(.)", r"\1", quoted) or plain) for name, quoted, plain in _PAIRS.findall(text)]
     named = dict(pairs)

@@ -58,7 +58,9 @@ CODES: Mapping[int, tuple[str, str]] = {
 _CLIENT_ERROR = ("client_error", "The request cannot be answered.")
 _SERVER_ERROR = ("server_error", "The server failed to answer the request.")
 
-_MAX_MESSAGE = 1000
+_MAX_MESSAGE, _MAX_TYPE = 1000, 256
+# Of a page's text: to decode its entities takes far longer than to read JSON.
+_MAX_PAGE_TEXT = 4096
 # Far below what Python's own JSON reader follows: whoever writes the envelope nests it further, deep in his own calls.
 _MAX_DEPTH = 100
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -124,6 +126,8 @@ def describe(status: int, content_type: str, body: bytes | None) -> HostError:
 
 def _media_type(content_type: str) -> str:
     """The type alone, in lower case; nothing if the text is in a charset other than UTF-8."""
+    if len(content_type) > _MAX_TYPE:
+        return ""
     media, *parameters = content_type.lower().split(";")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -154,7 +158,9 @@ def _from_text(text: str) -> _Said | None:
 
 def _from_html(text: str) -> _Said | None:
     found = _WERKZEUG.fullmatch(text) or _DJANGO.fullmatch(text)
-    return found and _Said(None, html.unescape(found[1].replace("<br>", " ")), {})
+    if found is None or len(found[1]) > _MAX_PAGE_TEXT:
+        return None
+    return _Said(None, html.unescape(found[1].replace("<br>", " ")), {})
 
 
 def _one_line(message: str) -> str:
@@ -164,7 +170,7 @@ def _one_line(message: str) -> str:
 def _parsed(text: str) -> Any:
     """The JSON value, as something that every JSON reader takes again; ValueError where there is none."""
     value = json.loads(text, parse_constant=no_number, parse_float=_finite)
-    if not _is_shallow(value):
+    if text.count("[") + text.count("{") > _MAX_DEPTH and not _is_shallow(value):
         raise ValueError("nested too deeply")
     if "\\u" in text:  # a lone surrogate is valid JSON, but no valid text
         units = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")

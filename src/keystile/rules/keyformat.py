@@ -26,6 +26,7 @@ CHECK_LENGTH = 6
 HINT_LENGTH = 4
 
 _WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
+_UNDERSCORE = "(?:_|%(?:25)*5f)"
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
 
 
@@ -100,6 +101,11 @@ class PrefixedFormat:
         if accept_crc and not listed:
             raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
         self.prefix = prefix
+        # Within a text, in any case and also where the path was encoded twice: the id may be shown, the rest not.
+        self.within = re.compile(
+            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}[0-9a-z]{{{ID_LENGTH}}})[0-9a-z]++",
+            re.ASCII | re.IGNORECASE,
+        )
         self._peppers = listed
         self._accept_crc = accept_crc or not listed
         self._shape = re.compile(

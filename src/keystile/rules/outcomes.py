@@ -14,6 +14,7 @@ from .._frozen import FrozenDict
 from ..model import Reason, Window
 from ..policy import RedirectStatus
 from .credentials import Unusable
+from .querykeys import MOST_PARAMETERS, MOST_QUERY
 
 _NONE = FrozenDict()
 _INVALID_TOKEN = ', error="invalid_token"'  # noqa: S105 - RFC 6750's word
@@ -41,6 +42,9 @@ HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over htt
 HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
+LONG_QUERY = Reason(
+    400, "invalid_request", f"The query must have at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters."
+)
 
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 

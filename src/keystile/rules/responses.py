@@ -20,6 +20,12 @@ Fields = list[tuple[AnyStr, AnyStr]]
 
 OPT_OUT = "keystile-envelope"
 
+# RFC 9213 section 2.1 ranks targeted fields above Cache-Control, and their names end like this. The vendors' older ones
+# rank above it too: of Fastly and Varnish, of Akamai, of nginx. Expires and Pragma do not: RFC 9111 section 5.3.
+_TARGETED = "-cache-control"
+_VENDORS = ("surrogate-control", "edge-control", "x-accel-expires")
+_LONGEST_NAME, _MOST_NAMES = 64, 1024
+
 
 class Reply(NamedTuple, Generic[AnyStr]):
     """An answer of the gate's own: status, header fields with names in lower case, body."""
@@ -32,9 +38,14 @@ class Reply(NamedTuple, Generic[AnyStr]):
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def given_request_id(text: str | None) -> str | None:
-    """The client's own name for the request, if it may stand in headers, bodies and logs as it is."""
-    return text if text is not None and _REQUEST_ID.fullmatch(text) else None
+def given_request_id(text: str | None, holds_key: Callable[[str], bool]) -> str | None:
+    """The client's own name for the request, if it may stand in headers, bodies and logs as it is.
+
+    Args:
+        text: what the client sent, or None.
+        holds_key: whether there is a key in a text.
+    """
+    return text if text is not None and _REQUEST_ID.fullmatch(text) and not holds_key(text) else None
 
 
 @lru_cache(maxsize=2)
@@ -123,7 +134,8 @@ class HeaderWriter(Generic[AnyStr]):
 
     On a protected path the answer depends on the key, so caches must know (RFC 9111 section 3.5 keeps them from
     storing only answers to requests with ``Authorization``): ``Cache-Control`` gets ``private`` unless the app said
-    something at least as strict, and ``Vary`` names every header that a key is read from.
+    something at least as strict, ``Vary`` names every header that a key is read from, and what tells shared caches
+    otherwise is left out.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
@@ -142,7 +154,10 @@ class HeaderWriter(Generic[AnyStr]):
         self._names: frozenset[AnyStr] = (
             frozenset((self._id, self._cache, self._vary, self._hidden)) | self._limit_names
         )
-        self._lengths = frozenset(map(len, self._names))
+        self._targeted: AnyStr = encode(_TARGETED)
+        self._vendors: frozenset[AnyStr] = frozenset(encode(name) for name in _VENDORS)
+        # Names that are nothing to us, as apps write them: looked up in one step.
+        self._others: set[AnyStr] = set()
         self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
 
     def write(
@@ -162,10 +177,9 @@ class HeaderWriter(Generic[AnyStr]):
             limits: the fields of a `ratelimits.FieldWriter`; they replace the app's of these names.
         """
         written = list(headers)
-        lengths = self._lengths
+        others = self._others
         for field in written:
-            # Most names differ in length from ours already.
-            if len(field[0]) in lengths and field[0].lower() in self._names:
+            if field[0] not in others and self._concerns_us(field[0]):
                 written, usual = self._merged(written, protected, bool(limits))
                 break
         else:
@@ -174,6 +188,18 @@ class HeaderWriter(Generic[AnyStr]):
         written += usual
         written += limits
         return written
+
+    def _concerns_us(self, name: AnyStr) -> bool:
+        lowered = name.lower()
+        if lowered in self._names or self._grants(lowered):
+            return True
+        if len(name) <= _LONGEST_NAME and len(self._others) < _MOST_NAMES:
+            self._others.add(name)
+        return False
+
+    def _grants(self, lowered: AnyStr) -> bool:
+        """Whether a field speaks to shared caches above ``Cache-Control``."""
+        return lowered.endswith(self._targeted) or lowered in self._vendors
 
     def _merged(
         self, headers: Fields[AnyStr], protected: bool, limited: bool
@@ -186,15 +212,21 @@ class HeaderWriter(Generic[AnyStr]):
         cache = merged_cache_control(_values(headers, self._cache))
         vary = merged_vary(_values(headers, self._vary), self._vary_on)
         usual = [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
-        return [field for field in headers if field[0].lower() not in ours], usual
+        named = ((field[0].lower(), field) for field in headers)
+        return [field for name, field in named if name not in ours and not self._grants(name)], usual
 
 
 # An element of a list field (RFC 9110 section 5.6.1): a comma within quotes does not end it.
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+_ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?+)++')
+# In characters, of all lines together: whoever sends more has no use for a cache, and what holds then is the strictest.
+_MOST_MERGED = 4096
 
 
 def merged_cache_control(values: Iterable[str]) -> str:
     """The directives of these lines, made no looser: without ``public``, and with ``private`` unless ``no-store``."""
+    values = list(values)
+    if sum(map(len, values)) > _MOST_MERGED:
+        return "private, no-store"
     directives = [each for each in _elements(values) if each.lower() != "public"]
     if not {"private", "no-store"} & {each.lower() for each in directives}:
         directives.append("private")
@@ -203,6 +235,9 @@ def merged_cache_control(values: Iterable[str]) -> str:
 
 def merged_vary(values: Iterable[str], names: Iterable[str]) -> str:
     """The names of these lines and ours, each once; ``*`` stands for all."""
+    values = list(values)
+    if sum(map(len, values)) > _MOST_MERGED:
+        return "*"
     listed = list({name.lower(): name for name in reversed(_elements(values))}.values())[::-1]
     lowered = {name.lower() for name in listed}
     if "*" in lowered:

@@ -19,6 +19,8 @@ def place_of(url: str) -> str:
     return f"{scheme}://" + (hosts if all(map(_PLACE.fullmatch, hosts.split(","))) else "")
 
 
+# In characters, decoded: what is longer leads nowhere.
+MOST_PATH = 8192
 # RFC 3986 sections 3.3 and 3.4: what may stand in a path and in a query as it is; "%" is there as it was sent.
 _PATH_SAFE, _QUERY_SAFE = "/:@!$&'()*+,;=~-._", "/?:@!$&'()*+,;=~-._%"
 

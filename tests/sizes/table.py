@@ -1,0 +1,471 @@
+"""Everything that takes a stranger's bytes, and everything that looks so and does not, with the reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from keystile.cursors import Cursor
+from keystile.events import Event, Events, as_json, as_text
+from keystile.exceptions import InvalidRequest
+from keystile.model import Request, Wire
+from keystile.pagination import Page, PageParams
+from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
+from keystile.rules.addresses import parse
+from keystile.rules.clients import ClientResolver
+from keystile.rules.credentials import accepted, extract
+from keystile.rules.envelopes import Collected, EnvelopeWriter, Splice, whole
+from keystile.rules.errors import asks_for_problem
+from keystile.rules.hosterrors import describe
+from keystile.rules.jsonbodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
+from keystile.rules.keyformat import PrefixedFormat
+from keystile.rules.masks import Mask
+from keystile.rules.paths import RuleTable, canonical
+from keystile.rules.preflights import is_preflight
+from keystile.rules.querykeys import decoded, is_long, take, without_keys
+from keystile.rules.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
+from keystile.rules.subjects import anonymous_subject
+from keystile.rules.urls import MOST_PATH, target_of
+from keystile.shape import Pages, Shape
+from keystile.styles import DEFAULT_PAGE_STYLE
+from keystile.transport import Transport, Visit, event_of
+
+MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
+SECRETS = (b"a secret for cursors",)
+ID = "req_" + "0" * 24
+VARY = ("api-key", "authorization", "x-api-key")
+FORMAT = PrefixedFormat("key")
+ACCEPT = accepted(CREDENTIAL_FORMS, "api_key")
+MASK = Mask(FORMAT.parse, FORMAT.within)
+PLAIN_MASK = Mask(FORMAT.parse, None)
+PROXY = "10.0.0.1"
+PROXIES = ("10.0.0.0/8",)
+RULES = [
+    ("none", []),
+    ("prefix", [Rule("/static/*", public=True)]),
+    ("letters", [Rule("/a/*", public=True), Rule("POST /a/a/a/*", limits="1/day")]),
+    ("many", [Rule(f"/x/{number}/*", limits="1/day") for number in range(100)]),
+]
+
+
+class Row(NamedTuple):
+    """One way to feed some functions.
+
+    Attributes:
+        names: what is fed: each function's module, class and name.
+        feed: takes octets, makes of them what the functions take, and gives what is to be measured.
+        most: milliseconds of CPU at 64 kB, and in proportion beyond.
+        how: tells the ways of one function apart.
+    """
+
+    names: tuple[str, ...]
+    feed: Callable[[bytes], Callable[[], object]]
+    most: float = 1.0
+    how: str = ""
+
+
+def octets(function: Callable[[bytes], object]) -> Callable[[bytes], Callable[[], object]]:
+    return lambda sent: partial(function, sent)
+
+
+def text(function: Callable[[str], object]) -> Callable[[bytes], Callable[[], object]]:
+    return lambda sent: partial(function, sent.decode("latin-1"))
+
+
+def lines(function: Callable[[list[bytes]], object]) -> Callable[[bytes], Callable[[], object]]:
+    return lambda sent: partial(function, sent.split(b",", MOST_LINES))
+
+
+def fields(function: Callable[[list[tuple[str, str]]], object]) -> Callable[[bytes], Callable[[], object]]:
+    """The octets as one value of each header that means something to us, and as names and values of many."""
+
+    def feed(sent: bytes) -> Callable[[], object]:
+        value = sent.decode("latin-1")
+        found = [(name, value) for name in ("cache-control", "vary", "content-type", "etag", "content-encoding")]
+        found += [(each[:40], each[40:]) for each in value.split(",")[:2000]]
+        return partial(function, found)
+
+    return feed
+
+
+def unless_refused(function: Callable[..., object]) -> Callable[..., object]:
+    def called(*args: Any) -> None:
+        with suppress(InvalidRequest, ValueError):
+            function(*args)
+
+    return called
+
+
+def read_pages(sent: bytes) -> None:
+    PageParams.read(sent, secrets=SECRETS)
+
+
+def verify(sent: bytes) -> None:
+    Cursor.verify(sent.decode("latin-1"), SECRETS, route="/", filters=(), owner="", parameter="cursor")
+
+
+def verify_bound(sent: bytes) -> None:
+    pairs = tuple((each, each) for each in sent[:8000].split(b"&"))
+    Cursor.verify("A" * 100, SECRETS, route=sent.decode("latin-1"), filters=pairs[:1000], owner="", parameter="cursor")
+
+
+def sign(sent: bytes) -> None:
+    Cursor((sent, sent.decode("latin-1")), "/", (), "").sign(SECRETS)
+
+
+def shape_for(path: str, query: bytes) -> Shape:
+    shape = Shape(Pages(DEFAULT_PAGE_STYLE, SECRETS, None, MASK), True, False, None)
+    shape.target = path, query
+    return shape
+
+
+def link(sent: bytes) -> Callable[[], object]:
+    shape = shape_for("/" + sent.decode("latin-1"), sent)
+    shape.paginate(Page([1], 1, True, "next"))
+    return shape.link
+
+
+def link_from_query(sent: bytes) -> Callable[[], object]:
+    shape = shape_for("/", sent)
+    shape.paginate(Page([1], 1, True, "next"))
+    return shape.link
+
+
+def page_params(sent: bytes) -> Callable[[], object]:
+    return partial(unless_refused(shape_for("/", sent).page_params), None, None)
+
+
+def target(sent: bytes) -> None:
+    target_of("https://api.example.com", "/" + sent[:MOST_PATH].decode("latin-1"), sent[:MOST_PATH])
+
+
+def look_up(rules: list[Rule]) -> Callable[[bytes], Callable[[], object]]:
+    table = RuleTable((f"rules[{at}]", rule) for at, rule in enumerate(rules))
+    return lambda sent: partial(table.demand, "GET", "/" + sent.decode("latin-1"), sent)
+
+
+def resolve(header: str, peer: str, hops: int | None = None) -> Callable[[list[bytes]], object]:
+    resolver = ClientResolver(() if hops else PROXIES, hops, header)
+    return lambda sent: resolver.resolve(peer, 0, sent, sent)
+
+
+def resolve_peer(sent: str) -> None:
+    ClientResolver(PROXIES, None, "X-Forwarded-For").resolve(sent, 1, [sent.encode("latin-1")], ())
+
+
+def request_of(sent: bytes) -> Request:
+    shown = sent.decode("latin-1")
+    return Request(shown, shown, sent, (), shown, shown, shown, wire=Wire(1, [sent], [sent]))
+
+
+def see(sent: bytes) -> Callable[[], object]:
+    transport = Transport(Policy(trusted_proxies=PROXIES), Events("text"))
+    return partial(transport.see, request_of(sent)._replace(peer=PROXY), ID)
+
+
+def tell_of_clear(sent: bytes) -> Callable[[], object]:
+    events = Events("json")
+    events.hide = MASK.hide
+    events.listen(lambda event: None)
+    visit = Visit(request_of(sent), ID, sent.decode("latin-1"), None, False)
+    return partial(Transport(Policy(), events).tell_of_clear, visit, 0.0)
+
+
+def event_from(sent: bytes) -> Callable[[], object]:
+    return partial(event_of, "x", logging.INFO, Visit(request_of(sent), ID, None, None, False))
+
+
+def event(sent: str) -> Event:
+    return Event("x", logging.INFO, client=sent, method=sent, path=sent, request_id=sent, reason=sent)
+
+
+def tell(hide: Callable[[str], str]) -> Callable[[str], object]:
+    def told(sent: str) -> None:
+        events = Events("text")
+        events.hide = hide
+        events.listen(lambda event: None)
+        events.tell(event(sent))
+
+    return told
+
+
+def host_error(kind: str, before: bytes = b"", after: bytes = b"") -> Callable[[bytes], object]:
+    """An answer that repeats what a client sent, as far as it is read."""
+    return lambda sent: describe(422, kind, (before + sent)[: 65_536 - len(after)] + after)
+
+
+def enveloped_error(sent: bytes) -> None:
+    body = b'{"detail": "' + sent[:60_000].replace(b'"', b"").replace(b"\\", b"") + b'"}'
+    EnvelopeWriter(str).error(422, [("content-type", "application/json")], body, "problem", ID, "", "")
+
+
+def collect(sent: list[bytes]) -> None:
+    collected, splice = Collected(), Splice(b"}")
+    for chunk in sent[:1000]:
+        collected.add(chunk)
+        splice.pieces(chunk, last=False)
+
+
+XFF = resolve("X-Forwarded-For", PROXY)
+FORWARDED = resolve("Forwarded", PROXY)
+FORWARDED_HOPS = resolve("Forwarded", PROXY, 32)
+FORWARDED_PEER = resolve("Forwarded", "for=9")
+HEADERS: HeaderWriter[str] = HeaderWriter(str, VARY)
+ENVELOPES: EnvelopeWriter[str] = EnvelopeWriter(str)
+PAGE = b"<!doctype html><html lang=en><title>404 N</title><h1>N</h1><p>"
+
+# To read JSON to its end costs what Python's own parser takes, and the app behind us will spend it again.
+JSON_MOST = 2.0
+# Of errors, what is read is said again in other words: the app has spent more on it.
+ERROR_MOST = 5.0
+
+TABLE = (
+    Row(("rules.paths.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
+    *(Row(("rules.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
+    Row(
+        ("rules.paths.RuleTable.demand",),
+        text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
+        how="method",
+    ),
+    Row(("rules.querykeys.is_long",), octets(is_long)),
+    Row(("rules.querykeys.decoded",), octets(lambda sent: decoded(sent[:8192]))),
+    Row(("rules.querykeys.take",), octets(lambda sent: take(sent, b"api_key")), most=1.5),
+    Row(("rules.querykeys.without_keys",), octets(lambda sent: without_keys(sent, MASK.in_query)), most=2.0),
+    Row(("rules.masks.Mask.hide",), text(MASK.hide)),
+    Row(("rules.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
+    Row(("rules.masks.Mask.holds",), text(lambda sent: MASK.holds(sent[:MOST_PATH]))),
+    Row(("rules.masks.Mask.holds",), text(lambda sent: PLAIN_MASK.holds(sent[:MOST_PATH])), how="any format"),
+    Row(("rules.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
+    Row(("rules.urls.target_of",), octets(target), most=2.0),
+    Row(("pagination.PageParams.read",), octets(unless_refused(read_pages))),
+    Row(("shape.Shape.page_params", "model.Admitted.page_params"), page_params),
+    Row(("pagination.next_query", "shape.Shape.link"), link, most=2.0),
+    Row(("pagination.next_query", "shape.Shape.link"), link_from_query, most=2.0, how="query"),
+    Row(("cursors.Cursor.verify",), octets(unless_refused(verify))),
+    Row(("cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
+    Row(("cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
+    Row(("rules.addresses.parse",), text(parse)),
+    Row(("rules.subjects.anonymous_subject",), text(anonymous_subject)),
+    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
+    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
+    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", "9.9.9.9")), how="untrusted"),
+    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY, 32)), how="hops"),
+    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Real-IP", PROXY)), how="lone"),
+    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED([sent])), how="Forwarded line"),
+    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED_HOPS([sent])), how="Forwarded hops"),
+    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED_PEER([sent])), how="Forwarded peer"),
+    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
+    Row(("rules.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
+    *(
+        Row(
+            ("rules.credentials.extract",),
+            octets(lambda sent, name=name, before=before: extract([(name, before + sent)], ACCEPT)),  # type: ignore[misc]
+            most=2.5,  # a search for a comma with one of our schemes behind it
+            how=f"{name.decode()} {before.decode()}".strip(),
+        )
+        for name, before in (
+            (b"authorization", b""),
+            (b"authorization", b"Bearer "),
+            (b"authorization", b"Basic "),
+            (b"x-api-key", b""),
+            (b"?api_key", b""),
+        )
+    ),
+    Row(
+        ("rules.credentials.extract",),
+        lines(lambda sent: extract([(b"x-api-key", each) for each in sent], ACCEPT)),
+        most=6.0,  # the list is made here
+        how="lines",
+    ),
+    Row(("rules.keyformat.PrefixedFormat.parse",), octets(FORMAT.parse)),
+    Row(
+        ("rules.keyformat.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"
+    ),
+    Row(("rules.errors.asks_for_problem",), text(asks_for_problem)),
+    Row(("rules.errors.asks_for_problem",), text(lambda sent: asks_for_problem("a/problem+json," + sent)), how="named"),
+    Row(("rules.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", sent, sent))),
+    Row(("rules.jsonbodies.announced_length",), text(lambda sent: announced_length([sent]))),
+    Row(
+        ("rules.jsonbodies.announced_length",),
+        lambda sent: partial(announced_length, sent.decode("latin-1").split(",")),
+    ),
+    Row(("rules.jsonbodies.refuse_head",), text(lambda sent: refuse_head(sent, sent, None, 1))),
+    Row(
+        ("rules.jsonbodies.refuse_head",), text(lambda sent: refuse_head("application/json", sent, None, 1)), how="json"
+    ),
+    Row(("rules.jsonbodies.is_json_type",), text(lambda sent: is_json_type(sent[:256]))),
+    Row(("rules.jsonbodies.is_json", "rules.jsonbodies.refuse_body"), octets(refuse_body), most=JSON_MOST),
+    Row(("rules.jsonbodies.is_json",), octets(lambda sent: is_json(b"[" + sent + b"1]")), most=JSON_MOST, how="list"),
+    Row(("rules.jsonbodies.is_json",), octets(lambda sent: is_json(b'{"a":"' + sent)), most=JSON_MOST, how="string"),
+    Row(("rules.responses.given_request_id",), text(lambda sent: given_request_id(sent, MASK.holds))),
+    Row(("rules.responses.merged_cache_control",), text(lambda sent: merged_cache_control([sent]))),
+    Row(("rules.responses.merged_vary",), text(lambda sent: merged_vary([sent], VARY))),
+    Row(
+        ("rules.responses.HeaderWriter.write",),
+        fields(lambda found: HEADERS.write(found, ID, protected=True)),
+        most=5.0,  # up to 2,000 fields
+    ),
+    Row(
+        ("rules.envelopes.EnvelopeWriter.spliced",),
+        fields(lambda found: [ENVELOPES.spliced(200, [field, *found[-3:]], 9) for field in found[:5]]),
+    ),
+    Row(
+        (
+            "rules.envelopes.EnvelopeWriter.replaces",
+            "rules.envelopes.EnvelopeWriter.speaks_json",
+            "rules.envelopes.EnvelopeWriter.revalidated",
+            "rules.envelopes.EnvelopeWriter.without_length",
+        ),
+        fields(
+            lambda found: (
+                ENVELOPES.replaces(404, found),
+                ENVELOPES.speaks_json(found),
+                ENVELOPES.revalidated(found),
+                ENVELOPES.without_length(found),
+            )
+        ),
+        most=5.0,  # up to 2,000 fields, four times
+    ),
+    Row(("rules.envelopes.EnvelopeWriter.error",), octets(enveloped_error), most=ERROR_MOST),
+    Row(("rules.envelopes.Splice.pieces", "rules.envelopes.Collected.add"), lines(collect), most=2.0),
+    Row(("rules.envelopes.whole",), octets(lambda sent: whole(sent, b"}"))),
+    Row(("rules.hosterrors.describe",), octets(host_error("application/json")), ERROR_MOST, "json"),
+    Row(("rules.hosterrors.describe",), octets(host_error("application/json", b"[", b"1]")), ERROR_MOST, "list"),
+    Row(
+        ("rules.hosterrors.describe",),
+        octets(host_error("application/json", b'{"detail":"', b'"}')),
+        ERROR_MOST,
+        "text",
+    ),
+    Row(("rules.hosterrors.describe",), octets(host_error("text/plain")), how="plain"),
+    Row(("rules.hosterrors.describe",), octets(host_error("text/html", PAGE, b"</p>")), 2.0, "page"),
+    Row(("rules.hosterrors.describe",), octets(host_error("text/html")), how="html"),
+    Row(("rules.hosterrors.describe",), text(lambda sent: describe(404, sent, b"{}")), how="type"),
+    Row(("events.as_text",), text(lambda sent: as_text(event(sent)))),
+    Row(("events.as_json",), text(lambda sent: as_json(event(sent)))),
+    Row(("events.Events.tell",), text(tell(MASK.hide)), most=3.0, how="prefix"),  # five texts
+    Row(("events.Events.tell",), text(tell(PLAIN_MASK.hide)), most=6.0, how="any format"),  # five texts
+    Row(("transport.Transport.see",), see),
+    Row(("transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
+    Row(("transport.event_of",), event_from),
+)
+
+_DOORS = "a part of a door: test_requests.py sends whole requests through it"
+_SETTING = "takes settings, when the gate is built"
+_OURS = "takes what the gate made itself"
+_BOUNDED = "takes what was found short or well-formed before"
+_APP = "takes the app's octets or exceptions and does not read them"
+
+NOT_FED = {
+    "_asgi_recheck.HeldAnswer.send": _APP,
+    "_asgi_recheck.WatchedSocket.send": _APP,
+    "_asgi_shape.Answering.send": _DOORS,
+    "_asgi_shape.Answering.settles": _APP,
+    "_asgi_shape.accept_of": _DOORS,
+    "_asgi_shape.header": _DOORS,
+    "_asgi_shape.hide": _DOORS,
+    "_asgi_shape.read_json": _DOORS,
+    "_wsgi_recheck.HeldAnswer.body": _APP,
+    "_wsgi_recheck.HeldAnswer.start": _APP,
+    "_wsgi_shape.Answering.body": _APP,
+    "_wsgi_shape.Answering.failed": _APP,
+    "_wsgi_shape.Answering.start": _DOORS,
+    "_wsgi_shape.StartResponse.__call__": "a protocol",
+    "_wsgi_shape.close": _APP,
+    "_wsgi_shape.read_json": _DOORS,
+    "asgi.GateMiddleware.__call__": _DOORS,
+    "callers.Callers.touch": _OURS,
+    "callers.judge": _DOORS,
+    "cursors.refuse_cursor": _SETTING,
+    "events.Outage.begins": "takes what a store raised",
+    "gate.Gate.check": _DOORS,
+    "gate.Gate.recheck": _DOORS,
+    "gate.Gate.refuse": _DOORS,
+    "model.Admitted.add_meta": _APP,
+    "pagination.Page.from_query": "takes the app's rows",
+    "pagination.Page.from_rows": "takes the app's rows",
+    "pagination.Page.from_sequence": "takes the app's rows",
+    "pagination.PageParams.cursor": "takes the app's sort keys: see Cursor.sign",
+    "pagination.members": "takes the app's page",
+    "proving.Prover.prove": _BOUNDED,
+    "proving.Prover.prove_now": _OURS,
+    "rules.credentials.accepted": _SETTING,
+    "rules.envelopes.EnvelopeWriter.invalid": _OURS,
+    "rules.envelopes.EnvelopeWriter.link": _OURS,
+    "rules.errors.ErrorText.with_id": _BOUNDED,
+    "rules.errors.error_text": "takes what describe gave: see EnvelopeWriter.error",
+    "rules.jsonbodies.no_number": "takes one of three words from Python's own parser",
+    "rules.keyformat.KeyFormat.mint": "a protocol",
+    "rules.keyformat.KeyFormat.parse": "a protocol",
+    "rules.keyformat.PrefixedFormat.mint": _OURS,
+    "rules.keyformat.crc_check": _BOUNDED,
+    "rules.keyformat.keyed_check": _BOUNDED,
+    "rules.notation.parse_limits": _SETTING,
+    "rules.outcomes.lacking": _OURS,
+    "rules.querykeys.form_of": _SETTING,
+    "rules.quotas.Quotas.check_key": _SETTING,
+    "rules.quotas.Quotas.knows": _SETTING,
+    "rules.responses.RefusalWriter.write": _OURS,
+    "rules.subjects.subject": "takes what stands in a key's record",
+    "rules.urls.place_of": _SETTING,
+    "shape.Shape.add_meta": _APP,
+    "shape.Shape.tail": _OURS,
+    "writers.Writers.error": _DOORS,
+    "writers.Writers.failed": _DOORS,
+    "writers.Writers.fault_behind": _DOORS,
+    "writers.Writers.refusal": _DOORS,
+    "writers.Writers.replaces": _DOORS,
+    "writers.Writers.success": _DOORS,
+    "wsgi.GateMiddleware.__call__": _DOORS,
+}
+
+# Modules that see nothing of a request, whatever their functions take.
+_OPERATOR = "its user is whoever runs the service"
+_STORED = "takes what keystile itself has stored or made"
+NO_STRANGERS = {
+    "": "only names what others hold",
+    "__main__": _OPERATOR,
+    "_checks": _OPERATOR,
+    "_frozen": _STORED,
+    "_origin": _OPERATOR,
+    "_settings": _OPERATOR,
+    "_shown": _OPERATOR,
+    "_sqlite": _STORED,
+    "_sync": "calls functions and looks at no value",
+    "_sync.background": "calls functions and looks at no value",
+    "_sync.flights": "calls functions and looks at no value",
+    "_sync.local": "calls functions and looks at no value",
+    "_sync.loops": "calls functions and looks at no value",
+    "_sync.offload": "calls functions and looks at no value",
+    "_sync.running": "calls functions and looks at no value",
+    "_typed": _OPERATOR,
+    "cli": _OPERATOR,
+    "config": _OPERATOR,
+    "demo": _OPERATOR,
+    "demo.servers": _OPERATOR,
+    "demo.story": _OPERATOR,
+    "demo.transcript": _OPERATOR,
+    "exceptions": "holds values",
+    "hashing": "takes keys that have passed the format, which bounds them",
+    "keyring": _OPERATOR,
+    "keyset": "takes the app's statements and the cursors that were verified",
+    "limiters": _STORED,
+    "limiters.failsafe": _STORED,
+    "limiters.memory": _STORED,
+    "limiters.redis": _STORED,
+    "limiters.sqlite": _STORED,
+    "limiters.storages": _STORED,
+    "policy": _OPERATOR,
+    "rules.batches": _STORED,
+    "rules.packed": _STORED,
+    "rules.windows": _STORED,
+    "stores": _STORED,
+    "stores.memory": _STORED,
+    "stores.sqlite": _STORED,
+    "styles": _OPERATOR,
+    "workshop": _OPERATOR,
+    "wrap": _OPERATOR,
+}
