@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from .. import _sync
@@ -60,7 +60,7 @@ class Failsafe:
         self._local = MemoryLimiter()
         self._pool = _sync.Pool(SLOTS, QUEUE)
         self._twin = _twin_of(limiter)
-        self._hit, self._refund = self._adapted("hit"), self._adapted("refund")
+        self._hit, self._refund, self._peek = self._adapted("hit"), self._adapted("refund"), self._adapted("peek")
         self._changes = 0
         self._wait, self._next_probe = FIRST_PROBE, 0.0
         self._lock = _sync.Lock()
@@ -82,12 +82,12 @@ class Failsafe:
         seen = self._changes
         is_down = seen % 2 == 1
         if is_down and not self._may_probe():
-            return self._instead(subject, windows, cost)
+            return self._instead(self._local.hit, subject, windows, cost)
         try:
             usages = _checked(await self._hit(offload, _deadline(), subject, windows, cost), windows)
         except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
             self._failed(seen, error)
-            return self._instead(subject, windows, cost)
+            return self._instead(self._local.hit, subject, windows, cost)
         else:
             if is_down:
                 self._answered(seen)
@@ -95,6 +95,20 @@ class Failsafe:
         finally:
             if is_down:
                 self._probing = False  # also if the request was cancelled
+
+    async def peek(self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...]) -> Usages:
+        """What `RateLimiter.peek` answers; empty if the policy admits without counting. Hits alone probe.
+
+        Raises:
+            LimiterDown: as for `hit`.
+        """
+        seen = self._changes
+        if seen % 2 == 0:
+            try:
+                return _checked(await self._peek(offload, _deadline(), subject, windows), windows)
+            except Exception as error:  # noqa: BLE001 - likewise
+                self._failed(seen, error)
+        return self._instead(self._local.peek, subject, windows)
 
     async def refund(
         self,
@@ -134,9 +148,9 @@ class Failsafe:
             within=ANSWER_WITHIN,
         )
 
-    def _instead(self, subject: str, windows: tuple[Window, ...], cost: int) -> Usages:
+    def _instead(self, ask: Callable[..., Usages], *args: Any) -> Usages:
         if self._on_error == "local":
-            return _Local(self._local.hit(subject, windows, cost))
+            return _Local(ask(*args))
         if self._on_error == "allow":
             return ()
         raise LimiterDown("limiter", "is down")
@@ -200,12 +214,12 @@ def _in_time(function: Callable[..., Any]) -> Callable[..., Any]:
     Else those that queue while the limiter hangs would each wait for it in turn.
     """
 
-    def call(deadline: float, subject: str, windows: Sequence[Window], cost: int) -> Any:
+    def call(deadline: float, *args: Any) -> Any:
         if time.monotonic() > deadline:
             raise TimeoutError
-        return function(subject, windows, cost)
+        return function(*args)
 
-    async def await_it(_deadline: float, subject: str, windows: Sequence[Window], cost: int) -> Any:
-        return await function(subject, windows, cost)
+    async def await_it(_deadline: float, *args: Any) -> Any:
+        return await function(*args)
 
     return await_it if _sync.is_async(function) else call
