@@ -128,7 +128,7 @@ class FailureBudget:
     async def _look(self, counted: Counted, offload: Offload) -> _Standing:
         clean, full = True, None
         for subject, windows in counted:
-            usages = await self._limits.peek(offload, subject, windows)
+            usages = await self._limits.hit(offload, subject, windows, 1, count=False)
             if refuses(usages):
                 full = subject
             clean = clean and all(usage.remaining >= usage.window.limit for usage in usages)

@@ -60,7 +60,7 @@ class Failsafe:
         self._local = MemoryLimiter()
         self._pool = _sync.Pool(SLOTS, QUEUE)
         self._twin = _twin_of(limiter)
-        self._hit, self._refund, self._peek = self._adapted("hit"), self._adapted("refund"), self._adapted("peek")
+        self._hit, self._peek, self._refund = self._adapted("hit"), self._adapted("peek"), self._adapted("refund")
         self._changes = 0
         self._wait, self._next_probe = FIRST_PROBE, 0.0
         self._lock = _sync.Lock()
@@ -73,8 +73,11 @@ class Failsafe:
         """Forget a probe that was under way in the process from which this one was forked."""
         self._probing = False
 
-    async def hit(self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int) -> Usages:
-        """What `RateLimiter.hit` answers; empty if the policy admits without counting.
+    async def hit(
+        self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, *, count: bool = True
+    ) -> Usages:
+        """What `RateLimiter.hit` answers, or `peek` if nothing is to be counted; empty if the policy admits without
+        counting.
 
         Raises:
             LimiterDown: limiter_down, and the policy denies then.
@@ -82,12 +85,17 @@ class Failsafe:
         seen = self._changes
         is_down = seen % 2 == 1
         if is_down and not self._may_probe():
-            return self._instead(self._local.hit, subject, windows, cost)
+            return self._instead(subject, windows, cost, count)
         try:
-            usages = _checked(await self._hit(offload, _deadline(), subject, windows, cost), windows)
+            asked = (
+                self._hit(offload, _deadline(), subject, windows, cost)
+                if count
+                else self._peek(offload, _deadline(), subject, windows)
+            )
+            usages = _checked(await asked, windows)
         except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
             self._failed(seen, error)
-            return self._instead(self._local.hit, subject, windows, cost)
+            return self._instead(subject, windows, cost, count)
         else:
             if is_down:
                 self._answered(seen)
@@ -95,20 +103,6 @@ class Failsafe:
         finally:
             if is_down:
                 self._probing = False  # also if the request was cancelled
-
-    async def peek(self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...]) -> Usages:
-        """What `RateLimiter.peek` answers; empty if the policy admits without counting. Hits alone probe.
-
-        Raises:
-            LimiterDown: as for `hit`.
-        """
-        seen = self._changes
-        if seen % 2 == 0:
-            try:
-                return _checked(await self._peek(offload, _deadline(), subject, windows), windows)
-            except Exception as error:  # noqa: BLE001 - likewise
-                self._failed(seen, error)
-        return self._instead(self._local.peek, subject, windows)
 
     async def refund(
         self,
@@ -148,9 +142,9 @@ class Failsafe:
             within=ANSWER_WITHIN,
         )
 
-    def _instead(self, ask: Callable[..., Usages], *args: Any) -> Usages:
+    def _instead(self, subject: str, windows: tuple[Window, ...], cost: int, count: bool) -> Usages:
         if self._on_error == "local":
-            return _Local(ask(*args))
+            return _Local(self._local.hit(subject, windows, cost) if count else self._local.peek(subject, windows))
         if self._on_error == "allow":
             return ()
         raise LimiterDown("limiter", "is down")
