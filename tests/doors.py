@@ -139,11 +139,15 @@ class Door:
 
     def open(self, **settings: Any) -> Gate:
         """Put a gate with these settings in the place of the one before."""
-        self.gate = self._make(**settings)
-        self.asgi = asgi.GateMiddleware(self.host.asgi, gate=self.gate)
+        return self.serve(self._make(**settings))
+
+    def serve(self, gate: Gate) -> Gate:
+        """Put this gate there."""
+        self.gate = gate
+        self.asgi = asgi.GateMiddleware(self.host.asgi, gate=gate)
         if self.kind == "wsgi":
-            self.wsgi = wsgi.GateMiddleware(self.host.wsgi, gate=self.gate)
-        return self.gate
+            self.wsgi = wsgi.GateMiddleware(self.host.wsgi, gate=gate)
+        return gate
 
     def run(self, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Call an async twin, as a host would."""

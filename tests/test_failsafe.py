@@ -335,7 +335,7 @@ def test_a_probe_that_is_cancelled_makes_room_for_the_next() -> None:
                 await asyncio.Event().wait()
             return tuple(Usage(window, 77, 0.0, 0.0) for window in windows)
 
-        refund = hit
+        peek = refund = hit
         hang = True
 
     async def work() -> None:
@@ -363,7 +363,7 @@ def test_an_async_limiter_that_never_answers_is_given_up(monkeypatch: pytest.Mon
         async def hit(self, subject: str, windows: Any, cost: int) -> Any:
             await asyncio.Event().wait()
 
-        refund = hit
+        peek = refund = hit
 
     async def work() -> None:
         limits = Failsafe(Silent(), "local")  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ FLOORS = [
     "model",
     "_sync.local _sync.loops _checks _apps",
     "_sync.offload",
-    "_sync.running _sync.flights",
+    "_sync.running _sync.flights _sync.places",
     "_sync.background styles",
     "_sync policy",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
@@ -34,7 +34,7 @@ FLOORS = [
     "stores stores.memory stores.sqlite stores.sql stores.redis limiters",
     "limiters.memory limiters.sqlite limiters.redis limiters.storages",
     "limiters.failsafe",
-    "workshop transport",
+    "workshop transport budget",
     "proving keyring callers",
     "gate",
     "management",

@@ -33,7 +33,7 @@ from keystile import (
     _sync,
     config,
 )
-from keystile._sync import background
+from keystile._sync import background, loops
 from keystile.cursors import Cursor
 from keystile.exceptions import InvalidRequest
 from keystile.hashing import Proof, ProofCache
@@ -585,7 +585,7 @@ def test_nothing_that_a_gate_holds_is_a_key_that_it_admitted(door: Door) -> None
     assert _sync.settled()
     keys = {f"the key {each.key.id}" for each in issued}
     known = 0
-    for each in reachable([door.gate, background._background, background._tasks], 500_000):
+    for each in reachable([door.gate, background._background, loops._tasks], 500_000):
         known += isinstance(each, Proof)
         if isinstance(each, (str, bytes, bytearray)):
             text = each if isinstance(each, str) else each.decode("latin-1")

@@ -199,7 +199,7 @@ def test_a_public_rule_may_have_windows_of_its_own(door: Door) -> None:
     assert told(door.get("/health")) == (None, None)
 
 
-def test_guessing_is_stopped_before_it_costs_a_hash_and_locks_nobody_out(door: Door, limiter: Any) -> None:
+def test_guessing_is_stopped_and_locks_nobody_out(door: Door, limiter: Any) -> None:
     door.open(failure_limits="3/minute", plans=FREE, default_plan="free", limiter=limiter)
     issued = door.create()
     assert door.get(key=issued.secret).status == 200
@@ -210,13 +210,10 @@ def test_guessing_is_stopped_before_it_costs_a_hash_and_locks_nobody_out(door: D
     assert told(answers[-1]) == (None, None)
     assert told(door.get(key=issued.secret)) == ("3", "1")
     assert door.get(key=wrong(issued.secret), peer="192.0.2.9").code == "invalid_api_key"
-    fresh = door.create()
-    assert door.get(key=fresh.secret).code == "too_many_failures"
-    assert door.get(key=fresh.secret, peer="192.0.2.9").status == 200
-    assert door.get(key=fresh.secret).status == 200
+    assert door.get(key=door.create().secret).status == 200, "a key that was never proved here is good all the same"
 
 
-def test_a_good_secret_gets_its_place_in_the_budget_back(door: Door, limiter: Any) -> None:
+def test_a_good_secret_spends_nothing_of_the_budget(door: Door, limiter: Any) -> None:
     door.open(failure_limits="2/minute", limiter=limiter)
     for _ in range(6):
         assert door.get(key=door.create().secret).status == 200

@@ -98,6 +98,12 @@ def check_count(value: Any, key: str) -> None:
         raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
 
 
+def check_seconds(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a number of seconds, from 0 to an hour."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600:
+        raise ConfigurationError(f"expected a number of seconds from 0 to 3600, got {value!r}", key=key)
+
+
 def check_name(value: Any, key: str) -> None:
     """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):

@@ -12,6 +12,7 @@ from .policy import Plan, Rule
 from .styles import PageStyle
 
 _TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
+_SECONDS = "a number of seconds"
 _TEXTS, _TABLES, _PLANS = "a list of strings", "a list of tables", "a table of tables"
 _LIMITS = "a string or a list of strings"
 # TOML has no null, so false is what None is in code: no bound at all.
@@ -34,6 +35,10 @@ SETTINGS = {
     "limit_by": _TEXT,
     "anonymous_limits": _LIMITS,
     "failure_limits": _LIMITS_OR_FALSE,
+    "address_wait": _SECONDS,
+    "hashing_wait": _SECONDS,
+    "wsgi_threads": _NUMBER,
+    "remembered_keys": _NUMBER,
     "on_limiter_error": _TEXT,
     "ietf_headers": _FLAG,
     "envelope": _FLAG,
@@ -127,6 +132,8 @@ _READERS: dict[tuple[str, type], Callable[[Origin, str, Any], Any]] = {
     (_TEXT, str): Origin.resolve,
     (_FLAG, bool): _as_it_is,
     (_NUMBER, int): _as_it_is,
+    (_SECONDS, int): _as_it_is,
+    (_SECONDS, float): _as_it_is,
     (_TEXTS, list): _texts,
     (_LIMITS, str): Origin.resolve,
     (_LIMITS, list): _texts,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +21,6 @@ from .transport import Visit, event_of
 from .workshop import Workshop
 
 TOUCH_EVERY = 60.0
-REMEMBERED_KEYS = 100_000
 
 
 @dataclass(slots=True)
@@ -77,18 +77,23 @@ class Callers:
         shop: whose store notes when a key was used.
         quotas: which windows hold for whom.
         events: where a key's first use is told.
+        remembered: of how many keys; the one whose record was worked out the longest time ago goes first. A key in
+            use has a new record every minute, when its use is noted.
     """
 
-    def __init__(self, shop: Workshop, quotas: Quotas, events: Events) -> None:
-        self._shop, self._quotas, self._events = shop, quotas, events
-        self.known: dict[str, Caller] = {}
+    def __init__(self, shop: Workshop, quotas: Quotas, events: Events, remembered: int) -> None:
+        self._shop, self._quotas, self._events, self._remembered = shop, quotas, events, remembered
+        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        self.known: OrderedDict[str, Caller] = OrderedDict()
         """By the id of the key; what is here for another record of it is out of date."""
 
     def meet(self, key: ApiKey, before: Caller | None) -> Caller:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
-        if len(self.known) >= REMEMBERED_KEYS:
-            self.known.clear()
-        caller = self.known[key.id] = meet(key, before, self._quotas)
+        caller = meet(key, before, self._quotas)
+        self.known.pop(key.id, None)
+        self.known[key.id] = caller
+        if len(self.known) > self._remembered:
+            self.known.popitem(last=False)
         return caller
 
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:

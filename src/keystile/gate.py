@@ -16,6 +16,7 @@ from functools import partial
 from ._checks import names_checked
 from ._frozen import FrozenDict, HiddenBytes
 from ._sync import Offload, adapt, at_once
+from .budget import FailureBudget
 from .callers import Callers, judge
 from .context import RequestIds
 from .events import Events, L, Outage
@@ -27,6 +28,7 @@ from .limiters.failsafe import Failsafe
 from .model import Admitted, ApiKey, Principal, Reason, Refused, Request, Window
 from .policy import (
     CREDENTIAL_FORMS,
+    REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
     Https,
@@ -102,6 +104,10 @@ class Gate:
         limit_by: LimitBy = "key",
         anonymous_limits: Limits = None,
         failure_limits: Limits = "20/minute",
+        address_wait: float = 1.0,
+        hashing_wait: float = 5.0,
+        wsgi_threads: int | None = None,
+        remembered_keys: int = REMEMBERED_KEYS,
         on_limiter_error: OnLimiterError = "local",
         ietf_headers: bool = False,
         envelope: bool = False,
@@ -143,6 +149,7 @@ class Gate:
             hasher=hasher,
             key_format=key_format,
             clock=clock,
+            remembered_keys=remembered_keys,
         )
         self.mask = self._shop.mask
         self.events.hide = self.mask.hide
@@ -160,10 +167,11 @@ class Gate:
         # Where windows are counted in this process's memory, a decision needs no coroutine.
         self._hit_now = self.limits.hit_now
         find_now = at_once(self._shop.store.find, blocking=blocking)
-        self._prover = Prover(self._shop, find, find_now, self.limits, self.quotas.failures)
+        budget = FailureBudget(self.policy, self.quotas, self.limits)
+        self._prover = Prover(self._shop, find, find_now, budget, remembered_keys)
         self._find = find
         self._request_ids = RequestIds()
-        self._callers = Callers(self._shop, self.quotas, self.events)
+        self._callers = Callers(self._shop, self.quotas, self.events, remembered_keys)
         self._known = self._callers.known
         self._outage = Outage(self.events, "store", "every key is refused with 503")
 

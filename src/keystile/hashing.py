@@ -20,7 +20,7 @@ from argon2.exceptions import VerificationError
 from argon2.low_level import Type, error_to_str
 
 from .exceptions import ConfigurationError, Overloaded
-from .policy import MIN_PEPPER_BYTES
+from .policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
 
 # What a stored hash may make us compute at most. Anybody who can write to the store could otherwise have every
 # process allocate gigabytes; real parameters stay far below.
@@ -187,10 +187,10 @@ class ProofCache:
     read for this very request still holds the same hash.
 
     Args:
-        capacity: how many proofs are kept; about 300 bytes each.
+        capacity: how many proofs are kept (`policy.Policy.remembered_keys` says what they need).
     """
 
-    def __init__(self, capacity: int = 10_000) -> None:
+    def __init__(self, capacity: int = REMEMBERED_KEYS) -> None:
         self._capacity = capacity
         self._keyed = hashlib.blake2b(key=os.urandom(32), digest_size=16)
         self._proofs: OrderedDict[bytes, Proof] = OrderedDict()

@@ -20,6 +20,7 @@ from ._checks import (
     check_name,
     check_origin,
     check_scopes,
+    check_seconds,
     check_strings,
     names_checked,
 )
@@ -45,6 +46,7 @@ CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key"
 _MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
 # NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
 MIN_PEPPER_BYTES = 16
+REMEMBERED_KEYS = 100_000
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
 
@@ -143,7 +145,15 @@ class Policy:
         limit_by: whose requests are counted together: ``"key"``, ``"project"`` or ``"organization"``. A key without
             one of these is counted by itself.
         anonymous_limits: windows for each client address on public paths.
-        failure_limits: windows for the failed proofs of each client address; None is unlimited.
+        failure_limits: windows for the failed proofs of each client address (IPv6: each /64, with 8 times as much for
+            its /56 and 64 times for its /48); None is unlimited. Keys that fail their check are not counted.
+        address_wait: for how many seconds a first use of a key may wait while others of its address are proved, once a
+            key from there failed.
+        hashing_wait: for how many seconds a first use may wait in all. Whoever would wait longer gets 503.
+        wsgi_threads: how many threads serve requests in this process, of which a quarter may wait; None takes all
+            threads that it has at the moment.
+        remembered_keys: of how many keys each process remembers what it proved and read, so that they cost
+            microseconds: about 1.5 kB each in memory, with a store in SQLite 4 kB.
         on_limiter_error: while limiter_down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
@@ -184,6 +194,10 @@ class Policy:
     limit_by: LimitBy = "key"
     anonymous_limits: Limits = None
     failure_limits: Limits = "20/minute"
+    address_wait: float = 1.0
+    hashing_wait: float = 5.0
+    wsgi_threads: int | None = None
+    remembered_keys: int = REMEMBERED_KEYS
     on_limiter_error: OnLimiterError = "local"
     ietf_headers: bool = False
     envelope: bool = False
@@ -215,7 +229,10 @@ class Policy:
         check_choice(self.event_format, EventFormat, "event_format")
         for name in ("ietf_headers", "envelope", "echo_request_id", "require_json", "recheck_in_flight"):
             check_flag(getattr(self, name), name)
-        check_count(self.max_json_body, "max_json_body")
+        for name in ("max_json_body", "remembered_keys"):
+            check_count(getattr(self, name), name)
+        for name in ("address_wait", "hashing_wait"):
+            check_seconds(getattr(self, name), name)
         if not isinstance(self.page_style, PageStyle):
             raise ConfigurationError(f"expected a PageStyle, got {type(self.page_style).__name__}", key="page_style")
         if self.public_url is not None:
@@ -235,7 +252,7 @@ class Policy:
         check_choice(self.preflight, Preflight, "preflight")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, an https URL to redirect to", key="https")
-        for name in ("hsts", "trusted_hops"):
+        for name in ("hsts", "trusted_hops", "wsgi_threads"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name)
         for name in ("client_header", "query_parameter"):

@@ -1,30 +1,31 @@
 """Proving that a raw key is the one of which a store holds the hash.
 
 A proof is remembered (`hashing.ProofCache`), so that it costs microseconds the second time. Whoever comes with a key
-that nothing is remembered of first takes a place in the failure budget of its address, and gets it back unless the
-secret proves wrong: an address that guesses is stopped before it costs a hash, and a cached proof never asks the
+that nothing is remembered of has to keep to the failure budget of its address, and waits for one of the few places
+where hashes are computed; only then it is looked up whether there is such a key at all. A cached proof never asks the
 budget, so that nobody locks out who shares its address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Any
 
 from ._frozen import HiddenText
-from ._sync import Offload, SingleFlight
+from ._sync import Offload, SingleFlight, worker_count
+from .budget import FailureBudget
 from .exceptions import Overloaded, StoreBusy
 from .hashing import Proof, ProofCache
-from .limiters.failsafe import Failsafe
-from .model import ApiKey, Reason, SecretHash, Window
+from .model import ApiKey, Reason, SecretHash
 from .rules import outcomes
 from .rules.keyformat import Parsed
-from .rules.ratelimits import refuses, retry_seconds
-from .rules.subjects import anonymous_subject
 from .workshop import Workshop
 
 # A record may change its hash between the proof and its reading: by a rehash, or a rotation.
 TRIES = 3
+_HASHING = "hashing"
 
 Proven = tuple[ApiKey, SecretHash]
 
@@ -36,8 +37,8 @@ class Prover:
         shop: the store, format and hasher.
         find: the store's `find`, adapted.
         find_now: the same as a plain function, if it runs in place: a warm request then awaits nothing.
-        limits: where failed proofs are counted.
-        budget: the windows for them; empty for no bound.
+        budget: says who may try, and counts the failures.
+        remembered: how many proofs.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Prover:
         shop: Workshop,
         find: Callable[..., Awaitable[Any]],
         find_now: Callable[[str], Any] | None,
-        limits: Failsafe,
-        budget: tuple[Window, ...],
+        budget: FailureBudget,
+        remembered: int,
     ) -> None:
-        self._shop, self._find, self._find_now, self._limits, self._budget = shop, find, find_now, limits, budget
-        self._proofs = ProofCache()
+        self._shop, self._find, self._find_now, self._budget = shop, find, find_now, budget
+        self._proofs = ProofCache(remembered)
         self.digest = self._proofs.digest
         """What stands for a raw key here: made once a request."""
         self._flights = SingleFlight()
@@ -81,53 +82,52 @@ class Prover:
             parsed = self._shop.key_format.parse(raw)
             if parsed is None:
                 return outcomes.INVALID
-            reason = await self._prove_cold(parsed, digest, raw, peer, offload)
-            if reason is not None:
-                return reason
-            proof = self._proofs.find(digest)
+            found = await self._prove_cold(parsed, digest, raw, proof, peer, offload)
+            if isinstance(found, Reason):
+                return found
+            proof = found
         return outcomes.INVALID
 
-    async def _prove_cold(
-        self, parsed: Parsed, digest: bytes, raw: bytes, peer: str | None, offload: Offload
-    ) -> Reason | None:
-        """None if the secret is right, and then that is remembered. Concurrent calls for one key share one run."""
+    async def _prove_cold(  # noqa: PLR0917 - what a proof is about
+        self, parsed: Parsed, digest: bytes, raw: bytes, stale: Proof | None, peer: str | None, offload: Offload
+    ) -> Proof | Reason:
+        """A proof that is newer than the stale one. Concurrent calls for one key share one run."""
 
-        async def prove() -> bool:
+        async def prove(name: Hashable, until: float) -> Proof | None:
+            known = self._proofs.find(digest)
+            if known is not None and known is not stale:
+                return known  # somebody else was first while this one waited
+            return await self._flights.run(
+                digest, offload, partial(self._run, parsed, digest, raw, name, until, offload)
+            )
+
+        return await self._budget.spend(peer, digest, offload, prove)
+
+    async def _run(  # noqa: PLR0917 - likewise
+        self, parsed: Parsed, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
+    ) -> Proof | None:
+        """One run, when it is its turn."""
+        if not self._shop.hasher.blocking:
             return await self._compare(parsed, digest, raw, offload)
+        places, seconds = self._budget.places, max(0.0, until - time.monotonic())
+        place = await places.enter(_HASHING, worker_count(), name, offload, seconds)
+        try:
+            return await self._compare(parsed, digest, raw, offload)
+        finally:
+            places.leave(place)
 
-        async def prove_within_budget() -> Reason | None:
-            usages = await self._limits.hit(offload, name, self._budget, 1)
-            if refuses(usages):
-                return outcomes.too_many_failures(retry_seconds(usages))
-            proved = False
-            try:
-                proved = await self._flights.run(digest, offload, prove)
-            except Exception:
-                # Nothing was proved, but nothing disproved either. Whoever goes away before the answer is not
-                # excused: else guessing would cost nothing that hangs up in time.
-                proved = True
-                raise
-            finally:
-                if proved:
-                    await self._limits.refund(offload, name, self._budget, 1, usages)
-            return None if proved else outcomes.INVALID
-
-        if not self._budget:
-            return None if await self._flights.run(digest, offload, prove) else outcomes.INVALID
-        name = anonymous_subject(peer)
-        return await self._flights.run((digest, name), offload, prove_within_budget)
-
-    async def _compare(self, parsed: Parsed, digest: bytes, raw: bytes, offload: Offload) -> bool:
+    async def _compare(self, parsed: Parsed, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
         key = await self._find(offload, parsed.id)
         candidates = () if key is None else key.hashes
         candidate = next((each for each in candidates if each.hint == parsed.hint), None)
         # One proof always: an unknown id or hint costs what a wrong secret costs.
         proved = await self._verify(self._decoy if candidate is None else candidate.hash, raw, offload)
         if key is None or candidate is None or not proved:
-            return False
-        self._proofs.remember(digest, Proof(key.id, candidate.hash))
+            return None
+        proof = Proof(key.id, candidate.hash)
+        self._proofs.remember(digest, proof)
         await self._renew_hash(key, candidate, raw, offload)
-        return True
+        return proof
 
     async def _verify(self, stored: str, raw: bytes, offload: Offload) -> bool:
         hasher = self._shop.hasher

@@ -11,14 +11,15 @@ from ._sync import Pool, is_async, later, patiently, worker_count
 from .exceptions import ConfigurationError
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .limiters import RateLimiter, open_limiter
-from .policy import MIN_PEPPER_BYTES
+from .policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
 from .rules.keyformat import KeyFormat, PrefixedFormat
 from .rules.masks import Mask
 from .stores import KeyStore, open_store
 
 # How long a write waits for others who write to the same file, in seconds.
 WRITE_PATIENCE = 5.0
-# How many cold keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second.
+# How many new keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second. Proofs wait
+# elsewhere (`proving`), and no more of them come here than there are threads for.
 HASH_QUEUE = 64
 STORE_SLOTS, STORE_QUEUE = 8, 256
 _STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
@@ -61,14 +62,22 @@ class Workshop:
 
 
 def open_workshop(
-    *, store: Any, prefix: Any, peppers: Any, accept_crc: Any, hasher: Any, key_format: Any, clock: Callable[[], float]
+    *,
+    store: Any,
+    prefix: Any,
+    peppers: Any,
+    accept_crc: Any,
+    hasher: Any,
+    key_format: Any,
+    clock: Callable[[], float],
+    remembered_keys: int = REMEMBERED_KEYS,
 ) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
     secrets = as_secrets(peppers, "peppers")
     return Workshop(
         key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
         hasher=_as_hasher(hasher, secrets),
-        store=_as_store(store),  # last: a wrong setting leaves no file behind
+        store=_as_store(store, remembered_keys),  # last: a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
         clock=clock,
@@ -92,9 +101,9 @@ def as_cursor_secrets(given: Any, peppers: Any) -> tuple[bytes, ...]:
     return as_secrets(given, "cursor_secrets") or as_secrets(peppers, "peppers")
 
 
-def _as_store(store: Any) -> KeyStore:
+def _as_store(store: Any, remembered_keys: int) -> KeyStore:
     if isinstance(store, str):
-        return open_store(store)
+        return open_store(store, remembered_keys=remembered_keys)
     _check_has(store, _STORE_METHODS, "KeyStore", "store")
     _check_one_kind(store, _STORE_METHODS, "store")
     return cast("KeyStore", store)

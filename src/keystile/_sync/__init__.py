@@ -12,13 +12,17 @@ from .flights import SingleFlight
 from .local import Local, Lock, on_fork
 from .loops import PerLoop
 from .offload import Offload, Pool, inline, pooled, worker_count
+from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, patiently, run_now
 
 __all__ = [
+    "Crowd",
     "Local",
     "Lock",
     "Offload",
     "PerLoop",
+    "Place",
+    "Places",
     "Pool",
     "SingleFlight",
     "adapt",

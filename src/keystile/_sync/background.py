@@ -7,9 +7,11 @@ import logging
 import queue
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 from .local import Local, on_fork
+from .loops import spawn
 from .running import is_async
 
 _logger = logging.getLogger("keystile")
@@ -56,7 +58,6 @@ class _Background:
 
 
 _background = _Background()
-_tasks: set[Any] = set()
 
 
 def later(function: Callable[..., Any], *args: Any) -> None:
@@ -67,18 +68,7 @@ def later(function: Callable[..., Any], *args: Any) -> None:
     if not is_async(function):
         _background.add(functools.partial(function, *args))
         return
-    import asyncio
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        import trio
-
-        trio.lowlevel.spawn_system_task(_logged, function, *args)
-    else:
-        task = loop.create_task(_logged(function, *args))
-        _tasks.add(task)  # the loop itself keeps only a weak reference
-        task.add_done_callback(_tasks.discard)
+    spawn(functools.partial(_logged, function, *args), Future())
 
 
 async def _logged(function: Callable[..., Awaitable[Any]], *args: Any) -> None:

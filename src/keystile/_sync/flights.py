@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from ..exceptions import Overloaded
 from .local import on_fork
 from .offload import Offload
 
@@ -16,7 +17,8 @@ T = TypeVar("T")
 class SingleFlight:
     """Concurrent calls with one key share one run of the work, over all threads and event loops.
 
-    Those who wait take no place in any pool. If the one who runs it is cancelled, another takes over.
+    Those who wait take no place in any pool. If the one who runs it is cancelled or finds no room in its time, another
+    takes over, who may have more of it left.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,8 @@ class SingleFlight:
                 return shared
         try:
             result = await work()
+        except Overloaded:
+            raise
         except Exception as error:
             mine.set_exception(error)
             raise

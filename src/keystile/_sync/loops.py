@@ -1,12 +1,56 @@
-"""What belongs to one event loop."""
+"""What belongs to one event loop: tasks of its own, and values."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_tasks: set[Any] = set()
+
+
+def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
+    """Begin a task that belongs to the running event loop, asyncio's or trio's, and to none of its tasks.
+
+    Args:
+        work: a coroutine function.
+        ended: told how it ended; cancelled if the loop ended it.
+    """
+    import asyncio
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        trio.lowlevel.spawn_system_task(_to_its_end, work, ended)
+        return
+
+    def tell(task: asyncio.Task[T]) -> None:
+        _tasks.discard(task)
+        if task.cancelled():
+            ended.cancel()
+        elif (error := task.exception()) is not None:
+            ended.set_exception(error)
+        else:
+            ended.set_result(task.result())
+
+    task = loop.create_task(work())
+    _tasks.add(task)  # the loop itself keeps only a weak reference
+    task.add_done_callback(tell)
+
+
+async def _to_its_end(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
+    try:
+        ended.set_result(await work())
+    except Exception as error:  # noqa: BLE001 - whoever waits is told; a system task that raises ends trio
+        ended.set_exception(error)
+    finally:
+        if not ended.done():
+            ended.cancel()
 
 
 class PerLoop(Generic[T]):

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from ..exceptions import Overloaded
 from .local import on_fork
+from .loops import spawn
 
 T = TypeVar("T")
 
@@ -86,13 +87,32 @@ class _Place:
 
 
 class Offload(Protocol):
-    """How a door does what blocks."""
+    """How a door does what blocks.
+
+    Attributes:
+        blocks: whether waiting holds up a thread.
+    """
+
+    @property
+    def blocks(self) -> bool:
+        """True for threads, False for tasks."""
 
     async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
         """The work's result; raises Overloaded if the pool is full."""
 
-    async def wait(self, future: Future[Any]) -> None:
-        """Return when the future is done, however it ended."""
+    async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
+        """Return when the future is done, however it ended, or when the time is over."""
+
+    async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
+        """The work's result. Once begun it goes on to its end, also if whoever waits for it here is cancelled.
+
+        Args:
+            work: a coroutine function.
+            after: called when the work has ended in whatever way.
+
+        Raises:
+            Overloaded: the event loop ended it.
+        """
 
     def on_asyncio(self) -> bool:
         """Whether what is made for asyncio alone can be awaited here."""
@@ -101,12 +121,20 @@ class Offload(Protocol):
 class _Inline:
     """Blocks the calling thread: for WSGI and for synchronous callers."""
 
+    blocks = True
+
     async def run(self, pool: Pool, work: Callable[..., T], *args: Any) -> T:
         return pool.call(pool.enter(), work, *args)
 
-    async def wait(self, future: Future[Any]) -> None:
-        with contextlib.suppress(CancelledError):
-            future.exception()
+    async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
+        with contextlib.suppress(CancelledError, TimeoutError):
+            future.exception(seconds)
+
+    async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
+        try:
+            return await work()
+        finally:
+            after()
 
     def on_asyncio(self) -> bool:
         return False
@@ -118,6 +146,8 @@ class _Pooled:
     The workers have a limiter of their own beside anyio's default one, so that hashing cannot take the threads that
     a host runs its synchronous handlers in.
     """
+
+    blocks = False
 
     def __init__(self) -> None:
         self._limiters: anyio.lowlevel.RunVar[weakref.WeakKeyDictionary[Pool, anyio.CapacityLimiter]]
@@ -131,7 +161,7 @@ class _Pooled:
         finally:
             place.abandon()
 
-    async def wait(self, future: Future[Any]) -> None:
+    async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
         done = anyio.Event()
         soon = _caller_into_loop()
 
@@ -140,7 +170,21 @@ class _Pooled:
                 soon(done.set)
 
         future.add_done_callback(wake)
-        await done.wait()
+        with anyio.move_on_after(seconds):
+            await done.wait()
+
+    async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
+        ended: Future[T] = Future()
+        ended.add_done_callback(lambda _future: after())
+        try:
+            spawn(work, ended)
+        except BaseException:
+            ended.cancel()
+            raise
+        await self.wait(ended)
+        if ended.cancelled():
+            raise Overloaded("the event loop has ended")
+        return ended.result()
 
     def on_asyncio(self) -> bool:
         import asyncio

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from .. import _sync
@@ -61,7 +61,7 @@ class Failsafe:
         self._local = MemoryLimiter()
         self._pool = _sync.Pool(SLOTS, QUEUE)
         self._twin = _twin_of(limiter)
-        self._hit, self._refund = self._adapted("hit"), self._adapted("refund")
+        self._hit, self._peek, self._refund = self._adapted("hit"), self._adapted("peek"), self._adapted("refund")
         self._changes = 0
         self._wait, self._next_probe = FIRST_PROBE, 0.0
         self._lock = _sync.Lock()
@@ -74,8 +74,11 @@ class Failsafe:
         """Forget a probe that was under way in the process from which this one was forked."""
         self._probing = False
 
-    async def hit(self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int) -> Usages:
-        """What `RateLimiter.hit` answers; empty if the policy admits without counting.
+    async def hit(
+        self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, *, count: bool = True
+    ) -> Usages:
+        """What `RateLimiter.hit` answers, or `peek` if nothing is to be counted; empty if the policy admits without
+        counting.
 
         Raises:
             LimiterDown: limiter_down, and the policy denies then.
@@ -83,12 +86,17 @@ class Failsafe:
         seen = self._changes
         is_down = seen % 2 == 1
         if is_down and not self._may_probe():
-            return self._instead(subject, windows, cost)
+            return self._instead(subject, windows, cost, count)
         try:
-            usages = _checked(await self._hit(offload, _deadline(), subject, windows, cost), windows)
+            asked = (
+                self._hit(offload, _deadline(), subject, windows, cost)
+                if count
+                else self._peek(offload, _deadline(), subject, windows)
+            )
+            usages = _checked(await asked, windows)
         except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
             self._failed(seen, error)
-            return self._instead(subject, windows, cost)
+            return self._instead(subject, windows, cost, count)
         else:
             if is_down:
                 self._answered(seen)
@@ -135,9 +143,9 @@ class Failsafe:
             within=ANSWER_WITHIN,
         )
 
-    def _instead(self, subject: str, windows: tuple[Window, ...], cost: int) -> Usages:
+    def _instead(self, subject: str, windows: tuple[Window, ...], cost: int, count: bool) -> Usages:
         if self._on_error == "local":
-            return _Local(self._local.hit(subject, windows, cost))
+            return _Local(self._local.hit(subject, windows, cost) if count else self._local.peek(subject, windows))
         if self._on_error == "allow":
             return ()
         raise LimiterDown("limiter", "is down")
@@ -201,12 +209,12 @@ def _in_time(function: Callable[..., Any]) -> Callable[..., Any]:
     Else those that queue while the limiter hangs would each wait for it in turn.
     """
 
-    def call(deadline: float, subject: str, windows: Sequence[Window], cost: int) -> Any:
+    def call(deadline: float, *args: Any) -> Any:
         if time.monotonic() > deadline:
             raise TimeoutError
-        return function(subject, windows, cost)
+        return function(*args)
 
-    async def await_it(_deadline: float, subject: str, windows: Sequence[Window], cost: int) -> Any:
-        return await function(subject, windows, cost)
+    async def await_it(_deadline: float, *args: Any) -> Any:
+        return await function(*args)
 
     return await_it if _sync.is_async(function) else call

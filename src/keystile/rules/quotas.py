@@ -8,10 +8,14 @@ from functools import lru_cache
 from ..exceptions import ConfigurationError
 from ..model import Principal, Window
 from ..policy import Limits, Policy
-from .notation import check_windows, parse_limits
-from .subjects import subject
+from .notation import MOST, check_windows, parse_limits
+from .subjects import guessing_subjects, subject
 
 Windows = tuple[Window, ...]
+
+# How often the budget of one network the next wider ones have: each holds 256 of those before. Eight of them may be at
+# their worst before their neighbours are held to account, and whoever has a /48 gains 64 times, not 65,536 times.
+WIDER = (1, 8, 64)
 
 
 class Quotas:
@@ -35,7 +39,8 @@ class Quotas:
             self._plans[None] = self._plans[policy.default_plan]
         self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits")
         # A scope of their own, which no rule can have: then an address is one subject, and one anonymous place.
-        self.failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
+        windows = _keyed(policy.failure_limits, "failure_limits", scope="failures")
+        self._failures = [_times(factor, windows) for factor in WIDER] if windows else []
 
     def check_key(self, plan: str | None, limits: Limits) -> None:
         """ConfigurationError unless a key may have this plan and these limits."""
@@ -61,6 +66,12 @@ class Quotas:
         """The windows of a client address on a public path."""
         return _joined(self._anonymous, more) if more else self._anonymous
 
+    def failures(self, address: str | None) -> tuple[tuple[str, Windows], ...]:
+        """Where the failures of an address are counted, by subject, the narrowest first; nothing if nowhere."""
+        if not self._failures:
+            return ()
+        return tuple(zip(guessing_subjects(address), self._failures, strict=False))
+
     def subject(self, caller: Principal) -> str:
         """The name under which the caller's requests are counted."""
         if self._by == "organization" and caller.organization_id is not None:
@@ -84,6 +95,10 @@ _own = lru_cache(maxsize=4096)(parse_limits)
 @lru_cache(maxsize=4096)
 def _joined(windows: Windows, more: Windows) -> Windows:
     return windows + more
+
+
+def _times(factor: int, windows: Windows) -> Windows:
+    return tuple(window._replace(limit=min(MOST, window.limit * factor)) for window in windows)
 
 
 def _keyed(limits: Limits, key: str, scope: str = "") -> Windows:

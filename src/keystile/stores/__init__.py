@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..exceptions import ConfigurationError
 from ..model import ApiKey, SecretHash
+from ..policy import REMEMBERED_KEYS
 
 
 class KeyStore(Protocol):
@@ -44,8 +45,12 @@ class KeyStore(Protocol):
         """Let go of files and connections. The store may be used again afterwards."""
 
 
-def open_store(url: str) -> KeyStore:
+def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
     """The store that a URL names: ``memory://``, ``sqlite:///file.db``.
+
+    Args:
+        url: names it.
+        remembered_keys: how many records it keeps decoded, if it decodes any.
 
     Raises:
         ConfigurationError: no store has this scheme, or it cannot be opened.
@@ -58,6 +63,6 @@ def open_store(url: str) -> KeyStore:
     if scheme == "sqlite":
         from .sqlite import SQLiteStore
 
-        return SQLiteStore.from_url(url)
+        return SQLiteStore.from_url(url, remembered_keys=remembered_keys)
     # The rest of the URL may hold a password.
     raise ConfigurationError(f"no key store for the scheme {scheme!r}; there are memory:// and sqlite:///", key="store")

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .._checks import check_count
 from .._frozen import HiddenRow, frozen
 from .._sqlite import SQLiteFile, path_of
 from ..model import ApiKey, Principal, SecretHash
+from ..policy import REMEMBERED_KEYS
 
 _MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
 _JSON = ("scopes", "ip_allowlist", "metadata", "hashes")
@@ -57,23 +60,25 @@ class SQLiteStore:
 
     Args:
         path: of the file; created if it is missing.
+        remembered_keys: how many decoded records are kept, about 2 kB each.
 
     Raises:
         ConfigurationError: the file cannot be used, or was written by another version of the schema.
     """
 
     blocking = False
-    # How many decoded records are kept, about 2 kB each.
-    DECODED = 10_000
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, remembered_keys: int = REMEMBERED_KEYS) -> None:
+        check_count(remembered_keys, "remembered_keys")
         self._file = SQLiteFile(path, _SCHEMA)
-        self._decoded: dict[str, tuple[tuple[int], ApiKey]] = {}
+        self._remembered = remembered_keys
+        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        self._decoded: OrderedDict[str, tuple[tuple[int], ApiKey]] = OrderedDict()
 
     @classmethod
-    def from_url(cls, url: str) -> SQLiteStore:
+    def from_url(cls, url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> SQLiteStore:
         """The store in the file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
-        return cls(path_of(url))
+        return cls(path_of(url), remembered_keys=remembered_keys)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({self._file.path!r})"
@@ -88,9 +93,10 @@ class SQLiteStore:
             return None
         row = HiddenRow(row)
         key = _decode(row[1:])
-        if len(self._decoded) >= self.DECODED:
-            self._decoded.clear()
+        self._decoded.pop(key_id, None)
         self._decoded[key_id] = (row[:1], key)
+        if len(self._decoded) > self._remembered:
+            self._decoded.popitem(last=False)
         return key
 
     def add(self, key: ApiKey) -> None:
