@@ -35,6 +35,7 @@ FLOORS = [
     "limiters.failsafe",
     "workshop transport",
     "proving keyring callers",
+    "rechecking",
     "gate",
     "management",
     "writers",

@@ -155,7 +155,8 @@ class Policy:
             header with one value.
         https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
         hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
-        recheck_in_flight: read a key's record again before the app's answer leaves.
+        recheck_in_flight: judge the caller again, by the key's record as it is then, before the app's answer leaves and
+            at each message of a websocket; windows are not asked again.
         query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
         event_format: lines of the log as ``"text"`` or ``"json"``.
 
