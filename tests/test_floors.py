@@ -39,7 +39,7 @@ FLOORS = [
     "gate",
     "management",
     "writers",
-    "_asgi_shape _wsgi_shape",
+    "_asgi_shape _wsgi_shape _wsgi_host",
     "_asgi_recheck _wsgi_recheck",
     "asgi wsgi",
     "_origin _shown _typed",

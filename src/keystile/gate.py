@@ -90,6 +90,7 @@ class Gate:
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: str = "envelope",
+        propagate_exceptions: bool | None = None,
         echo_request_id: bool = False,
         page_style: PageStyle = DEFAULT_PAGE_STYLE,
         cursor_secrets: Sequence[str | bytes] = (),

@@ -144,6 +144,9 @@ class Policy:
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
         error_format: ``"envelope"``, or ``"problem"`` for problem documents (RFC 9457), which a client also gets whose
             ``Accept`` asks for them.
+        propagate_exceptions: under WSGI, whether an exception of the app goes on to the server instead of being logged
+            and answered; None asks the host (Flask's ``PROPAGATE_EXCEPTIONS``, ``TESTING`` and ``DEBUG``, Django's
+            ``DEBUG_PROPAGATE_EXCEPTIONS``). Under ASGI it is answered and goes on, always.
         echo_request_id: take a request's ``X-Request-ID`` over if it is 1 to 128 letters, digits, ``.``, ``_``, ``-``.
         page_style: what pages of a list look like.
         public_url: where clients reach this service, ``"https://api.example.com"``: for links.
@@ -177,6 +180,7 @@ class Policy:
     ietf_headers: bool = False
     envelope: bool = False
     error_format: str = "envelope"
+    propagate_exceptions: bool | None = None
     echo_request_id: bool = False
     page_style: PageStyle = DEFAULT_PAGE_STYLE
     public_url: str | None = None
@@ -202,6 +206,8 @@ class Policy:
         check_choice(self.event_format, EVENT_FORMATS, "event_format")
         for name in ("ietf_headers", "envelope", "echo_request_id", "require_json", "recheck_in_flight"):
             check_flag(getattr(self, name), name)
+        if self.propagate_exceptions is not None:
+            check_flag(self.propagate_exceptions, "propagate_exceptions")
         check_count(self.max_json_body, "max_json_body")
         if not isinstance(self.page_style, PageStyle):
             raise ConfigurationError(f"expected a PageStyle, got {type(self.page_style).__name__}", key="page_style")
