@@ -1,6 +1,7 @@
 """An app behind an enveloping gate, plain ASGI and plain WSGI, for real servers.
 
-It answers by path, and sends octets where none belong: on HEAD, 204 and 304. KEYSTILE_STORE names the key store.
+It answers by path, and sends octets where none belong: on HEAD, 204 and 304, but for ``/polite``; ``/fails`` fails
+between its head and its first octets. KEYSTILE_STORE names the key store.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ ANSWERS: dict[str, tuple[str, list[tuple[str, str]], list[bytes]]] = {
     "/304": ("304 Not Modified", [("etag", '"v1"')], [b"octets that nobody may see"]),
     "/404": ("404 Not Found", [("content-type", "text/html"), ("content-length", "9")], [b"<h1>gone\n"]),
     "/teapot": ("418 I'm a Teapot", [JSON], [b'{"detail": ', b'"short and stout"}']),
+    "/polite": ("404 Not Found", [("content-type", "text/plain")], []),
+    "/fails": ("200 OK", [JSON, ("content-length", "8"), ("set-cookie", "a=1")], []),
+    "/no-json": ("200 OK", [JSON, ("content-length", "2")], [b"hi"]),
     "/text": ("200 OK", [("content-type", "text/plain"), ("content-length", "5")], [b"plain"]),
 }
 
@@ -41,6 +45,8 @@ async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
     status, fields, chunks = _answer(scope["path"], body)
     headers = [(name.encode(), value.encode()) for name, value in fields]
     await send({"type": "http.response.start", "status": int(status[:3]), "headers": headers})
+    if scope["path"] == "/fails":
+        raise RuntimeError("no octets")
     for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     return await send({"type": "http.response.body", "body": b""})
@@ -52,6 +58,9 @@ def _wsgi_app(environ: Any, start_response: Any) -> Any:
     status, fields, chunks = _answer(path, body)
     if path == "/stream":
         return _late(start_response, status, fields, chunks)
+    if path == "/fails":
+        start_response(status, fields)
+        return _failing()
     start_response(status, fields)
     return chunks
 
@@ -60,6 +69,11 @@ def _late(start_response: Any, status: str, fields: list[tuple[str, str]], chunk
     """PEP 3333 lets an app start as late as with its first octets."""
     start_response(status, fields)
     yield from chunks
+
+
+def _failing() -> Iterator[bytes]:
+    yield b""
+    raise RuntimeError("no octets")
 
 
 _gate = Gate(

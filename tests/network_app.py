@@ -1,7 +1,7 @@
 """An app behind a gate with proxies, https and rechecks, plain ASGI and plain WSGI, for real servers.
 
 KEYSTILE_STORE names the key store; ``/slow`` answers when the file KEYSTILE_GO is there, and then with what only a
-valid key may see.
+valid key may see; ``/file`` gives this file in the way that servers know best.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+from wsgiref.util import FileWrapper
 
 import anyio
+from starlette.responses import FileResponse
 
 from keystile import Gate, asgi, wsgi
 
@@ -26,6 +28,8 @@ async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
         return await send({"type": "lifespan.shutdown.complete"})
+    if scope["path"] == "/file":
+        return await FileResponse(__file__)(scope, receive, send)
     while scope["path"] == "/slow" and not GO.exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
         await anyio.sleep(0.01)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
@@ -34,6 +38,9 @@ async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _wsgi_app(environ: Any, start_response: Any) -> Any:
+    if environ["PATH_INFO"] == "/file":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return environ.get("wsgi.file_wrapper", FileWrapper)(Path(__file__).open("rb"))
     while environ["PATH_INFO"] == "/slow" and not GO.exists():
         time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "application/json")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -10,6 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current
+from keystile.stores.memory import MemoryStore
 from tests.doors import asgi_scope
 
 
@@ -250,8 +253,8 @@ def test_an_enveloped_stream_leaves_as_it_comes() -> None:
     secret = gate.keys.create("key").secret
     anyio.run(go)
     assert order == [
+        "made 0",  # the head goes out with the first octets: they show whether it is JSON
         "http.response.start",
-        "made 0",
         '{"data":0',
         "made 1",
         "1",
@@ -351,6 +354,72 @@ def test_a_websocket_whose_key_ends_is_closed_on_its_next_message(end: str) -> N
     assert got[1]["code"] == 1008
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expired_api_key"),
+        ({"scopes": ()}, "insufficient_scope"),
+        ({"ip_allowlist": ("192.0.2.1",)}, "ip_not_allowed"),
+    ],
+)
+def test_a_websocket_is_judged_whole_on_its_next_message(changes: dict[str, Any], code: str) -> None:
+    rules = [Rule("/live", scopes=["read"])]
+    store = MemoryStore()
+    gate = Gate(store, prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True, rules=rules)
+    issued = gate.keys.create("key", scopes=["read"])
+    gate.secret = issued.secret  # type: ignore[attr-defined]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        store._change(issued.key.id, lambda key: replace(key, **changes))
+        assert await receive() == {"type": "websocket.disconnect", "code": 1008}
+
+    text = {"type": "websocket.receive", "text": "x"}
+    sent = watched(gate, app, [{"type": "websocket.connect"}, dict(text), dict(text)])
+    assert sent[-1] == {"type": "websocket.close", "code": 1008, "reason": code}
+
+
+def test_nothing_of_the_app_leaves_before_its_key_is_looked_at_again() -> None:
+    """Neither hints nor files: a server sends these by messages of their own."""
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+    seen: list[Any] = []
+    ends = False
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(sorted(scope["extensions"]))
+        await send({"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload"]})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.debug", "info": {}})
+        if ends:
+            gate.keys.revoke(issued.key.id)
+        await send({"type": "http.response.body", "body": b"of the app", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.trailers", "headers": []})
+
+    def ask() -> list[str]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def go() -> None:
+            extensions = {"http.response.pathsend": {}, "http.response.zerocopysend": {}, "other": {}}
+            scope = asgi_scope("GET", "/v1", [("x-api-key", issued.secret)], None) | {"extensions": extensions}
+            await asgi.GateMiddleware(app, gate)(scope, send, send)
+            assert scope["extensions"] is extensions  # middleware around us reads it
+
+        anyio.run(go)
+        return [message["type"].removeprefix("http.response.") for message in sent]
+
+    assert ask() == ["early_hint", "start", "debug", "body", "body", "trailers"]
+    ends = True
+    assert ask() == ["start", "body"]
+    assert seen == [["other"], ["other"]]
+
+
 def test_a_server_that_has_replaced_the_peer_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), trusted_proxies=["10.0.0.0/8"])
     secret = gate.keys.create("key", ip_allowlist=["6.6.6.6"]).secret
@@ -418,17 +487,18 @@ def test_headers_may_be_any_iterable() -> None:
     assert answering(200, json, (b"content-encoding", b"gzip"))[1]["body"] == b"{}"
 
 
-def test_an_empty_chunk_goes_on_for_servers_that_send_the_head_with_it() -> None:
+def test_an_empty_chunk_decides_nothing_before_the_first_octets_and_goes_on_behind_them() -> None:
     gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
     secret = gate.keys.create("key").secret
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-        await send({"type": "http.response.body", "body": b"", "more_body": True})
-        await send({"type": "http.response.body", "body": b"1"})
+        for chunk in (b"", b"1", b""):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"2"})
 
     sent = call(asgi.GateMiddleware(app, gate), asgi_scope("GET", "/", [("x-api-key", secret)], None))
-    assert [message.get("body", b"")[:9] for message in sent] == [b"", b"", b'{"data":1']
+    assert [message.get("body", b"").partition(b",")[0] for message in sent] == [b"", b'{"data":1', b"", b"2"]
 
 
 def test_a_fault_that_was_answered_is_no_failure_of_the_server() -> None:

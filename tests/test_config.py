@@ -156,6 +156,7 @@ WRONG = {
     "envelope in a rule": ('[[rules]]\nmatch = "/a"\nenvelope = 1', "rules[0].envelope", "expected true or false"),
     "envelope: public": ('[[rules]]\nmatch = "/a"\npublic = true\nenvelope = true', "rules[0].envelope", "is public"),
     "error_format": ('error_format = "xml"', "error_format", "expected one of envelope, problem"),
+    "propagate_exceptions": ("propagate_exceptions = 1", "propagate_exceptions", "expected true or false, got a num"),
     "require_json": ('require_json = "yes"', "require_json", "expected true or false, got a string"),
     "max_json_body": ("max_json_body = 0", "max_json_body", "expected a whole number from 1, got 0"),
     "public_url: path": ('public_url = "https://a.example/b"', "public_url", "expected a scheme and a host"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from keystile import InvalidRequest, PageStyle, Rule, current
 from keystile.pagination import Page
+from keystile.rules.envelopes import begins_json
 from tests.doors import Answer, Door
 
 JSON = [("content-type", "application/json")]
@@ -267,9 +269,10 @@ def test_an_unhandled_exception_is_a_generic_500(
     door: Door, key: str, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     door.host.fails = RuntimeError("the password is hunter2"), where
-    if where == "head" and door.kind != "wsgi":
-        door.host.status = 404  # an error's head is held, so that it can still be replaced
+    door.host.headers = [*JSON, ("set-cookie", "a=1"), ("content-length", "12")]
     answer = door.get(key=key)
+    assert answer.all("set-cookie") == []
+    assert answer.all("content-length") == [str(len(answer.body))]
     assert (answer.status, answer.code) == (500, "internal_error")
     assert b"hunter2" not in answer.body
     document = checked(answer)
@@ -290,6 +293,87 @@ def test_an_exception_after_the_first_octets_reaches_the_server(door: Door, key:
     assert answer.status == 200
     assert door.raised is door.host.fails[0]
     assert answer.body == b'{"data":{"ok": true}'
+
+
+@pytest.mark.parametrize(
+    ("body", "is_json"),
+    [
+        (b"hi", False),
+        (b"  hi", False),
+        (b"<p>", False),
+        (b"\xef\xbb\xbf{}", False),
+        ([b"", b"hi", b" there"], False),
+        ([b" ", b"{}"], True),
+        (b"\t\r\n {}", True),
+        ([b"", b"-1", b"2"], True),
+    ],
+)
+def test_an_answer_that_is_no_json_goes_out_as_it_came_and_is_told_once(
+    door: Door, key: str, body: Any, is_json: bool
+) -> None:
+    events: list[Any] = []
+    door.gate.on_event(events.append)
+    answer_with(door, body=body)
+    for _ in range(2):
+        answer = door.get(key=key)
+        assert answer.status == 200
+        if is_json:
+            checked(answer)
+        else:
+            whole = b"".join(door.host.chunks)
+            assert answer.body == whole
+            assert answer.all("content-length") == ([] if isinstance(body, list) else [str(len(whole))])
+            assert answer.all("content-type") == ["application/json"]
+    told = [event for event in events if event.code == "not_json"]
+    assert [(event.level, event.path) for event in told] == ([] if is_json else [(logging.WARNING, "/v1/things")])
+
+
+@pytest.mark.parametrize(
+    ("octets", "whole", "begins"),
+    [(b" ", False, True), (b" \n", True, False), (b" 1", True, True), (b"\x00", False, False)],
+)
+def test_blanks_may_be_the_beginning_of_json_but_not_all_of_it(octets: bytes, whole: bool, begins: bool) -> None:
+    assert begins_json(octets, whole=whole) is begins
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "status", "stays"),
+    [
+        (BROWSER, "text/html; charset=utf-8", 404, True),
+        ("text/html", "Text/HTML", 403, True),
+        ("text/html;q=0.5, application/json;q=0.4", "text/html", 404, True),
+        ("text/*", "text/html", 404, True),
+        ("application/xml, application/json;q=0.5", "application/xml", 422, True),
+        (BROWSER, "text/html", 500, False),
+        (BROWSER, "text/html", 503, False),
+        ("text/html, application/json", "text/html", 404, False),
+        ("text/html, */*", "text/html", 404, False),
+        ("*/*", "text/html", 404, False),
+        ("", "text/html", 404, False),
+        (BROWSER, "text/plain", 404, False),
+        ("application/json", "text/html", 404, False),
+        ("text/html;q=0", "text/html", 404, False),
+        ("application/vnd.api+json", "application/vnd.api+json", 404, False),
+        ("text/html," + "x" * 1100, "text/html", 404, False),
+    ],
+)
+def test_an_error_page_stays_what_it_is_for_a_client_that_likes_it_better_than_json(
+    door: Door, key: str, accept: str, content_type: str, status: int, stays: bool
+) -> None:
+    answer_with(door, status, b"<h1>Gone fishing</h1>", [("content-type", content_type), ("vary", "Cookie")])
+    answer = door.get(key=key, headers=[("accept", accept)] if accept else [])
+    assert answer.status == status
+    assert {"accept", "cookie"} <= set(",".join(answer.all("vary")).lower().replace(" ", "").split(","))
+    if stays:
+        assert (answer.body, answer.all("content-type")) == (b"<h1>Gone fishing</h1>", [content_type])
+        assert answer.all("content-length") == ["21"]
+    else:
+        checked(answer)
+    refused = door.get(headers=[("accept", accept)] if accept else [])
+    assert refused.code == "missing_api_key"
 
 
 def test_meta_of_the_host_joins_ours(door: Door, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from keystile import ConfigurationError, Rule
 from keystile.events import Event
 from keystile.exceptions import StoreBusy
 from keystile.rules.keyformat import crc_check
+from keystile.stores.memory import MemoryStore
 from tests.doors import Door
 
 PROXY = "10.0.0.1"
@@ -246,13 +248,7 @@ def revoking(door: Door, key_id: str) -> Any:
     """What a handler does whose caller loses the key meanwhile, in another process as far as this gate can tell."""
 
     def act() -> Any:
-        store = door.gate._shop.store
-        for _ in range(1000):
-            try:
-                return getattr(store, "inner", store).revoke(key_id, datetime.now(UTC))
-            except StoreBusy:  # the note of the key's use is being written
-                time.sleep(0.001)
-        raise AssertionError
+        return patiently(plain_store(door).revoke, key_id, datetime.now(UTC))
 
     return act
 
@@ -281,6 +277,101 @@ def test_a_key_that_holds_gets_the_apps_answer_as_it_was(door: Door) -> None:
         assert (answer.status, answer.body) == (200, b'{"ok": true}')
     door.host.chunks, door.host.status = [], 204
     assert door.get(key=issued.secret).status == 204
+
+
+def patiently(function: Any, *args: Any) -> Any:
+    """Call a store that may be busy: the note of the key's use is being written."""
+    for _ in range(1000):
+        try:
+            return function(*args)
+        except StoreBusy:
+            time.sleep(0.001)
+    raise AssertionError
+
+
+def plain_store(door: Door) -> Any:
+    store = door.gate._shop.store
+    return getattr(store, "inner", store)
+
+
+def rewriting(door: Door, key_id: str, changes: dict[str, Any]) -> Any:
+    """What a handler does while the record of its caller's key becomes another one."""
+
+    def delete() -> None:
+        with plain_store(door)._file.write() as connection:
+            connection.execute("DELETE FROM keystile_keys WHERE id = ?", (key_id,))
+
+    def act() -> None:
+        store = plain_store(door)
+        key = replace(patiently(store.find, key_id), **changes)
+        if isinstance(store, MemoryStore):
+            store._change(key_id, lambda _: key)
+        else:
+            patiently(delete)
+            patiently(store.add, key)
+
+    return act
+
+
+CHANGES = {
+    "expired": ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, 401, "expired_api_key"),
+    "without the scope": ({"scopes": ()}, 403, "insufficient_scope"),
+    "elsewhere": ({"ip_allowlist": ("192.0.2.1",)}, 403, "ip_not_allowed"),
+    "without a plan": ({"plan": "gone"}, 403, "plan_required"),
+    "revoked and expired": (
+        {"expires_at": datetime(2020, 1, 1, tzinfo=UTC), "revoked_at": datetime(2020, 1, 1, tzinfo=UTC)},
+        401,
+        "revoked_api_key",
+    ),
+}
+
+
+@pytest.mark.parametrize("envelope", [False, True])
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_a_key_is_judged_anew_and_whole_before_the_answer_leaves(door: Door, change: str, envelope: bool) -> None:
+    changes, status, code = CHANGES[change]
+    issued = door.create(scopes=["read"])
+    door.open(
+        recheck_in_flight=True, envelope=envelope, rules=[Rule("/v1/*", scopes=["read"])], anonymous_limits="1/day"
+    )
+    assert door.get(key=issued.secret).status == 200
+    door.host.acts = rewriting(door, issued.key.id, changes)
+    events = heard(door)
+    answer = door.get(key=issued.secret)
+    assert (answer.status, answer.code) == (status, code)
+    assert events[-1].code == code
+    assert door.raised is None
+
+
+def test_a_key_that_expires_in_flight_gets_no_answer_of_the_apps(door: Door) -> None:
+    now = [time.time()]
+    issued = door.create(expires_at=datetime.fromtimestamp(now[0] + 60, UTC))
+    door.open(recheck_in_flight=True, clock=lambda: now[0])
+    door.host.acts = lambda: now.__setitem__(0, now[0] + 61)
+    answer = door.get(key=issued.secret)
+    assert (answer.status, answer.code) == (401, "expired_api_key")
+
+
+def test_a_recheck_takes_no_place_in_a_window(door: Door) -> None:
+    issued = door.create(limits="2/day")
+    door.open(recheck_in_flight=True)
+    answers = [door.get(key=issued.secret) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [answer.header("x-ratelimit-remaining") for answer in answers] == ["1", "0", "0"]
+
+
+def test_a_hash_that_is_renewed_in_flight_ends_no_answer(door: Door) -> None:
+    """A hash is made anew when the hasher's settings change: the secret is the same."""
+    issued = door.create()
+    door.open(recheck_in_flight=True)
+    [before] = patiently(plain_store(door).find, issued.key.id).hashes
+    again = replace(before, hash=door.gate._shop.hasher.hash(issued.secret.encode()))
+    assert door.get(key=issued.secret).status == 200
+    door.host.acts = rewriting(door, issued.key.id, {"hashes": (again,)})
+    assert door.get(key=issued.secret).status == 200
+    other = door.gate._shop.hasher.hash(b"another secret")
+    door.host.acts = rewriting(door, issued.key.id, {"hashes": (replace(before, hash=other),)})
+    assert door.get(key=issued.secret).code == "invalid_api_key"
 
 
 def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> None:

@@ -74,6 +74,12 @@ def test_a_key_deleted_in_flight_gets_a_401_and_nothing_of_the_app(service: Serv
     assert b"of the app" not in answer.body
 
 
+def test_a_file_arrives_whole(service: Service) -> None:
+    secret = service.gate.keys.create("reader").secret
+    answer = service.server.get("/file", {"X-API-Key": secret})
+    assert (answer.status, answer.body) == (200, (ROOT / "tests/network_app.py").read_bytes())
+
+
 def test_a_key_in_the_query_is_in_no_log(service: Service) -> None:
     secret = service.gate.keys.create("in a query").secret
     assert service.server.get(f"/?a=1&api_key={secret}&b=2").status == 200

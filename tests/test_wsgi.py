@@ -11,8 +11,11 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
+from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from keystile import ConfigurationError, Gate, HmacHasher, current, wsgi
+from keystile import ConfigurationError, Gate, HmacHasher, InvalidRequest, current, wsgi
+from keystile._wsgi_host import wants_exceptions
 from tests.async_store import AsyncStore
 from tests.doors import wsgi_environ
 
@@ -200,7 +203,7 @@ def test_an_asgi_app_is_refused_when_the_door_is_built(gate: Gate) -> None:
         wsgi.GateMiddleware(lambda environ, start_response: [], gate=None)  # type: ignore[arg-type]
 
 
-def test_exc_info_may_come_by_name_and_a_refused_head_is_one_empty_chunk(gate: Gate) -> None:
+def test_exc_info_may_come_by_name_and_a_refused_head_has_no_chunk(gate: Gate) -> None:
     def app(environ: Any, start_response: Any) -> list[bytes]:
         try:
             int("")
@@ -212,7 +215,7 @@ def test_exc_info_may_come_by_name_and_a_refused_head_is_one_empty_chunk(gate: G
     server.call(app, gate)
     assert server.starts[0][2][0] is ValueError
     refused = wsgi.GateMiddleware(app, gate)(wsgi_environ("HEAD", "/v1", [], None), Server().start_response)
-    assert list(refused) == [b""]
+    assert list(refused) == []
 
 
 def test_what_is_no_app_is_refused(gate: Gate) -> None:
@@ -259,7 +262,7 @@ def test_an_enveloped_stream_leaves_as_it_comes_and_is_closed(enveloping: Gate) 
             events.append("closed")
 
     body = Server().call(app, enveloping)
-    assert events == []
+    assert events == ["made [1"]  # only now the head is certain
     assert next(body) == b'{"data":[1'
     assert events == ["made [1"]
     body.close()
@@ -333,3 +336,107 @@ def test_a_close_that_fails_takes_nothing_from_a_whole_answer(enveloping: Gate, 
 
     assert b'"not_found"' in b"".join(Server().call(app, enveloping))
     assert "close() failed" in caplog.text
+
+
+def failing_stream(environ: Any, start_response: Any) -> Iterator[bytes]:
+    """It starts like a success, and fails before its first octets."""
+    start_response("200 OK", [*JSON, ("Content-Length", "8"), ("Set-Cookie", "a=1")])
+    yield b""
+    raise RuntimeError("no octets")
+
+
+def test_a_server_is_given_one_head_also_by_a_stream_that_fails_at_once(enveloping: Gate) -> None:
+    """Not every server takes back what it was given first: gunicorn adds the one to the other."""
+    for app in (failing_stream, lambda environ, start_response: iter(list(failing_stream(environ, start_response)))):
+        server = Server()
+        body = b"".join(server.call(app, enveloping))
+        [(status, headers)] = server.starts
+        assert status == "500 Internal Server Error"
+        assert [value for name, value in headers if name.lower() in ("content-length", "set-cookie")] == [
+            str(len(body))
+        ]
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_an_answer_to_head_is_no_chunk_whose_length_could_be_taken_for_its_own(enveloping: Gate, status: str) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response(status, JSON)
+        return iter([]) if environ["PATH_INFO"] == "/stream" else []
+
+    for path in ("/v1", "/stream"):
+        assert list(Server().call(app, enveloping, REQUEST_METHOD="HEAD", PATH_INFO=path)) == []
+
+
+def flask_app(**config: Any) -> Any:
+    app = Flask(__name__)
+    app.config.update(config)
+
+    @app.get("/v1")
+    def fails() -> Any:
+        raise ZeroDivisionError("of the app")
+
+    @app.get("/stream")
+    def streams() -> Any:
+        def chunks() -> Iterator[bytes]:
+            raise ZeroDivisionError("of the app")
+            yield b""
+
+        return Response(chunks(), mimetype="application/json")
+
+    @app.get("/fault")
+    def fault() -> Any:
+        raise InvalidRequest("no such page", parameter="page")
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("config", "setting", "raises"),
+    [
+        ({"TESTING": True}, None, True),
+        ({"DEBUG": True}, None, True),
+        ({"PROPAGATE_EXCEPTIONS": True}, None, True),
+        ({"TESTING": True, "PROPAGATE_EXCEPTIONS": False}, None, False),
+        ({}, None, False),
+        ({"TESTING": True}, False, False),
+        ({"PROPAGATE_EXCEPTIONS": True}, False, False),
+        ({}, True, True),
+    ],
+)
+@pytest.mark.parametrize("between", [False, True])
+def test_an_exception_comes_out_where_the_host_asks_for_it(
+    config: dict[str, Any], setting: bool | None, raises: bool, between: bool
+) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True, propagate_exceptions=setting)
+    app = flask_app(**config)
+    inner = ProxyFix(app.wsgi_app) if between else app.wsgi_app
+    app.wsgi_app = wsgi.GateMiddleware(inner, gate)
+    client, headers = app.test_client(), {"X-API-Key": gate.keys.create("key").secret}
+    paths = ["/stream"] if setting is True else ["/v1", "/stream"]  # what Flask answers itself raises nothing
+    for path in paths:
+        if raises:
+            with pytest.raises(ZeroDivisionError, match="of the app"):
+                client.get(path, headers=headers)
+        else:
+            answer = client.get(path, headers=headers)
+            assert (answer.status_code, answer.get_json()["error"]["code"]) == (500, "internal_error")
+    if raises and setting is None:  # what the client did wrong is answered all the same
+        assert client.get("/fault", headers=headers).status_code == 400
+
+
+def test_an_exception_that_comes_out_is_not_logged_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True, propagate_exceptions=True)
+    with pytest.raises(RuntimeError, match="no octets"):
+        Server().call(failing_stream, gate)
+    assert caplog.records == []
+
+
+def test_a_host_that_says_nothing_of_exceptions_has_them_answered() -> None:
+    """Nor is anything that only looks like a host, or goes round in circles."""
+
+    class Odd:
+        config = "PROPAGATE_EXCEPTIONS"
+
+    odd = Odd()
+    odd.app = odd  # type: ignore[attr-defined]
+    assert wants_exceptions(odd) is wants_exceptions(None) is wants_exceptions(failing_stream) is False

@@ -1,4 +1,4 @@
-"""What the ASGI door does so that a key revoked while the app works gets no answer of the app's."""
+"""What the ASGI door does so that a key which ends while the app works gets no answer of the app's."""
 
 from __future__ import annotations
 
@@ -12,49 +12,52 @@ Refuse = Callable[[Refused], Awaitable[None]]
 
 
 class HeldAnswer:
-    """Holds the head of an answer until the first octets of its body, then has the key's record read again.
+    """Holds an answer until the first octets of its body, then has its caller judged again.
+
+    Whatever else the app sends before, hints for instance, is held as well: it is part of the answer.
 
     Args:
         send: the server's.
-        check: reads the record; None if the key still holds.
+        check: judges; None if the caller may still have the answer.
         refuse: answers in the app's place.
     """
 
     def __init__(self, send: Send, check: Check, refuse: Refuse) -> None:
         self._send, self._check, self._refuse = send, check, refuse
-        self._head: Message | None = None
+        self._held: list[Message] = []
+        self._decides = False
         self._pass: Send | None = None
 
     async def send(self, message: Message) -> None:
         """For the app, in the place of the server's."""
         if self._pass is not None:
-            await self._pass(message)
-        elif message["type"] == "http.response.start":
-            self._head = message
-        elif message["type"] != "http.response.body":
-            await self._send(message)
-        elif message.get("body") or not message.get("more_body", False):
+            return await self._pass(message)
+        octets = message["type"] == "http.response.body"
+        if octets and not message.get("body") and message.get("more_body", False):
+            return None
+        self._held.append(message)
+        if octets and not self._decides:
+            self._decides = True
             await self._release()
-            if self._pass is not None:
-                await self._pass(message)
+        return None
 
     async def _release(self) -> None:
         refused = await self._check()
         if refused is not None:
             self._pass = _drop
             return await self._refuse(refused)
+        for message in self._held:  # an app may send more of them meanwhile, from another task
+            await self._send(message)
         self._pass = self._send
-        if self._head is not None:
-            await self._send(self._head)
         return None
 
 
 class WatchedSocket:
-    """Has the key's record read again for each message of a websocket, and closes it with 1008 if the key has ended.
+    """Has the caller judged again for each message of a websocket, and closes it with 1008 if that ends badly.
 
     Args:
         receive, send: the server's.
-        check: reads the record; None if the key still holds.
+        check: judges; None if the caller may go on.
     """
 
     def __init__(self, receive: Receive, send: Send, check: Check) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
-from .rules.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, whole
+from .rules.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, begins_json, whole
 from .rules.jsonbodies import announced_length, refuse_body, refuse_head
 from .rules.responses import Fields, Reply
 from .shape import Shape
@@ -20,32 +20,42 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# By these an app would send octets past us: it does not see that the server can.
 _OF_THE_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"))
-_HIDDEN = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
+# By these an app would send octets past us: it does not see that the server can.
+_SHORT_CUTS = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
 
 def hide(scope: Scope) -> Scope:
-    """Take from the scope what invites to an encoding or to a short cut.
+    """Take from the scope what invites to an encoding or to a short cut; otherwise as `hide_short_cuts`."""
+    before = {"headers": scope["headers"], **hide_short_cuts(scope)}
+    scope["headers"] = [
+        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
+    ]
+    return before
+
+
+def hide_short_cuts(scope: Scope) -> Scope:
+    """Take from the scope the server's offer to send files by itself.
 
     In place, because middleware around us reads what the app and its router leave there. What this gives is to be put
     back when the app has run.
     """
-    before = {"headers": scope["headers"]}
-    scope["headers"] = [
-        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
-    ]
     extensions = scope.get("extensions")
-    if extensions and not _HIDDEN.isdisjoint(extensions):
-        before["extensions"] = extensions
-        scope["extensions"] = {name: value for name, value in extensions.items() if name not in _HIDDEN}
-    return before
+    if not extensions or _SHORT_CUTS.isdisjoint(extensions):
+        return {}
+    scope["extensions"] = {name: value for name, value in extensions.items() if name not in _SHORT_CUTS}
+    return {"extensions": extensions}
 
 
 def header(scope: Scope, wanted: bytes) -> str | None:
     """The value of a header that stands there once."""
     values = [value for name, value in scope["headers"] if name.lower() == wanted]
     return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def accepted_by(scope: Scope) -> str:
+    """What the client accepts."""
+    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"accept")
 
 
 def accept_of(scope: Scope) -> str:
@@ -69,6 +79,7 @@ class Answering:
 
     # Of the class, not of each request: few answers change them.
     held: tuple[int, Fields[bytes]] | None = None
+    _waiting: tuple[Message, Fields[bytes], bytes] | None = None
     begun = False
     """Something of an answer has gone out."""
     # What the app found wrong with the request, if that was answered.
@@ -108,7 +119,7 @@ class Answering:
         status, headers = message["status"], list(message.get("headers") or ())
         shape, writers = self._shape, self._writers
         shape.begun = True
-        if status >= 400 and writers.replaces(status, headers):
+        if status >= 400 and writers.replaces(status, headers, accepted_by(self._scope)):
             self.held, self._collected = (status, headers), Collected()
             self._on_body = self._collect
             return _nothing()
@@ -116,7 +127,9 @@ class Answering:
         if self._scope["method"] == "HEAD" or status in BODYLESS:
             self._on_body = self._without_body
         elif tail is not None:
-            self._tail, self._on_body = tail, self._first_spliced
+            # Whether it is what it says it is shows with the first octets.
+            self._waiting, self._on_body = (message, fields, tail), self._first
+            return _nothing()
         self.begun = True
         return self._send(dict(message, headers=fields))
 
@@ -125,12 +138,21 @@ class Answering:
             return _nothing()
         return self._send({"type": "http.response.body", "body": b""})
 
-    def _first_spliced(self, message: Message) -> Awaitable[None]:
-        chunk: bytes = message.get("body", b"")
-        if not message.get("more_body", False) and len(chunk) <= MAX_JOINED:
-            return self._send({"type": "http.response.body", "body": whole(chunk, self._tail)})
-        self._on_body = partial(self._spliced, Splice(self._tail))
-        return self._on_body(message)
+    async def _first(self, message: Message) -> None:
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        if self._waiting is None or (more and not chunk):
+            return None
+        (start, fields, tail), self._waiting, self.begun = self._waiting, None, True
+        if chunk and not begins_json(chunk, whole=not more):
+            self._on_body = self._send
+            fields = self._writers.no_json(list(start.get("headers") or ()), self._shape, self._admitted)
+            await self._send(dict(start, headers=fields))
+            return await self._send(message)
+        self._on_body = partial(self._spliced, Splice(tail))
+        await self._send(dict(start, headers=fields))
+        if not more and len(chunk) <= MAX_JOINED:
+            return await self._send({"type": "http.response.body", "body": whole(chunk, tail)})
+        return await self._on_body(message)
 
     def _spliced(self, splice: Splice, message: Message) -> Awaitable[None]:
         more = message.get("more_body", False)
@@ -159,7 +181,7 @@ class Answering:
         await self._reply(reply)
 
     async def _reply(self, reply: Reply[bytes]) -> None:
-        self.held, self._on_body, self.begun = None, self._drop, True
+        self.held, self._waiting, self._on_body, self.begun = None, None, self._drop, True
         body = b"" if self._scope["method"] == "HEAD" else reply.body
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})

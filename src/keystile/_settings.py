@@ -43,6 +43,7 @@ SETTINGS = {
     "ietf_headers": _FLAG,
     "envelope": _FLAG,
     "error_format": _TEXT,
+    "propagate_exceptions": _FLAG,
     "echo_request_id": _FLAG,
     "page_style": _STYLE,
     "cursor_secrets": _TEXTS,

@@ -1,4 +1,4 @@
-"""What the WSGI door does so that a key revoked while the app works gets no answer of the app's."""
+"""What the WSGI door does so that a key which ends while the app works gets no answer of the app's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Refuse = Callable[[Refused], Iterable[bytes]]
 
 
 class HeldAnswer:
-    """Holds the head of an answer until the first octets of its body, then has the key's record read again.
+    """Holds the head of an answer until the first octets of its body, then has its caller judged again.
 
     Args:
         start: the server's ``start_response``.
-        check: reads the record; None if the key still holds.
+        check: judges; None if the caller may still have the answer.
         refuse: answers in the app's place.
     """
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,7 +12,7 @@ from typing import Any, Protocol
 from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
-from .rules.envelopes import BODYLESS, STATUS_LINES, Collected, Splice
+from .rules.envelopes import BODYLESS, STATUS_LINES, Collected, Splice, begins_json
 from .rules.jsonbodies import announced_length, refuse_body, refuse_head
 from .rules.responses import Reply
 from .shape import Shape
@@ -38,8 +36,9 @@ logger = logging.getLogger("keystile")
 class Answering:
     """One answer of the app, on its way into the envelope.
 
-    The server's ``start_response`` is called as soon as the head is certain. That of an error is when its body was
-    read; PEP 3333 lets an app start as late as with its first octets.
+    The server's ``start_response`` is called once, when the head is certain: that of a success with the first octets
+    of its body, that of an error when its body was read. PEP 3333 lets an app start as late as that; a server that is
+    given a second head may send both.
 
     Args:
         start: the server's ``start_response``.
@@ -47,140 +46,169 @@ class Answering:
         admitted: whose answer it is.
         shape: what it is to look like.
         writers: what writes heads and bodies.
+        raises: whether the host wants the app's exceptions for itself.
     """
 
     # Of the class, not of each request: few answers change all of them.
+    _head: tuple[str, Headers, ExcInfo | None] | None = None
+    _collected: Collected | None = None
     _splice: Splice | None = None
-    _held: tuple[str, Headers, ExcInfo | None] | None = None
-    _started = _bodyless = _sent = False
+    _server_write: Write | None = None
+    _started = _bodyless = False
 
-    def __init__(
-        self, start: StartResponse, environ: Environ, admitted: Admitted, shape: Shape, writers: Writers[str]
+    def __init__(  # noqa: PLR0917 - what an answer is made of
+        self,
+        start: StartResponse,
+        environ: Environ,
+        admitted: Admitted,
+        shape: Shape,
+        writers: Writers[str],
+        raises: Callable[[], bool],
     ) -> None:
-        self._server_start, self._environ = start, environ
+        self._server_start, self._environ, self._raises = start, environ, raises
         self._admitted, self._shape, self._writers = admitted, shape, writers
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in the place of the server's."""
         headers = list(headers)  # an app may go on using its own
-        if (self._held or self._started) and exc_info is None:
+        if (self._head or self._started) and exc_info is None:
             raise AssertionError("start_response was called before, and without exc_info")
-        if self._sent and exc_info:
+        if self._started and exc_info:
             return self._server_start(status, headers, exc_info)  # it raises: the head is out
         code = int(status[:3])
         self._shape.begun = True
-        if code >= 400 and self._writers.replaces(code, headers):
-            self._held, self._collected = (status, headers, exc_info), Collected()
-            return self._collected.add
-        fields, tail = self._writers.success(code, headers, self._shape, self._admitted)
-        self._held, self._splice = None, None if tail is None else Splice(tail)
+        self._head = (status, headers, exc_info)
+        self._collected = Collected() if self._writers.replaces(code, headers, self._accept) else None
         self._bodyless = self._environ["REQUEST_METHOD"] == "HEAD" or code in BODYLESS
-        write = self._begin(status, fields, exc_info)
-        self._started = True
-        return partial(self._write, write)
+        return self._write
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """What the server iterates: the app's own iterable, if nothing is to be done to it."""
-        if not (self._started or self._held):
-            return self._begun(iterable)
-        if self._held:
-            return self._at_once(self._stream(iterable), iterable)
-        if self._bodyless:
-            return self._at_once([b""], iterable)
-        if self._splice is None and self._goes_as_it_is(iterable):
-            return iterable
-        if self._splice and isinstance(iterable, (list, tuple)) and len(iterable) == 1:
-            return self._splice.pieces(iterable[0], last=True)
-        return Body(self._stream(iterable), iterable)
+        if isinstance(iterable, (list, tuple)) and (self._head or self._started):
+            return self._of_list(iterable)
+        try:
+            return self._of_stream(iterable)
+        except Exception:
+            close(iterable)
+            raise
 
-    def _begun(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        """The same for an app that gives its head as late as PEP 3333 lets it, with the first octets. The server need
-        not be able to wait so long (granian's is not), and what becomes of the body depends on the head."""
+    def _of_list(self, chunks: Sequence[bytes]) -> Iterable[bytes]:
+        if self._collected is not None:
+            return self._let_go(chunks, self._replaced(chunks))
+        self._begin(next(filter(None, chunks), b""), whole=len(chunks) == 1)
+        if self._bodyless:
+            return self._let_go(chunks, [])
+        if self._splice is None:
+            return chunks
+        if len(chunks) == 1:
+            return self._let_go(chunks, self._splice.pieces(chunks[0], last=True))
+        return Body(self._spliced(self._splice, chunks), chunks)
+
+    def _of_stream(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        if self._goes_as_it_is(iterable):
+            self._begin()
+            return self._let_go(iterable, []) if self._bodyless else iterable
+        # The first octets are waited for here: with them an app may give its head, and it may still fail, while not
+        # every server can wait for a head until it iterates (granian's cannot).
         octets = iter(iterable)
         first = b""
-        try:
-            while not (self._started or self._held or first):
+        while not (first or self._collected):
+            try:
                 first = next(octets)
-        except StopIteration:
+            except StopIteration:
+                break
+        whole = chain([first], octets)
+        if self._collected is not None:
+            return self._let_go(iterable, self._replaced(whole))
+        if not (self._head or self._started):
             return Body(octets, iterable)  # no head at all: the server says what it makes of that
-        except Exception:
-            close(iterable)
-            raise
-        whole = Body(chain([first], octets), iterable)
-        return self.body(whole) if self._started or self._held else whole
+        self._begin(first)
+        if self._bodyless:
+            return self._let_go(iterable, [])
+        return Body(whole if self._splice is None else self._spliced(self._splice, whole), iterable)
 
     def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
-        """Whether it cannot fail half-way, or is one that the server sends by a way of its own."""
+        """Whether nothing of it is needed: no octets are to go out, or the server sends them by a way of its own."""
+        if self._head is None or self._collected is not None:
+            return False
         wrapper = self._environ.get("wsgi.file_wrapper")
-        return isinstance(iterable, (list, tuple)) or (isinstance(wrapper, type) and isinstance(iterable, wrapper))
+        is_file = isinstance(wrapper, type) and isinstance(iterable, wrapper)
+        return self._bodyless or (is_file and not self._writers.splices(int(self._head[0][:3]), self._head[1]))
 
-    def _at_once(self, octets: Iterable[bytes], iterable: Iterable[bytes]) -> list[bytes]:
-        try:
-            found = list(octets)
-        except Exception:
-            close(iterable)
-            raise
+    def _let_go(self, iterable: Iterable[bytes], answer: list[bytes]) -> list[bytes]:
         try:
             close(iterable)
         except Exception:  # the answer is whole, and stays so
             logger.exception("the app's close() failed, request %s", self._admitted.request_id)
-        return found
+        return answer
 
     def failed(self, error: Exception) -> list[bytes]:
-        """The app raised; the answer to that, or the same exception if its head is out already."""
-        if self._sent:
+        """The app raised; the answer to that, or the same exception if its head is out already or the host wants it."""
+        if self._started:
             raise error
         fault = error if isinstance(error, InvalidRequest) else None
         if fault is None:
+            if self._raises():
+                raise error
             logger.error("the app failed, request %s", self._admitted.request_id, exc_info=error)
-        reply = self._writers.failed(fault, self._shape, self._admitted, self._environ.get("HTTP_ACCEPT") or "")
-        return self._reply(reply, STATUS_LINES[reply.status], sys.exc_info())
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._accept)
+        return self._reply(reply, STATUS_LINES[reply.status])
 
-    def _begin(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> Write:
-        # Not every server takes a third argument that says nothing.
-        return self._server_start(status, headers, exc_info) if exc_info else self._server_start(status, headers)
+    @property
+    def _accept(self) -> str:
+        return self._environ.get("HTTP_ACCEPT") or ""
 
-    def _write(self, server_write: Write, data: bytes) -> None:
+    def _begin(self, first: bytes = b"", *, whole: bool = False) -> None:
+        """Give the server the head of a success, now that the first octets of its body are known."""
+        if self._head is None:
+            return
+        status, headers, exc_info = self._head
+        fields, tail = self._writers.success(int(status[:3]), headers, self._shape, self._admitted)
+        if tail is not None and first and not self._bodyless and not begins_json(first, whole=whole):
+            fields, tail = self._writers.no_json(headers, self._shape, self._admitted), None
+        self._splice = None if tail is None else Splice(tail)
+        self._head, self._started = None, True
+        start = self._server_start  # not every server's takes a third argument that says nothing
+        self._server_write = start(status, fields, exc_info) if exc_info else start(status, fields)
+
+    def _write(self, data: bytes) -> None:
         """PEP 3333's imperative ``write``, for apps from before iterables."""
-        if self._bodyless:
-            return
-        self._sent = self._sent or bool(data)
+        if self._collected is not None:
+            return self._collected.add(data)
+        if self._bodyless or not data:
+            return None
+        self._begin(data)
         for piece in self._splice.pieces(data, last=False) if self._splice else [data]:
-            server_write(piece)
+            if self._server_write is not None:
+                self._server_write(piece)
+        return None
 
-    def _stream(self, iterable: Iterable[bytes]) -> Iterator[bytes]:
-        try:
-            for chunk in iterable:
-                if self._held:
-                    self._collected.add(chunk)
-                    if self._collected.too_long:
-                        break
-                    continue
-                for piece in self._splice.pieces(chunk, last=False) if self._splice else [chunk]:
-                    self._sent = self._sent or bool(piece)
-                    yield piece
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that we failed
-            yield from self.failed(error)
-            return
-        if self._held:
-            yield from self._replace(*self._held)
-        elif self._splice:
-            yield from self._splice.pieces(b"", last=True)
+    def _spliced(self, splice: Splice, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield from splice.pieces(chunk, last=False)
+        yield from splice.pieces(b"", last=True)
 
-    def _replace(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> list[bytes]:
+    def _replaced(self, chunks: Iterable[bytes]) -> list[bytes]:
+        """The app's error in our words."""
+        for chunk in chunks:
+            if self._collected is None or self._collected.too_long:
+                break
+            self._collected.add(chunk)
+        if self._head is None or self._collected is None:
+            raise AssertionError("an error became a success while its body was read")
+        status, headers, _ = self._head
         code, body = int(status[:3]), self._collected.body
         lengthless = self._environ["REQUEST_METHOD"] == "HEAD" and not body
-        accept = self._environ.get("HTTP_ACCEPT") or ""
-        reply = self._writers.error(code, headers, body, self._shape, self._admitted, accept, lengthless=lengthless)
-        return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status], exc_info)
+        shape, admitted = self._shape, self._admitted
+        reply = self._writers.error(code, headers, body, shape, admitted, self._accept, lengthless=lengthless)
+        return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status])
 
-    def _reply(self, reply: Reply[str], status: str, exc_info: ExcInfo | None) -> list[bytes]:
+    def _reply(self, reply: Reply[str], status: str) -> list[bytes]:
         """An answer of ours, in the place of the app's."""
-        self._held = None
-        # The server has a head already, none of which went out: only with exc_info may it be replaced.
-        self._begin(status, reply.headers, exc_info if self._started else None)
-        self._sent = True
-        return [b"" if self._environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+        self._head, self._collected, self._started = None, None, True
+        self._server_start(status, reply.headers)
+        # Not an empty chunk: a server may take the length of that for the answer's.
+        return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
 
 
 class Body:

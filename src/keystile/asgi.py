@@ -13,7 +13,7 @@ from typing import Any
 
 from ._apps import check_app
 from ._asgi_recheck import HeldAnswer, WatchedSocket
-from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, read_json
+from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, hide_short_cuts, read_json
 from ._sync import pooled
 from .context import enter, leave
 from .exceptions import ConfigurationError
@@ -77,7 +77,7 @@ class GateMiddleware:
             return await self._refuse(outcome, scope, receive, send)
         scope["keystile"] = outcome
         if self._rechecks and outcome.principal is not None:
-            receive, send = self._watched(outcome, request, scope, receive, send)
+            return await self._rechecked(outcome, request, scope, receive, send)
         if outcome.shape is not None and kind == "http":
             return await self._shaped(outcome, outcome.shape, request, scope, receive, send)
         token = enter(outcome)
@@ -115,18 +115,32 @@ class GateMiddleware:
             scope.update(hidden)
         return None
 
-    def _watched(
+    async def _rechecked(
         self, admitted: Admitted, request: Request, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[Receive, Send]:
+    ) -> None:
         check = partial(self._gate.recheck, admitted, request, pooled)
         if scope["type"] == "websocket":
             socket = WatchedSocket(receive, send, check)
-            return socket.receive, socket.send
+            return await self._run(admitted, scope, socket.receive, self._writing(socket.send, admitted))
 
         async def refuse(refused: Refused) -> None:
             await self._refuse(refused, scope, receive, send)
 
-        return receive, HeldAnswer(send, check, refuse).send
+        held = HeldAnswer(send, check, refuse)
+        hidden = hide_short_cuts(scope)
+        try:
+            if admitted.shape is not None:
+                return await self._shaped(admitted, admitted.shape, request, scope, receive, held.send)
+            return await self._run(admitted, scope, receive, self._writing(held.send, admitted))
+        finally:
+            scope.update(hidden)
+
+    async def _run(self, admitted: Admitted, scope: Scope, receive: Receive, send: Send) -> None:
+        token = enter(admitted)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            leave(token)
 
     def _read(self, scope: Scope) -> Request:
         lengths, wanted = self._wanted_lengths, self._wanted

@@ -42,6 +42,7 @@ from .policy import (
     Rule,
 )
 from .proving import Prover
+from .rechecking import Rechecker
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
 from .rules.keyformat import KeyFormat
@@ -112,6 +113,7 @@ class Gate:
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: ErrorFormat = "envelope",
+        propagate_exceptions: bool | None = None,
         echo_request_id: bool = False,
         page_style: PageStyle = DEFAULT_PAGE_STYLE,
         cursor_secrets: Sequence[str | bytes] = (),
@@ -173,6 +175,7 @@ class Gate:
         self._request_ids = RequestIds()
         self._callers = Callers(self._shop, self.quotas, self.events, remembered_keys)
         self._known = self._callers.known
+        self._rechecker = Rechecker(self.accepted, self._rules, self._prover, self._callers, clock)
         self._outage = Outage(self.events, "store", "every key is refused with 503")
 
     @property
@@ -240,7 +243,7 @@ class Gate:
         return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
-        """Whether the key of a request that the app has answered is still one; None, or what to answer instead.
+        """Whether a request that the app has answered would be admitted still; None, or what to answer instead.
 
         Args:
             admitted, request: what `check` gave for which request.
@@ -251,13 +254,13 @@ class Gate:
             return None
         visit = self.transport.see(request, admitted.request_id)
         try:
-            key = await self._find(offload, principal.id)
+            reason = await self._rechecker.judge(visit, offload)
+        except Overloaded:
+            reason = outcomes.OVERLOADED
         except Exception as error:  # noqa: BLE001 - as in check
             self._outage.begins(error)
-            return self._refused(outcomes.STORE_DOWN, visit)
-        if key is None or key.revoked_at is not None:
-            return self._refused(outcomes.REVOKED, visit, principal, admitted.usages)
-        return None
+            reason = outcomes.STORE_DOWN
+        return None if reason is None else self._refused(reason, visit, principal, admitted.usages)
 
     def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
         """A refusal that a door decided about after `check`: of a body that is not JSON."""

@@ -160,6 +160,9 @@ class Policy:
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
         error_format: ``"envelope"``, or ``"problem"`` for problem documents (RFC 9457), which a client also gets whose
             ``Accept`` asks for them.
+        propagate_exceptions: under WSGI, whether an exception of the app goes on to the server instead of being logged
+            and answered; None asks the host (Flask's ``PROPAGATE_EXCEPTIONS``, ``TESTING`` and ``DEBUG``, Django's
+            ``DEBUG_PROPAGATE_EXCEPTIONS``). Under ASGI it is answered and goes on, always.
         echo_request_id: take a request's ``X-Request-ID`` over if it is 1 to 128 letters, digits, ``.``, ``_``, ``-``.
         page_style: what pages of a list look like.
         public_url: where clients reach this service, ``"https://api.example.com"``: for links.
@@ -173,7 +176,8 @@ class Policy:
         redirect_status: of that redirect: 301, after which clients send a POST again as a GET, or 308, after which
             they keep its method and body. A key that came in the clear has been sent either way, and is told.
         hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
-        recheck_in_flight: read a key's record again before the app's answer leaves.
+        recheck_in_flight: judge the caller again, by the key's record as it is then, before the app's answer leaves and
+            at each message of a websocket; windows are not asked again.
         query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
         event_format: lines of the log as ``"text"`` or ``"json"``.
         preflight: what becomes of a CORS preflight that reaches the gate: ``"refuse"`` judges it like any request, so
@@ -202,6 +206,7 @@ class Policy:
     ietf_headers: bool = False
     envelope: bool = False
     error_format: ErrorFormat = "envelope"
+    propagate_exceptions: bool | None = None
     echo_request_id: bool = False
     page_style: PageStyle = DEFAULT_PAGE_STYLE
     public_url: str | None = None
@@ -233,6 +238,8 @@ class Policy:
             check_count(getattr(self, name), name)
         for name in ("address_wait", "hashing_wait"):
             check_seconds(getattr(self, name), name)
+        if self.propagate_exceptions is not None:
+            check_flag(self.propagate_exceptions, "propagate_exceptions")
         if not isinstance(self.page_style, PageStyle):
             raise ConfigurationError(f"expected a PageStyle, got {type(self.page_style).__name__}", key="page_style")
         if self.public_url is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import AnyStr, Generic
 
+from .events import Event
 from .exceptions import InvalidRequest
 from .gate import Gate
 from .model import Admitted, Refused
@@ -38,6 +40,7 @@ class Writers(Generic[AnyStr]):
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
         self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query
+        self._events, self._told = gate.events, False
         self._location: AnyStr = encode("location")
         self.strict: tuple[AnyStr, AnyStr] = (
             encode("strict-transport-security"),
@@ -65,9 +68,13 @@ class Writers(Generic[AnyStr]):
     def _url(self, path: str, query: bytes) -> str:
         return target_of(self._origin, path, without_keys(query, self._in_query))
 
-    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
+    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], accept: str) -> bool:
         """Whether this answer of the app's is an error that goes out in our words."""
-        return self._envelopes.replaces(status, headers)
+        return self._envelopes.replaces(status, headers, accept)
+
+    def splices(self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]]) -> bool:
+        """Whether this is an answer that `success` puts something around."""
+        return self._envelopes.spliced(status, headers, 0) is not None
 
     def success(
         self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted
@@ -79,8 +86,25 @@ class Writers(Generic[AnyStr]):
         if status == 304:
             headers = self._envelopes.revalidated(headers)
         if fields is None:
-            return self._dressed(headers, admitted, shape.link(), now), None
+            kept = list(headers)
+            if self._envelopes.replaces(status, headers, ""):  # for another client it would have been said again
+                kept.append(self._envelopes.vary())
+            return self._dressed(kept, admitted, shape.link(), now), None
         return self._dressed(fields, admitted, shape.link(), now), tail
+
+    def no_json(self, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted) -> Fields[AnyStr]:
+        """The head of an answer that says that it is JSON, but does not begin like it: it goes out as it came.
+
+        Told once: whoever reads of one such answer knows where to look for others.
+        """
+        if not self._told:
+            self._told = True
+            reason = (
+                "an answer is no JSON, though its Content-Type says so: it goes out as it came, without an envelope"
+            )
+            path, request_id = shape.target[0] if shape.target else "", admitted.request_id
+            self._events.tell(Event("not_json", logging.WARNING, path=path, request_id=request_id, reason=reason))
+        return self._dressed(headers, admitted, shape.link(), self._clock())
 
     def error(  # noqa: PLR0917 - an error is made of this much
         self,

@@ -11,6 +11,7 @@ from functools import partial
 
 from ._apps import check_app
 from ._sync import inline, run_now
+from ._wsgi_host import wants_exceptions
 from ._wsgi_recheck import HeldAnswer
 from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
 from .context import enter, leave
@@ -96,6 +97,10 @@ class GateMiddleware:
         )
         return held.body(self._answered(admitted, request, environ, held.start))
 
+    def _raises(self) -> bool:
+        asked = self._gate.policy.propagate_exceptions
+        return wants_exceptions(self.app) if asked is None else asked
+
     def _run(self, admitted: Admitted, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         token = enter(admitted)
         try:
@@ -113,7 +118,7 @@ class GateMiddleware:
         if not shape.envelope:
             return self._run(admitted, environ, self._writing(start_response, admitted))
         shape.target = _target(environ)
-        answering = Answering(start_response, environ, admitted, shape, self._writers)
+        answering = Answering(start_response, environ, admitted, shape, self._writers, self._raises)
         encodings = environ.pop("HTTP_ACCEPT_ENCODING", None)  # nothing is to invite to an encoding
         try:
             return answering.body(self._run(admitted, environ, answering.start))
@@ -186,7 +191,7 @@ class GateMiddleware:
     def _refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "", partial(_target, environ))
         start_response(STATUS_LINES[reply.status], reply.headers)
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
 
 
 def _variable(name: str) -> str:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import AnyStr, Generic
 
 from ..exceptions import InvalidRequest
-from .errors import MEDIA_TYPES, error_text
+from .errors import MEDIA_TYPES, error_text, prefers
 from .hosterrors import MAX_BODY, describe
 from .jsonbodies import is_json_type
 from .responses import OPT_OUT, Fields, Reply
@@ -41,6 +41,23 @@ MAX_JOINED = 262_144
 
 # What a field is to us; none of them is false.
 _TYPE, _LENGTH, _RARE, _OTHER = range(1, 5)
+
+
+_BLANKS = b" \t\n\r"  # RFC 8259 section 2, and what a value begins with: section 3
+_BEGINNINGS = frozenset(b'{["-0123456789tfn')
+
+
+def begins_json(octets: bytes, *, whole: bool) -> bool:
+    """Whether a JSON text may begin like this.
+
+    Args:
+        octets: the first of a body; not empty.
+        whole: there are no more.
+    """
+    if octets[0] in _BEGINNINGS:
+        return True
+    rest = octets.lstrip(_BLANKS)
+    return rest[0] in _BEGINNINGS if rest else not whole
 
 
 class Splice:
@@ -159,11 +176,24 @@ class EnvelopeWriter(Generic[AnyStr]):
             self._roles[name] = role
         return role
 
-    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
-        """Whether this is an error that goes out in our words."""
-        return status >= 400 and not any(
-            name.lower() == self._opt_out and self._is_off(value) for name, value in headers
-        )
+    def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], accept: str) -> bool:
+        """Whether this is an error that goes out in our words.
+
+        Args:
+            status, headers: the app's.
+            accept: what the client accepts. An error page that it likes better than JSON stays what it is, if it is
+                none of the server's own failures: those may show a traceback.
+        """
+        if status < 400:
+            return False
+        types = []
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == self._opt_out and self._is_off(value):
+                return False
+            if lowered == self._type:
+                types.append(self._text(value))
+        return not (status < 500 and accept and len(types) == 1 and prefers(accept, types[0]))
 
     def error(  # noqa: PLR0917 - an error is made of this much
         self,
@@ -189,6 +219,10 @@ class EnvelopeWriter(Generic[AnyStr]):
         said = describe(status, types[0] if len(types) == 1 else "", None if encoded else body)
         written = error_text(form, status, *said).with_id(request_id, moment, more)
         return Reply(status, self._error_fields(headers, written, form), written)
+
+    def vary(self) -> tuple[AnyStr, AnyStr]:
+        """The field that says that an error would look otherwise for another ``Accept``."""
+        return self._encode("vary"), self._encode("accept")
 
     def invalid(  # noqa: PLR0917 - as `error`
         self,
@@ -254,7 +288,7 @@ class EnvelopeWriter(Generic[AnyStr]):
         own = [
             (self._type, self._encode(MEDIA_TYPES[form])),
             (self._length, self._encode(str(len(body)))),
-            (self._encode("vary"), self._encode("accept")),
+            self.vary(),
         ]
         return own + [field for field in headers if field[0].lower() not in self._body_fields]
 

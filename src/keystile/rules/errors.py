@@ -87,14 +87,33 @@ def asks_for_problem(accept: str) -> bool:
     return len(accept) <= _MAX_ACCEPT and "problem" in accept.lower() and _likes_problem(accept)
 
 
+def prefers(accept: str, content_type: str) -> bool:
+    """Whether a client's ``Accept`` names this media type, which is not JSON, and likes it better than JSON."""
+    media = content_type.partition(";")[0].strip().lower()
+    return len(accept) <= _MAX_ACCEPT and len(media) <= 100 and "json" not in media and _likes(accept, media)
+
+
 @lru_cache(maxsize=256)
 def _likes_problem(accept: str) -> bool:
+    liked = _qualities(accept)
+    problem = liked.get("application/problem+json", 0.0)
+    return problem > 0 and problem >= liked.get("application/json", 0.0)
+
+
+@lru_cache(maxsize=256)
+def _likes(accept: str, media: str) -> bool:
+    liked = _qualities(accept)
+    named = liked.get(media, liked.get(f"{media.partition('/')[0]}/*", 0.0))
+    ranges = ("application/json", "application/*", "*/*")
+    return named > next((liked[each] for each in ranges if each in liked), 0.0)
+
+
+def _qualities(accept: str) -> dict[str, float]:
     liked: dict[str, float] = {}
     for each in accept.split(","):
         media, *parameters = each.split(";")
         liked[media.strip().lower()] = _quality(parameters)
-    problem = liked.get("application/problem+json", 0.0)
-    return problem > 0 and problem >= liked.get("application/json", 0.0)
+    return liked
 
 
 def _quality(parameters: list[str]) -> float:

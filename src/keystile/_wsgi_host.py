@@ -1,0 +1,31 @@
+"""What a WSGI host says of itself, read from the app behind the door and without importing any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+# Where middleware keeps what it is around.
+_INNER = ("app", "wsgi_app", "application")
+
+
+def wants_exceptions(app: Any) -> bool:
+    """Whether the host has said that exceptions are to come out of it: to a test, a debugger, or its server.
+
+    That is Flask's ``PROPAGATE_EXCEPTIONS``, or ``TESTING`` and ``DEBUG`` where that says nothing, as its own
+    ``handle_exception`` has it; and Django's ``DEBUG_PROPAGATE_EXCEPTIONS``. Middleware in between is looked through by
+    its usual attributes.
+    """
+    for _ in range(100):
+        app = getattr(app, "__self__", app)  # Flask's `wsgi_app` is a method
+        config = getattr(app, "config", None)
+        if isinstance(config, Mapping) and "PROPAGATE_EXCEPTIONS" in config:
+            asked = config["PROPAGATE_EXCEPTIONS"]
+            return bool(app.testing or app.debug) if asked is None else bool(asked)
+        if type(app).__module__.startswith("django."):
+            return bool(import_module("django.conf").settings.DEBUG_PROPAGATE_EXCEPTIONS)
+        app = next((inner for name in _INNER if (inner := getattr(app, name, None)) is not None), None)
+        if app is None:
+            break
+    return False
