@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .events import Events
+from .exceptions import UnreadableRecord
 from .model import ApiKey, Reason, SecretHash, Window
 from .rules import addresses, outcomes
 from .rules.paths import Demand
@@ -88,7 +89,10 @@ class Callers:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
         if len(self.known) >= REMEMBERED_KEYS:
             self.known.clear()
-        caller = self.known[key.id] = meet(key, before, self._quotas)
+        try:
+            caller = self.known[key.id] = meet(key, before, self._quotas)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record alone brought it about
+            raise UnreadableRecord("the key store", key.id, str(error)) from None
         return caller
 
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:
@@ -98,7 +102,7 @@ class Callers:
         if used is None and self._events.wanted(logging.INFO):
             self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
         if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
-            self._shop.later(self._shop.store.touch, caller.key.id, at)
+            self._shop.note_use(caller.key.id, at, timedelta(seconds=TOUCH_EVERY))
 
 
 def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
