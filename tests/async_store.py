@@ -21,6 +21,10 @@ class AsyncStore:
         await anyio.lowlevel.checkpoint()
         return self.inner.find(key_id)
 
+    async def last_used(self, key_id: str) -> datetime | None:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.last_used(key_id)
+
     async def add(self, key: ApiKey) -> None:
         await anyio.lowlevel.checkpoint()
         self.inner.add(key)

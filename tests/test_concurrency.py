@@ -188,13 +188,14 @@ def test_a_full_pool_refuses_and_recovers() -> None:
 
 def test_a_forked_child_starts_afresh() -> None:
     pool, flights = _sync.Pool(slots=1, queue=0), _sync.SingleFlight()
-    held: list[Any] = []
-    local: _sync.Local[int] = _sync.Local(os.getpid, held.append)
-    parent = local.get()
+    closed: list[_sync.Item] = []
+    shelf = _sync.Shelf(_sync.Item, closed.append)
+    shelf.give(shelf.take())
 
     def in_child() -> bool:
-        fresh = local.get() == os.getpid() != parent
-        return fresh and held == [] and _sync.run_now(_sync.inline.run(pool, int)) == 0 and _sync.settled()
+        # What the parent had was closed before.
+        fresh = shelf.take().pid == os.getpid() and len(closed) == 1
+        return fresh and _sync.run_now(_sync.inline.run(pool, int)) == 0 and _sync.settled()
 
     def fork() -> int:
         child = os.fork()
@@ -209,7 +210,7 @@ def test_a_forked_child_starts_afresh() -> None:
         return fork()
 
     assert _sync.run_now(flights.run("key", _sync.inline, work)) == 0
-    assert local.get() == parent
+    assert shelf.take() not in closed
 
 
 def test_what_must_finish_at_once_and_suspends_is_an_error() -> None:

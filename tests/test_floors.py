@@ -17,11 +17,12 @@ PACKAGE = Path(keystile.__file__).parent
 FLOORS = [
     "exceptions _frozen",
     "model",
-    "_sync.local _sync.loops _checks _apps",
+    "_sync.local _sync.loops _sync.shelf _checks _apps",
     "_sync.offload",
     "_sync.running _sync.flights _sync.places",
     "_sync.background styles",
     "_sync policy",
+    "_connection",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
     " rules.errors cursors events webhooks hashing _sqlite",
     "rules.masks",

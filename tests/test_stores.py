@@ -56,6 +56,10 @@ class Store:
 
         return call if inspect.iscoroutinefunction(method) else method
 
+    def shown(self, id: str) -> Any:
+        """The record with its last use as it is now, as `gate.keys.get` puts them together."""
+        return replace(self.find(id), last_used_at=self.last_used(id))
+
     def listed(self, **wanted: Any) -> list[str]:
         """The ids of what is listed."""
         filters = {"organization_id": None, "owner_id": None, "after": None, "limit": 100} | wanted
@@ -190,7 +194,31 @@ def test_a_touch_sets_the_last_use_and_nothing_else(store: Store) -> None:
     store.touch(FULL.id, later(5.000001))
     assert store.find(FULL.id) == replace(FULL, last_used_at=later(5.000001))
     store.touch(FULL.id, later(7))
-    assert store.find(FULL.id).last_used_at == later(7)
+    assert store.shown(FULL.id) == replace(FULL, last_used_at=later(7))
+    assert list(store.list(None, None, None, 1)) == [replace(FULL, last_used_at=later(7))]
+    assert store.revoke(FULL.id, FULL.revoked_at) == replace(FULL, last_used_at=later(7))
+
+
+def test_a_later_use_leaves_the_record_what_it_is(store: Store) -> None:
+    store.add(a_key())
+    never = store.find("0123456789AB")
+    store.touch("0123456789AB", later(1))
+    used = store.find("0123456789AB")
+    assert (never.last_used_at, used.last_used_at) == (None, later(1))
+    for seconds in (61, 121, 181):
+        store.touch("0123456789AB", later(seconds))
+        assert store.find("0123456789AB") is used
+    store.rehash("0123456789AB", OLD, NEW)
+    assert store.find("0123456789AB").hashes == (NEW,)
+    assert store.last_used("0123456789AB") == later(181)
+
+
+def test_nobody_has_used_what_is_not_there(store: Store) -> None:
+    assert store.last_used("0123456789AB") is None
+    store.add(a_key())
+    assert store.last_used("0123456789AB") is None
+    store.add(a_key("other", last_used_at=T0))
+    assert store.last_used("other") == T0
 
 
 @pytest.mark.parametrize("seconds", [10, 9.999999, 0, -1e6])
@@ -198,7 +226,7 @@ def test_a_touch_never_goes_backwards(store: Store, seconds: float) -> None:
     store.add(a_key())
     store.touch("0123456789AB", later(10))
     store.touch("0123456789AB", later(seconds))
-    assert store.find("0123456789AB").last_used_at == later(10)
+    assert store.shown("0123456789AB").last_used_at == later(10)
 
 
 def test_a_revocation_is_seen_at_once_and_returned(store: Store) -> None:
@@ -298,7 +326,7 @@ def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp
     for thread in threads:
         thread.join()
     assert faults == []
-    found = store.find("0123456789AB")
+    found = replace(store.find("0123456789AB"), last_used_at=store.last_used("0123456789AB"))
     assert found == a_key(last_used_at=later(24), revoked_at=later(0), hashes=(NEW,))
     assert len(store.list(limit=100)) == 26
     store.close()

@@ -1,32 +1,44 @@
 """One SQLite file, used by many threads and processes at once.
 
-Each thread of each process has a connection of its own, in WAL mode, so that readers never wait for a writer. SQLite's
-busy handler is off, because it can starve a process for seconds: a busy file raises StoreBusy at once, and the caller
-tries again off the event loop.
+The threads of a process take connections in turn (`_sync.Shelf`), in WAL mode, so that readers never wait for a
+writer. SQLite's busy handler is off, because it can starve a process for seconds: a busy file raises StoreBusy at once,
+and the caller tries again off the event loop. To open a connection takes longer than to use one, and is put off in this
+way too.
 
-An open connection goes on reading a file that was deleted or replaced, so every use compares the path with what was
-opened, and opens anew what is there now; but not while the log of the file before lies beside it, which SQLite would
-apply to the new one. A missing file is never created at run time: an empty store would look like
-one in which every key was revoked. A file that cannot be written counts as down: nobody could revoke a key in it.
+Every use makes sure that the file and its log are what was opened (`_connection`), and opens anew what is there now;
+but not while the log of the file before lies beside it, which SQLite would apply to the new one, nor where the log
+alone has changed, because others may write to another one. A missing file is never created at run time: an empty store
+would look like one in which every key was revoked. A file that cannot be written counts as down: nobody could revoke a
+key in it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from time import monotonic
+from typing import Any
 
 from . import _sync
+from ._connection import Connection, connect
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
+
+_logger = logging.getLogger("keystile")
+_stat = os.stat
 
 CREATE_PATIENCE = 10.0
 # The last one is what a race for the first connection in WAL mode can give.
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+IN_PLACE = ("keystile/_sqlite.py", frozenset({"_taken", "row", "rows", "write"}))
+"""Which functions do small things in place, on an event loop too, for tools that look for what blocks one:
+``blockbuster.functions["os.stat"].can_block_in(*IN_PLACE)``. Files are opened elsewhere."""
 
 Schema = tuple[str, int, tuple[str, ...]]
 
@@ -40,12 +52,8 @@ def path_of(url: str, key: str = "store") -> str:
     return path
 
 
-class _Opened(NamedTuple):
-    """A connection, and which file it was opened on: (device, inode, mode), and (device, inode) of its log."""
-
-    connection: sqlite3.Connection
-    opened: tuple[int, int, int]
-    log: tuple[int, int] | None
+def _nothing() -> None:
+    pass
 
 
 class SQLiteFile:
@@ -57,6 +65,8 @@ class SQLiteFile:
         key: the setting that named the file, for errors.
         durable: whether the file must survive a loss of power. If not, and nothing else is in it, no commit waits for
             the disk.
+        steps: statements that make the tables of the version after out of those of a version.
+        forget: called when a connection is opened: what was read before may be of another file.
 
     Raises:
         ConfigurationError: the file cannot be created, opened or written, is no database, or was written by another
@@ -64,35 +74,61 @@ class SQLiteFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], schema: Schema, *, key: str = "store", durable: bool = True
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        *,
+        key: str = "store",
+        durable: bool = True,
+        steps: Mapping[int, tuple[str, ...]] | None = None,
+        forget: Callable[[], None] = _nothing,
     ) -> None:
         self.path = os.fspath(path)
-        self._key = key
+        self._key, self._steps = key, steps or {}
         self.url = f"sqlite:///{self.path}"
         self._absolute = str(Path(self.path).absolute())
-        self._connections = _sync.Local(partial(_open, self._absolute, durable), _close)
+        self._shelf = _sync.Shelf(partial(connect, self.url, self._absolute, durable, forget), Connection.close)
         self._create(schema)
 
     def row(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         """The first row of one statement, or None."""
+        held = self._taken()
         try:
-            return self._connection().execute(sql, parameters).fetchone()
-        except (sqlite3.Error, OSError) as error:
-            raise self._unavailable(error) from None
+            return held.inner.execute(sql, parameters).fetchone()
+        except Exception as error:  # noqa: BLE001 - nothing but SQLite is asked here
+            raise self._failed(error, held) from None
+        finally:
+            self._shelf.give(held)
 
     def rows(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
         """All rows of one statement."""
+        held = self._taken()
         try:
-            return self._connection().execute(sql, parameters).fetchall()
-        except (sqlite3.Error, OSError) as error:
-            raise self._unavailable(error) from None
+            return held.inner.execute(sql, parameters).fetchall()
+        except Exception as error:  # noqa: BLE001 - likewise
+            raise self._failed(error, held) from None
+        finally:
+            self._shelf.give(held)
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that holds the write lock from its start; rolled back if the block raises."""
+    def write(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction that holds the write lock from its start; rolled back if the block raises.
+
+        Args:
+            synced: what was written is on the disk when the block ends, and survives a loss of power.
+        """
+        held = self._taken()
+        connection = held.inner
+        self._shelf.enter()
         try:
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
+            try:
+                level = "FULL" if synced else held.base
+                if held.level != level:
+                    connection.execute(f"PRAGMA synchronous={level}")
+                    held.level = level
+                connection.execute("BEGIN IMMEDIATE")
+            except Exception as error:  # noqa: BLE001 - likewise
+                raise self._failed(error, held) from None
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -101,38 +137,52 @@ class SQLiteFile:
                     connection.execute("ROLLBACK")
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise self._unavailable(error) from None
+            raise self._failed(error, held) from None
+        finally:
+            self._shelf.leave()
+            self._shelf.give(held)
 
     def close(self) -> None:
-        """Close this thread's connection, and have other threads close theirs when they next come by or end."""
-        _sync.let_go(self._connections)
+        """Close the connections; those that are in use, as soon as they are not."""
+        self._shelf.renew()
 
-    def _connection(self) -> sqlite3.Connection:
-        held = self._connections.get()
-        found = os.stat(self._absolute)  # noqa: PTH116 - on every request; Path.stat costs twice as much
-        if held.opened != (found.st_dev, found.st_ino, found.st_mode):
-            if held.opened[:2] != (found.st_dev, found.st_ino) and held.log and held.log == _log(self._absolute):
-                raise StoreUnavailable(
-                    self.url, "another file has taken its place beside the old one's log: remove its -wal and -shm"
-                )
-            self._connections.drop()
-            held = self._connections.get()
-        return held.connection
+    def _taken(self) -> Connection:
+        held = None
+        try:
+            held = self._shelf.take()
+            if _stat(held.folder).st_mtime_ns == held.settled and monotonic() < held.due:
+                return held
+            if held.is_current():
+                return held
+        except Exception as error:  # noqa: BLE001 - likewise
+            if held is not None:
+                self._shelf.give(held)
+            raise self._failed(error) from None
+        self._shelf.renew()
+        self._shelf.give(held)
+        return self._taken()
 
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
+    def _failed(self, error: Exception, held: Connection | None = None) -> StoreUnavailable:
+        """What to raise for an error; a connection that had one is not used again, unless the file was only busy."""
+        if isinstance(error, StoreUnavailable):
+            return error
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
             return StoreBusy(self.url, str(error))
+        if held is not None:
+            held.epoch = -1
         if isinstance(error, sqlite3.Error):
-            self._connections.drop()
             return StoreUnavailable(self.url, str(error))
-        return StoreUnavailable(self.url, type(error).__name__)
+        # Of the path alone, which the URL names anyway.
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return StoreUnavailable(self.url, ": ".join(filter(None, [type(error).__name__, reason])))
 
     def _create(self, schema: Schema) -> None:
         try:
-            # The hashes in it are nobody else's business.
-            os.close(os.open(self._absolute, os.O_RDWR | os.O_CREAT, 0o600))
+            made = self._make_file()
             # Every worker of a server comes here at the same moment.
             _sync.patiently(CREATE_PATIENCE, self._prepare, schema)
+            if not made:
+                self._tell_mode()
         except BaseException as error:
             self.close()
             if not isinstance(error, (OSError, StoreUnavailable)):
@@ -140,58 +190,56 @@ class SQLiteFile:
             reason = error.reason if isinstance(error, StoreUnavailable) else str(error)
             raise ConfigurationError(f"cannot use it: {reason}", key=self._key, source=self.url) from None
 
+    def _make_file(self) -> bool:
+        """Make the file, and say whether there was none."""
+        try:
+            # The hashes in it are nobody else's business.
+            os.close(os.open(self._absolute, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            # It is not opened here: to close it again would give up the locks that other connections of this process
+            # hold on it (sqlite.org/howtocorrupt.html, section 2.2).
+            return False
+        sync_folder(self._absolute)
+        return True
+
+    def _tell_mode(self) -> None:
+        """Say so if others may use a file that was there before."""
+        mode = stat.S_IMODE(_stat(self._absolute).st_mode)
+        if mode & 0o066:
+            said = "%s: other users may read or write it (mode %03o), and its -wal and -shm: chmod 600 them"
+            _logger.warning(said, self.url, mode)
+
     def _prepare(self, schema: Schema) -> None:
-        """Make the tables, or make sure that they are the ones this version knows."""
+        """Make the tables, or make sure that they are the ones this version knows; leave a connection open."""
         self.row("PRAGMA journal_mode=WAL", ())
-        with self.write() as connection:
+        with self.write(synced=True) as connection:
             self._settle_schema(connection, schema)
-        self._connections.drop()  # opened before there was a log to remember
+        self._shelf.renew()  # opened before there was a log to remember, or before it was known what is in the file
+        self.row("SELECT 1", ())
 
     def _settle_schema(self, connection: sqlite3.Connection, schema: Schema) -> None:
         component, version, statements = schema
         connection.execute("CREATE TABLE IF NOT EXISTS keystile_schema (component TEXT PRIMARY KEY, version INTEGER)")
         found = connection.execute("SELECT version FROM keystile_schema WHERE component = ?", (component,)).fetchone()
-        if found is None:
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute("INSERT INTO keystile_schema VALUES (?, ?)", (component, version))
-        elif found[0] != version:
+        if found is not None and found[0] != version and found[0] not in self._steps:
             raise ConfigurationError(
                 f"holds {component} in schema version {found[0]}, this keystile reads and writes version {version}",
                 key=self._key,
                 source=self.url,
             )
+        needed = [statements] if found is None else [self._steps[each] for each in range(found[0], version)]
+        for statement in sum(needed, ()):
+            connection.execute(statement)
+        if needed:
+            connection.execute("INSERT OR REPLACE INTO keystile_schema VALUES (?, ?)", (component, version))
 
 
-def _open(path: str, durable: bool) -> _Opened:
-    found = Path(path).stat()
-    if not os.access(path, os.W_OK):
-        raise PermissionError(f"{path} cannot be written")
-    connection = sqlite3.connect(
-        f"file:{quote(path)}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
-    )
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have the name of a file that was just made survive a loss of power."""
+    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
+        return
+    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
     try:
-        # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
-        connection.execute("PRAGMA synchronous=NORMAL")
-        # Reading it also has the log made, if the file is in WAL mode.
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
-        if not durable and "keystile_schema" in tables:
-            [components] = connection.execute("SELECT count(*) FROM keystile_schema").fetchone()
-            if components == 1:
-                connection.execute("PRAGMA synchronous=OFF")
-    except BaseException:
-        connection.close()
-        raise
-    return _Opened(connection, (found.st_dev, found.st_ino, found.st_mode), _log(path))
-
-
-def _log(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(f"{path}-wal").stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _close(held: _Opened) -> None:
-    held.connection.close()
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .events import Events
+from .exceptions import UnreadableRecord
 from .model import ApiKey, Reason, SecretHash, Window
 from .rules import addresses, outcomes
 from .rules.paths import Demand
@@ -89,7 +90,10 @@ class Callers:
 
     def meet(self, key: ApiKey, before: Caller | None) -> Caller:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
-        caller = meet(key, before, self._quotas)
+        try:
+            caller = meet(key, before, self._quotas)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record alone brought it about
+            raise UnreadableRecord("the key store", key.id, str(error)) from None
         self.known.pop(key.id, None)
         self.known[key.id] = caller
         if len(self.known) > self._remembered:
@@ -103,7 +107,7 @@ class Callers:
         if used is None and self._events.wanted(logging.INFO):
             self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
         if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
-            self._shop.later(self._shop.store.touch, caller.key.id, at)
+            self._shop.note_use(caller.key.id, at, timedelta(seconds=TOUCH_EVERY))
 
 
 def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from .exceptions import ConfigurationError, StoreUnavailable
+from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
 
 logger = logging.getLogger("keystile")
@@ -21,6 +22,8 @@ TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
 # What a client may have chosen: of the peer too, where a server has it from a header.
 _TEXTS = ("client", "method", "path", "request_id", "reason")
+# How often an unreadable record is told of, in seconds, and how many such keys are remembered.
+_TELL_EVERY, _UNREADABLE_KEYS = 60.0, 1000
 
 
 class Event(NamedTuple):
@@ -29,7 +32,7 @@ class Event(NamedTuple):
     Attributes:
         code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
             ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``,
-            ``"preflight"`` (one that passed).
+            ``"preflight"`` (one that passed), ``"unreadable_record"``.
         level: of `logging`: INFO for refusals, which strangers can bring about as they like; WARNING for what somebody
             should look at; ERROR for what is down.
         status: of the answer, or None.
@@ -90,15 +93,19 @@ class Outage:
         events: where it is told.
         what: the first part of the events' codes.
         meaning: what it means that it is down.
+        clock: seconds on a clock that never steps.
     """
 
-    def __init__(self, events: Events, what: str, meaning: str) -> None:
-        self._events, self._what, self._meaning = events, what, meaning
+    def __init__(self, events: Events, what: str, meaning: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events, self._what, self._meaning, self._clock = events, what, meaning, clock
+        self._unreadable: dict[str, float] = {}
         self.lasts = False
 
     def begins(self, error: Exception) -> None:
-        """It does not answer."""
-        if not self.lasts:
+        """It does not answer; or it cannot for one key, which says nothing of others."""
+        if isinstance(error, UnreadableRecord):
+            self._tell_unreadable(error)
+        elif not self.lasts:
             self.lasts = True
             # A foreign driver's message may hold a password: its type says enough.
             reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
@@ -109,6 +116,16 @@ class Outage:
         if self.lasts:
             self.lasts = False
             self._events.tell(Event(f"{self._what}_up", logging.WARNING))
+
+    def _tell_unreadable(self, error: UnreadableRecord) -> None:
+        """Its client chooses how often this happens, so once a minute is enough."""
+        now, due = self._clock(), self._unreadable
+        if now < due.get(error.key_id, now):
+            return
+        if len(due) >= _UNREADABLE_KEYS:
+            due.clear()
+        due[error.key_id] = now + _TELL_EVERY
+        self._events.tell(Event("unreadable_record", logging.WARNING, key_id=error.key_id, reason=error.reason))
 
 
 class Events:

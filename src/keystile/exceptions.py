@@ -53,6 +53,21 @@ class StoreBusy(StoreUnavailable):
     """Another process holds the store for a moment: worth another try within milliseconds."""
 
 
+class UnreadableRecord(StoreUnavailable):
+    """A store holds something under a key's id that is no record: edited by hand, most likely. It concerns that key
+    alone, which is refused with 503; other keys go on.
+
+    Args:
+        store: which one, without credentials.
+        key_id: the id of the key.
+        reason: what is wrong, without anything of the record.
+    """
+
+    def __init__(self, store: str, key_id: str, reason: str) -> None:
+        self.key_id = key_id if len(key_id) <= SHOWN else key_id[:SHOWN] + "…"
+        super().__init__(store, f"the record of {self.key_id!r} cannot be read: {reason}")
+
+
 class Overloaded(KeystileError):
     """A bounded pool has neither a free worker nor a place in its queue. The gate answers 503."""
 

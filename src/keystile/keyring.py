@@ -10,6 +10,7 @@ import inspect
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -72,6 +73,8 @@ class KeyRing:
         call = functools.partial(adapt, pool=workshop.store_pool, blocking=True, patience=WRITE_PATIENCE)
         self._store_find, self._store_add = call(store.find), call(store.add)
         self._store_list, self._store_revoke = call(store.list), call(store.revoke)
+        last_used = getattr(store, "last_used", None)
+        self._last_used = None if last_used is None else call(last_used)
 
     async def _create(
         self,
@@ -134,7 +137,7 @@ class KeyRing:
         key: ApiKey | None = await self._store_find(offload, _check_text(key_id, "key_id"))
         if key is None:
             raise KeyNotFound(key_id)
-        return key
+        return key if self._last_used is None else replace(key, last_used_at=await self._last_used(offload, key_id))
 
     async def _list(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, cast, get_args
 
 from ._checks import check_all
@@ -59,6 +60,20 @@ class Workshop:
             later(method, *args)
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
+
+    def note_use(self, key_id: str, at: datetime, every: timedelta) -> None:
+        """Have `last_used_at` written off the path of requests, unless another process did so less than `every` ago."""
+        last_used = getattr(self.store, "last_used", None)
+        if last_used is None or is_async(self.store.touch):
+            self.later(self.store.touch, key_id, at)
+            return
+
+        def touch() -> None:
+            before = last_used(key_id)
+            if before is None or at - before >= every:
+                self.store.touch(key_id, at)
+
+        self.later(touch)
 
 
 def open_workshop(

@@ -6,15 +6,41 @@ import functools
 import logging
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
 
-from .local import Local, on_fork
+from ..exceptions import KeystileError
+from .local import on_fork
 from .loops import spawn
 from .running import is_async
 
 _logger = logging.getLogger("keystile")
+# How often somebody is told that background work fails, in seconds: a full disk would be a line for each request.
+TELL_EVERY = 60.0
+
+
+class _Complaints:
+    """One line a minute, without a traceback.
+
+    Args:
+        clock: seconds on a clock that never steps.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._due: dict[str, float] = {}
+
+    def tell(self, what: str, error: Exception) -> None:
+        """Say what happened, unless that was said in the last minute."""
+        now = self.clock()
+        if now < self._due.get(what, now):
+            return
+        self._due[what] = now + TELL_EVERY
+        # A foreign driver's message may hold a password: its type says enough.
+        reason = str(error) if isinstance(error, KeystileError) else type(error).__name__
+        _logger.warning("%s (told once a minute): %s", what, reason)
 
 
 class _Background:
@@ -27,36 +53,53 @@ class _Background:
         on_fork(self)
 
     def reset(self) -> None:
-        self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        """Begin anew, in a child."""
+        self._made_by: Any = None
+        self._making = threading.Lock()
         self.started = False
 
     def add(self, work: Callable[[], Any]) -> None:
+        """Have it done soon."""
+        if self._made_by is not threading.Lock:
+            with self._making:
+                if self._made_by is not threading.Lock:
+                    self._make()
         if self._work.qsize() >= self.LIMIT:
             return  # nothing that comes here is worth unbounded memory
         self._work.put(work)
         if not self.started:
             with self._lock:
                 if not self.started:
-                    self._start()
+                    self._start(self._work)
 
-    def _start(self) -> None:
+    def _make(self) -> None:
+        """Make what is waited with. Again, if gevent has replaced the ways of waiting since: its greenlets would hang
+        on what was made before."""
+        self._lock = threading.Lock()
+        self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self.started = False
+        self._made_by = threading.Lock
+
+    def _start(self, work: queue.SimpleQueue[Callable[[], Any]]) -> None:
         try:
-            threading.Thread(target=self._serve, name="keystile-background", daemon=True).start()
+            threading.Thread(target=_serve, args=(work,), name="keystile-background", daemon=True).start()
         except RuntimeError as error:  # no request fails because the system has no thread to spare
-            _logger.warning("background work waits: %s", error)
+            complaints.tell("background work waits", error)
         else:
             self.started = True
 
-    def _serve(self) -> None:
-        while True:
-            work = self._work.get()
-            try:
-                work()
-            except Exception:
-                _logger.exception("background work failed")
+
+def _serve(queued: queue.SimpleQueue[Callable[[], Any]]) -> None:
+    while True:
+        work = queued.get()
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whoever asked for it has gone on
+            complaints.tell("background work failed", error)
+        del work
 
 
+complaints = _Complaints()
 _background = _Background()
 
 
@@ -74,15 +117,8 @@ def later(function: Callable[..., Any], *args: Any) -> None:
 async def _logged(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
     try:
         await function(*args)
-    except Exception:
-        _logger.exception("background work failed")
-
-
-def let_go(local: Local[Any]) -> None:
-    """Close a Local's values; the background thread, which may never come by again by itself, closes its own now."""
-    local.close()
-    if _background.started:
-        _background.add(local.drop)
+    except Exception as error:  # noqa: BLE001 - likewise
+        complaints.tell("background work failed", error)
 
 
 def settled(seconds: float = 5.0) -> bool:

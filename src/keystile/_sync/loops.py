@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -51,6 +52,19 @@ async def _to_its_end(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[
     finally:
         if not ended.done():
             ended.cancel()
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs an event loop, asyncio's or trio's: whatever blocks it holds up everybody."""
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
+    for running in (asyncio and asyncio.get_running_loop, trio and trio.lowlevel.current_trio_token):
+        try:
+            if running:
+                running()
+                return True
+        except RuntimeError:
+            pass
+    return False
 
 
 class PerLoop(Generic[T]):

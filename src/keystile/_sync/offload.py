@@ -37,12 +37,15 @@ class Pool:
 
     def reset(self) -> None:
         """Start with nothing under way."""
+        self._made_by = threading.Lock
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self.slots)
         self._inside = 0
 
     def enter(self) -> _Place:
         """Take a place, or raise Overloaded at once."""
+        if self._made_by is not threading.Lock:  # gevent has replaced it: a greenlet would wait for ever
+            self.reset()
         with self._lock:
             if self._inside >= self.places:
                 raise Overloaded(f"{self._inside} calls under way")

@@ -6,14 +6,18 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import anyio
 
 from ..exceptions import StoreBusy, StoreUnavailable
+from .loops import on_event_loop
 from .offload import Offload, Pool
 
 T = TypeVar("T")
+
+_patient: ContextVar[bool] = ContextVar("keystile_patient", default=False)
 
 
 def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -38,13 +42,22 @@ def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
     seconds, and pauses of milliseconds would make every wait that long.
     """
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return work(*args)
-        except StoreBusy:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(random.uniform(0.00005, 0.0003))  # noqa: S311 - spreads the retries, hides nothing
+    token = _patient.set(True)
+    try:
+        while True:
+            try:
+                return work(*args)
+            except StoreBusy:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(0.00005, 0.0003))  # noqa: S311 - spreads the retries, hides nothing
+    finally:
+        _patient.reset(token)
+
+
+def may_block() -> bool:
+    """Whether what takes longer than a point read may be done here: off an event loop, or where the caller waits."""
+    return _patient.get() or not on_event_loop()
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -19,6 +19,12 @@ class KeyStore(Protocol):
     "the store is down": the gate stays closed.
 
     A record is never written back whole: each method changes what its name says, and nothing else.
+
+    What the gate works out of a record it keeps for as long as `find` gives the very same object. A store may give the
+    same one, with the `last_used_at` of earlier, while nothing but that has changed since it was set at all. Then it
+    has one method more: ``last_used(key_id)``, the moment as it is now, or None.
+
+    A store that cannot read one key's record raises `exceptions.UnreadableRecord`: that key alone is refused.
     """
 
     def find(self, key_id: str) -> ApiKey | Awaitable[ApiKey | None] | None:

@@ -17,11 +17,17 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
+        # Beside the records, which stay the same objects: what follows from them is worked out once.
+        self._used: dict[str, datetime] = {}
         self._lock = _sync.Lock()
 
     def find(self, key_id: str) -> ApiKey | None:
-        """The record, or None."""
+        """The record, or None. Its `last_used_at` is the first one; `last_used` gives the last."""
         return self._keys.get(key_id)
+
+    def last_used(self, key_id: str) -> datetime | None:
+        """When the key was used last."""
+        return self._used.get(key_id)
 
     def add(self, key: ApiKey) -> None:
         """Keep a new record; KeyError if the id is taken."""
@@ -29,6 +35,8 @@ class MemoryStore:
             if key.id in self._keys:
                 raise KeyError(key.id)
             self._keys[key.id] = key
+            if key.last_used_at is not None:
+                self._used[key.id] = key.last_used_at
 
     def list(
         self,
@@ -48,15 +56,22 @@ class MemoryStore:
             and (owner_id is None or key.owner_id == owner_id)
             and (after is None or (start is not None and _age(key) > _age(start)))
         ]
-        return found[:limit]
+        return [self._shown(key) for key in found[:limit]]
 
     def touch(self, key_id: str, at: datetime) -> None:
         """Set `last_used_at`, never backwards."""
-        self._change(key_id, lambda key: key if _used_since(key, at) else replace(key, last_used_at=at))
+        with self._lock:
+            key, before = self._keys.get(key_id), self._used.get(key_id)
+            if key is None or (before is not None and before >= at):
+                return
+            self._used[key_id] = at
+            if before is None:  # that it was used at all is a change, once
+                self._keys[key_id] = replace(key, last_used_at=at)
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
         """Set `revoked_at` for good."""
-        return self._change(key_id, lambda key: key if key.revoked_at else replace(key, revoked_at=at))
+        key = self._change(key_id, lambda key: key if key.revoked_at else replace(key, revoked_at=at))
+        return None if key is None else self._shown(key)
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Put one hash in another's place."""
@@ -66,6 +81,9 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _shown(self, key: ApiKey) -> ApiKey:
+        return replace(key, last_used_at=self._used.get(key.id))
 
     def _change(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
         with self._lock:
@@ -77,7 +95,3 @@ class MemoryStore:
 
 def _age(key: ApiKey) -> tuple[datetime, str]:
     return key.created_at, key.id
-
-
-def _used_since(key: ApiKey, at: datetime) -> bool:
-    return key.last_used_at is not None and key.last_used_at >= at

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from .._checks import check_count
 from .._frozen import HiddenRow, frozen
 from .._sqlite import SQLiteFile, path_of
+from ..exceptions import UnreadableRecord
 from ..model import ApiKey, Principal, SecretHash
 from ..policy import REMEMBERED_KEYS
 
@@ -28,13 +29,21 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM keystile_keys"  # noqa: S608 - onl
 _BY_ID = f"{_SELECT} WHERE id = ?"
 _FIND = _BY_ID.replace("SELECT", "SELECT revision,", 1)
 _REVISION = "SELECT revision FROM keystile_keys WHERE id = ?"
+_LAST_USED = "SELECT last_used_at FROM keystile_keys WHERE id = ?"
 _ADD = f"INSERT INTO keystile_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - likewise
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+# What a verdict follows from has changed. Not when a key was used last: else a key that is used less than once a minute
+# would be read and decoded anew for every request. That it was used at all is told once, and a change.
+_UNCHANGED = " AND ".join(f"new.{name} IS old.{name}" for name in _COLUMNS if name != "last_used_at")
+_REVISED = f"""CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys
+    WHEN new.revision = old.revision
+        AND NOT ({_UNCHANGED} AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL))
+    BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"""  # noqa: S608 - only constants
 _SCHEMA = (
     "keys",
-    1,
+    2,
     (
         """CREATE TABLE keystile_keys (
             id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
@@ -42,13 +51,25 @@ _SCHEMA = (
             created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER,
             metadata TEXT NOT NULL, hashes TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT (random())
         ) WITHOUT ROWID""",
-        """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys WHEN new.revision = old.revision
-            BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END""",
+        _REVISED,
         "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
     ),
 )
+_STEPS = {1: ("DROP TRIGGER keystile_keys_revised", _REVISED)}
 Row = tuple[Any, ...]
+
+
+class _Kept:
+    """The records that were decoded lately, with the revision of each; all forgotten when a connection is opened."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with none. Whoever reads at this moment goes on with those that there were."""
+        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        self.records: OrderedDict[str, tuple[tuple[int], ApiKey]] = OrderedDict()
 
 
 class SQLiteStore:
@@ -56,7 +77,8 @@ class SQLiteStore:
 
     Every `find` reads the file, so that what another process changed binds on the next request. What it reads first
     is the row's revision, a random number that every change draws anew (a trigger sees to it, also when somebody edits
-    the table by hand): the row itself is read and decoded only if that is not the revision it was decoded at.
+    the table by hand): the row itself is read and decoded only if that is not the revision it was decoded at. Of
+    `last_used_at` only the first one is such a change: what `find` gives may show an older one, `last_used` reads it.
 
     Args:
         path: of the file; created if it is missing.
@@ -70,10 +92,9 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], *, remembered_keys: int = REMEMBERED_KEYS) -> None:
         check_count(remembered_keys, "remembered_keys")
-        self._file = SQLiteFile(path, _SCHEMA)
         self._remembered = remembered_keys
-        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
-        self._decoded: OrderedDict[str, tuple[tuple[int], ApiKey]] = OrderedDict()
+        self._kept = _Kept()
+        self._file = SQLiteFile(path, _SCHEMA, steps=_STEPS, forget=self._kept.forget)
 
     @classmethod
     def from_url(cls, url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> SQLiteStore:
@@ -85,23 +106,29 @@ class SQLiteStore:
 
     def find(self, key_id: str) -> ApiKey | None:
         """The record as it stands in the file now, or None."""
-        known = self._decoded.get(key_id)
-        if known is not None and self._file.row(_REVISION, (key_id,)) == known[0]:
+        records = self._kept.records
+        known = records.get(key_id)
+        if known is not None and self._file.row(_REVISION, (key_id,)) == known[0] and records is self._kept.records:
             return known[1]
         row = self._file.row(_FIND, (key_id,))
         if row is None:
             return None
         row = HiddenRow(row)
-        key = _decode(row[1:])
-        self._decoded.pop(key_id, None)
-        self._decoded[key_id] = (row[:1], key)
-        if len(self._decoded) > self._remembered:
-            self._decoded.popitem(last=False)
+        key = self._decode(row[1:])
+        records.pop(key_id, None)
+        records[key_id] = (row[:1], key)
+        if len(records) > self._remembered:
+            records.popitem(last=False)
         return key
+
+    def last_used(self, key_id: str) -> datetime | None:
+        """When the key was used last; None for never, and for an unknown id."""
+        row = self._file.row(_LAST_USED, (key_id,))
+        return None if row is None else _moment(row[0])
 
     def add(self, key: ApiKey) -> None:
         """Keep a new record; KeyError if the id is taken."""
-        with self._file.write() as connection:
+        with self._file.write(synced=True) as connection:
             try:
                 connection.execute(_ADD, _encode(key))
             except sqlite3.IntegrityError:
@@ -123,7 +150,7 @@ class SQLiteStore:
         wanted = {condition: value for condition, value in filters.items() if value is not None}
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return [
-            _decode(row)
+            self._decode(row)
             for row in map(
                 HiddenRow,
                 self._file.rows(f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?", (*wanted.values(), limit)),
@@ -141,26 +168,35 @@ class SQLiteStore:
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
         """Set `revoked_at` for good."""
-        with self._file.write() as connection:
+        with self._file.write(synced=True) as connection:
             connection.execute(
                 "UPDATE keystile_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
                 (_microseconds(at), key_id),
             )
             row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
-        return _decode(row) if row else None
+        return self._decode(row) if row else None
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Put one hash in another's place."""
-        with self._file.write() as connection:
+        with self._file.write(synced=True) as connection:
             row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
             if not row:
                 return
-            hashes = [new if each == old else each for each in _decode(row).hashes]
+            hashes = [new if each == old else each for each in self._decode(row).hashes]
             connection.execute("UPDATE keystile_keys SET hashes = ? WHERE id = ?", (_hashes_text(hashes), key_id))
 
     def close(self) -> None:
         """Close this process's connections."""
         self._file.close()
+
+    def _decode(self, row: Row) -> ApiKey:
+        try:
+            return _decoded(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes are in no traceback
+            reason = type(error).__name__
+        key_id = row[_COLUMNS.index("id")]
+        del row
+        raise UnreadableRecord(self._file.url, str(key_id), reason)
 
 
 def _microseconds(moment: datetime | None) -> int | None:
@@ -187,21 +223,26 @@ def _encode(key: ApiKey) -> Row:
     return tuple(values.values())
 
 
-def _decode(row: Row) -> ApiKey:
-    try:
-        return _decoded(row)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes are in no traceback
-        reason = type(error).__name__
-    key_id = row[_COLUMNS.index("id")]
-    del row
-    raise ValueError(f"the record of {key_id!r} cannot be read: {reason}")
-
-
 def _decoded(row: Row) -> ApiKey:
+    """The record; whatever it raises, the row cannot be read."""
     values = dict(zip(_COLUMNS, row, strict=True))
     for name in _MOMENTS:
         values[name] = _moment(values[name])
     for name in _JSON:
         values[name] = None if values[name] is None else frozen(json.loads(values[name]))
     values["hashes"] = tuple(SecretHash(text, hint, _moment(end)) for text, hint, end in values["hashes"])
-    return ApiKey(**values)
+    key = ApiKey(**values)
+    _check(key)
+    return key
+
+
+def _check(key: ApiKey) -> None:
+    """Raise TypeError for what no keystile wrote: a scope list that is a text would grant each of its letters."""
+    texts = [key.id, key.name, key.environment, *key.scopes, *(key.ip_allowlist or ())]
+    texts += [text for each in key.hashes for text in (each.hash, each.hint)]
+    texts += [each for each in (key.organization_id, key.project_id, key.owner_id, key.plan, key.limits) if each]
+    lists = [key.scopes, key.hashes, () if key.ip_allowlist is None else key.ip_allowlist]
+    if not all(isinstance(each, str) for each in texts) or not all(isinstance(each, tuple) for each in lists):
+        raise TypeError
+    if not isinstance(key.metadata, Mapping) or not isinstance(key.created_at, datetime):
+        raise TypeError

@@ -1,0 +1,238 @@
+"""Values that threads take in turn, such as connections, and what a fork does to them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+# How many lie on a shelf at most when nobody uses them.
+KEEP = 8
+# For how long a fork waits until nobody uses any, in seconds.
+FORK_PATIENCE = 5.0
+_LOOK_AGAIN = 0.0002
+
+
+class ForkedInUse(RuntimeError):
+    """This process was forked while its parent was using such values, and cannot have any of its own."""
+
+
+class Item:
+    """What lies on a shelf, with the shelf's notes about it.
+
+    Attributes:
+        epoch: which time of the shelf it belongs to; an item of another time is closed instead of kept.
+        pid: of the process that opened it.
+    """
+
+    __slots__ = ("epoch", "pid")
+    epoch: int
+    pid: int
+
+
+T = TypeVar("T", bound=Item)
+
+_inherited: list[Item] = []
+
+
+class Shelf(Generic[T]):
+    """Values that are opened when none is free, taken by one thread at a time, and given back for the next one.
+
+    So there are never more than were in use at once, however many threads or greenlets come by.
+
+    A fork waits until all are given back, and closes them: the libraries behind them keep state of their own in the
+    process (SQLite: its mutexes, and which locks it holds on a file), which a child must not inherit half-done.
+
+    Args:
+        open: makes a value.
+        close: lets go of one.
+    """
+
+    def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
+        self._open, self._close = open, close
+        self._free: list[T] = []
+        self._epoch = 0
+        self.reset()
+        _forks.know(self)
+        # Not __del__: the collector may finalise a value first, and a connection then warns that nobody closed it. At
+        # exit too, but not what another thread may be using at that moment.
+        weakref.finalize(self, _close_all, self._free, close)
+
+    def reset(self) -> None:
+        """Begin anew, in a child."""
+        self._lock = threading.Lock()
+        self._users: set[int] = set()
+        _inherited.extend(self._free)
+        self._free.clear()
+        self._epoch += 1
+        self._out = 0
+
+    def take(self) -> T:
+        """A value for this thread alone, until it gives it back."""
+        try:
+            item = self._free.pop()
+        except IndexError:
+            return self._another()
+        if item.epoch != self._epoch:
+            self._discard(item)
+            return self._another()
+        return item
+
+    def give(self, item: T) -> None:
+        """Give back what was taken."""
+        self._free.append(item)
+        if item.epoch != self._epoch or len(self._free) > KEEP:
+            self._tidy()
+
+    def renew(self) -> None:
+        """Close what lies here; what is in use is closed when it is given back."""
+        with self._lock:
+            self._epoch += 1
+        self._tidy()
+
+    def enter(self) -> None:
+        """Say that this thread runs other code while it has a value: a fork in that code waits for the others alone."""
+        self._users.add(threading.get_ident())
+
+    def leave(self) -> None:
+        """Say that it does so no more."""
+        self._users.discard(threading.get_ident())
+
+    def emptied(self, until: float) -> bool:
+        """Whether everything was given back and is closed by then, on the monotonic clock.
+
+        What this thread itself uses is not waited for.
+        """
+        mine = int(threading.get_ident() in self._users)
+        self.renew()
+        while self._out > mine and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN)
+            self.renew()
+        return self._out == 0
+
+    def _another(self) -> T:
+        while not _forks.enter(self._lock, self._count):
+            _forks.wait()
+        epoch = self._epoch
+        try:
+            item = self._open()
+        except BaseException:
+            with self._lock:
+                self._out -= 1
+            raise
+        item.epoch, item.pid = epoch, os.getpid()
+        return item
+
+    def _count(self) -> None:
+        self._out += 1
+
+    def _tidy(self) -> None:
+        """Close what is out of date, and what is too much."""
+        with self._lock:
+            lying = [self._free.pop() for _ in range(len(self._free))]
+            keep = [item for item in lying if item.epoch == self._epoch][:KEEP]
+            self._free.extend(reversed(keep))
+        for item in lying:
+            if item not in keep:
+                self._discard(item)
+
+    def _discard(self, item: T) -> None:
+        try:
+            _close_unless_inherited(item, self._close)
+        finally:
+            if item.pid == os.getpid():
+                with self._lock:
+                    self._out -= 1
+
+
+def _close_unless_inherited(item: T, close: Callable[[T], None]) -> None:
+    """Close it, unless a parent process opened it: closing a parent's SQLite connection in the child can break the
+    parent's locks (sqlite.org/howtocorrupt.html, section 2.6)."""
+    if item.pid == os.getpid():
+        close(item)
+    else:
+        _inherited.append(item)
+
+
+def _close_all(free: list[T], close: Callable[[T], None]) -> None:
+    while free:
+        _close_unless_inherited(free.pop(), close)
+
+
+class _Forks:
+    """Keeps every shelf empty while this process is forked."""
+
+    def __init__(self) -> None:
+        self._shelves: weakref.WeakSet[Shelf[Item]] = weakref.WeakSet()
+        self._spoilt = False
+        self._over: threading.Event | None = None
+        self._reset()
+
+    def know(self, shelf: Shelf[T]) -> None:
+        """Have it emptied before each fork."""
+        with self._lock:
+            self._shelves.add(shelf)  # type: ignore[arg-type]
+
+    def enter(self, lock: threading.Lock, count: Callable[[], None]) -> bool:
+        """Count somebody who opens a value, unless a fork is under way."""
+        if self._spoilt:
+            raise ForkedInUse(
+                "this process was forked while its parent was in the middle of using a SQLite file: restart it"
+            )
+        with lock:
+            if self._over is not None:
+                return False
+            count()
+            return True
+
+    def wait(self) -> None:
+        """Return when no fork is under way."""
+        over = self._over
+        if over is not None:
+            over.wait(2 * FORK_PATIENCE)
+
+    def before(self) -> None:
+        """Have every shelf empty and stay so; that some could not be emptied is remembered for the child."""
+        with self._lock:
+            self._under_way += 1
+            # Made now: gevent may have replaced what there was at the import.
+            self._over = self._over or threading.Event()
+            shelves = list(self._shelves)
+        until = time.monotonic() + FORK_PATIENCE
+        for shelf in shelves:
+            if not shelf.emptied(until):
+                self._in_use.add(threading.get_ident())
+
+    def after_in_parent(self) -> None:
+        """Go on."""
+        self._in_use.discard(threading.get_ident())
+        with self._lock:
+            self._under_way -= 1
+            over = self._over if self._under_way == 0 else None
+            if over is not None:
+                self._over = None
+        if over is not None:
+            over.set()
+
+    def after_in_child(self) -> None:
+        """Begin anew. What could not be emptied would hang here, or be locked for good: it is an error instead."""
+        self._spoilt = self._spoilt or threading.get_ident() in self._in_use
+        self._reset()
+        for shelf in list(self._shelves):
+            shelf.reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._in_use: set[int] = set()
+        self._under_way = 0
+        self._over = None
+
+
+_forks = _Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_forks.before, after_in_parent=_forks.after_in_parent, after_in_child=_forks.after_in_child
+    )
