@@ -62,10 +62,27 @@ def test_every_promise_is_kept_and_no_secret_is_shown(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN], ids=["foreground", "background"])
+def started_like_this(request):
+    """What a shell does with SIGINT for a command: `make test &` in a script starts with it ignored."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+# Runs a command as a shell does in the foreground.
+IN_THE_FOREGROUND = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.usefixtures("started_like_this")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_no_server_behind(sent, tmp_path):
     with subprocess.Popen(
-        COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", IN_THE_FOREGROUND, *COMMAND],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         head = "".join(process.stdout.readline() for _ in range(3))
         process.send_signal(sent)
