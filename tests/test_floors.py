@@ -23,7 +23,7 @@ FLOORS = [
     "_sync.background styles",
     "_sync policy",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
-    " rules.errors cursors events webhooks hashing _sqlite",
+    " rules.errors rules.canonical cursors events webhooks hashing _sqlite",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",
     "rules.windows rules.jsonbodies",

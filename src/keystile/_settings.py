@@ -50,6 +50,7 @@ SETTINGS = {
     "https": _TEXT,
     "hsts": _NUMBER,
     "recheck_in_flight": _FLAG,
+    "root_path": _TEXT,
     "query_parameter": _TEXT,
     "event_format": _TEXT,
 }

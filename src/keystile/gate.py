@@ -30,6 +30,7 @@ from .proving import Prover
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
 from .rules.keyformat import KeyFormat
+from .rules.notation import MOST_WINDOWS
 from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
@@ -101,6 +102,7 @@ class Gate:
         https: str = "off",
         hsts: int | None = None,
         recheck_in_flight: bool = False,
+        root_path: str | None = None,
         query_parameter: str | None = None,
         event_format: str = "text",
         clock: Callable[[], float] = time.time,
@@ -118,7 +120,8 @@ class Gate:
         self._looks = self.transport.header is not None or self._https or self._hsts
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
-        self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
+        costs = (demand.cost for demand in self._rules.demands)
+        self.quotas = Quotas(self.policy, costs, self._rules.most_windows)
         self._shop = open_workshop(
             store=store,
             prefix=prefix,
@@ -178,7 +181,8 @@ class Gate:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         if request.preflight:  # CORS sends no credential with it, and the app answers it
             return _new(Admitted, (None, request_id, (), None, self._hsts and visit.secure))
-        demand = self._rules.demand(request.method, request.path, request.raw_path)
+        rules = self._rules
+        demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
         if demand.public:
             return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
         raw = extract(request.credentials, self.accepted)
@@ -208,7 +212,11 @@ class Gate:
             return self._refused(reason, visit, key)
         if self._outage.lasts:
             self._outage.ends()
-        windows = self.quotas.of(key, demand.windows) if demand.windows else caller.windows or ()
+        windows = caller.windows or ()
+        if demand.windows:
+            windows = self.quotas.of(key, demand.windows)
+            if len(windows) > MOST_WINDOWS:
+                return self._refused(outcomes.UNREADABLE, visit, key)
         if self._hit_now is None or not windows:
             return await self._count(key, visit, windows, demand, offload)
         return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)

@@ -52,6 +52,8 @@ class Request(NamedTuple):
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
         preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
         wire: what proxies say, if the policy trusts any.
+        unreadable: the app may take it for another request than the gate does: it names another method in a header, or
+            routers differ in what they take off its path. Then it has to meet every rule.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Request(NamedTuple):
     scheme: str = "http"
     preflight: bool = False
     wire: Wire | None = None
+    unreadable: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"

@@ -18,6 +18,7 @@ from ._checks import (
     check_limits,
     check_name,
     check_origin,
+    check_root_path,
     check_scopes,
     check_strings,
 )
@@ -37,8 +38,12 @@ HTTPS = ("off", "redirect", "require")
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
 
-# RFC 9110 section 9.1, in upper case only: methods are case-sensitive and all registered ones are upper case.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+"""The methods that rules tell apart (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
+
 _MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
+# How routers write a segment that may be anything; literal text in the eyes of a rule, which would guard nothing.
+_PARAMETER = re.compile(r"/(?:[^/]*[{<]|:)[^/]*")
 # NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
 MIN_PEPPER_BYTES = 16
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
@@ -70,7 +75,8 @@ class Rule:
     Args:
         match: ``"POST /v1/exports"`` or ``"/v1/exports/*"``: an optional method, then a path. The path is exact;
             ``/*`` at its end means everything below it. ``GET`` also holds HEAD and the websocket handshake.
-            Relative to the app: a mount's prefix is not part of it.
+            Relative to the app: a mount's prefix is not part of it. What a rule demands holds with and without a slash
+            at the path's end; public is only what is spelled so.
         public: no key is asked for.
         scopes: the key must hold all of them; there are no wildcards.
         limits: windows for this path alone, beside the caller's own (``"10/hour"``); on a public path they count by
@@ -96,7 +102,10 @@ class Rule:
             raise ConfigurationError(f"expected a string, got {type(self.match).__name__}", key="match")
         if not _MATCH.fullmatch(self.match):
             raise ConfigurationError(f"{self.match!r} is neither '/path' nor 'METHOD /path'", key="match")
+        self._check_match()
         check_flag(self.public, "public")
+        if self.public and self.path == "/*":
+            raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
         object.__setattr__(self, "limits", check_limits(self.limits))
         check_count(self.cost, "cost")
@@ -110,6 +119,21 @@ class Rule:
         if self.public and self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
+            )
+
+    def _check_match(self) -> None:
+        if self.method and self.method not in METHODS:
+            raise ConfigurationError(
+                f"{self.method!r} is none of {', '.join(sorted(METHODS))}: leave it out, for a request with another "
+                "method has to meet every rule of its path",
+                key="match",
+            )
+        parameter = _PARAMETER.search(self.path)
+        if parameter is not None:
+            raise ConfigurationError(
+                f"{self.match!r}: path parameters like {parameter[0][1:]!r} are not supported yet, and as literal text "
+                f"this would guard nothing; write '{self.path[: parameter.start()]}/*' for everything below",
+                key="match",
             )
 
     @property
@@ -156,6 +180,9 @@ class Policy:
         https: ``"off"``, ``"redirect"`` (301 to `public_url`) or ``"require"`` (403).
         hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
         recheck_in_flight: read a key's record again before the app's answer leaves.
+        root_path: the prefix that the app itself takes off a path, ``"/api"``; rules are relative to what is left.
+            ``""`` is none. None is what the server says (ASGI ``root_path``), FastAPI's own ``root_path``, or Django's
+            ``FORCE_SCRIPT_NAME``.
         query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
         event_format: lines of the log as ``"text"`` or ``"json"``.
 
@@ -187,6 +214,7 @@ class Policy:
     https: str = "off"
     hsts: int | None = None
     recheck_in_flight: bool = False
+    root_path: str | None = None
     query_parameter: str | None = None
     event_format: str = "text"
 
@@ -207,6 +235,8 @@ class Policy:
         if self.public_url is not None:
             set_field(self, "public_url", check_origin(self.public_url, "public_url"))
         self._check_network()
+        if self.root_path is not None:
+            check_root_path(self.root_path, "root_path")
         set_field(self, "public", check_strings(self.public, "public"))
         set_field(self, "rules", check_all(self.rules, Rule, "rules"))
         set_field(self, "accept", self._known_forms())
@@ -255,5 +285,9 @@ class Policy:
                 raise ConfigurationError(f"{path!r} does not start with '/'", key=f"public[{index}]")
             if " " in path:
                 raise ConfigurationError(f"{path!r} has a space", key=f"public[{index}]")
-            listed.append((f"public[{index}]", Rule(path, public=True)))
+            try:
+                rule = Rule(path, public=True)
+            except ConfigurationError as error:
+                raise ConfigurationError(error.reason, key=f"public[{index}]") from None
+            listed.append((f"public[{index}]", rule))
         return tuple(listed)

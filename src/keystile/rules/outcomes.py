@@ -37,6 +37,7 @@ HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over htt
 HTTPS_REDIRECT = Reason(301, "https_required", "This service is reached over https.")
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
+UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
