@@ -134,6 +134,8 @@ class Door:
         self._make, self.kind = make, kind
         self.raised: Exception | None = None
         self.scheme = "http"
+        self.extra: dict[str, Any] = {}
+        """What the server adds to the scope or the environ."""
         self.host = Host()
         self.open()
 
@@ -185,7 +187,7 @@ class Door:
     async def asgi_call(
         self, method: str, path: str, headers: Fields, peer: str | None, body: list[bytes] | None = None
     ) -> Answer:
-        scope = asgi_scope(method, path, headers, peer) | {"scheme": self.scheme}
+        scope = asgi_scope(method, path, headers, peer) | {"scheme": self.scheme} | self.extra
         messages: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -224,7 +226,7 @@ class Door:
             return sent.append
 
         sent: list[bytes] = []
-        environ = wsgi_environ(method, path, headers, peer) | {"wsgi.url_scheme": self.scheme}
+        environ = wsgi_environ(method, path, headers, peer) | {"wsgi.url_scheme": self.scheme} | self.extra
         if body is not None:
             environ["wsgi.input"] = io.BytesIO(b"".join(body))
         iterable = self.wsgi(environ, start_response)

@@ -24,7 +24,7 @@ FLOORS = [
     "_sync policy",
     "_connection",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
-    " rules.errors cursors events webhooks hashing _sqlite",
+    " rules.errors rules.canonical cursors events webhooks hashing _sqlite",
     "rules.masks",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",

@@ -16,6 +16,8 @@ T = TypeVar("T")
 # RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+# Plain segments without a slash at the end, or nothing.
+_ROOT_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[0-9A-Za-z._~!$&'()*+,=:@-]+)*")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
 
 
@@ -108,6 +110,12 @@ def check_name(value: Any, key: str) -> None:
     """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
+
+
+def check_root_path(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a path of plain segments without a slash at its end, or empty."""
+    if not isinstance(value, str) or not _ROOT_PATH.fullmatch(value):
+        raise ConfigurationError(f"expected a path like '/api', or '' for none, got {value!r}", key=key)
 
 
 def check_origin(value: Any, key: str) -> str:

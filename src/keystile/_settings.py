@@ -57,6 +57,7 @@ SETTINGS = {
     "redirect_status": _NUMBER,
     "hsts": _NUMBER,
     "recheck_in_flight": _FLAG,
+    "root_path": _TEXT,
     "query_parameter": _TEXT,
     "event_format": _TEXT,
     "preflight": _TEXT,

@@ -19,6 +19,8 @@ from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Reason, Refused, Request, Wire
+from .rules.canonical import OVERRIDES, ambiguous, below
+from .rules.credentials import spellings
 from .rules.preflights import is_preflight
 from .rules.querykeys import UNREAD, is_long, take
 from .rules.responses import Reply, given_request_id
@@ -28,6 +30,8 @@ from .writers import Writers
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _new = tuple.__new__
+_OVERRIDING = frozenset(spelling for name in OVERRIDES for spelling in spellings(name))
+_STARLETTE = frozenset(("starlette.applications.Starlette", "starlette.routing.Router"))
 # The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
 _HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
@@ -51,9 +55,11 @@ class GateMiddleware:
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
         self.app = app
-        self._root_path = _own_root_path(app)
         self._gate = gate
-        self._wanted = gate.accepted.wanted
+        self._own_root_path, self._strict_router = _reader_of(app)
+        self._fixed_root_path = gate.policy.root_path
+        self._asks_for_root = self._own_root_path is not None or self._fixed_root_path is not None
+        self._wanted = gate.accepted.wanted | _OVERRIDING
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[bytes] = Writers(gate, str.encode)
@@ -144,11 +150,14 @@ class GateMiddleware:
 
     def _read(self, scope: Scope) -> Request:
         lengths, wanted = self._wanted_lengths, self._wanted
-        presented = []
+        presented, unreadable = [], False
         for name, value in scope["headers"]:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
-                presented.append((lowered, value))
+                if lowered in _OVERRIDING:
+                    unreadable = True
+                else:
+                    presented.append((lowered, value))
         long_query = False
         if self._looks_into_query and (query := scope.get("query_string")):
             long_query = is_long(query)
@@ -157,7 +166,11 @@ class GateMiddleware:
                 presented += [(b"?" + self._query, value) for value in values]
                 if long_query:
                     presented.append(UNREAD)
-        root_path = self._root_path or scope.get("root_path")
+        path = scope["path"]
+        root_path = self._root_path(scope) if self._asks_for_root else scope.get("root_path")
+        if root_path:
+            unreadable = unreadable or ambiguous(path, root_path, strict_router=self._strict_router)
+            path = below(path, root_path)
         client = scope.get("client")
         kind = scope["type"]
         method = scope["method"] if kind == "http" else "GET"
@@ -165,7 +178,7 @@ class GateMiddleware:
             Request,
             (
                 method,
-                _app_path(scope["path"], root_path) if root_path else scope["path"],
+                path,
                 scope.get("raw_path") or b"",
                 presented,
                 client[0] if client else None,
@@ -174,13 +187,22 @@ class GateMiddleware:
                 self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
                 self._read_wire(scope) if self._wire else None,
                 long_query,
+                unreadable,
             ),
         )
 
+    def _root_path(self, scope: Scope) -> str:
+        """The prefix that the app takes off."""
+        if self._fixed_root_path is not None:
+            return self._fixed_root_path
+        own = "" if self._own_root_path is None else self._own_root_path()
+        return own or scope.get("root_path") or ""
+
     def _target(self, scope: Scope) -> tuple[str, bytes]:
         """The path as the client wrote it, decoded, and the query behind it."""
-        root_path = self._root_path or scope.get("root_path") or ""
-        return root_path + _app_path(scope["path"], root_path), scope.get("query_string") or b""
+        path, stem = scope["path"], self._root_path(scope).rstrip("/")
+        whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
+        return whole, scope.get("query_string") or b""
 
     def _read_wire(self, scope: Scope) -> Wire:
         transport, client = self._gate.transport, scope.get("client")
@@ -232,31 +254,31 @@ def _lines(scope: Scope, name: str) -> list[str]:
     return [value.decode("latin-1") for found, value in scope["headers"] if found.lower().replace(b"_", b"-") == wanted]
 
 
-def _own_root_path(app: Any) -> str:
-    """The prefix that the app itself takes off behind the gate: FastAPI's `root_path`, Django's FORCE_SCRIPT_NAME.
+def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
+    """What the app behind the gate takes off a path by itself, if it does; and whether its router is strict about where
+    (`rules.canonical.ambiguous`).
 
-    Rules are relative to what the app routes, so the gate has to take off the same. Middleware in between is looked
-    through by its usual attribute.
+    Rules are relative to what the app routes, so the gate has to take off the same. Only what is known to be a prefix
+    of URLs is taken for one: FastAPI's `root_path` and Django's FORCE_SCRIPT_NAME. In Flask and Quart an attribute of
+    that name is the folder of the app's files. Middleware in between is looked through by its usual attribute.
     """
     for _ in range(100):
+        kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
+        if "fastapi.applications.FastAPI" in kinds:
+            return partial(_root_path_of, app), True
+        if not kinds.isdisjoint(_STARLETTE):
+            return None, True
+        if any(kind.startswith("django.") for kind in kinds):
+            return _script_name, True
+        app = getattr(app, "app", None)
         if app is None:
             break
-        if isinstance(own := getattr(app, "root_path", None), str) and own:
-            return own.rstrip("/")
-        if type(app).__module__.startswith("django."):
-            settings = import_module("django.conf").settings
-            return str(settings.FORCE_SCRIPT_NAME or "").rstrip("/")
-        app = getattr(app, "app", None)
-    return ""
+    return None, False
 
 
-def _app_path(path: str, root_path: str) -> str:
-    """The path below the mount: the root path is taken off once, and only at the border of a segment.
+def _root_path_of(app: Any) -> str:
+    return app.root_path or ""
 
-    Servers differ in whether `path` holds `root_path`; Starlette's router reads both in this same way.
-    """
-    if path.startswith(root_path):
-        rest = path[len(root_path) :]
-        if not rest or rest.startswith("/"):
-            return rest
-    return path
+
+def _script_name() -> str:
+    return str(import_module("django.conf").settings.FORCE_SCRIPT_NAME or "")

@@ -46,6 +46,7 @@ from .rechecking import Rechecker
 from .rules import outcomes, ratelimits
 from .rules.credentials import Unusable, accepted, extract
 from .rules.keyformat import KeyFormat
+from .rules.notation import MOST_WINDOWS
 from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
@@ -127,6 +128,7 @@ class Gate:
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
         recheck_in_flight: bool = False,
+        root_path: str | None = None,
         query_parameter: str | None = None,
         event_format: EventFormat = "text",
         preflight: Preflight = "refuse",
@@ -142,7 +144,8 @@ class Gate:
         self._looks = self.transport.header is not None or self._https or self._hsts
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self._rules = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
-        self.quotas = Quotas(self.policy, (demand.cost for demand in self._rules.demands))
+        costs = (demand.cost for demand in self._rules.demands)
+        self.quotas = Quotas(self.policy, costs, self._rules.most_windows)
         self._shop = open_workshop(
             store=store,
             prefix=prefix,
@@ -205,8 +208,9 @@ class Gate:
                 return self._in_the_clear(visit)
         else:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
-        demand = self._rules.demand(request.method, request.path, request.raw_path)
-        if request.preflight and extract(request.credentials, self.accepted) is Unusable.MISSING:
+        rules = self._rules
+        demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
+        if request.preflight and demand is not rules.every and self._keyless(request):
             return await self._preflight(visit, offload)
         if demand.public:
             return await self._count(None, visit, self.quotas.for_anyone(demand.windows), demand, offload)
@@ -237,7 +241,11 @@ class Gate:
             return self._refused(reason, visit, key)
         if self._outage.lasts:
             self._outage.ends()
-        windows = self.quotas.of(key, demand.windows) if demand.windows else caller.windows or ()
+        windows = caller.windows or ()
+        if demand.windows:
+            windows = self.quotas.of(key, demand.windows)
+            if len(windows) > MOST_WINDOWS:
+                return self._refused(outcomes.UNREADABLE, visit, key)
         if self._hit_now is None or not windows:
             return await self._count(key, visit, windows, demand, offload)
         return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
@@ -280,6 +288,9 @@ class Gate:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
 
+    def _keyless(self, request: Request) -> bool:
+        return extract(request.credentials, self.accepted) is Unusable.MISSING
+
     async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
         """Let a CORS preflight through to the app, counted by address; what its path asks of others is not for it."""
         outcome = await self._count(None, visit, self.quotas.for_anyone(()), _PREFLIGHT, offload)
@@ -304,7 +315,7 @@ class Gate:
 
     def _in_the_clear(self, visit: Visit) -> Refused:
         """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
-        if extract(visit.request.credentials, self.accepted) is not Unusable.MISSING:
+        if not self._keyless(visit.request):
             self.transport.tell_of_clear(visit, self._shop.clock())
         request = visit.request
         if self.policy.https == "redirect" and request.scheme == "http" and self._leads_on(request):

@@ -53,6 +53,8 @@ class Request(NamedTuple):
         preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
         wire: what proxies say, if the policy trusts any.
         long_query: the gate would have to look into the query, and it is too long for that.
+        unreadable: the app may take it for another request than the gate does: it names another method in a header, or
+            routers differ in what they take off its path. Then it has to meet every rule.
     """
 
     method: str
@@ -65,6 +67,7 @@ class Request(NamedTuple):
     preflight: bool = False
     wire: Wire | None = None
     long_query: bool = False
+    unreadable: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"

@@ -19,6 +19,7 @@ from ._checks import (
     check_limits,
     check_name,
     check_origin,
+    check_root_path,
     check_scopes,
     check_seconds,
     check_strings,
@@ -42,8 +43,12 @@ Preflight = Literal["refuse", "pass"]
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
 
-# RFC 9110 section 9.1, in upper case only: methods are case-sensitive and all registered ones are upper case.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+"""The methods that rules tell apart (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
+
 _MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
+# How routers write a segment that may be anything; literal text in the eyes of a rule, which would guard nothing.
+_PARAMETER = re.compile(r"/(?:[^/]*[{<]|:)[^/]*")
 # NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
 MIN_PEPPER_BYTES = 16
 REMEMBERED_KEYS = 100_000
@@ -78,7 +83,8 @@ class Rule:
     Args:
         match: ``"POST /v1/exports"`` or ``"/v1/exports/*"``: an optional method, then a path. The path is exact;
             ``/*`` at its end means everything below it. ``GET`` also holds HEAD and the websocket handshake.
-            Relative to the app: a mount's prefix is not part of it.
+            Relative to the app: a mount's prefix is not part of it. What a rule demands holds with and without a slash
+            at the path's end; public is only what is spelled so.
         public: no key is asked for.
         scopes: the key must hold all of them; there are no wildcards.
         limits: windows for this path alone, beside the caller's own (``"10/hour"``); on a public path they count by
@@ -104,7 +110,10 @@ class Rule:
             raise ConfigurationError(f"expected a string, got {type(self.match).__name__}", key="match")
         if not _MATCH.fullmatch(self.match):
             raise ConfigurationError(f"{self.match!r} is neither '/path' nor 'METHOD /path'", key="match")
+        self._check_match()
         check_flag(self.public, "public")
+        if self.public and self.path == "/*":
+            raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
         object.__setattr__(self, "scopes", check_scopes(self.scopes))
         object.__setattr__(self, "limits", check_limits(self.limits))
         check_count(self.cost, "cost")
@@ -118,6 +127,21 @@ class Rule:
         if self.public and self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
+            )
+
+    def _check_match(self) -> None:
+        if self.method and self.method not in METHODS:
+            raise ConfigurationError(
+                f"{self.method!r} is none of {', '.join(sorted(METHODS))}: leave it out, for a request with another "
+                "method has to meet every rule of its path",
+                key="match",
+            )
+        parameter = _PARAMETER.search(self.path)
+        if parameter is not None:
+            raise ConfigurationError(
+                f"{self.match!r}: path parameters like {parameter[0][1:]!r} are not supported yet, and as literal text "
+                f"this would guard nothing; write '{self.path[: parameter.start()]}/*' for everything below",
+                key="match",
             )
 
     @property
@@ -178,6 +202,9 @@ class Policy:
         hsts: seconds for ``Strict-Transport-Security`` (RFC 6797) on answers over https, or None.
         recheck_in_flight: judge the caller again, by the key's record as it is then, before the app's answer leaves and
             at each message of a websocket; windows are not asked again.
+        root_path: the prefix that the app itself takes off a path, ``"/api"``; rules are relative to what is left.
+            ``""`` is none. None is what the server says (ASGI ``root_path``), FastAPI's own ``root_path``, or Django's
+            ``FORCE_SCRIPT_NAME``.
         query_parameter: a query parameter that may carry the key, or None. It is taken out before the app sees it.
         event_format: lines of the log as ``"text"`` or ``"json"``.
         preflight: what becomes of a CORS preflight that reaches the gate: ``"refuse"`` judges it like any request, so
@@ -219,6 +246,7 @@ class Policy:
     redirect_status: RedirectStatus = 301
     hsts: int | None = None
     recheck_in_flight: bool = False
+    root_path: str | None = None
     query_parameter: str | None = None
     event_format: EventFormat = "text"
     preflight: Preflight = "refuse"
@@ -265,6 +293,8 @@ class Policy:
         for name in ("client_header", "query_parameter"):
             if getattr(self, name) is not None:
                 check_name(getattr(self, name), name)
+        if self.root_path is not None:
+            check_root_path(self.root_path, "root_path")
         object.__setattr__(self, "trusted_proxies", check_strings(self.trusted_proxies, "trusted_proxies"))
 
     def _checked_plans(self) -> Mapping[str, Plan]:
@@ -295,5 +325,9 @@ class Policy:
                 raise ConfigurationError(f"{path!r} does not start with '/'", key=f"public[{index}]")
             if " " in path:
                 raise ConfigurationError(f"{path!r} has a space", key=f"public[{index}]")
-            listed.append((f"public[{index}]", Rule(path, public=True)))
+            try:
+                rule = Rule(path, public=True)
+            except ConfigurationError as error:
+                raise ConfigurationError(error.reason, key=f"public[{index}]") from None
+            listed.append((f"public[{index}]", rule))
         return tuple(listed)

@@ -51,5 +51,6 @@ class Rechecker:
         caller = self._callers.known.get(key.id)
         if caller is None or caller.key is not key:
             caller = self._callers.meet(key, caller)
-        demand = self._rules.demand(request.method, request.path, request.raw_path)
+        rules = self._rules
+        demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
         return judge(caller, secret_hash, demand, visit.client, self._clock())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .events import Event, Events
 from .model import Principal, Request
 from .policy import Policy
+from .rules.addresses import is_wide
 
 if TYPE_CHECKING:
     from .rules.clients import ClientResolver
@@ -47,7 +49,8 @@ class Transport:
 
     Args:
         policy: which of them are trusted.
-        events: where it is told, once, that the server has seen through them already.
+        events: where it is told that the policy trusts more than proxies; and, once, that the server has seen through
+            them already.
     """
 
     def __init__(self, policy: Policy, events: Events) -> None:
@@ -57,11 +60,21 @@ class Transport:
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
         self._events = events
+        self._warn_of_wide(tuple(policy.trusted_proxies))
         self._warned, self._warn_due = False, 0.0
         self.header = self._resolver.header if self._resolver else None
         """The name of the header that doors hand over, in lower case, or None."""
         self.twin = self._resolver.twin if self._resolver else b""
         """The same with underscores."""
+
+    def _warn_of_wide(self, trusted: Sequence[str]) -> None:
+        wide = [entry for entry in trusted if is_wide(entry)]
+        if wide:
+            reason = (
+                f"trusted_proxies holds {', '.join(wide[:3])}: whoever connects from there says which client address "
+                "is counted and checked against allowlists; name your proxies alone"
+            )
+            self._events.tell(Event("wide_trusted_proxies", logging.WARNING, reason=reason))
 
     def tell_of_clear(self, visit: Visit, now: float) -> None:
         """Tell that a credential came over http. Anybody can send one, so that only one in a minute is a warning."""

@@ -18,6 +18,7 @@ from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request, Wire
+from .rules.canonical import OVERRIDES, ambiguous, below, repeats
 from .rules.envelopes import STATUS_LINES
 from .rules.preflights import is_preflight
 from .rules.querykeys import UNREAD, is_long, take
@@ -28,6 +29,7 @@ from .writers import Writers
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _new = tuple.__new__
+_OVERRIDE, _METHOD, _METHOD_OVERRIDE = (f"HTTP_{name.upper().replace('-', '_')}" for name in OVERRIDES)
 
 
 class GateMiddleware:
@@ -56,6 +58,7 @@ class GateMiddleware:
         self.app = app
         self._gate = gate
         self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.vary]
+        self._root_path = gate.policy.root_path
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[str] = Writers(gate, str)
         self._write, self._clock = self._writers.headers.write, gate.clock
@@ -138,6 +141,13 @@ class GateMiddleware:
                 if long_query:
                     presented.append(UNREAD)
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+        unreadable = _OVERRIDE in environ or _METHOD in environ or _METHOD_OVERRIDE in environ
+        if self._root_path:
+            unreadable = unreadable or ambiguous(path, self._root_path)
+            path = below(path, self._root_path)
+        if environ.get("SCRIPT_NAME"):
+            # The whole path, as an app sees it that puts the two together, holds it twice.
+            unreadable = unreadable or repeats(path, environ["SCRIPT_NAME"])
         return _new(
             Request,
             (
@@ -151,6 +161,7 @@ class GateMiddleware:
                 self._passes and is_preflight(method, partial(_lines, environ)),
                 self._read_wire(environ) if self._wire else None,
                 long_query,
+                unreadable,
             ),
         )
 

@@ -79,6 +79,16 @@ class Allowlist:
         return False
 
 
+def is_wide(entry: str) -> bool:
+    """Whether a network is wider than any that one operator runs: `10.0.0.0/8` and `fc00::/7` are not.
+
+    Raises:
+        ConfigurationError: it is no address or network.
+    """
+    network = _network(entry)
+    return network.prefixlen < (8 if network.version == 4 else 7)
+
+
 def _network(entry: str) -> IPv4Network | IPv6Network:
     if not set(entry) <= set("0123456789abcdefABCDEF:./"):
         raise ConfigurationError(f"{entry!r} is not an address or CIDR network", key="ip_allowlist")

@@ -58,11 +58,11 @@ class Accepted(NamedTuple):
         A server that folds ``_`` into ``-`` shows the app one header where the gate saw another: the twin is an
         attack or a mistake, and either way not to be read past.
         """
-        return frozenset(spelling for name in self.vary for spelling in _spellings(name))
+        return frozenset(spelling for name in self.vary for spelling in spellings(name))
 
 
-def _spellings(name: str) -> Iterator[bytes]:
-    """The name with each of its dashes as it is or as an underscore."""
+def spellings(name: str) -> Iterator[bytes]:
+    """A header's name with each of its dashes as it is or as an underscore."""
     for letters in product(*("-_" if letter == "-" else letter for letter in name)):
         yield "".join(letters).encode()
 

@@ -12,6 +12,8 @@ from ..model import Window
 # What every limiter can count to, and ten years: all beyond that is a slip of the pen.
 MOST = 2**53
 LONGEST = 366 * 86_400 * 10
+MOST_WINDOWS = 32
+"""So many windows may hold for one request; a limiter looks at each of them."""
 # `limits` reads "60/0minute" as if the 0 were not there.
 _ZERO_TIMES = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
 
@@ -36,6 +38,8 @@ def parse_limits(notation: str | Sequence[str] | None, *, scope: str = "") -> tu
     if not texts:
         raise ConfigurationError("is empty; leave it out for no limit, write '0/minute' to admit nothing", key="limits")
     windows = tuple(Window(limit, seconds, scope) for text in texts for limit, seconds in _parsed(text))
+    if len(windows) > MOST_WINDOWS:
+        raise ConfigurationError(f"more than {MOST_WINDOWS} windows cannot hold for one request", key="limits")
     check_windows(windows)
     return windows
 

@@ -45,6 +45,7 @@ MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
 LONG_QUERY = Reason(
     400, "invalid_request", f"The query must have at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters."
 )
+UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 

@@ -1,6 +1,7 @@
 """All that one subject has used, as one immutable byte string: from a dictionary in memory to a column of a database.
 
-    mark    its own length; then for each window its seconds, the length of its scope, and its scope
+    mark    its own length (in 16 bits; or 0, and then in 32); then for each window its seconds, the length of its
+            scope, and its scope
     heads   for each window the newest batch (first, last, count), the units of all older batches, the last moment of
             the oldest of these, and how many they are
     older   (last, count) of each older batch, oldest first
@@ -23,6 +24,7 @@ SECOND = 1_000_000
 FIELDS = 6
 BATCH = struct.Struct("<qq")
 _SIZE = struct.Struct("<H")
+_LONG_SIZE = struct.Struct("<HI")
 _SLOT = struct.Struct("<IH")
 _LONG_AGO = -(2**62)
 
@@ -43,7 +45,7 @@ class Layout:
         # For each window where among the fields its `last` stands, and its length.
         self.lasts = [(index * FIELDS + 1, seconds * SECOND) for index, (_, seconds) in enumerate(slots)]
         self.bare = [b""] * len(slots)
-        self.mark = _SIZE.pack(_SIZE.size + len(body)) + body
+        self.mark = _marked(body)
         self.heads = struct.Struct(f"<{len(self.mark)}s{'5qB' * len(slots)}")
         # What a mark says need not be read where the mark is known.
         self.fields = struct.Struct(f"<{len(self.mark)}x{'5qB' * len(slots)}")
@@ -61,9 +63,15 @@ class Layout:
         return fields, olders
 
 
+def _marked(body: bytes) -> bytes:
+    size = _SIZE.size + len(body)
+    # Callers who used thousands of rules of late hold thousands of windows.
+    return _SIZE.pack(size) + body if size < 2**16 else _LONG_SIZE.pack(0, _LONG_SIZE.size + len(body)) + body
+
+
 @lru_cache(maxsize=4096)
 def _layout(mark: bytes) -> Layout:
-    slots, at = [], _SIZE.size
+    slots, at = [], _SIZE.size if any(mark[: _SIZE.size]) else _LONG_SIZE.size
     while at < len(mark):
         seconds, size = _SLOT.unpack_from(mark, at)
         at += _SLOT.size + size
@@ -73,7 +81,7 @@ def _layout(mark: bytes) -> Layout:
 
 def mark_of(packed: bytes) -> bytes:
     """Which windows these are."""
-    return packed[: packed[0] | packed[1] << 8]
+    return packed[: packed[0] | packed[1] << 8 or _LONG_SIZE.unpack_from(packed)[1]]
 
 
 def unpack(packed: bytes | None) -> dict[Slot, State]:

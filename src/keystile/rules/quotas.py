@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ..exceptions import ConfigurationError
 from ..model import Principal, Window
 from ..policy import Limits, Policy
-from .notation import MOST, check_windows, parse_limits
+from .notation import MOST, MOST_WINDOWS, check_windows, parse_limits
 from .subjects import guessing_subjects, subject
 
 Windows = tuple[Window, ...]
@@ -24,23 +24,26 @@ class Quotas:
     Args:
         policy: the settings.
         costs: what requests may cost, by the rules.
+        windows: how many windows the rules may add on public paths (True) and on others (False).
 
     Raises:
-        ConfigurationError: a notation cannot be read, or a cost would never fit a plan.
+        ConfigurationError: a notation cannot be read, a cost would never fit a plan, or a request could meet more
+            windows than may hold together.
     """
 
-    def __init__(self, policy: Policy, costs: Iterable[int]) -> None:
+    def __init__(self, policy: Policy, costs: Iterable[int], windows: Mapping[bool, int] | None = None) -> None:
         self._dearest = max(costs, default=1)
+        self._more = windows or {}
         self._by = policy.limit_by
         self._plans: dict[str | None, Windows] = {None: ()}
         for name, plan in policy.plans.items():
             self._plans[name] = self._read(plan.limits, f"plans.{name}.limits")
         if policy.default_plan is not None:
             self._plans[None] = self._plans[policy.default_plan]
-        self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits")
+        self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits", public=True)
         # A scope of their own, which no rule can have: then an address is one subject, and one anonymous place.
-        windows = _keyed(policy.failure_limits, "failure_limits", scope="failures")
-        self._failures = [_times(factor, windows) for factor in WIDER] if windows else []
+        failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
+        self._failures = [_times(factor, failures) for factor in WIDER] if failures else []
 
     def check_key(self, plan: str | None, limits: Limits) -> None:
         """ConfigurationError unless a key may have this plan and these limits."""
@@ -80,8 +83,14 @@ class Quotas:
             return subject("project", caller.project_id)
         return subject("key", caller.id)
 
-    def _read(self, limits: Limits, key: str) -> Windows:
-        windows = _keyed(limits, key)
+    def _read(self, limits: Limits, key: str, *, public: bool = False) -> Windows:
+        windows, more = _keyed(limits, key), self._more.get(public, 0)
+        if len(windows) + more > MOST_WINDOWS:
+            raise ConfigurationError(
+                f"{len(windows)} windows and the {more} of a rule are more than the {MOST_WINDOWS} that may hold for "
+                "one request",
+                key=key,
+            )
         try:
             check_windows(windows, self._dearest)
         except ConfigurationError as error:
