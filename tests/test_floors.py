@@ -23,8 +23,9 @@ FLOORS = [
     "_sync.background styles",
     "_sync policy",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
-    " rules.errors cursors events webhooks hashing _sqlite",
+    " rules.errors cursors webhooks hashing _sqlite",
     "rules.masks",
+    "events",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",
     "rules.windows rules.jsonbodies",
