@@ -463,3 +463,10 @@ def test_a_well_formed_header_has_the_same_elements_from_either_side(extra: list
     for hops in range(1, len(elements) + 1):
         resolver = ClientResolver([], hops, "Forwarded")
         assert address(resolver, ", ".join(elements)) == f"9.9.9.{len(elements) - hops}"
+
+
+def test_an_element_of_more_parameters_than_any_proxy_writes_is_not_read() -> None:
+    resolver = ClientResolver(["10.0.0.1"], None, "Forwarded")
+    for count, client in ((16, "9.9.9.9"), (17, None)):
+        element = ";".join(["for=9.9.9.9", *(f"x{number}=1" for number in range(1, count))])
+        assert resolver.resolve("10.0.0.1", None, [element.encode()], ()).address == client

@@ -24,8 +24,9 @@ FLOORS = [
     "_sync policy",
     "_connection",
     "rules rules.querykeys rules.preflights rules.keyformat rules.addresses rules.packed rules.notation rules.urls"
-    " rules.errors rules.canonical cursors events webhooks hashing _sqlite",
+    " rules.errors rules.canonical cursors webhooks hashing _sqlite",
     "rules.masks",
+    "events",
     "pagination rules.credentials",
     "rules.batches rules.clients rules.subjects rules.paths rules.outcomes",
     "rules.windows rules.jsonbodies",

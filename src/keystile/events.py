@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
+from .rules.masks import SHORTEST
 
 logger = logging.getLogger("keystile")
 
@@ -139,7 +140,8 @@ class Events:
         self._as_line = as_json if form == JSON else as_text
         self._listeners: list[Listener] = []
         self.hide: Callable[[str], str] = str
-        """What takes keys out of a text that a client chose."""
+        """What takes keys out of a text that a client chose: the method, the path, and where a server has it from a
+        header, the peer. A request's id is looked over when it is read."""
 
     def listen(self, listener: L) -> L:
         """Have a function called with every event from now on.
@@ -158,8 +160,13 @@ class Events:
 
     def tell(self, event: Event) -> None:
         """Tell everybody. A listener that fails is logged and harms no request."""
-        texts: dict[str, Any] = {name: self.hide(text) for name in _TEXTS if (text := getattr(event, name))}
-        event = event._replace(**texts) if texts else event
+        client, method, path = event.client or "", event.method, event.path
+        if len(client) >= SHORTEST and (hidden := self.hide(client)) != client:
+            event = event._replace(client=hidden)
+        if len(method) >= SHORTEST and (hidden := self.hide(method)) != method:
+            event = event._replace(method=hidden)
+        if len(path) >= SHORTEST and (hidden := self.hide(path)) != path:
+            event = event._replace(path=hidden)
         if logger.isEnabledFor(event.level):
             logger.log(event.level, "%s", self._as_line(event), extra={"event": event})
         for listener in self._listeners:

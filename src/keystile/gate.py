@@ -50,11 +50,10 @@ from .rules.notation import MOST_WINDOWS
 from .rules.paths import Demand, RuleTable
 from .rules.quotas import Quotas
 from .rules.subjects import anonymous_subject
-from .rules.urls import MOST_PATH
 from .rules.windows import binding
 from .stores import KeyStore
 from .styles import DEFAULT_PAGE_STYLE, PageStyle
-from .transport import Transport, Visit, event_of
+from .transport import Transport, Visit, event_of, leads_on
 from .workshop import as_cursor_secrets, as_limiter, open_workshop
 
 # This is on the path of every request, where a named tuple's own constructor costs twice as much.
@@ -318,13 +317,9 @@ class Gate:
         if not self._keyless(visit.request):
             self.transport.tell_of_clear(visit, self._shop.clock())
         request = visit.request
-        if self.policy.https == "redirect" and request.scheme == "http" and self._leads_on(request):
+        if self.policy.https == "redirect" and request.scheme == "http" and leads_on(request, self.mask):
             return self._refused(outcomes.HTTPS_REDIRECTS[self.policy.redirect_status], visit)
         return self._refused(outcomes.HTTPS_REQUIRED, visit)
-
-    def _leads_on(self, request: Request) -> bool:
-        """Whether a URL may repeat this request: a part of it would be another request, and a key belongs in none."""
-        return not request.long_query and len(request.path) <= MOST_PATH and not self.mask.holds(request.path)
 
     def on_event(self, listener: L) -> L:
         """Have a plain, quick function called with every `events.Event`, on the path of requests. Also as a decorator.

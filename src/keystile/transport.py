@@ -10,6 +10,8 @@ from .events import Event, Events
 from .model import Principal, Request
 from .policy import Policy
 from .rules.addresses import is_wide
+from .rules.masks import Mask
+from .rules.urls import MOST_PATH
 
 if TYPE_CHECKING:
     from .rules.clients import ClientResolver
@@ -42,6 +44,11 @@ def event_of(code: str, level: int, visit: Visit, status: int | None = None, key
     request = visit.request
     key_id = None if key is None else key.id
     return Event(code, level, status, key_id, visit.client, request.method, request.path, visit.request_id)
+
+
+def leads_on(request: Request, mask: Mask) -> bool:
+    """Whether a URL may repeat this request: a part of it would be another request, and a key belongs in none."""
+    return not request.long_query and len(request.path) <= MOST_PATH and not mask.holds(request.path)
 
 
 class Transport:

@@ -31,7 +31,7 @@ from keystile.rules.subjects import anonymous_subject
 from keystile.rules.urls import MOST_PATH, target_of
 from keystile.shape import Pages, Shape
 from keystile.styles import DEFAULT_PAGE_STYLE
-from keystile.transport import Transport, Visit, event_of
+from keystile.transport import Transport, Visit, event_of, leads_on
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -351,6 +351,8 @@ TABLE = (
     Row(("transport.Transport.see",), see),
     Row(("transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
     Row(("transport.event_of",), event_from),
+    Row(("transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
+    Row(("transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
 )
 
 _DOORS = "a part of a door: test_requests.py sends whole requests through it"

@@ -15,11 +15,11 @@ from .querykeys import MOST_QUERY
 # So many characters of a text are looked over; what is behind them is not shown.
 MOST_TEXT = MOST_QUERY
 # No key is shorter, and few names in a path are longer.
-_SHORTEST = 8
+SHORTEST = 8
 _STARS = "***"
 # Of these characters keys of any format are made (RFC 6750 section 2.1), and so are names in a path.
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+"
-_RUN = re.compile(f"[{re.escape(_LETTERS)}]{{{_SHORTEST},}}")
+_RUN = re.compile(f"[{re.escape(_LETTERS)}]{{{SHORTEST},}}")
 
 
 class Mask:
@@ -41,10 +41,9 @@ class Mask:
             if self._within is None:  # cut through, a key would not be known for one
                 text = text.rstrip(_LETTERS)
             text += "…"
-        if len(text) < _SHORTEST:
-            return text
         if self._within is not None:
-            return self._within.sub(rf"\1{_STARS}", text)
+            # To look first takes a tenth of the time, and nearly no text holds one.
+            return self._within.sub(rf"\1{_STARS}", text) if self._within.search(text) else text
         return _RUN.sub(lambda found: _STARS if self._is_key(found[0].encode()) else found[0], text)
 
     def holds(self, text: str) -> bool:
@@ -55,6 +54,6 @@ class Mask:
 
     def in_query(self, octets: bytes) -> bool:
         """Whether a key, or what begins like one, stands in a name or a value of a query."""
-        if len(octets) < _SHORTEST:
+        if len(octets) < SHORTEST:
             return False
         return bool(self._is_key(octets)) or self.holds(octets.decode("latin-1"))
