@@ -54,6 +54,7 @@ NAMES = [
     "X-API-Key",
     "Origin",
     "Access-Control-Request-Method",
+    "X-HTTP-Method-Override",
     "X-Forwarded-For",
     "X-Forwarded-Proto",
     "Forwarded",
