@@ -260,7 +260,7 @@ WRONG = {
         "contradicts rules[0]",
     ),
     "public: not canonical": ('public = ["/ok", "/a/../b"]', "public[1]", "not canonical"),
-    "public: everything": ('public = ["/*"]', "public", "would make every path public"),
+    "public: everything": ('public = ["/*"]', "public[0]", "would make every path public"),
     "public: relative": ('public = ["health"]', "public[0]", "neither '/path'"),
     "public: with a method": ('public = ["GET /a"]', "public[0]", "does not start with '/'"),
     "public: with a space": ('public = ["/ok", "/a b"]', "public[1]", "neither '/path'"),
@@ -327,7 +327,8 @@ def test_references_are_resolved_everywhere(file: Path) -> None:
         """
         app = "${MODULE}:${NAME}"
         prefix = "${NAME}"
-        public = ["/${NAME}/*", "/$${NAME}", "/$NAME"]
+        public = ["/${NAME}/*", "/$NAME"]
+        realm = "$${NAME}"
         peppers = ["${PEPPER}"]
         limiter = "sqlite:////${NAME}/windows.db"
         default_plan = "${NAME}"
@@ -343,7 +344,8 @@ def test_references_are_resolved_everywhere(file: Path) -> None:
     settings = load(file, {"MODULE": "service", "NAME": "acme", "PEPPER": PEPPER, "MANY": "7"})
     assert settings.app == "service:acme"
     assert settings.gate["prefix"] == "acme"
-    assert settings.gate["public"] == ("/acme/*", "/${NAME}", "/$NAME")
+    assert settings.gate["public"] == ("/acme/*", "/$NAME")
+    assert settings.gate["realm"] == "${NAME}"
     assert settings.gate["peppers"] == (PEPPER,)
     assert settings.gate["rules"] == (Rule("POST /acme", scopes=("acme:read", "x"), limits=("7/hour",)),)
     assert settings.gate["limiter"] == "sqlite:////acme/windows.db"

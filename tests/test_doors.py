@@ -274,8 +274,8 @@ def test_the_most_specific_rule_decides(door: Door) -> None:
         public=["/v1/docs", "/v1/open/*"],
         rules=[
             Rule("/v1/*", scopes=["v1"]),
-            Rule("/v1/open/admin/*", scopes=["admin"]),
-            Rule("DELETE /v1/open/x", scopes=["delete"]),
+            Rule("/v1/open/admin/*", scopes=["v1", "admin"]),
+            Rule("DELETE /v1/open/x", scopes=["v1", "delete"]),
         ],
     )
     secret = door.create(scopes=["v1"]).secret

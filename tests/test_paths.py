@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Rule
 from keystile.policy import Policy
-from keystile.rules.paths import MAX_REMEMBERED, Demand, RuleTable, canonical
+from keystile.rules.canonical import LONGEST, MOST_SEGMENTS, ambiguous, below, canonical
+from keystile.rules.paths import MAX_REMEMBERED, MOST_RULE_SEGMENTS, Demand, RuleTable
 
 CANONICAL = [
     "/",
@@ -59,8 +63,14 @@ def table(*public: str, rules: tuple[Rule, ...] = ()) -> RuleTable:
     return RuleTable(Policy(public=public, rules=rules).all_rules())
 
 
+def winner(path: str, *matches: str, method: str = "GET") -> str:
+    """Which rule decides, where each costs something else."""
+    rules = tuple(Rule(match, cost=index + 2) for index, match in enumerate(matches))
+    return ["", "", *matches][table(rules=rules).demand(method, path).cost]
+
+
 def scopes(path: str, *matches: str, method: str = "GET") -> set[str]:
-    """What is demanded where every rule asks for a scope named after its match."""
+    """What is demanded where every rule asks for a scope named after its match, and none for the same requests."""
     named = tuple(Rule(match, scopes=(match.replace(" ", ":"),)) for match in matches)
     return set(table(rules=named).demand(method, path).scopes)
 
@@ -113,7 +123,7 @@ def test_an_exact_path_is_itself_and_a_star_is_what_lies_below(path: str, public
 
 
 @pytest.mark.parametrize(
-    ("path", "matches", "winner"),
+    ("path", "matches", "expected"),
     [
         ("/a/b", ["/a/b", "/a/*"], "/a/b"),
         ("/a/b", ["GET /a/*", "/a/b"], "/a/b"),
@@ -126,32 +136,44 @@ def test_an_exact_path_is_itself_and_a_star_is_what_lies_below(path: str, public
         ("/a/b/c", ["GET /a/*", "/a/b/*"], "/a/b/*"),
         ("/a/b", ["POST /a/b", "/a/*"], "/a/*"),
         ("/a/b/c", ["POST /a/b/*", "/a/*"], "/a/*"),
+        ("/a/", ["/a", "/a/*"], "/a"),
+        ("/a", ["/a/", "/a/*", "/*"], "/a/"),
+        ("/a", ["/a/*", "/*"], "/a/*"),
+        ("/a", ["/*", "/"], "/*"),
+        ("/", ["/*", "/"], "/"),
+        ("/a", ["/b", "/a/b", "/a/b/*"], ""),
     ],
 )
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_most_specific_rule_decides_alone_in_whatever_order_they_are_given(
-    path: str, matches: list[str], winner: str, backwards: bool
+    path: str, matches: list[str], expected: str, backwards: bool
 ) -> None:
-    listed = reversed(matches) if backwards else matches
-    assert scopes(path, *listed) == {winner.replace(" ", ":")}
+    assert winner(path, *(reversed(matches) if backwards else matches)) == expected
 
 
 @pytest.mark.parametrize(
-    ("method", "matches", "winner"),
+    ("method", "matches", "expected"),
     [
-        ("HEAD", ["GET /a", "/a"], "GET:/a"),
-        ("HEAD", ["GET /a", "HEAD /a"], "HEAD:/a"),
-        ("head", ["GET /a", "/a"], "GET:/a"),
+        ("HEAD", ["GET /a", "/a"], "GET /a"),
+        ("HEAD", ["GET /a", "HEAD /a"], "HEAD /a"),
         ("GET", ["HEAD /a", "/a"], "/a"),
-        ("post", ["POST /a", "/a"], "POST:/a"),
-        ("PoSt", ["POST /a", "/a"], "POST:/a"),
         ("PUT", ["POST /a", "/a"], "/a"),
-        ("", ["POST /a", "/a"], "/a"),
-        ("BREW", ["POST /a", "/a"], "/a"),
+        ("PUT", ["POST /a", "GET /a"], ""),
     ],
 )
-def test_get_holds_head_and_the_methods_case_dodges_no_rule(method: str, matches: list[str], winner: str) -> None:
-    assert scopes("/a", *matches, method=method) == {winner}
+def test_get_holds_head_and_nothing_else(method: str, matches: list[str], expected: str) -> None:
+    assert winner("/a", *matches, method=method) == expected
+
+
+@pytest.mark.parametrize("method", ["", "BREW", "post", "PoSt", "get", "GET ", "PROPFIND"])
+def test_a_method_that_is_none_of_http_s_meets_all_that_its_path_demands(method: str) -> None:
+    some = ["POST /a", "GET /a/", "PUT /b", "DELETE /a/b"]
+    assert scopes("/a", *some, method=method) == {"POST:/a", "GET:/a/"}
+    assert scopes("/a/b", "PATCH /a/*", *some, method=method) == {"PATCH:/a/*", "DELETE:/a/b"}
+    some_public = table("/a", "/b/*", rules=(Rule("POST /a", public=True, limits="1/day", cost=1),))
+    assert some_public.demand(method, "/a").windows == some_public.demand("POST", "/a").windows != ()
+    assert not some_public.demand(method, "/a").public
+    assert some_public.demand(method, "/b/c") == Demand(public=False, scopes=frozenset())
 
 
 def test_a_rule_for_one_method_says_nothing_about_another() -> None:
@@ -185,6 +207,7 @@ def test_a_path_that_was_smuggled_counts_as_every_rule(raw_path: bytes) -> None:
 def test_a_long_path_is_judged_like_a_short_one() -> None:
     some = table("/a/*", rules=(Rule("/x/*", scopes=("x",)),))
     long = "s" * (2 * MAX_REMEMBERED)
+    assert 2 * MAX_REMEMBERED < LONGEST
     assert some.demand("GET", f"/a/{long}").public
     assert some.demand("GET", f"/x/{long}").scopes == {"x"}
     assert not some.demand("GET", f"/a/{long}/../x").public
@@ -288,7 +311,14 @@ def reads_alike(path: str) -> bool:
     first, *segments = path.split("/")
     if segments and segments[-1] == "":
         segments.pop()
-    return path.startswith("/") and not first and not strange.search(path) and not {"", ".", ".."} & set(segments)
+    return (
+        path.startswith("/")
+        and not first
+        and not strange.search(path)
+        and not {"", ".", ".."} & set(segments)
+        and len(segments) <= MOST_SEGMENTS
+        and len(path) <= LONGEST
+    )
 
 
 @given(
@@ -302,3 +332,331 @@ def test_canonical_is_what_the_rule_says_in_words(path: str) -> None:
 def test_no_request_makes_it_raise(path: str, raw_path: bytes, method: str) -> None:
     demand = WIDE.demand(method, path, raw_path)
     assert not demand.public or canonical(path, raw_path)
+
+
+# The look-up against the rules in words.
+
+segment = st.sampled_from(["a", "b", "c"])
+plain_paths = st.builds(
+    lambda parts, last: "/" + "/".join(parts) + (last if parts else ""),
+    st.lists(segment, max_size=4),
+    st.sampled_from(["", "/"]),
+)
+matches = st.builds(
+    lambda method, path, star: f"{method}{path.rstrip('/')}/*" if star else method + path,
+    st.sampled_from(["", "", "GET ", "HEAD ", "POST "]),
+    plain_paths,
+    st.booleans(),
+)
+listed_rules = st.builds(
+    lambda match, public, scopes, limits: Rule(
+        match,
+        public=public and not match.endswith(" /*") and match != "/*",
+        limits=limits,
+        scopes=() if public else scopes,
+    ),
+    matches,
+    st.booleans(),
+    st.sampled_from([(), ("x",), ("x", "y"), ("x", "y", "z")]),
+    st.sampled_from([None, None, "1/day"]),
+)
+
+
+def covers(rule: Rule, path: str) -> tuple[bool, bool]:
+    """Whether the rule is for this path, and whether it is spelled so."""
+    if rule.path.endswith("/*"):
+        base = rule.path[:-2]
+        return f"{path.rstrip('/')}/".startswith(f"{base}/"), path.startswith(f"{base}/")
+    return rule.path.rstrip("/") == path.rstrip("/"), rule.path == path
+
+
+def rank(rule: Rule, path: str) -> tuple[bool, int, bool, int]:
+    """The higher, the more specific."""
+    return (
+        not rule.path.endswith("/*"),
+        rule.path.rstrip("/*").count("/"),
+        len(rule.method) > 0,
+        len(rule.method),  # HEAD before GET
+    )
+
+
+def meant(rules: list[Rule], method: str, path: str) -> tuple[bool, set[str], set[str]]:
+    """Public, scopes, and the matches of the rules whose windows hold."""
+    fitting = [rule for rule in rules if covers(rule, path)[0]]
+    if method not in ("GET", "HEAD", "POST", "PUT"):
+        return (
+            False,
+            {scope for rule in fitting for scope in rule.scopes},
+            {each.match for each in fitting if each.limits},
+        )
+    fitting = [rule for rule in fitting if rule.method in ("", method) or (method, rule.method) == ("HEAD", "GET")]
+    windows = set()
+    for rule in sorted(fitting, key=lambda rule: (rank(rule, path), covers(rule, path)[1]), reverse=True):
+        windows |= {rule.match} if rule.limits else set()
+        if covers(rule, path)[1] or not rule.public:
+            return rule.public, set(rule.scopes), windows
+    return False, set(), windows
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    st.lists(listed_rules, max_size=6, unique_by=lambda rule: (rule.method, rule.path.rstrip("/"))),
+    st.lists(st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "BREW"]), plain_paths), min_size=1, max_size=8),
+)
+def test_the_look_up_is_what_the_rules_say_in_words(rules: list[Rule], asked: list[tuple[str, str]]) -> None:
+    try:
+        some = table(rules=tuple(rules))
+    except ConfigurationError:
+        reject()
+    for method, path in asked:
+        demand = some.demand(method, path)
+        public, needed, windows = meant(rules, method, path)
+        assert (demand.public, set(demand.scopes)) == (public, needed)
+        assert {window.scope for window in demand.windows} == windows
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(listed_rules, max_size=5), st.sampled_from(["GET", "HEAD", "POST", "PUT", "BREW"]), plain_paths)
+def test_no_rule_ever_drops_the_scopes_of_a_wider_one(rules: list[Rule], method: str, path: str) -> None:
+    try:
+        some = table(rules=tuple(rules))
+    except ConfigurationError:
+        reject()
+    demand = some.demand(method, path)
+    for rule in rules:
+        fits = rule.method in ("", method) or (method, rule.method) == ("HEAD", "GET") or method == "BREW"
+        if fits and covers(rule, path)[0] and not demand.public:
+            assert set(rule.scopes) <= demand.scopes
+
+
+@given(st.lists(listed_rules, max_size=5), st.sampled_from(["GET", "HEAD", "POST", "BREW"]), plain_paths)
+def test_a_slash_at_the_end_changes_nothing_that_is_demanded(rules: list[Rule], method: str, path: str) -> None:
+    try:
+        some = table(rules=tuple(rules))
+    except ConfigurationError:
+        reject()
+    if path != "/":
+        one, other = some.demand(method, path.rstrip("/")), some.demand(method, path.rstrip("/") + "/")
+        if not (one.public or other.public):
+            assert one == other
+
+
+@pytest.mark.parametrize(
+    ("rules", "wrong", "wider", "missing"),
+    [
+        ([Rule("/v1/x", scopes=("x",)), Rule("POST /v1/x", cost=5)], 1, 0, "'x'"),
+        ([Rule("POST /v1/x", cost=5), Rule("/v1/x", scopes=("y", "x"))], 0, 1, "'x', 'y'"),
+        ([Rule("/v1/*", scopes=("x",)), Rule("/v1/x", scopes=("y",))], 1, 0, "'x'"),
+        ([Rule("/v1/*", scopes=("x",)), Rule("/v1/a/*", envelope=False)], 1, 0, "'x'"),
+        ([Rule("/*", scopes=("x",)), Rule("/")], 1, 0, "'x'"),
+        ([Rule("/v1/*", scopes=("x",)), Rule("/v1")], 1, 0, "'x'"),
+        ([Rule("POST /v1/*", scopes=("x",)), Rule("/v1/x")], 1, 0, "'x'"),
+        ([Rule("GET /v1/x", scopes=("x",)), Rule("HEAD /v1/x")], 1, 0, "'x'"),
+        ([Rule("GET /v1/*", scopes=("x",)), Rule("HEAD /v1/x")], 1, 0, "'x'"),
+        ([Rule("/v1/*", scopes=("x",)), Rule("/v1/a/*", public=True), Rule("/v1/a/b", scopes=("b",))], 2, 0, "'x'"),
+    ],
+)
+def test_a_rule_that_drops_a_wider_one_s_scopes_is_refused_naming_both(
+    rules: list[Rule], wrong: int, wider: int, missing: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        table(rules=tuple(rules))
+    assert caught.value.key == f"rules[{wrong}]"
+    assert f"rules[{wider}] ({rules[wider].match!r})" in caught.value.reason
+    assert caught.value.reason.endswith(f"add {missing}")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [Rule("/v1/*", scopes=("x",)), Rule("/v1/x", scopes=("y", "x"))],
+        [Rule("/v1/*", scopes=("x",)), Rule("/v1/x", public=True)],
+        [Rule("POST /v1/x", scopes=("x",)), Rule("GET /v1/x"), Rule("/v1/*")],
+        [Rule("/v1/x/*", scopes=("x",)), Rule("/v1/*"), Rule("/v1/y")],
+        [Rule("HEAD /v1/x", scopes=("x",)), Rule("GET /v1/x")],
+    ],
+)
+def test_a_rule_that_drops_nothing_is_not(rules: list[Rule]) -> None:
+    table(rules=tuple(rules))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Rule("/x", scopes=("a",)), Rule("/x/", scopes=("b",))),
+        (Rule("/x", limits="1/day"), Rule("/x/")),
+        (Rule("/x", scopes=("a",)), Rule("/x/", public=True)),
+        (Rule("/x", limits="1/day"), Rule("/x/", public=True)),
+        (Rule("/x", require_json=True), Rule("/x/", public=True)),
+        (Rule("GET /x", cost=2), Rule("GET /x/", public=True)),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_two_rules_that_differ_by_a_slash_may_not_demand_different_things(
+    one: Rule, other: Rule, backwards: bool
+) -> None:
+    with pytest.raises(ConfigurationError, match="contradicts"):
+        table(rules=(other, one) if backwards else (one, other))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_two_that_demand_the_same_are_one(backwards: bool) -> None:
+    both = [Rule("/x", limits="1/day", scopes=("a",)), Rule("/x/", limits="1/day", scopes=("a",))]
+    some = table(rules=tuple(reversed(both) if backwards else both))
+    assert some.demand("GET", "/x") == some.demand("GET", "/x/")
+    assert len(some.demand("GET", "/x").windows) == 1
+
+
+def test_a_rule_that_demands_nothing_stands_beside_a_public_spelling() -> None:
+    for rules in ((Rule("/x"), Rule("/x/", public=True)), (Rule("/x/", public=True), Rule("/x"))):
+        assert [table(rules=rules).demand("GET", path).public for path in ("/x", "/x/")] == [False, True]
+
+
+@pytest.mark.parametrize("listed", ["/a" * 17, "/a" * 17 + "/*", "/" + "a" * LONGEST])
+def test_a_rule_of_a_path_that_is_too_deep_or_too_long_is_refused(listed: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        table("/fine", listed)
+    assert caught.value.key == "public[1]"
+    assert table("/a" * MOST_RULE_SEGMENTS + "/*").demand("GET", "/a" * MOST_RULE_SEGMENTS + "/b/c").public
+
+
+# What a stranger's path costs.
+
+
+def lines_of(function: Callable[[], object]) -> int:
+    """How many lines of the look-up run."""
+    lines = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        if "keystile" not in frame.f_code.co_filename:
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_look_up_costs_what_the_rules_are_deep_and_not_what_the_path_is(depth: int) -> None:
+    some = table(*("/x" * each + "/*" for each in range(1, depth + 1)), "/")
+    costs = {
+        lines_of(lambda size=size: some._demand("GET", "/x" * size, b"")) for size in (depth + 1, 10, MOST_SEGMENTS)
+    }
+    assert len(costs) == 1
+    wide, lone = table(*(f"/{name}/*" for name in range(3000)), "/x/*"), table("/x/*")
+    assert lines_of(lambda: wide._demand("GET", "/x/y", b"")) == lines_of(lambda: lone._demand("GET", "/x/y", b""))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/x" * (MOST_SEGMENTS + 1),
+        "/x" * 500_000,
+        "/" + "x" * LONGEST,
+        "/" + "x" * 1_000_000,
+        "/" * 1_000_000,
+        "/." * 500_000,
+        "/x" + "%" * 1_000_000,
+    ],
+    ids=lambda path: f"{path[:3]}-{len(path)}",
+)
+def test_a_path_that_is_too_long_or_too_deep_is_not_canonical_and_nothing_of_it_is_looked_at(path: str) -> None:
+    assert not canonical(path)
+    some = table("/x/*", rules=(Rule("/v1", scopes=("x",)),))
+    assert some.demand("GET", path).scopes == {"x"}
+    assert lines_of(lambda: some._demand("GET", path, b"")) < 10
+    assert not canonical("/x", b"/x" * (LONGEST // 2 + 1))
+
+
+def test_a_path_as_long_and_as_deep_as_may_be_is_canonical() -> None:
+    assert canonical("/x" * MOST_SEGMENTS)
+    assert canonical("/x" * MOST_SEGMENTS + "/")
+    assert canonical("/" + "x" * (LONGEST - 1), b"/" + b"x" * (LONGEST - 1))
+
+
+def cpu(function: Callable[[], object], times: int = 50) -> float:
+    """The least CPU time of some runs."""
+    runs = []
+    for _ in range(5):
+        start = time.process_time_ns()
+        for _ in range(times):
+            function()
+        runs.append(time.process_time_ns() - start)
+    return max(min(runs), 1)
+
+
+@pytest.mark.parametrize("last", ["", ";", "/..", "//", "\n", "/."])
+def test_the_time_of_a_path_grows_no_faster_than_the_path(last: str) -> None:
+    def times(size: int) -> float:
+        segment = "x" * (size // MOST_SEGMENTS - 1)
+        path = (f"/{segment}" * MOST_SEGMENTS)[: size - len(last)] + last
+        return cpu(lambda: canonical(path, b""))
+
+    # Eight times the length; a quadratic one would take 64 times as long.
+    assert times(LONGEST) / times(LONGEST // 8) < 30
+
+
+# Under a root path.
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "rest"),
+    [
+        ("/api/x", "/api", "/x"),
+        ("/api", "/api", ""),
+        ("/x", "/api", "/x"),
+        ("/apix", "/api", "/apix"),
+        ("/api/api/x", "/api", "/api/x"),
+        ("/api/x", "/api/", "/api/x"),
+        ("/api//x", "/api/", "/x"),
+        ("/x", "/", "/x"),
+    ],
+)
+def test_the_root_path_is_taken_off_once_and_at_a_border_as_starlette_does(
+    path: str, root_path: str, rest: str
+) -> None:
+    from starlette._utils import get_route_path
+
+    assert below(path, root_path) == rest == get_route_path({"path": path, "root_path": root_path})
+
+
+@pytest.mark.parametrize(
+    ("path", "strict", "loose"),
+    [
+        ("/api/x", False, False),
+        ("/api", False, False),
+        ("/x", False, False),
+        ("/api/x/apis", False, False),
+        ("/api/x-api/y", False, False),
+        ("/api/x/api", True, True),
+        ("/api/x/api/y", True, True),
+        ("/api/api", True, True),
+        ("/x/api/y", True, True),
+        ("/x/api", True, True),
+        ("/x/apis", False, True),
+        ("/apix", False, True),
+        ("/v1/api-keys", False, True),
+        ("/" + "x" * LONGEST, True, True),
+    ],
+)
+def test_a_path_is_ambiguous_where_routers_differ_in_what_they_take_off(path: str, strict: bool, loose: bool) -> None:
+    assert ambiguous(path, "/api", strict_router=True) is strict
+    assert ambiguous(path, "/api") is loose
+
+
+segments = st.sampled_from(["a", "api", "apis", "api-x", "static"])
+loose_paths = st.lists(segments, min_size=1, max_size=5).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(loose_paths)
+def test_what_is_not_ambiguous_is_the_same_to_those_who_split_at_the_first_occurrence(path: str) -> None:
+    if not ambiguous(path, "/api"):
+        assert path.split("/api", 1)[-1] == below(path, "/api")
+        assert path.replace("/api/", "/", 1) == (below(path, "/api") or "/api")

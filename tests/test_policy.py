@@ -156,7 +156,8 @@ def test_a_configuration_error_is_a_value_error_and_names_file_setting_and_reaso
         ("/", "", "/"),
         ("/a/*", "", "/a/*"),
         ("POST /v1/exports", "POST", "/v1/exports"),
-        ("M-SEARCH /a", "M-SEARCH", "/a"),
+        ("TRACE /a", "TRACE", "/a"),
+        ("/a:b/c@d/e(f)", "", "/a:b/c@d/e(f)"),
     ],
 )
 def test_a_match_is_an_optional_method_and_a_path(match: str, method: str, path: str) -> None:
@@ -188,8 +189,38 @@ def test_public_paths_are_spelled_out_as_rules_behind_the_others() -> None:
     assert policy.all_rules() == (("rules[0]", Rule("/b")), ("public[0]", Rule("/a", public=True)))
 
 
-def test_a_rule_may_make_everything_public_where_the_short_list_may_not() -> None:
-    assert Policy(rules=(Rule("/*", public=True),)).all_rules()[0][1].public
+@pytest.mark.parametrize(
+    ("path", "parameter", "instead"),
+    [
+        ("/v1/users/{id}", "{id}", "/v1/users/*"),
+        ("/v1/users/{id}/keys", "{id}", "/v1/users/*"),
+        ("/v1/users/<int:id>", "<int:id>", "/v1/users/*"),
+        ("/v1/users/:id/*", ":id", "/v1/users/*"),
+        ("/v1/file-{name}", "file-{name}", "/v1/*"),
+        ("/a/{path:path}", "{path:path}", "/a/*"),
+        ("/${NAME}", "${NAME}", "/*"),
+        ("/:id", ":id", "/*"),
+    ],
+)
+def test_a_path_parameter_is_refused_and_the_message_says_what_to_write(
+    path: str, parameter: str, instead: str
+) -> None:
+    for match in (path, f"DELETE {path}"):
+        with pytest.raises(ConfigurationError) as caught:
+            Rule(match, scopes=("admin",))
+        assert caught.value.key == "match"
+        assert f"path parameters like {parameter!r} are not supported yet" in caught.value.reason
+        assert f"write {instead!r}" in caught.value.reason
+    with pytest.raises(ConfigurationError, match="not supported yet") as caught:
+        Gate(public=["/fine", path])
+    assert caught.value.key == "public[1]"
+
+
+@pytest.mark.parametrize("method", ["M-SEARCH", "PROPFIND", "CONNECT", "GTE", "QUERY"])
+def test_a_method_that_rules_do_not_tell_apart_is_refused(method: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{method!r} is none of DELETE, GET, .*: leave it out") as caught:
+        Rule(f"{method} /a")
+    assert caught.value.key == "match"
 
 
 @pytest.mark.parametrize("value", [Rule("/a"), Policy()])
