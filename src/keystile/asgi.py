@@ -25,7 +25,8 @@ from .rules.responses import Reply, given_request_id
 from .shape import Shape
 from .writers import Writers
 
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Not in our own types: hosts have those of Starlette, of asgiref or none, and no two of them are the same.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
 # The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
