@@ -37,8 +37,7 @@ def health() -> dict[str, str]:
 
 @app.get("/v1/me")
 def me() -> dict[str, str | None]:
-    caller = current().principal
-    assert caller is not None, "only public paths have no caller"
+    caller = current().caller
     return {"id": caller.id, "name": caller.name, "organization": caller.organization_id}
 
 

@@ -246,6 +246,20 @@ def test_a_path_that_is_not_canonical_is_never_public(door: Door, path: str) -> 
     assert door.get(path, door.create(scopes=["exports:write"]).secret).status == 200
 
 
+def test_a_handler_has_a_caller_wherever_a_key_was_asked_for(door: Door) -> None:
+    issued = door.create()
+    door.open(public=["/open"], preflight="pass")
+    door.host.acts = lambda: callers.append(current().caller)
+    callers: list[Any] = []
+    assert door.get(key=issued.secret).status == 200
+    assert callers == [issued.key.principal]
+    preflight = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
+    for path, method, headers in (("/open", "GET", []), ("/v1", "OPTIONS", preflight)):
+        with pytest.raises(LookupError, match="no key was asked for: look at `principal`"):
+            door.get(path, method=method, headers=headers)
+        assert door.host.seen["keystile.admitted" if door.kind == "wsgi" else "keystile"].principal is None
+
+
 def test_every_scope_of_the_rule_is_needed(door: Door) -> None:
     door.open(
         rules=[

@@ -27,7 +27,8 @@ from .rules.responses import Reply, given_request_id
 from .shape import Shape
 from .writers import Writers
 
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Not in our own types: hosts have those of Starlette, of asgiref or none, and no two of them are the same.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
 _OVERRIDING = frozenset(spelling for name in OVERRIDES for spelling in spellings(name))

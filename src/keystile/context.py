@@ -15,7 +15,7 @@ _current: ContextVar[Admitted] = ContextVar("keystile_current")
 
 
 def current() -> Admitted:
-    """The request that is being handled: its `principal` and `request_id`. For sync and async handlers.
+    """The request that is being handled: its `caller` and `request_id`. For sync and async handlers.
 
     Raises:
         LookupError: no gate let the running code's request through.

@@ -203,6 +203,17 @@ class Admitted(NamedTuple):
     shape: Shape | None = None
     strict: bool = False
 
+    @property
+    def caller(self) -> Principal:
+        """Who is calling, for paths that need a key: never None, as `principal` is on public paths.
+
+        Raises:
+            LookupError: nobody is known to call: the path is public, or the request a CORS preflight that passed.
+        """
+        if self.principal is None:
+            raise LookupError("nobody is known to call here, because no key was asked for: look at `principal`")
+        return self.principal
+
     def add_meta(self, **fields: Any) -> None:
         """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
 

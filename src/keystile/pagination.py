@@ -20,7 +20,9 @@ from .rules.querykeys import MOST_PARAMETERS, MOST_QUERY, decoded, is_long
 from .styles import DEFAULT_PAGE_STYLE, PageStyle
 
 T = TypeVar("T")
-Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[T]]
+# Of the class methods alone: pyright knows nothing of T where `Page` stands without its brackets.
+Row = TypeVar("Row")
+Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[Row]]
 
 # RFC 3986 section 3.4: what may stand in a query as it is; and the sign of what was escaped before.
 _QUERY_SAFE = "!$'()*+,;=:@/?-._~%"
@@ -160,7 +162,7 @@ class Page(Generic[T]):
         return type(self), (self.items, self.limit, self.has_more, self.next_cursor)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[T], params: PageParams, key: Callable[[T], Any]) -> Page[T]:
+    def from_rows(cls, rows: Iterable[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
         """A page of rows that are sorted and begin after the cursor.
 
         Args:
@@ -175,22 +177,22 @@ class Page(Generic[T]):
         found = list(rows)
         items = found[: params.limit]
         if len(found) == len(items):
-            return cls(items, params.limit, False, None)
+            return Page(items, params.limit, False, None)
         last = key(items[-1])
         if last == key(found[len(items)]):
             raise ValueError("two items have the same sort keys: end the keys with one that is unique")
-        return cls(items, params.limit, True, params.cursor(last))
+        return Page(items, params.limit, True, params.cursor(last))
 
     @classmethod
-    def from_query(cls, fetch: Fetch[T], params: PageParams, key: Callable[[T], Any]) -> Page[T]:
+    def from_query(cls, fetch: Fetch[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
         """A page of the rows that `fetch` gives in order: it takes the sort keys to go on after (None: from the start)
         and how many rows are wanted, which is one more than the limit. The rest is as in `from_rows`."""
         return cls.from_rows(fetch(params.after, params.limit + 1), params, key)
 
     @classmethod
     def from_sequence(
-        cls, items: Iterable[T], params: PageParams, key: Callable[[T], Any], *, reverse: bool = False
-    ) -> Page[T]:
+        cls, items: Iterable[Row], params: PageParams, key: Callable[[Row], Any], *, reverse: bool = False
+    ) -> Page[Row]:
         """A page of items that are at hand, all of them and in any order. The item of the cursor may be gone.
 
         `params` and `key` are as in `from_rows`; `reverse` begins with the highest keys. Raises InvalidRequest if the
