@@ -146,7 +146,7 @@ def hosting(kind: str, threads: int = 100) -> Iterator[Host]:
         def start(gate: Gate, request: Request) -> Future[Any]:
             return portal.start_task_soon(gate.check, request, _sync.pooled)
 
-        yield Host(kind, start, lambda gate: portal.call(gate.aclose))
+        yield Host(kind, start, lambda gate: portal.call(gate.aclose) if kind == "asyncio" else gate.close())
 
 
 def in_thread(gate: Gate, request: Request) -> Any:

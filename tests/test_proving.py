@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -206,20 +205,14 @@ def test_as_many_keys_are_remembered_as_is_set(store: str, tmp_path: Path) -> No
     gate.close()
 
 
-def test_making_room_for_another_key_costs_the_same_however_many_are_remembered() -> None:
-    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), remembered_keys=30_000)
-    callers = gate._callers
+def test_a_key_too_many_takes_the_place_of_one_other() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), remembered_keys=100)
     key = gate.keys.create("key").key
-
-    def cost(count: int) -> float:
-        keys = [replace(key, id=str(number)) for number in range(count)]
-        began = time.process_time()
-        for each in keys:
-            callers.meet(each, None)
-        return time.process_time() - began
-
-    few = cost(30_000)
-    assert cost(60_000) < 20 * few
+    for number in range(350):
+        gate._callers.meet(replace(key, id=str(number)), None)
+        gate._callers.meet(replace(key, id="in use", last_used_at=key.created_at), gate._known.get("in use"))
+        assert len(gate._known) == min(number + 2, 100)
+        assert "in use" in gate._known
 
 
 def test_10_100_keys_in_turn_are_proved_once_each() -> None:
