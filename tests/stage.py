@@ -120,11 +120,15 @@ class Host:
     """Runs requests at once, as a server does.
 
     Args:
+        kind: of `KINDS`.
         start: begins one.
+        close: lets go of what a gate opened for them.
     """
 
-    def __init__(self, kind: str, start: Callable[[Gate, Request], Future[Any]]) -> None:
-        self.kind, self._start = kind, start
+    def __init__(
+        self, kind: str, start: Callable[[Gate, Request], Future[Any]], close: Callable[[Gate], object]
+    ) -> None:
+        self.kind, self._start, self.close = kind, start, close
 
     def ask(self, gate: Gate, secret: str, peer: str | None = "192.0.2.1") -> Actor:
         return Actor(self._start(gate, Request("GET", "/v1", b"", [(b"x-api-key", secret.encode())], peer)))
@@ -135,10 +139,14 @@ def hosting(kind: str, threads: int = 100) -> Iterator[Host]:
     """A host of this kind: an event loop in a thread of its own, or threads."""
     if kind == "wsgi":
         with ThreadPoolExecutor(threads) as pool:
-            yield Host(kind, lambda gate, request: pool.submit(in_thread, gate, request))
+            yield Host(kind, lambda gate, request: pool.submit(in_thread, gate, request), Gate.close)
         return
     with start_blocking_portal(kind) as portal:
-        yield Host(kind, lambda gate, request: portal.start_task_soon(gate.check, request, _sync.pooled))
+
+        def start(gate: Gate, request: Request) -> Future[Any]:
+            return portal.start_task_soon(gate.check, request, _sync.pooled)
+
+        yield Host(kind, start, lambda gate: portal.call(gate.aclose) if kind == "asyncio" else gate.close())
 
 
 def in_thread(gate: Gate, request: Request) -> Any:

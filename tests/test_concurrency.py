@@ -115,7 +115,7 @@ def test_one_gate_behind_both_doors_and_two_loops_shares_one_run(hasher: Countin
 def test_a_flood_of_wrong_secrets_is_bounded_and_a_warm_key_served_meanwhile(
     backend: str, hasher: CountingHasher
 ) -> None:
-    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None, hashing_wait=600)
     secret = gate.keys.create("key").secret
     door = asgi.GateMiddleware(Host().asgi, gate)
 
@@ -137,17 +137,16 @@ def test_a_flood_of_wrong_secrets_is_bounded_and_a_warm_key_served_meanwhile(
         return answers, served
 
     answers, served = anyio.run(flood, backend=backend)
-    assert len(answers) == 200
-    assert set(answers) == {401, 503}
+    assert answers == [401] * 200
     assert served
     assert set(served) == {200}
     assert hasher.most <= _sync.worker_count()
 
 
 def test_a_flood_through_wsgi_is_bounded_too(hasher: CountingHasher) -> None:
-    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None)
+    gate = Gate(prefix="acme", hasher=hasher, failure_limits=None, hashing_wait=600)
     answers = through_wsgi(gate, wrong_secrets(gate.keys.create("key").secret, 200))
-    assert set(answers) == {401, 503}
+    assert answers == [401] * 200
     assert hasher.most <= _sync.worker_count()
 
 

@@ -55,6 +55,10 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
         limit_by = "organization"
         anonymous_limits = ["30/minute", "300/hour"]
         failure_limits = "9/minute"
+        address_wait = 0.5
+        hashing_wait = 3
+        wsgi_threads = 16
+        remembered_keys = 5000
         on_limiter_error = "deny"
         ietf_headers = true
         [[rules]]
@@ -89,6 +93,8 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
         "enterprise": Plan(None),
     }
     assert (gate.policy.default_plan, gate.policy.limit_by) == ("free", "organization")
+    assert (gate.policy.address_wait, gate.policy.hashing_wait) == (0.5, 3)
+    assert (gate.policy.wsgi_threads, gate.policy.remembered_keys) == (16, 5000)
     assert (gate.policy.anonymous_limits, gate.policy.failure_limits) == (("30/minute", "300/hour"), "9/minute")
     assert (gate.policy.on_limiter_error, gate.policy.ietf_headers) == ("deny", True)
     assert repr(gate.limits.limiter) == f"SQLiteLimiter({str(file.parent / 'windows.db')!r})"
@@ -200,6 +206,11 @@ WRONG = {
     "ietf_headers": ('ietf_headers = "yes"', "ietf_headers", "expected true or false, got a string"),
     "anonymous_limits: notation": ('anonymous_limits = "often"', "anonymous_limits", "is not like"),
     "anonymous_limits: off": ("anonymous_limits = false", "anonymous_limits", "list of strings, got true or false"),
+    "address_wait: text": ('address_wait = "1"', "address_wait", "expected a number of seconds, got a string"),
+    "hashing_wait: true": ("hashing_wait = true", "hashing_wait", "a number of seconds, got true or false"),
+    "hashing_wait: range": ("hashing_wait = -1", "hashing_wait", "from 0 to 3600"),
+    "wsgi_threads: fraction": ("wsgi_threads = 1.5", "wsgi_threads", "a whole number"),
+    "remembered_keys: none": ("remembered_keys = 0", "remembered_keys", "a whole number from 1"),
     "failure_limits: notation": ('failure_limits = "none"', "failure_limits", "is not like"),
     "failure_limits: true": ("failure_limits = true", "failure_limits", "or false, got true"),
     "failure_limits: nothing": ("failure_limits = []", "failure_limits", "is empty"),

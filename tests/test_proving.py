@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from keystile import Gate
+from keystile import Gate, HmacHasher
 from keystile.limiters.memory import MemoryLimiter
+from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from tests.doors import Door
 from tests.stage import KINDS, HeldHasher, Host, hosting, until, wrong
@@ -91,6 +96,123 @@ def test_so_has_a_site_of_many_sites(door: Door) -> None:
     codes = [door.get(key=wrong(other, number), peer=peer).code for number, peer in enumerate(peers)]
     assert codes == ["invalid_api_key"] * 64 + ["too_many_failures"] * 16
     assert door.get(key=wrong(other), peer="2001:db8:1::1").code == "invalid_api_key"
+
+
+def test_a_right_key_writes_nothing(door: Door, tmp_path: Path) -> None:
+    limiter = SQLiteLimiter(tmp_path / "windows.db")
+    door.open(limiter=limiter)
+    for number in range(5):
+        assert door.get(key=door.create().secret, peer=f"2001:db8::{number}").status == 200
+    with closing(sqlite3.connect(tmp_path / "windows.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM keystile_windows").fetchone() == (0,)
+
+
+class Silent:
+    """Counts who asks it, and answers nobody."""
+
+    blocking = False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, *_args: Any) -> Any:
+        self.asked += 1
+        raise ConnectionError
+
+    hit = peek = refund = reset = find = add = list = touch = revoke = rehash = ask
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("peppers", [(), ["a pepper of enough bytes"]])
+def test_a_key_that_fails_its_check_reaches_nothing(door: Door, peppers: Any) -> None:
+    silent, hasher = Silent(), HeldHasher()
+    secret = Gate(prefix="acme").keys.create("key").secret
+    forged = secret if peppers else secret[:-1] + ("0" if secret[-1] != "0" else "1")
+    door.open(store=silent, limiter=silent, hasher=hasher, peppers=peppers)
+    assert [door.get(key=forged).code for _ in range(30)] == ["invalid_api_key"] * 30
+    assert (silent.asked, hasher.runs) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("choice", "guesses", "good"),
+    [
+        ("local", ["invalid_api_key"] * 2 + ["too_many_failures"] * 2, 200),
+        ("allow", ["invalid_api_key"] * 4, 200),
+        ("deny", ["unavailable"] * 4, 503),
+    ],
+)
+def test_the_budget_of_a_limiter_that_is_down(door: Door, choice: str, guesses: list[str], good: int) -> None:
+    door.open(failure_limits="2/minute", limiter=Silent(), on_limiter_error=choice)
+    secret = door.create().secret
+    assert [door.get(key=wrong(secret, number)).code for number in range(4)] == guesses
+    assert door.get(key=secret).status == good
+
+
+def test_the_budget_in_redis(host: Host, redis_url: str) -> None:
+    # A busy test machine is no reason to count elsewhere.
+    limiter = RedisLimiter(redis_url, socket_timeout=10, socket_connect_timeout=10)
+    hasher = HeldHasher()
+    gate = Gate(
+        prefix="acme",
+        hasher=hasher,
+        failure_limits="2/minute",
+        limiter=limiter,
+        on_limiter_error="deny",
+        wsgi_threads=99,
+    )
+    peer = f"2001:db8:{random.randrange(65536):x}:{random.randrange(65536):x}::1"
+    keys = [gate.keys.create("key").secret for _ in range(20)]
+    actors = [host.ask(gate, key, peer) for key in keys]
+    assert [actor.code for actor in actors] == ["ok"] * 20
+    codes = [host.ask(gate, wrong(keys[0], number), peer).code for number in range(4)]
+    assert codes == ["invalid_api_key"] * 2 + ["too_many_failures"] * 2
+    assert host.ask(gate, gate.keys.create("key").secret, peer).code == "ok"
+    host.close(gate)
+
+
+@pytest.mark.parametrize("secret", ["known", "unknown"])
+def test_an_unknown_id_costs_and_says_what_a_wrong_secret_does(door: Door, secret: str) -> None:
+    hasher = HeldHasher()
+    gate = door.open(failure_limits="2/minute", hasher=hasher)
+    key = door.create().secret
+    if secret == "unknown":
+        key = key.replace(key.removeprefix("acme_live_")[:12], "000000000000")
+    codes = [door.get(key=wrong(key, number)).code for number in range(4)]
+    assert codes == ["invalid_api_key"] * 2 + ["too_many_failures"] * 2
+    assert len(hasher.runs) == 4
+    assert gate.policy.failure_limits == "2/minute"
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_as_many_keys_are_remembered_as_is_set(store: str, tmp_path: Path) -> None:
+    hasher = HeldHasher()
+    hasher.blocking = False
+    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/keys.db"
+    gate = Gate(url, prefix="acme", hasher=hasher, remembered_keys=50)
+    keys = [gate.keys.create("key").secret for _ in range(60)]
+    with hosting("wsgi", threads=1) as host:
+        for rounds in (1, 2):
+            assert {host.ask(gate, key).code for key in keys[:50]} == {"ok"}
+            assert len(hasher.runs) == 50, rounds
+        assert {host.ask(gate, key).code for key in keys[50:]} == {"ok"}
+        assert {host.ask(gate, key).code for key in keys[10:]} == {"ok"}
+        assert len(hasher.runs) == 60, "those that were not used for the longest time went, and no more of them"
+    held = [len(gate._prover._proofs), len(gate._known)]
+    if store == "sqlite":
+        held.append(len(gate._shop.store._decoded))  # type: ignore[attr-defined]
+    assert held == [50] * len(held)
+    gate.close()
+
+
+def test_a_key_too_many_takes_the_place_of_one_other() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), remembered_keys=100)
+    key = gate.keys.create("key").key
+    for number in range(350):
+        gate._callers.meet(replace(key, id=str(number)), None)
+        gate._callers.meet(replace(key, id="in use", last_used_at=key.created_at), gate._known.get("in use"))
+        assert len(gate._known) == min(number + 2, 100)
+        assert "in use" in gate._known
 
 
 def test_10_100_keys_in_turn_are_proved_once_each() -> None:

@@ -177,7 +177,7 @@ class Policy:
         wsgi_threads: how many threads serve requests in this process, of which a quarter may wait; None takes all
             threads that it has at the moment.
         remembered_keys: of how many keys each process remembers what it proved and read, so that they cost
-            microseconds: about 1.5 kB each in memory, with a store in SQLite 4 kB.
+            microseconds: 1 kB each, with a store in SQLite 2 kB, and there what its metadata needs.
         on_limiter_error: while limiter_down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.

@@ -226,6 +226,10 @@ def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
 
 
 def worker_count() -> int:
-    """How many threads may compute at once and still leave a processor to the event loop."""
+    """How many threads may compute at once.
+
+    All processors but the event loop's, up to four; and two where there are two: after a restart every key is proved
+    anew, and the system lets a loop that slept go before threads that compute.
+    """
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, available - 1))
+    return max(min(2, available), min(4, available - 1))

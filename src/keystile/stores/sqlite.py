@@ -82,7 +82,7 @@ class SQLiteStore:
 
     Args:
         path: of the file; created if it is missing.
-        remembered_keys: how many decoded records are kept, about 2 kB each.
+        remembered_keys: how many decoded records are kept; 1 kB each, and what its metadata needs.
 
     Raises:
         ConfigurationError: the file cannot be used, or was written by another version of the schema.
