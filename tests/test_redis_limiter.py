@@ -20,10 +20,11 @@ import redis
 import trio
 
 from keystile.exceptions import ConfigurationError, StoreUnavailable
-from keystile.limiters.redis import HIT, AsyncRedisLimiter, RedisLimiter, arguments, key_of, usages
+from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
+from keystile.limiters.script import HIT, arguments, key_of, usages
 from keystile.model import Usage, Window
-from keystile.rules.packed import forget, take_back
-from keystile.rules.windows import decide, look
+from keystile.rules.packed import forget
+from keystile.rules.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
 
@@ -77,7 +78,7 @@ def in_loop(limiter: RedisLimiter, work: Callable[[AsyncRedisLimiter], Any]) -> 
 
 LENGTHS = (1, 7, 60, 3600, 86400, 30 * 86400)
 LIMITS = (0, 1, 2, 5, 10, 60, 100, 1000, 10**9)
-Call = tuple[str, tuple[Window, ...], int, int]
+Call = tuple[str, tuple[Window, ...], int, int, int]
 
 
 def story(rng: random.Random, decisions: int) -> list[Call]:
@@ -107,7 +108,10 @@ def story(rng: random.Random, decisions: int) -> list[Call]:
         asked = asked or [Window(limits[0], *slots[0])]
         act = rng.choices(["hit", "refund", "peek", "reset"], [87, 7, 5.5, 0.5])[0]
         cost = rng.randrange(1, 2**25) if heavy and rng.random() < 0.3 else rng.choice([1, 1, 1, 2, 3, 7])
-        calls.append((act, tuple(asked), cost, now))
+        # A refund is of some earlier call, or of a moment just at the end of a window.
+        earlier = [call[3] for call in calls[-8:]] or [now]
+        at = rng.choice([*earlier, now - length, now - length + 1, now + length, 0])
+        calls.append((act, tuple(asked), cost, now, at))
     return calls
 
 
@@ -118,13 +122,12 @@ class ByTheRules:
         self.packed: bytes | None = None
 
     def answer(self, call: Call) -> tuple[Usage, ...] | None:
-        act, windows, cost, now = call
-        slots = [(window.scope, window.seconds) for window in windows]
+        act, windows, cost, now, at = call
         if act == "reset":
-            self.packed = forget(self.packed, slots)
+            self.packed = forget(self.packed, [(window.scope, window.seconds) for window in windows])
             return None
         if act == "refund":
-            self.packed = None if self.packed is None else take_back(self.packed, slots, cost)
+            self.packed = None if self.packed is None else refund(self.packed, windows, cost, at, now)
             return None
         if act == "peek":
             return look(self.packed, windows, now)
@@ -135,9 +138,9 @@ class ByTheRules:
 
 
 def command_for(sha: str, subject: str, call: Call) -> tuple[Any, ...]:
-    act, windows, cost, now = call
+    act, windows, cost, now, at = call
     code = {"peek": 0, "hit": 1, "reset": 2, "refund": 3}[act]
-    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost)[2:], now)
+    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost, at)[2:], now)
 
 
 def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
@@ -176,9 +179,11 @@ def test_a_batch_of_many_millions_and_a_lower_limit_later_are_kept_exactly(raw: 
     sha = raw.script_load(with_clock_as_argument())
     large, small, rules, now = Window(2**40, 60), Window(10, 60), ByTheRules(), 1_700_000_000_000_000
     costs = [1, 2, 2**24 - 1, 2**24, 3, 2**33, 1]
-    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n) for n, cost in enumerate(costs)]
-    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n) for n in range(40)]
-    calls += [("refund", (small,), 2**33 + 2, now + 95_000_000), ("peek", (large,), 1, now + 69_000_000)]
+    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n, 0) for n, cost in enumerate(costs)]
+    calls += [("refund", (large,), 2**24 + 7, now + 14_000_000, now + 12_000_000)]
+    calls += [("peek", (large,), 1, now + 14_000_001, 0)]
+    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n, 0) for n in range(40)]
+    calls += [("refund", (small,), 3, now + 95_000_000, now + 80_000_000), ("peek", (large,), 1, now + 69_000_000, 0)]
     for call in calls:
         reply = raw.execute_command(*command_for(sha, "x", call))
         assert rules.answer(call) in (usages(reply, call[1]), None)
@@ -248,15 +253,16 @@ def test_reset_forgets_the_named_windows_only(limiter: RedisLimiter, raw: redis.
 
 
 def test_a_refund_is_one_command_and_keeps_when_the_key_ends(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", [DAY], 2)
+    at = limiter.hit("k", [DAY], 2)[0].at
     limiter.hit("k", [MINUTE], 2)
-    assert sent_while(raw, lambda: limiter.refund("k", BOTH, 1)) == ["EVALSHA"]
+    assert sent_while(raw, lambda: limiter.refund("k", [MINUTE], 1, at)) == ["EVALSHA"]
+    limiter.refund("k", [DAY], 1, at)
     assert used(limiter.peek("k", BOTH)) == [1, 1]
     assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
-    limiter.refund("k", [DAY], 1)
+    limiter.refund("k", [DAY], 1, at)
     assert 0 < raw.pttl(key_of("k")) <= 60_000
-    limiter.refund("k", BOTH, 1)
-    limiter.refund("unknown", BOTH, 1)
+    limiter.refund("k", BOTH, 1, at)
+    limiter.refund("unknown", BOTH, 1, at)
     assert not raw.keys("*")
 
 

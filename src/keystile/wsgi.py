@@ -64,6 +64,7 @@ class GateMiddleware:
         self._query = (gate.policy.query_parameter or "").encode()
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
         self._rechecks = gate.policy.recheck_in_flight
+        run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = self._read(environ)

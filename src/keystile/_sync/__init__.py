@@ -10,7 +10,7 @@ Nothing survives a fork half-done: what a child inherits in the middle of anothe
 from .background import later, let_go, settled
 from .flights import SingleFlight
 from .local import Local, Lock, on_fork
-from .loops import PerLoop
+from .loops import PerLoop, in_time
 from .offload import Offload, Pool, inline, pooled, worker_count
 from .running import adapt, at_once, is_async, patiently, run_now
 
@@ -23,6 +23,7 @@ __all__ = [
     "SingleFlight",
     "adapt",
     "at_once",
+    "in_time",
     "inline",
     "is_async",
     "later",
