@@ -21,7 +21,7 @@ import trio
 
 from keystile.exceptions import ConfigurationError, StoreUnavailable
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
-from keystile.limiters.script import HIT, arguments, key_of, usages
+from keystile.limiters.script import HIT, arguments, is_unreadable, key_of, usages
 from keystile.model import Usage, Window
 from keystile.rules.packed import forget
 from keystile.rules.windows import decide, look, refund
@@ -525,14 +525,104 @@ def test_nothing_is_sent_again_after_a_hang_up_or_a_strange_reply(impostor: Impo
     limiter.close()
 
 
-def test_a_value_that_is_not_ours_is_unavailable_not_overwritten(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    raw.set(key_of("k"), "x" * 50)
-    with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
-    raw.delete(key_of("k"))
-    raw.lpush(key_of("k"), "x")
-    with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
+# --- What is not ours under a subject's key ------------------------------------------------------------------------
+
+
+def put(raw: redis.Redis, kind: str) -> None:
+    """Something that the script never wrote."""
+    key = key_of("k")
+    if kind in ("list", "hash"):
+        raw.delete(key)
+    if kind == "list":
+        raw.lpush(key, "x")
+    elif kind == "hash":
+        raw.hset(key, "x", "y")
+    elif kind == "cut short":
+        value = raw.get(key)
+        assert isinstance(value, bytes)
+        raw.set(key, value[:-1])
+    elif kind == "with more behind it":
+        raw.append(key, "x")
+    else:
+        raw.set(key, {"text": b"x" * 50, "nothing": b"", "zeros": bytes(2**20), "large": b"\xff" * 2**20}[kind])
+
+
+KINDS = ["list", "hash", "cut short", "with more behind it", "text", "zeros", "large"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_ours_is_replaced_and_told(limiter: RedisLimiter, raw: redis.Redis, kind: str) -> None:
+    told: list[str] = []
+    limiter.on_unreadable = told.append
+    limiter.hit("k", BOTH, 3)
+    put(raw, kind)
+    assert used(limiter.peek("k", BOTH)) == [0, 0]
+    assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+    assert told == ["k", "k"]
+    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
+    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    assert told == ["k", "k"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("act", ["refused hit", "refund", "reset"])
+def test_what_is_not_ours_goes_also_where_nothing_takes_its_place(
+    limiter: RedisLimiter, raw: redis.Redis, kind: str, act: str
+) -> None:
+    limiter.hit("k", BOTH, 3)
+    put(raw, kind)
+    if act == "refused hit":
+        assert not admitted(limiter.hit("k", [Window(0, 60)], 1))
+    elif act == "refund":
+        limiter.refund("k", BOTH, 1, 5)
+    else:
+        limiter.reset("k", BOTH)
+    assert not raw.exists(key_of("k"))
+
+
+def test_a_key_without_an_end_gets_one(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", BOTH, 1)
+    raw.persist(key_of("k"))
+    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
+    assert raw.pttl(key_of("k")) > 0
+
+
+def damaged(rng: random.Random, value: bytes) -> bytes:
+    """A value of ours with some octets changed, dropped or doubled; or octets that never were one."""
+    kind = rng.randrange(5)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(400))
+    at = rng.randrange(len(value))
+    if kind == 1:
+        return value[:at]
+    if kind == 2:
+        return value[:at] + value[rng.randrange(len(value)) :]
+    changed = bytearray(value)
+    for _ in range(kind * rng.randrange(1, 4)):
+        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+    return bytes(changed)
+
+
+def test_no_octets_under_a_key_are_an_error_and_none_last_longer_than_two_windows(raw: redis.Redis) -> None:
+    rng, sha = random.Random(11), raw.script_load(with_clock_as_argument())
+    key, windows, now = key_of("k"), (Window(5, 60), Window(40, 3600, "/x")), 1_700_000_000_000_000
+    acts = [("hit", 1), ("peek", 1), ("refund", 2), ("reset", 1)]
+    fresh = {"hit": [1, 1], "peek": [0, 0], "refund": [0, 0], "reset": [0, 0]}
+    for _ in range(1500):
+        raw.delete(key)
+        for _ in range(rng.randrange(1, 30)):
+            now += rng.randrange(4_000_000)
+            raw.execute_command(*command_for(sha, "k", ("hit", windows[: rng.randrange(1, 3)], 1, now, 0)))
+        raw.set(key, damaged(rng, raw.get(key)))  # type: ignore[arg-type]
+        act, cost = rng.choice(acts)
+        reply = raw.execute_command(*command_for(sha, "k", (act, windows, cost, now, now)))
+        if is_unreadable(reply):
+            assert used(usages(reply, windows)) == fresh[act]
+        for usage in usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, now, 0))), windows):
+            assert usage.retry_after is not None
+            assert usage.remaining <= usage.window.limit
+        later = now + 2 * 3_600_000_000 + 1
+        assert admitted(usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, later, 0))), windows))
 
 
 # --- Cluster, Sentinel, passwords, wrong settings ----------------------------------------------------------------

@@ -66,7 +66,7 @@ local function read(id)
   if not start then return span, clock, 0, NARROW, 0, 0, 0, 0, 0, 1, 1 end
   local width, total, first, last, units, origin, recent, at = unpack(HEAD, stored, start)
   local form = form_of(span, width)
-  if units == 0 or total < units or last < first or (total > units) ~= (at < stop) then error('unreadable') end
+  if units == 0 or last < first or (total > units) ~= (at < stop) then error('unreadable') end
   while last > clock + span and at < stop do
     -- Nothing joins the batch before it, for nothing knows when that began.
     stop, total, last, first = stop - struct.size(form), total - units, recent, recent - span
@@ -81,6 +81,7 @@ local function read(id)
     if now < origin + gap + span then break end
     origin, total, at = origin + gap, total - gone, after
   end
+  if total < units then error('unreadable') end
   return span, now, total, width, first, last, units, origin, recent, at, stop
 end
 
