@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from keystile.limiters.redis import SCRIPT, RedisLimiter, arguments, usages
+from keystile.limiters.redis import RedisLimiter
+from keystile.limiters.script import SCRIPT, arguments, is_unreadable, usages
 from keystile.model import Usage, Window
 
 
@@ -31,9 +32,11 @@ class ClockedRedisLimiter(RedisLimiter):
 
     def __init__(self, url: str, clock: Callable[[], int]) -> None:
         super().__init__(url)
-        self._clock, self._sha = clock, self._client.script_load(with_clock_as_argument())
+        self._clock, self._sha = clock, self._links.client("").script_load(with_clock_as_argument())
 
-    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        client = self._client = self._client or self._server.connect()
-        command = arguments(act, subject, windows, cost)[2:]
-        return usages(client.execute_command("EVALSHA", self._sha, *command, self._clock() // 1000), windows)
+    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
+        command = arguments(act, subject, windows, cost, at)[2:]
+        reply = self._links.client("").execute_command("EVALSHA", self._sha, *command, self._clock() // 1000)
+        if is_unreadable(reply):
+            self.on_unreadable(subject)
+        return usages(reply, windows)

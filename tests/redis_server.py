@@ -84,6 +84,13 @@ class Server:
         """The process as it runs now; another one after `restart`."""
         return self.process.pid
 
+    def command(self, *words: str) -> str:
+        """What it replies to one command, as it came."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            sent = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+            connection.sendall(f"*{len(words)}\r\n{sent}".encode())
+            return connection.recv(65536).decode()
+
     def kill(self) -> None:
         """End it at once, as a crash would. Its data is gone."""
         self.process.kill()
@@ -134,6 +141,54 @@ def _answers(port: int) -> bool:
             return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
     except OSError:
         return False
+
+
+class Cluster:
+    """Nodes that share the slots among them, without replicas; a context manager.
+
+    A node that is missing takes its own slots out of service, and no others.
+    """
+
+    def __init__(self, count: int = 3) -> None:
+        self._buses = [free_port() for _ in range(count)]
+        self.nodes = [self._node(bus) for bus in self._buses]
+        edges = [16384 * number // count for number in range(count + 1)]
+        for node, first, end in zip(self.nodes, edges, edges[1:], strict=False):
+            node.command("CLUSTER", "ADDSLOTSRANGE", str(first), str(end - 1))
+            for other, bus in zip(self.nodes, self._buses, strict=True):
+                if other is not node:
+                    node.command("CLUSTER", "MEET", "127.0.0.1", str(other.port), str(bus))
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """For `RedisLimiter.from_url`."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def close(self) -> None:
+        """End all of them."""
+        for node in self.nodes:
+            node.close()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self.close()
+
+    def _node(self, bus: int) -> Server:
+        settings = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--cluster-port", str(bus)]
+        return Server(valkey_binary(), *settings)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while True:
+            known = [node.command("CLUSTER", "INFO") for node in self.nodes]
+            if all("cluster_state:ok" in each and "cluster_slots_ok:16384" in each for each in known):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the cluster did not form: {known}")
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

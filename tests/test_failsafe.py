@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,8 +18,9 @@ from anyio.from_thread import start_blocking_portal
 
 from keystile import Argon2Hasher, ConfigurationError, Gate, Plan, Usage, Window
 from keystile._sync import inline, run_now
+from keystile.events import Events
 from keystile.exceptions import StoreBusy, StoreUnavailable
-from keystile.limiters import failsafe
+from keystile.limiters import NotCounted, failsafe, health
 from keystile.limiters.failsafe import Failsafe, LimiterDown
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import RedisLimiter
@@ -34,8 +36,8 @@ Logged = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probe at each chance, so that no test waits for the next one."""
-    monkeypatch.setattr(failsafe, "FIRST_PROBE", 0.0)
-    monkeypatch.setattr(failsafe, "LAST_PROBE", 0.0)
+    monkeypatch.setattr(health, "FIRST_PROBE", 0.0)
+    monkeypatch.setattr(health, "LAST_PROBE", 0.0)
 
 
 @pytest.fixture
@@ -213,7 +215,7 @@ class Told:
 
     peek = reset = None
 
-    def refund(self, subject: str, windows: Any, cost: int) -> None:
+    def refund(self, subject: str, windows: Any, cost: int, at: int) -> None:
         self.refunds += 1
         if self.error is not None:
             raise self.error
@@ -249,11 +251,11 @@ def test_an_answer_that_is_none_is_down(monkeypatch: pytest.MonkeyPatch, answer:
 
 
 def test_it_is_asked_again_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failsafe, "FIRST_PROBE", 1.0)
-    monkeypatch.setattr(failsafe, "LAST_PROBE", 5.0)
-    monkeypatch.setattr(failsafe.random, "uniform", lambda *_: 1.0)
+    monkeypatch.setattr(health, "FIRST_PROBE", 1.0)
+    monkeypatch.setattr(health, "LAST_PROBE", 5.0)
+    monkeypatch.setattr(health.random, "uniform", lambda *_: 1.0)
     now = [100.0]
-    monkeypatch.setattr(failsafe.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
     limiter = Told()
     limits = Failsafe(limiter, "allow")
     limiter.error = OSError()
@@ -267,11 +269,37 @@ def test_it_is_asked_again_at_growing_intervals(monkeypatch: pytest.MonkeyPatch)
     limiter.error = None
     now[0] = 122.0
     assert left(hit(limits)) == [77]
+    now[0] = 126.0
     limiter.error = OSError()
     hit(limits)
-    now[0] = 123.0
+    now[0] = 130.0
+    assert hit(limits) == ()  # it was back for a moment only
+    now[0] = 131.0
+    limiter.error = None
+    assert left(hit(limits)) == [77]
+    now[0] = 136.0
+    limiter.error = OSError()
+    hit(limits)
+    now[0] = 137.0
     limiter.error = None
     assert left(hit(limits)) == [77]  # the intervals start anew
+
+
+def test_a_limiter_that_comes_and_goes_is_told_of_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    limiter = Told()
+    limits = Failsafe(limiter, "allow")
+    for second in range(100, 220):
+        now[0] = float(second)
+        limiter.error = OSError() if second % 2 == 0 or second > 215 else None
+        hit(limits)
+    assert logged() == ["ERROR", "WARNING", "ERROR", "WARNING"]
+    now[0] = 220.0  # what was not told is told in the end
+    hit(limits)
+    assert logged() == ["ERROR", "WARNING", "ERROR", "WARNING", "ERROR"]
 
 
 class Slow(Told):
@@ -314,8 +342,8 @@ def test_a_call_from_before_a_change_changes_nothing(logged: Logged) -> None:
         late = [pool.submit(hit, limits) for _ in range(3)]
         for _ in late:
             limiter.entered.acquire()
-        limits._failed(0, OSError())  # another request's connection broke
-        limits._answered(1)  # and a probe found it well again
+        limits._health.failed(0, OSError())  # another request's connection broke
+        limits._health.answered(1)  # and a probe found it well again
         limiter.error = OSError()
         limiter.go.set()
         assert [each.result() for each in late] == [()] * 3
@@ -372,22 +400,74 @@ def test_an_async_limiter_that_never_answers_is_given_up(monkeypatch: pytest.Mon
     asyncio.run(work())
 
 
-def test_a_call_that_found_no_free_thread_in_time_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    limiter = Told()
-    limiter.blocking = True
+def test_a_call_that_waited_for_a_thread_until_the_limiter_was_down_is_not_made(
+    monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(failsafe, "SLOTS", 1)
+    monkeypatch.setattr(health, "FIRST_PROBE", 60.0)
+    limiter = Slow()
     limits = Failsafe(limiter, "allow")
-    monkeypatch.setattr(failsafe, "ANSWER_WITHIN", -1.0)
-    assert hit(limits) == ()
-    assert limiter.asked == 0
+    limiter.error = OSError()
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(hit, limits)
+        limiter.entered.acquire()
+        waiting = [pool.submit(hit, limits) for _ in range(4)]
+        while limits._pool._inside < 5:
+            time.sleep(0.001)
+        limiter.go.set()
+        assert [each.result() for each in (first, *waiting)] == [()] * 5
+    assert limiter.asked == 1
+    assert logged() == ["ERROR"]
+
+
+def test_a_queue_that_is_full_says_nothing_of_the_limiter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failsafe, "SLOTS", 1)
+    monkeypatch.setattr(failsafe, "QUEUE", 0)
+    limiter, told = Slow(), []
+    events = Events("text")
+    events.listen(told.append)
+    limits = Failsafe(limiter, "allow", events)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(hit, limits)
+        limiter.entered.acquire()
+        assert [hit(limits) for _ in range(3)] == [()] * 3
+        limiter.go.set()
+        assert left(first.result()) == [77]
+    assert left(hit(limits)) == [77]
+    assert [each.code for each in told] == ["limiter_refused"]
+
+
+def test_an_error_about_one_call_concerns_that_call_alone() -> None:
+    limiter, told = Told(), []
+    events = Events("text")
+    events.listen(told.append)
+    limits = Failsafe(limiter, "local", events)
+    limiter.error = NotCounted("redis://x", "ResponseError")
+    assert [left(hit(limits)) for _ in range(2)] == [[2], [1]]
+    limiter.error = None
+    assert left(hit(limits, "b")) == [77]
+    assert [(each.code, each.reason) for each in told] == [
+        ("limiter_refused", "on_limiter_error='local' holds for one call: redis://x: ResponseError")
+    ]
+
+
+def test_a_probe_that_is_refused_found_it_up() -> None:
+    limiter = Told()
+    limits = Failsafe(limiter, "local")
+    limiter.error = OSError()
+    hit(limits)
+    limiter.error = NotCounted("x", "y")
+    assert left(hit(limits)) == [1]
+    assert limits._health.changes == 2
 
 
 def test_a_child_is_not_kept_from_probing_by_its_parents_probe() -> None:
     limits = Failsafe(Told(), "allow")
-    limits._failed(0, OSError())
-    assert limits._may_probe()
-    assert not limits._may_probe()
-    limits.reset()  # what a fork does
-    assert limits._may_probe()
+    limits._health.failed(0, OSError())
+    assert limits._health.may_probe()
+    assert not limits._health.may_probe()
+    limits._health.reset()  # what a fork does
+    assert limits._health.may_probe()
 
 
 def test_a_refund_goes_where_the_hit_was_counted() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keystile import ConfigurationError
 from keystile._sync import patiently
@@ -20,7 +24,6 @@ from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Usage, Window
 from keystile.rules import windows as rules
-from keystile.rules.packed import take_back
 from keystile.stores.sqlite import SQLiteStore
 from tests.clocked_redis import ClockedRedisLimiter
 
@@ -38,16 +41,16 @@ class Clock:
         return self.now * 1000
 
 
-def in_redis(request: pytest.FixtureRequest, clock: Clock) -> ClockedRedisLimiter:
+def in_redis(request: pytest.FixtureRequest, clock: Clock, _folder: Path) -> ClockedRedisLimiter:
     url = request.getfixturevalue("redis_url")
     with redis.Redis.from_url(url) as raw:
         raw.flushdb()
     return ClockedRedisLimiter(url, clock)
 
 
-LIMITERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Any]] = {
-    "memory": lambda _, clock: MemoryLimiter(clock=clock, wall=clock),
-    "sqlite": lambda request, clock: SQLiteLimiter(request.getfixturevalue("tmp_path") / "windows.db", clock=clock),
+LIMITERS: dict[str, Callable[[pytest.FixtureRequest, Clock, Path], Any]] = {
+    "memory": lambda _request, clock, _folder: MemoryLimiter(clock=clock, wall=clock),
+    "sqlite": lambda _request, clock, folder: SQLiteLimiter(folder / "windows.db", clock=clock),
     "redis": in_redis,
 }
 
@@ -58,8 +61,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=LIMITERS)
-def limiter(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Any]:
-    made = LIMITERS[request.param](request, clock)
+def limiter(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Any]:
+    made = LIMITERS[request.param](request, clock, tmp_path)
     yield made
     made.close()
 
@@ -76,14 +79,14 @@ class TestContract:
     def test_a_hit_counts_its_cost_in_every_window(self, limiter, clock):
         usages = limiter.hit("a", (MINUTE, DAY), 5)
         assert usages == (
-            Usage(MINUTE, 55, clock.now / SECOND + 60, 0.0),
-            Usage(DAY, 4995, clock.now / SECOND + 86_400, 0.0),
+            Usage(MINUTE, 55, clock.now / SECOND + 60, 0.0, clock.now),
+            Usage(DAY, 4995, clock.now / SECOND + 86_400, 0.0, clock.now),
         )
 
     def test_a_full_window_refuses_until_its_batch_leaves(self, limiter, clock):
         assert all(admitted(limiter.hit("a", (MINUTE,), 1)) for _ in range(60))
         refused = limiter.hit("a", (MINUTE,), 1)
-        assert refused == (Usage(MINUTE, 0, clock.now / SECOND + 60, 60.0),)
+        assert refused == (Usage(MINUTE, 0, clock.now / SECOND + 60, 60.0, clock.now),)
         clock.now += 60 * SECOND - 1
         assert not admitted(limiter.hit("a", (MINUTE,), 1))
         clock.now += 1
@@ -141,51 +144,70 @@ class TestContract:
         limiter.reset("a", (DAY,))
         assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 5000]
 
-    def test_a_refund_leaves_the_subject_as_it_was_before_the_hit(self, limiter, clock):
-        windows = (Window(3, 60), Window(5, 600))  # each hit opens a batch of its own
-        limiter.hit("a", windows, 2)
-        before = limiter.peek("a", windows)
-        clock.now += 10 * SECOND
-        assert admitted(limiter.hit("a", windows, 1))
-        limiter.refund("a", windows, 1)
-        assert limiter.peek("a", windows) == before
-        clock.now += 50 * SECOND
-        assert remaining(limiter.peek("a", windows)) == [3, 3]
-        assert [admitted(limiter.hit("a", windows, 1)) for _ in range(4)] == [True, True, True, False]
-
-    def test_a_refund_takes_the_newest_units_across_batches(self, limiter, clock):
-        for _ in range(3):
-            limiter.hit("a", (MINUTE,), 20)
-            clock.now += 10 * SECOND
-        limiter.refund("a", (MINUTE,), 30)
-        assert remaining(limiter.peek("a", (MINUTE,))) == [30]
+    def test_a_refund_takes_the_oldest_units_so_that_what_stays_leaves_later_than_what_was_used(self, limiter, clock):
+        at = clock.now
+        limiter.hit("a", (MINUTE,), 20)  # reserved, and not used
         clock.now += 30 * SECOND
-        assert remaining(limiter.peek("a", (MINUTE,))) == [50]
-        assert remaining(limiter.hit("a", (MINUTE,), 1)) == [49]
+        limiter.hit("a", (MINUTE,), 40)  # used
+        clock.now += SECOND
+        limiter.refund("a", (MINUTE,), 20, at)
+        assert admitted(limiter.hit("a", (MINUTE,), 20))
+        clock.now += 30 * SECOND - 1  # [30, 90) holds 60
+        assert remaining(limiter.peek("a", (MINUTE,))) == [0]
+
+    def test_a_refund_may_end_within_a_batch_and_take_several(self, limiter, clock):
+        for _ in range(4):
+            at = clock.now
+            limiter.hit("a", (MINUTE, DAY), 10)
+            clock.now += 10 * SECOND
+        limiter.refund("a", (MINUTE, DAY), 25, at)
+        assert remaining(limiter.peek("a", (MINUTE, DAY))) == [45, 4985]
+        clock.now += 40 * SECOND
+        assert remaining(limiter.peek("a", (MINUTE, DAY))) == [50, 4985]
         clock.now += 10 * SECOND
-        assert remaining(limiter.hit("a", (MINUTE,), 1)) == [58]
+        assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 4985]
+
+    @pytest.mark.parametrize("late", [0, 1, 3600 * SECOND])
+    def test_a_refund_changes_nothing_once_the_windows_length_has_passed(self, limiter, clock, late):
+        at = limiter.hit("a", (MINUTE, DAY), 5)[0].at
+        clock.now += SECOND // 2  # joins the batch, which so stays for longer than the length
+        limiter.hit("a", (MINUTE, DAY), 7)
+        clock.now += 30 * SECOND
+        limiter.hit("a", (MINUTE, DAY), 9)
+        clock.now = at + 60 * SECOND + late
+        before = limiter.peek("a", (MINUTE,))
+        limiter.refund("a", (MINUTE, DAY), 5, at)
+        assert limiter.peek("a", (MINUTE,)) == before
+        assert remaining(limiter.peek("a", (DAY,))) == [4984]
+
+    def test_a_refund_of_what_a_clock_set_back_made_forgotten_takes_nobody_elses_units(self, limiter, clock):
+        at = limiter.hit("a", (MINUTE,), 5)[0].at
+        clock.now -= 3600 * SECOND
+        limiter.hit("a", (MINUTE,), 7)
+        limiter.refund("a", (MINUTE,), 5, at)
+        assert remaining(limiter.peek("a", (MINUTE,))) == [53]
 
     def test_a_refund_never_goes_below_nothing(self, limiter, clock):
-        limiter.refund("a", (MINUTE, DAY), 7)
+        limiter.refund("a", (MINUTE, DAY), 7, clock.now)
         limiter.hit("a", (MINUTE, DAY), 2)
         clock.now += 5 * SECOND
         limiter.hit("a", (MINUTE, DAY), 1)
-        limiter.refund("a", (MINUTE, DAY), 100)
+        limiter.refund("a", (MINUTE, DAY), 100, clock.now)
         assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 5000]
         assert [admitted(limiter.hit("a", (MINUTE,), 30)) for _ in range(3)] == [True, True, False]
 
-    def test_a_refund_is_for_these_windows_only(self, limiter):
+    def test_a_refund_is_for_these_windows_only(self, limiter, clock):
         limiter.hit("a", (MINUTE, DAY), 5)
         limiter.hit("b", (MINUTE, DAY), 5)
-        limiter.refund("a", (Window(9, 60), RULE), 2)
+        limiter.refund("a", (Window(9, 60), RULE), 2, clock.now)
         assert remaining(limiter.peek("a", (MINUTE, DAY, RULE))) == [57, 4995, 5]
         assert remaining(limiter.peek("b", (MINUTE, DAY))) == [55, 4995]
 
-    def test_hits_and_refunds_at_once_lose_nothing(self, limiter):
+    def test_hits_and_refunds_at_once_lose_nothing(self, limiter, clock):
         def there_and_back(number: int) -> None:
             patiently(20.0, limiter.hit, "a", (MINUTE, DAY), 1)
             if number % 2:
-                patiently(20.0, limiter.refund, "a", (MINUTE, DAY), 1)
+                patiently(20.0, limiter.refund, "a", (MINUTE, DAY), 1, clock.now)
 
         with ThreadPoolExecutor(20) as pool:
             list(pool.map(there_and_back, range(50)))
@@ -222,12 +244,77 @@ class TestContract:
             clock.now += dice.choice((0, 1, 3_000, 20_000, 20_000, 50_000, dice.randrange(5 * SECOND)))
             who, windows, cost = dice.choice(subjects), dice.choice(plans), dice.choice((1, 1, 1, 2))
             if who in known and dice.random() < 0.1:
-                known[who] = take_back(known[who], [(each.scope, each.seconds) for each in windows], cost)
-                limiter.refund(who, windows, cost)
+                at = clock.now - dice.randrange(2 * SECOND)
+                known[who] = rules.refund(known[who], windows, cost, at, clock.now)
+                limiter.refund(who, windows, cost, at)
             after, expected = rules.decide(known.get(who), windows, cost, clock.now)
             if after is not None:
                 known[who] = after
             assert limiter.hit(who, windows, cost) == expected
+
+
+class Spendthrift:
+    """A subject that gives back units of its hits; remembers how many of each hit count in each window."""
+
+    WINDOWS = (Window(8, 10), Window(20, 35))
+
+    def __init__(self, limiter: Any, clock: Clock, name: str) -> None:
+        self.limiter, self.clock, self.name = limiter, clock, name
+        self.used: list[tuple[int, list[int]]] = []
+
+    def hit(self, cost: int) -> None:
+        usages = self.limiter.hit(self.name, self.WINDOWS, cost)
+        if admitted(usages):
+            self.used.append((usages[0].at, [cost, cost]))
+
+    def give_back(self, cost: int, which: int) -> None:
+        """Some units of this hit, counted from the newest. A refund that comes too late must change nothing."""
+        if which >= len(self.used):
+            return
+        at, counted = self.used[-1 - which]
+        units = min(cost, *counted)
+        if not units:
+            return
+        before = self.limiter.peek(self.name, self.WINDOWS)
+        self.limiter.refund(self.name, self.WINDOWS, units, at)
+        after = self.limiter.peek(self.name, self.WINDOWS)
+        for index, window in enumerate(self.WINDOWS):
+            if self.clock.now - at < window.seconds * SECOND:
+                counted[index] -= units
+                assert after[index].remaining >= before[index].remaining
+            else:
+                assert after[index] == before[index]
+
+    def most(self, index: int) -> int:
+        """The most units that any span of this window's length holds, as long as the window is."""
+        length = self.WINDOWS[index].seconds * SECOND
+        spans = ((start, start + length) for start, _ in self.used)
+        return max((sum(n[index] for at, n in self.used if start <= at < end) for start, end in spans), default=0)
+
+
+@pytest.fixture(scope="module", params=LIMITERS)
+def refunding(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Callable[[], Spendthrift]]:
+    """Makes subjects of one limiter."""
+    clock, numbers = Clock(), itertools.count()
+    limiter = LIMITERS[request.param](request, clock, tmp_path_factory.mktemp("windows"))
+    yield lambda: Spendthrift(limiter, clock, f"spendthrift {next(numbers)}")
+    limiter.close()
+
+
+ACTS = st.tuples(st.integers(0, 12), st.sampled_from(["hit", "hit", "back"]), st.integers(1, 6), st.integers(0, 5))
+
+
+@settings(max_examples=100, deadline=None)
+@given(calls=st.lists(ACTS, max_size=40))
+def test_what_was_admitted_and_not_given_back_in_time_stays_within_the_limit_in_any_span(refunding, calls):
+    subject = refunding()
+    for seconds, act, cost, which in calls:
+        subject.clock.now += seconds * SECOND
+        if act == "hit":
+            subject.hit(cost)
+        else:
+            subject.give_back(cost, which)
+    assert [subject.most(0) <= 8, subject.most(1) <= 20] == [True, True]
 
 
 class TestURLs:

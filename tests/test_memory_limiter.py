@@ -130,6 +130,7 @@ def test_what_counts_in_the_shared_bucket_is_given_back_there(clock):
     limiter.hit(anonymous_subject("192.0.2.1"), windows)
     for number in range(2, 12):
         late = anonymous_subject(f"192.0.2.{number}")
-        assert admitted(limiter.hit(late, windows))
-        limiter.refund(late, windows)
+        usages = limiter.hit(late, windows)
+        assert admitted(usages)
+        limiter.refund(late, windows, 1, usages[0].at)
     assert len(limiter) == 2

@@ -20,10 +20,11 @@ import redis
 import trio
 
 from keystile.exceptions import ConfigurationError, StoreUnavailable
-from keystile.limiters.redis import HIT, AsyncRedisLimiter, RedisLimiter, arguments, key_of, usages
+from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
+from keystile.limiters.script import HIT, arguments, is_unreadable, key_of, usages
 from keystile.model import Usage, Window
-from keystile.rules.packed import forget, take_back
-from keystile.rules.windows import decide, look
+from keystile.rules.packed import forget
+from keystile.rules.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
 
@@ -77,7 +78,7 @@ def in_loop(limiter: RedisLimiter, work: Callable[[AsyncRedisLimiter], Any]) -> 
 
 LENGTHS = (1, 7, 60, 3600, 86400, 30 * 86400)
 LIMITS = (0, 1, 2, 5, 10, 60, 100, 1000, 10**9)
-Call = tuple[str, tuple[Window, ...], int, int]
+Call = tuple[str, tuple[Window, ...], int, int, int]
 
 
 def story(rng: random.Random, decisions: int) -> list[Call]:
@@ -107,7 +108,10 @@ def story(rng: random.Random, decisions: int) -> list[Call]:
         asked = asked or [Window(limits[0], *slots[0])]
         act = rng.choices(["hit", "refund", "peek", "reset"], [87, 7, 5.5, 0.5])[0]
         cost = rng.randrange(1, 2**25) if heavy and rng.random() < 0.3 else rng.choice([1, 1, 1, 2, 3, 7])
-        calls.append((act, tuple(asked), cost, now))
+        # A refund is of some earlier call, or of a moment just at the end of a window.
+        earlier = [call[3] for call in calls[-8:]] or [now]
+        at = rng.choice([*earlier, now - length, now - length + 1, now + length, 0])
+        calls.append((act, tuple(asked), cost, now, at))
     return calls
 
 
@@ -118,13 +122,12 @@ class ByTheRules:
         self.packed: bytes | None = None
 
     def answer(self, call: Call) -> tuple[Usage, ...] | None:
-        act, windows, cost, now = call
-        slots = [(window.scope, window.seconds) for window in windows]
+        act, windows, cost, now, at = call
         if act == "reset":
-            self.packed = forget(self.packed, slots)
+            self.packed = forget(self.packed, [(window.scope, window.seconds) for window in windows])
             return None
         if act == "refund":
-            self.packed = None if self.packed is None else take_back(self.packed, slots, cost)
+            self.packed = None if self.packed is None else refund(self.packed, windows, cost, at, now)
             return None
         if act == "peek":
             return look(self.packed, windows, now)
@@ -135,9 +138,9 @@ class ByTheRules:
 
 
 def command_for(sha: str, subject: str, call: Call) -> tuple[Any, ...]:
-    act, windows, cost, now = call
+    act, windows, cost, now, at = call
     code = {"peek": 0, "hit": 1, "reset": 2, "refund": 3}[act]
-    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost)[2:], now)
+    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost, at)[2:], now)
 
 
 def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
@@ -176,9 +179,11 @@ def test_a_batch_of_many_millions_and_a_lower_limit_later_are_kept_exactly(raw: 
     sha = raw.script_load(with_clock_as_argument())
     large, small, rules, now = Window(2**40, 60), Window(10, 60), ByTheRules(), 1_700_000_000_000_000
     costs = [1, 2, 2**24 - 1, 2**24, 3, 2**33, 1]
-    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n) for n, cost in enumerate(costs)]
-    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n) for n in range(40)]
-    calls += [("refund", (small,), 2**33 + 2, now + 95_000_000), ("peek", (large,), 1, now + 69_000_000)]
+    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n, 0) for n, cost in enumerate(costs)]
+    calls += [("refund", (large,), 2**24 + 7, now + 14_000_000, now + 12_000_000)]
+    calls += [("peek", (large,), 1, now + 14_000_001, 0)]
+    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n, 0) for n in range(40)]
+    calls += [("refund", (small,), 3, now + 95_000_000, now + 80_000_000), ("peek", (large,), 1, now + 69_000_000, 0)]
     for call in calls:
         reply = raw.execute_command(*command_for(sha, "x", call))
         assert rules.answer(call) in (usages(reply, call[1]), None)
@@ -248,15 +253,16 @@ def test_reset_forgets_the_named_windows_only(limiter: RedisLimiter, raw: redis.
 
 
 def test_a_refund_is_one_command_and_keeps_when_the_key_ends(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", [DAY], 2)
+    at = limiter.hit("k", [DAY], 2)[0].at
     limiter.hit("k", [MINUTE], 2)
-    assert sent_while(raw, lambda: limiter.refund("k", BOTH, 1)) == ["EVALSHA"]
+    assert sent_while(raw, lambda: limiter.refund("k", [MINUTE], 1, at)) == ["EVALSHA"]
+    limiter.refund("k", [DAY], 1, at)
     assert used(limiter.peek("k", BOTH)) == [1, 1]
     assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
-    limiter.refund("k", [DAY], 1)
+    limiter.refund("k", [DAY], 1, at)
     assert 0 < raw.pttl(key_of("k")) <= 60_000
-    limiter.refund("k", BOTH, 1)
-    limiter.refund("unknown", BOTH, 1)
+    limiter.refund("k", BOTH, 1, at)
+    limiter.refund("unknown", BOTH, 1, at)
     assert not raw.keys("*")
 
 
@@ -519,14 +525,104 @@ def test_nothing_is_sent_again_after_a_hang_up_or_a_strange_reply(impostor: Impo
     limiter.close()
 
 
-def test_a_value_that_is_not_ours_is_unavailable_not_overwritten(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    raw.set(key_of("k"), "x" * 50)
-    with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
-    raw.delete(key_of("k"))
-    raw.lpush(key_of("k"), "x")
-    with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
+# --- What is not ours under a subject's key ------------------------------------------------------------------------
+
+
+def put(raw: redis.Redis, kind: str) -> None:
+    """Something that the script never wrote."""
+    key = key_of("k")
+    if kind in ("list", "hash"):
+        raw.delete(key)
+    if kind == "list":
+        raw.lpush(key, "x")
+    elif kind == "hash":
+        raw.hset(key, "x", "y")
+    elif kind == "cut short":
+        value = raw.get(key)
+        assert isinstance(value, bytes)
+        raw.set(key, value[:-1])
+    elif kind == "with more behind it":
+        raw.append(key, "x")
+    else:
+        raw.set(key, {"text": b"x" * 50, "nothing": b"", "zeros": bytes(2**20), "large": b"\xff" * 2**20}[kind])
+
+
+KINDS = ["list", "hash", "cut short", "with more behind it", "text", "zeros", "large"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_ours_is_replaced_and_told(limiter: RedisLimiter, raw: redis.Redis, kind: str) -> None:
+    told: list[str] = []
+    limiter.on_unreadable = told.append
+    limiter.hit("k", BOTH, 3)
+    put(raw, kind)
+    assert used(limiter.peek("k", BOTH)) == [0, 0]
+    assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+    assert told == ["k", "k"]
+    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
+    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    assert told == ["k", "k"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("act", ["refused hit", "refund", "reset"])
+def test_what_is_not_ours_goes_also_where_nothing_takes_its_place(
+    limiter: RedisLimiter, raw: redis.Redis, kind: str, act: str
+) -> None:
+    limiter.hit("k", BOTH, 3)
+    put(raw, kind)
+    if act == "refused hit":
+        assert not admitted(limiter.hit("k", [Window(0, 60)], 1))
+    elif act == "refund":
+        limiter.refund("k", BOTH, 1, 5)
+    else:
+        limiter.reset("k", BOTH)
+    assert not raw.exists(key_of("k"))
+
+
+def test_a_key_without_an_end_gets_one(limiter: RedisLimiter, raw: redis.Redis) -> None:
+    limiter.hit("k", BOTH, 1)
+    raw.persist(key_of("k"))
+    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
+    assert raw.pttl(key_of("k")) > 0
+
+
+def damaged(rng: random.Random, value: bytes) -> bytes:
+    """A value of ours with some octets changed, dropped or doubled; or octets that never were one."""
+    kind = rng.randrange(5)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(400))
+    at = rng.randrange(len(value))
+    if kind == 1:
+        return value[:at]
+    if kind == 2:
+        return value[:at] + value[rng.randrange(len(value)) :]
+    changed = bytearray(value)
+    for _ in range(kind * rng.randrange(1, 4)):
+        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+    return bytes(changed)
+
+
+def test_no_octets_under_a_key_are_an_error_and_none_last_longer_than_two_windows(raw: redis.Redis) -> None:
+    rng, sha = random.Random(11), raw.script_load(with_clock_as_argument())
+    key, windows, now = key_of("k"), (Window(5, 60), Window(40, 3600, "/x")), 1_700_000_000_000_000
+    acts = [("hit", 1), ("peek", 1), ("refund", 2), ("reset", 1)]
+    fresh = {"hit": [1, 1], "peek": [0, 0], "refund": [0, 0], "reset": [0, 0]}
+    for _ in range(1500):
+        raw.delete(key)
+        for _ in range(rng.randrange(1, 30)):
+            now += rng.randrange(4_000_000)
+            raw.execute_command(*command_for(sha, "k", ("hit", windows[: rng.randrange(1, 3)], 1, now, 0)))
+        raw.set(key, damaged(rng, raw.get(key)))  # type: ignore[arg-type]
+        act, cost = rng.choice(acts)
+        reply = raw.execute_command(*command_for(sha, "k", (act, windows, cost, now, now)))
+        if is_unreadable(reply):
+            assert used(usages(reply, windows)) == fresh[act]
+        for usage in usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, now, 0))), windows):
+            assert usage.retry_after is not None
+            assert usage.remaining <= usage.window.limit
+        later = now + 2 * 3_600_000_000 + 1
+        assert admitted(usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, later, 0))), windows))
 
 
 # --- Cluster, Sentinel, passwords, wrong settings ----------------------------------------------------------------

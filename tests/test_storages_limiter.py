@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -123,13 +124,14 @@ def test_reset_forgets_the_named_windows_only(play: Callable[[Calls], list[Any]]
 
 def test_a_refund_gives_back_what_the_counter_holds(play: Callable[[Calls], list[Any]]) -> None:
     windows = (Window(12, 10**8), Window(200, 2 * 10**8))  # none of them ends while this runs
+    now = int(time.time() * 1_000_000)
     *_, first, _, second = play(
         [
-            ("refund", "k", windows, 5),
+            ("refund", "k", windows, 5, now),
             ("hit", "k", windows, 3),
-            ("refund", "k", windows, 1),
+            ("refund", "k", windows, 1, now),
             ("peek", "k", windows),
-            ("refund", "k", windows, 100),
+            ("refund", "k", windows, 100, now),
             ("hit", "k", windows, 1),
         ]
     )
@@ -138,11 +140,14 @@ def test_a_refund_gives_back_what_the_counter_holds(play: Callable[[Calls], list
 
 def test_fixed_windows_give_back_too() -> None:
     limiter = open_limiter("plain://")
-    limiter.hit("k", BOTH, 5)
-    limiter.refund("k", BOTH, 2)
-    assert remaining(limiter.peek("k", BOTH)) == [9, 197]
-    limiter.refund("k", BOTH, 10)
-    assert remaining(limiter.peek("k", BOTH)) == [12, 200]
+    windows = (Window(12, 10**8), Window(200, 2 * 10**8))
+    at = limiter.hit("k", windows, 5)[0].at
+    limiter.refund("k", windows, 2, at)
+    assert remaining(limiter.peek("k", windows)) == [9, 197]
+    limiter.refund("k", windows, 10, at - 10**14)  # of the window before
+    assert remaining(limiter.peek("k", windows)) == [9, 200]
+    limiter.refund("k", windows, 10, at)
+    assert remaining(limiter.peek("k", windows)) == [12, 200]
 
 
 class Decreasing:
@@ -168,10 +173,10 @@ class Decreasing:
 def test_memcached_which_knows_no_negative_amount_gives_back_too() -> None:
     limiter, windows = StorageLimiter.from_url("memcached://127.0.0.1:1"), [Window(12, 10**6)]
     limiter._strategy.storage.local_storage.storage = Decreasing()
-    limiter.hit("k", windows, 5)
-    limiter.refund("k", windows, 2)
+    at = limiter.hit("k", windows, 5)[0].at
+    limiter.refund("k", windows, 2, at)
     assert remaining(limiter.peek("k", windows)) == [9]
-    limiter.refund("k", windows, 10)
+    limiter.refund("k", windows, 10, at)
     assert remaining(limiter.peek("k", windows)) == [12]
 
 

@@ -205,7 +205,7 @@ class TestVectors:
 
     def test_a_limit_of_zero_refuses_for_ever(self):
         usages = Subject().hit((Window(0, 60),), START)
-        assert usages == (Usage(Window(0, 60), 0, START / SECOND, None),)
+        assert usages == (Usage(Window(0, 60), 0, START / SECOND, None, START),)
 
     def test_a_cost_above_the_limit_is_refused_for_ever(self):
         assert Subject().hit((Window(5, 60),), START, 6)[0].retry_after is None

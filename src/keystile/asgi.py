@@ -75,6 +75,7 @@ class GateMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
+            await self._gate.limits.open(pooled)
             return await self.app(scope, receive, send)
         if kind not in ("http", "websocket"):
             raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")

@@ -32,8 +32,9 @@ class Event(NamedTuple):
 
     Attributes:
         code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
-            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``,
-            ``"preflight"`` (one that passed), ``"unreadable_record"``, ``"wide_trusted_proxies"``.
+            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"limiter_refused"``,
+            ``"limiter_unreadable"``, ``"peer_rewritten"``, ``"preflight"`` (one that passed),
+            ``"unreadable_record"``, ``"wide_trusted_proxies"``.
         level: of `logging`: INFO for refusals, which strangers can bring about as they like; WARNING for what somebody
             should look at; ERROR for what is down.
         status: of the answer, or None.

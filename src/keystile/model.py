@@ -177,12 +177,15 @@ class Usage(NamedTuple):
         reset_at: Unix seconds, the moment `remaining` next grows; now, if nothing is used.
         retry_after: seconds until this cost would be admitted by this window, rounded up to the microsecond; 0.0 if it
             fits now; None if it never will.
+        at: the moment of the decision in microseconds, on the clock of the limiter that took it. Only that limiter can
+            read it: a refund names it.
     """
 
     window: Window
     remaining: int
     reset_at: float
     retry_after: float | None
+    at: int = 0
 
 
 class Admitted(NamedTuple):

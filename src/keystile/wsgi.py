@@ -68,6 +68,7 @@ class GateMiddleware:
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
         self._passes = gate.policy.preflight == "pass"
         self._rechecks = gate.policy.recheck_in_flight
+        run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = self._read(environ)

@@ -9,10 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import anyio
-
 from ..exceptions import StoreBusy, StoreUnavailable
-from .loops import on_event_loop
+from .loops import in_time, on_event_loop
 from .offload import Offload, Pool
 
 T = TypeVar("T")
@@ -92,8 +90,8 @@ def adapt(
     """
 
     async def await_it(_offload: Offload, *args: Any) -> Any:
-        with anyio.fail_after(within):
-            return await (awaited or function)(*args)
+        given = (awaited or function)(*args)
+        return await given if within is None else await in_time(within, given)
 
     async def hand_over(offload: Offload, *args: Any) -> Any:
         result = await offload.run(pool, patiently, patience, function, *args)

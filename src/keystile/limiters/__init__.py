@@ -6,13 +6,21 @@ from collections.abc import Awaitable, Sequence
 from importlib import import_module
 from typing import Protocol
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
 from ..rules.subjects import ANONYMOUS, anonymous_subject, subject
 
-__all__ = ["ANONYMOUS", "RateLimiter", "Usages", "anonymous_subject", "open_limiter", "subject"]
+__all__ = ["ANONYMOUS", "NotCounted", "RateLimiter", "Usages", "anonymous_subject", "ignore", "open_limiter", "subject"]
 
 Usages = tuple[Usage, ...]
+
+
+class NotCounted(StoreUnavailable):
+    """This one call was not counted, for a reason that says nothing of others: the limiter is not down."""
+
+
+def ignore(_subject: str) -> None:
+    """What a limiter calls about a subject as long as nobody listens."""
 
 
 class RateLimiter(Protocol):
@@ -20,7 +28,12 @@ class RateLimiter(Protocol):
 
     A plain limiter is taken to block, so that its calls leave the event loop, unless it has an attribute
     ``blocking = False``: then a hit runs in place and must take microseconds. It may raise StoreBusy, and is then tried
-    again off the event loop. Whatever else a method raises counts as "limiter_down".
+    again off the event loop, and `NotCounted` about one call alone. Whatever else a method raises, it counts as down.
+
+    What a limiter may have besides: ``open()``, plain or async as the others, which connects before the first request;
+    ``node_of(subject)``, which of its servers keeps the subject's windows, so that one that is down concerns nobody
+    else; ``on_unreadable``, which it calls with a subject for which something was stored that it cannot read;
+    ``bounded = True`` if it is async and each call ends by itself in short time, so that no deadline is put around it.
 
     A subject is a string of `subject` or `anonymous_subject`. Its windows are told apart by scope and seconds, never by
     what they allow: with another limit the count goes on.
@@ -37,8 +50,17 @@ class RateLimiter(Protocol):
     def peek(self, subject: str, windows: Sequence[Window]) -> Usages | Awaitable[Usages]:
         """For each window where the subject stands, with `retry_after` for a cost of 1. Counts nothing."""
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int) -> Awaitable[None] | None:
-        """Take back what an admitted hit of this cost counted, the newest units first."""
+    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> Awaitable[None] | None:
+        """Take back units that an admitted hit counted: as many as were not used after all.
+
+        The oldest units of a window go first, and only where its length has not passed since the hit, by the limiter's
+        own clock. A later refund changes nothing there.
+
+        Args:
+            subject, windows: those of the hit.
+            cost: how many, at most the cost of the hit.
+            at: `Usage.at` of what the hit answered.
+        """
 
     def reset(self, subject: str, windows: Sequence[Window]) -> Awaitable[None] | None:
         """Forget what the subject has used in these windows."""

@@ -1,17 +1,13 @@
 """A limiter that always answers in time, also while the one behind it is down.
 
-After a failure the limiter is asked again only now and then, by one request at a time, at growing intervals; until it
-answers, the policy's choice holds. Nothing is sent twice: whoever got no answer may have been counted.
-
-Its state is one number that grows with each change: odd while limiter_down. A call remembers the number it
-started with, and what becomes of it counts only while that number holds: hundreds may be under way when a limiter goes
-down or comes back, and what was sent before says nothing of afterwards.
+While a server of the limiter is down, the policy's choice holds for the subjects whose windows it keeps (`health` says
+when it is asked again). Down means that there is no answer. An answer that is an error says something of one call, and
+the choice holds for that one alone. Nothing is sent twice: whoever got no answer may have been counted.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -21,16 +17,19 @@ from ..events import Event, Events
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..model import Usage, Window
 from ..policy import OnLimiterError
-from . import RateLimiter, Usages
+from . import NotCounted, RateLimiter, Usages
+from .health import TELL_EVERY, Health
 from .memory import MemoryLimiter
 
 logger = logging.getLogger("keystile")
 
-# For how long a request waits for a limiter that another process holds; for a free thread, or an async limiter's
-# answer, in seconds. How long a call may then block its thread is the limiter's own affair.
-PATIENCE, ANSWER_WITHIN = 0.25, 0.5
-FIRST_PROBE, LAST_PROBE = 0.1, 5.0
+# For how long a request waits for a limiter that another process holds; for an async limiter's answer, where that does
+# not end by itself, and for its connections at the start; in seconds. How long a call may block its thread is the
+# limiter's own affair.
+PATIENCE, ANSWER_WITHIN, OPEN_WITHIN = 0.25, 0.5, 5.0
 SLOTS, QUEUE = 16, 1024
+# How many servers' states are remembered.
+NODES = 10_000
 
 
 class LimiterDown(StoreUnavailable, Overloaded):
@@ -49,7 +48,7 @@ class Failsafe:
     Args:
         limiter: where windows are counted.
         on_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while it is down (`policy.Policy`).
-        events: where it is told that the limiter went away or came back.
+        events: where it is told that the limiter went away or came back, and what it could not read.
     """
 
     def __init__(self, limiter: RateLimiter, on_error: OnLimiterError, events: Events | None = None) -> None:
@@ -62,17 +61,36 @@ class Failsafe:
         self._pool = _sync.Pool(SLOTS, QUEUE)
         self._twin = _twin_of(limiter)
         self._hit, self._peek, self._refund = self._adapted("hit"), self._adapted("peek"), self._adapted("refund")
-        self._changes = 0
-        self._wait, self._next_probe = FIRST_PROBE, 0.0
-        self._lock = _sync.Lock()
-        self.reset()
-        _sync.on_fork(self)
+        self._node_of: Callable[[str], str] | None = getattr(limiter, "node_of", None)
+        self._health = self._healthy("")
+        self._nodes: dict[str, Health] = {"": self._health}
+        self._due: dict[str, float] = {}
+        for each in self.limiters():
+            if hasattr(each, "on_unreadable"):
+                each.on_unreadable = self._tell_unreadable
         self.hit_now = limiter.hit if isinstance(limiter, MemoryLimiter) else None
         """A plain function, where the limiter is in this process's memory and cannot be down."""
 
-    def reset(self) -> None:
-        """Forget a probe that was under way in the process from which this one was forked."""
-        self._probing = False
+    async def open(self, offload: _sync.Offload) -> None:
+        """Have the limiter connect, so that no request does; if it cannot, it is down from the start."""
+        opening = getattr(self.limiter, "open", None)
+        if opening is None:
+            return
+        seen = self._health.changes
+        adapted = _sync.adapt(
+            opening,
+            self._pool,
+            blocking=True,
+            patience=PATIENCE,
+            awaited=getattr(self._twin, "open", None),
+            within=OPEN_WITHIN,
+        )
+        try:
+            await adapted(offload)
+        except (NotCounted, Overloaded):
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
+            self._health.failed(seen, error)
 
     async def hit(
         self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, *, count: bool = True
@@ -81,66 +99,74 @@ class Failsafe:
         counting.
 
         Raises:
-            LimiterDown: limiter_down, and the policy denies then.
+            LimiterDown: the limiter is down, and the policy denies then.
         """
-        seen = self._changes
+        health = self._health if self._node_of is None else self._health_of(subject)
+        seen = health.changes
         is_down = seen % 2 == 1
-        if is_down and not self._may_probe():
+        if is_down and not health.may_probe():
             return self._instead(subject, windows, cost, count)
         try:
             asked = (
-                self._hit(offload, _deadline(), subject, windows, cost)
+                self._hit(offload, health, seen, subject, windows, cost)
                 if count
-                else self._peek(offload, _deadline(), subject, windows)
+                else self._peek(offload, health, seen, subject, windows)
             )
             usages = _checked(await asked, windows)
-        except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
-            self._failed(seen, error)
+        except (NotCounted, Overloaded) as error:
+            if is_down and isinstance(error, NotCounted):
+                health.answered(seen)
+            self._tell_refusal(error)
+            return self._instead(subject, windows, cost, count)
+        except Exception as error:  # noqa: BLE001 - whatever else a limiter raises, it is down
+            health.failed(seen, error)
             return self._instead(subject, windows, cost, count)
         else:
             if is_down:
-                self._answered(seen)
+                health.answered(seen)
             return usages
         finally:
             if is_down:
-                self._probing = False  # also if the request was cancelled
+                health.probed()  # also if the request was cancelled
 
     async def refund(
-        self,
-        offload: _sync.Offload,
-        subject: str,
-        windows: tuple[Window, ...],
-        cost: int,
-        usages: Usages | None = None,
+        self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, usages: Usages
     ) -> None:
         """Give back what a hit counted, as far as it can be; fails for nobody.
 
         Args:
-            usages: what the hit answered. It says where the cost was counted, if the limiter went down or came back
-                since.
+            usages: what the hit answered. It says when and where the cost was counted, if the limiter went down or came
+                back since.
         """
-        seen = self._changes
-        if isinstance(usages, _Local) or (usages is None and seen % 2 == 1):
-            self._local.refund(subject, windows, cost)
-        elif seen % 2 == 0 and usages != ():
-            try:
-                await self._refund(offload, _deadline(), subject, windows, cost)
-            except Exception as error:  # noqa: BLE001 - likewise
-                self._failed(seen, error)
+        if not usages:
+            return
+        if isinstance(usages, _Local):
+            self._local.refund(subject, windows, cost, usages[0].at)
+            return
+        health = self._health if self._node_of is None else self._health_of(subject)
+        seen = health.changes
+        if seen % 2:
+            return
+        try:
+            await self._refund(offload, health, seen, subject, windows, cost, usages[0].at)
+        except (NotCounted, Overloaded) as error:
+            self._tell_refusal(error)
+        except Exception as error:  # noqa: BLE001 - likewise
+            health.failed(seen, error)
 
     def limiters(self) -> list[Any]:
         """Everything that wants to be closed: the limiter, and its twin for asyncio if it has one."""
         return [self.limiter] if self._twin is None else [self.limiter, self._twin]
 
     def _adapted(self, name: str) -> Any:
-        awaited = None if self._twin is None else _in_time(getattr(self._twin, name))
+        awaited = None if self._twin is None else _unless_down(getattr(self._twin, name))
         return _sync.adapt(
-            _in_time(getattr(self.limiter, name)),
+            _unless_down(getattr(self.limiter, name)),
             self._pool,
             blocking=getattr(self.limiter, "blocking", True),
             patience=PATIENCE,
             awaited=awaited,
-            within=ANSWER_WITHIN,
+            within=None if getattr(self._twin or self.limiter, "bounded", False) else ANSWER_WITHIN,
         )
 
     def _instead(self, subject: str, windows: tuple[Window, ...], cost: int, count: bool) -> Usages:
@@ -150,35 +176,42 @@ class Failsafe:
             return ()
         raise LimiterDown("limiter", "is down")
 
-    def _may_probe(self) -> bool:
-        """Whether this request is the one that asks whether the limiter is back."""
-        with self._lock:
-            if self._probing or time.monotonic() < self._next_probe:
-                return False
-            self._probing = True
-            return True
+    def _health_of(self, subject: str) -> Health:
+        assert self._node_of is not None  # noqa: S101 - for the type checker
+        node = self._node_of(subject)
+        found = self._nodes.get(node)
+        if found is None:
+            if len(self._nodes) >= NODES:
+                self._nodes = {"": self._health}
+            found = self._nodes.setdefault(node, self._healthy(node))
+        return found
 
-    def _failed(self, seen: int, error: Exception) -> None:
-        with self._lock:
-            if seen != self._changes:
-                return
-            self._wait = min(self._wait * 2, LAST_PROBE) if seen % 2 else FIRST_PROBE
-            # Jittered, so that processes do not probe in step.
-            self._next_probe = time.monotonic() + self._wait * random.uniform(0.75, 1.25)  # noqa: S311
-            if seen % 2:
-                return
-            self._changes += 1
-        # A foreign driver's message may hold a password: its type says enough.
-        reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
-        reason = f"on_limiter_error={self._on_error!r} holds: {reason}"
-        self._events.tell(Event("limiter_down", logging.ERROR, reason=reason))
+    def _healthy(self, node: str) -> Health:
+        def tell(error: Exception | None) -> None:
+            if error is None:
+                self._events.tell(Event("limiter_up", logging.WARNING, reason=node))
+            else:
+                reason = f"on_limiter_error={self._on_error!r} holds: {_shown(error)}"
+                self._events.tell(Event("limiter_down", logging.ERROR, reason=reason))
 
-    def _answered(self, seen: int) -> None:
-        with self._lock:
-            if seen != self._changes:
-                return
-            self._changes += 1
-        self._events.tell(Event("limiter_up", logging.WARNING))
+        return Health(tell)
+
+    def _tell_refusal(self, error: Exception) -> None:
+        self._tell_seldom("limiter_refused", f"on_limiter_error={self._on_error!r} holds for one call: {_shown(error)}")
+
+    def _tell_unreadable(self, subject: str) -> None:
+        self._tell_seldom("limiter_unreadable", f"what was stored for {subject} is not ours: its windows start afresh")
+
+    def _tell_seldom(self, code: str, reason: str) -> None:
+        now = time.monotonic()
+        if now >= self._due.get(code, now):
+            self._due[code] = now + TELL_EVERY
+            self._events.tell(Event(code, logging.WARNING, reason=reason))
+
+
+def _shown(error: Exception) -> str:
+    """Of a foreign driver's error, the type alone: its message may hold a password."""
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
 
 
 def _twin_of(limiter: RateLimiter) -> Any:
@@ -199,22 +232,20 @@ def _checked(usages: Any, windows: tuple[Window, ...]) -> Usages:
     return cast("Usages", usages)
 
 
-def _deadline() -> float:
-    return time.monotonic() + ANSWER_WITHIN
+def _unless_down(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with a server's state and number before its arguments: a call that waited for a thread is not made if
+    the server went down meanwhile.
 
-
-def _in_time(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same with a deadline before its arguments: a call for which no thread was free in time is not made.
-
-    Else those that queue while the limiter hangs would each wait for it in turn.
+    Else those that queue while it hangs would each wait for it in turn. How long a call waited decides nothing: its
+    event loop may have been late.
     """
 
-    def call(deadline: float, *args: Any) -> Any:
-        if time.monotonic() > deadline:
-            raise TimeoutError
+    def call(health: Health, seen: int, *args: Any) -> Any:
+        if health.changes != seen:
+            raise StoreUnavailable("limiter", "went down before it was asked")
         return function(*args)
 
-    async def await_it(_deadline: float, *args: Any) -> Any:
+    async def await_it(_health: Health, _seen: int, *args: Any) -> Any:
         return await function(*args)
 
     return await_it if _sync.is_async(function) else call

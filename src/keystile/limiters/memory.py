@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from .. import _sync
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
-from ..rules.packed import ends, forget, take_back
+from ..rules.packed import ends, forget
 from ..rules.urls import place_of
-from ..rules.windows import Decision, Ledger, ledger
+from ..rules.windows import Decision, Ledger, ledger, refund
 from . import ANONYMOUS
 
 SHARDS = 64
@@ -162,20 +162,20 @@ class MemoryLimiter:
         now = self._clock() // 1000
         return ledger(tuple(windows)).look(packed, now, self._wall() // 1000 - now)
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int = 1) -> None:
-        """Take back what an admitted hit of this cost counted, in the shared bucket if that is where it counts."""
+    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+        """Take back units that a hit counted at this moment, in the shared bucket if that is where they count."""
         shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:
             for subjects in (shard.kept, shard.leaving):
                 packed = subjects.get(subject)
                 if packed is not None:
-                    subjects[subject] = take_back(packed, {(window.scope, window.seconds) for window in windows}, cost)
+                    subjects[subject] = refund(packed, windows, cost, at, self._clock() // 1000)
                     return
         finally:
             shard.release()
         if subject.startswith(ANONYMOUS):
-            self.refund(_OVERFLOW, windows, cost)
+            self.refund(_OVERFLOW, windows, cost, at)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what the subject has used in these windows."""

@@ -1,161 +1,23 @@
 """Windows in Redis or Valkey, shared by every process on every machine.
 
-One script decides and counts all windows of a request in one command. Here is only how that command is sent and its
-reply read; the arithmetic is `windows.lua`, the twin of `rules/windows.py`.
-
-A command is never sent twice: after a timeout or a broken connection nobody knows whether it was counted. The one
-exception is a server that says it does not know the script, because then it did nothing.
+One script decides and counts all windows of a request in one command (`script`, `windows.lua`). A command is never sent
+twice: after a timeout or a broken connection nobody knows whether it was counted. The only exceptions are servers that
+say that they did nothing: they do not know the script, or the key is at another node.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from importlib import import_module, resources
 from typing import Any
 
-from .._sync import PerLoop
-from ..exceptions import ConfigurationError, StoreUnavailable
+from .._sync import PerLoop, run_now
 from ..model import Usage, Window
-from ..rules.urls import place_of
-
-SCRIPT = resources.files(__package__).joinpath("windows.lua").read_text("utf-8")
-SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
-# How long a connection may take to open, and a command to be answered, in seconds.
-TIMEOUT = 0.25
-
-LOOK, HIT, FORGET, REFUND = range(4)
-_SECOND = 1_000_000
-# Lua's numbers are exact up to here; a larger limit or cost means the same.
-_MOST = 2**53
-_PREFIX = "keystile:1:"  # with the layout of the stored value, so that another layout never reads it
-
-_KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
-_DRIVERS = {f"{driver}{kind}": driver for driver in ("redis", "valkey") for kind in _KINDS}
-_EXTRAS = {"redis": "keystile[redis]", "valkey": "valkey"}
-
-Command = tuple[str | bytes, ...]
-
-# On the path of every request, where a named tuple's own constructor costs twice as much.
-_new = tuple.__new__
-
-
-def key_of(subject: str) -> bytes:
-    """The key that holds a subject's windows. All of the subject is the Cluster hash tag, whatever braces it has."""
-    escaped = subject.replace("%", "%25").replace("}", "%7D")
-    return f"{_PREFIX}{{{escaped}}}".encode("utf-8", "surrogatepass")
-
-
-@lru_cache(maxsize=4096)
-def _packed(act: int, windows: tuple[Window, ...], cost: int) -> bytes:
-    parts = [bytes([act]), min(cost, _MOST).to_bytes(7, "little")]
-    for limit, seconds, scope in windows:
-        name = seconds.to_bytes(4, "big") + scope.encode("utf-8", "surrogatepass")
-        parts += (min(limit, _MOST).to_bytes(7, "little"), len(name).to_bytes(2, "little"), name)
-    if len({(window.scope, window.seconds) for window in windows}) < len(windows):
-        raise ConfigurationError("two windows have the same seconds", key="limits")
-    return b"".join(parts)
-
-
-def arguments(act: int, subject: str, windows: Sequence[Window], cost: int) -> Command:
-    """The command that does one of LOOK, HIT, FORGET and REFUND."""
-    return ("EVALSHA", SHA, b"1", key_of(subject), _packed(act, tuple(windows), cost))
-
-
-def with_script(command: Command) -> Command:
-    """The same for a server that does not know the script yet."""
-    return ("EVAL", SCRIPT, *command[2:])
-
-
-def usages(reply: object, windows: Sequence[Window]) -> tuple[Usage, ...]:
-    """What the script answered.
-
-    Raises:
-        ValueError: this is no answer of the script.
-    """
-    if not isinstance(reply, bytes) or len(reply) != 24 * len(windows):
-        raise ValueError("malformed reply")
-    return tuple(
-        _new(Usage, (window, remaining, grows / _SECOND, None if wait < 0 else wait / _SECOND))
-        for window, (remaining, grows, wait) in zip(windows, struct.iter_unpack("<qqq", reply), strict=True)
-    )
-
-
-class _Server:
-    """Where the server is, how to connect to it, and what its driver raises.
-
-    Raises:
-        ConfigurationError: as `RedisLimiter`.
-    """
-
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        scheme, _, hosts = place_of(url).partition("://")
-        if scheme not in _DRIVERS:
-            raise ConfigurationError(f"expected a URL of one of the schemes {', '.join(_DRIVERS)}", key="limiter")
-        self.name = f"{scheme}://{hosts}"
-        self.is_cluster = scheme.endswith("+cluster")
-        self._url, self._options = url, options
-        self._sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
-        if self.is_cluster and not all(":" in each for each in hosts.split(",")):
-            raise self._wrong("expected host:port,host:port")
-        try:
-            exceptions = vars(import_module(f"{self._driver}.exceptions")).values()
-        except ImportError:
-            raise self._wrong(f"needs a driver: pip install '{_EXTRAS[self._driver]}'") from None
-        self.no_script = next(each for each in exceptions if getattr(each, "__name__", "") == "NoScriptError")
-        # Not all of a driver's errors share a root. ValueError: a reply that is not what the script sends.
-        known = (each for each in exceptions if isinstance(each, type) and issubclass(each, Exception))
-        self.failures: tuple[type[Exception], ...] = (OSError, ValueError, *known)
-
-    def connect(self) -> Any:
-        """A client that blocks. It connects when it is used; a Cluster's does so at once."""
-        client = self._client("", import_module(f"{self._driver}.retry")).get_connection()
-        if not self.is_cluster:
-            try:  # a driver looks at its options when it connects, which would be while a request waits
-                client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-            except TypeError as error:
-                raise self._wrong(f"the driver refuses an option: {error}") from None
-        return client
-
-    def connect_async(self) -> Any:
-        """A client for the running event loop; connects when it is used."""
-        implementation = {"redis": "redispy"}.get(self._driver, self._driver)
-        retry = import_module(f"{self._driver}.asyncio.retry")
-        return self._client("async+", retry, implementation=implementation).bridge.get_connection()
-
-    def unavailable(self, error: Exception) -> StoreUnavailable:
-        """What callers get to see; the driver's own words may hold more than they should."""
-        return StoreUnavailable(self.name, type(error).__name__)
-
-    def _wrong(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(reason, key="limiter", source=self.name)
-
-    def _client(self, prefix: str, retry: Any, **more: Any) -> Any:
-        """One of the storages of `limits`, which know how to read all these URLs."""
-        from limits.errors import ConfigurationError as LimitsError
-        from limits.storage import storage_from_string
-
-        never = retry.Retry(import_module(f"{self._driver}.backoff").NoBackoff(), 0)
-        timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
-        options = {**timeouts, **self._options, **more, "retry": never}
-        if self._sentinel:
-            options["sentinel_kwargs"] = {**timeouts, **options.get("sentinel_kwargs", {}), "retry": never}
-        if self.is_cluster and not hasattr(never, "get_retries"):  # before redis 6 it counted them by itself
-            options["cluster_error_retry_attempts"] = 0
-        try:
-            storage: Any = storage_from_string(prefix + self._url, **options)
-        except (LimitsError, ValueError) as error:  # their words may repeat the URL
-            raise self._wrong(f"cannot use it: {type(error).__name__}") from None
-        return storage
-
-
-def _with_sentinels(client: Any) -> list[Any]:
-    """The client and those that it asks where the master is; nobody else closes them."""
-    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    return [client, *getattr(manager, "sentinels", ())]
+from . import Usages, ignore
+from .cluster import Topology
+from .links import AsyncLinks, Links, answer, open_all
+from .script import FORGET, HIT, LOOK, REFUND, arguments, is_unreadable, key_of, usages
+from .servers import Servers
 
 
 class RedisLimiter:
@@ -176,9 +38,13 @@ class RedisLimiter:
     blocking = True
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._server = server = _Server(url, options)
-        self._client: Any = None if server.is_cluster else server.connect()
-        self._for_asyncio = AsyncRedisLimiter(url, **options)
+        self._servers = servers = Servers(url, options)
+        self._topology = Topology(servers) if servers.is_cluster else None
+        self._links = Links(servers)
+        self._links.client(servers.hosts[0] if servers.is_cluster else "")  # what is wrong shall be found now
+        self.on_unreadable: Callable[[str], object] = ignore
+        """Called with a subject for which something was stored that is not ours, so that it started afresh."""
+        self._for_asyncio = AsyncRedisLimiter(url, _topology=self._topology, **options)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> RedisLimiter:
@@ -186,11 +52,19 @@ class RedisLimiter:
         return cls(url, **options)
 
     def __repr__(self) -> str:
-        return f"RedisLimiter({self._server.name!r})"
+        return f"RedisLimiter({self._servers.name!r})"
 
     def for_asyncio(self) -> AsyncRedisLimiter:
         """The same windows for an asyncio host; always the same object."""
         return self._for_asyncio
+
+    def node_of(self, subject: str) -> str:
+        """The server that keeps a subject's windows: empty but in a Cluster whose map is known."""
+        return "" if self._topology is None else self._topology.node_of(key_of(subject))
+
+    def open(self) -> None:
+        """Connect before the first request; raises as `hit`."""
+        run_now(open_all(self._links, self._servers, self._topology))
 
     def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """Count the cost in all windows if it fits in each, else in none.
@@ -205,6 +79,7 @@ class RedisLimiter:
 
         Raises:
             StoreUnavailable: no answer; whether it was counted is not known.
+            NotCounted: this one call was refused; nothing was counted.
         """
         return self._ask(HIT, subject, windows, cost)
 
@@ -212,9 +87,9 @@ class RedisLimiter:
         """Where each window stands, with `retry_after` for a cost of 1. Counts nothing; raises as `hit`."""
         return self._ask(LOOK, subject, windows, 1)
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
-        """Take back what an admitted hit of this cost counted, the newest units first; raises as `hit`."""
-        self._ask(REFUND, subject, windows, cost)
+    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+        """Take back units that a hit counted at this moment, the oldest first; raises as `hit`."""
+        self._ask(REFUND, subject, windows, cost, at)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows; raises as `hit`."""
@@ -222,35 +97,29 @@ class RedisLimiter:
 
     def close(self) -> None:
         """Close the connections. The limiter may be used again."""
-        client, self._client = self._client, None
-        if client is not None:
-            for each in _with_sentinels(client):
-                each.close()
+        self._links.close()
 
-    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        command = arguments(act, subject, windows, cost)
-        try:
-            client = self._client
-            if client is None:
-                client = self._client = self._server.connect()
-            try:
-                reply = client.execute_command(*command)
-            except self._server.no_script:
-                reply = client.execute_command(*with_script(command))
-            return usages(reply, windows)
-        except self._server.failures as error:
-            raise self._server.unavailable(error) from None
+    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
+        command = arguments(act, subject, windows, cost, at)
+        reply = run_now(answer(self._links, self._servers, self._topology, command))
+        return _read(reply, windows, self._servers, subject, self.on_unreadable)
 
 
 class AsyncRedisLimiter:
-    """The same for asyncio, with one client for each event loop; several loops may use it at once.
+    """The same for asyncio, with connections of its own for each event loop; several loops may use it at once.
 
-    Args and Raises as `RedisLimiter`; its methods too.
+    Args and Raises as `RedisLimiter`; its methods too. ``socket_timeout`` bounds a whole call here, and time in which
+    the loop had no turn does not count.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self._server = _Server(url, options)
-        self._clients: PerLoop[Any] = PerLoop(self._server.connect_async)
+    bounded = True
+
+    def __init__(self, url: str, *, _topology: Topology | None = None, **options: Any) -> None:
+        self._servers = servers = Servers(url, options)
+        self._topology = (_topology or Topology(servers)) if servers.is_cluster else None
+        self._links: PerLoop[AsyncLinks] = PerLoop(lambda: AsyncLinks(servers))
+        self.on_unreadable: Callable[[str], object] = ignore
+        """As `RedisLimiter.on_unreadable`."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> AsyncRedisLimiter:
@@ -258,7 +127,15 @@ class AsyncRedisLimiter:
         return cls(url, **options)
 
     def __repr__(self) -> str:
-        return f"AsyncRedisLimiter({self._server.name!r})"
+        return f"AsyncRedisLimiter({self._servers.name!r})"
+
+    def node_of(self, subject: str) -> str:
+        """As `RedisLimiter.node_of`."""
+        return "" if self._topology is None else self._topology.node_of(key_of(subject))
+
+    async def open(self) -> None:
+        """As `RedisLimiter.open`, for the running loop."""
+        await open_all(self._links.get(), self._servers, self._topology)
 
     async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """As `RedisLimiter.hit`."""
@@ -268,9 +145,9 @@ class AsyncRedisLimiter:
         """As `RedisLimiter.peek`."""
         return await self._ask(LOOK, subject, windows, 1)
 
-    async def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
+    async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """As `RedisLimiter.refund`."""
-        await self._ask(REFUND, subject, windows, cost)
+        await self._ask(REFUND, subject, windows, cost, at)
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `RedisLimiter.reset`."""
@@ -278,23 +155,26 @@ class AsyncRedisLimiter:
 
     async def close(self) -> None:
         """Close the running loop's connections. The limiter may be used again."""
-        client = self._clients.pop()
-        if client is None:
-            return
-        if self._server.is_cluster:
-            with suppress(*self._server.failures):  # after a failure it closes nothing before it looked around again
-                await client.initialize()
-        for each in _with_sentinels(client):
-            await each.aclose()
+        links = self._links.pop()
+        if links is not None:
+            with suppress(*self._servers.failures):
+                await links.close()
 
-    async def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        command = arguments(act, subject, windows, cost)
-        try:
-            client = self._clients.get()
-            try:
-                reply = await client.execute_command(*command)
-            except self._server.no_script:
-                reply = await client.execute_command(*with_script(command))
-            return usages(reply, windows)
-        except self._server.failures as error:
-            raise self._server.unavailable(error) from None
+    async def _ask(
+        self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0
+    ) -> tuple[Usage, ...]:
+        command = arguments(act, subject, windows, cost, at)
+        reply = await answer(self._links.get(), self._servers, self._topology, command)
+        return _read(reply, windows, self._servers, subject, self.on_unreadable)
+
+
+def _read(
+    reply: bytes, windows: Sequence[Window], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
+) -> Usages:
+    try:
+        found = usages(reply, windows)
+    except ValueError as error:
+        raise servers.unavailable(error) from None
+    if is_unreadable(reply):
+        on_unreadable(subject)
+    return found

@@ -1,8 +1,9 @@
 """Windows in one SQLite file: exact over every process on the machine, with nothing to run beside it.
 
 Each hit is one short transaction over one row, which holds everything its subject has used (`rules.packed`). The clock
-is the machine's. The file may be the one that holds the keys; one of its own is better: what a loss of power may do to
-windows matters little, so that no hit waits for the disk then, and writing keys does not hold up hits.
+is the machine's. A row that holds something else starts afresh, and concerns its subject alone. The file may be the one
+that holds the keys; one of its own is better: what a loss of power may do to windows matters little, so that no hit
+waits for the disk then, and writing keys does not hold up hits.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from .._sqlite import SQLiteFile, path_of
 from ..model import Usage, Window
-from ..rules.packed import ends, forget, take_back
-from ..rules.windows import ledger
+from ..rules.batches import is_possible
+from ..rules.packed import LATEST, UNREADABLE, ends, forget
+from ..rules.windows import Decision, ledger, refund
+from . import ignore
 
 # How many rows a new subject has looked at, so that idle ones leave: more than one, or the file would only grow.
 SWEPT = 3
@@ -57,6 +62,8 @@ class SQLiteLimiter:
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], int] = time.time_ns) -> None:
         self._file = SQLiteFile(path, _SCHEMA, key="limiter", durable=False)
         self._clock = clock
+        self.on_unreadable: Callable[[str], object] = ignore
+        """Called with a subject whose row could not be read, so that it started afresh."""
         # Up to which row idle ones were looked for.
         self._swept = 0
 
@@ -77,42 +84,70 @@ class SQLiteLimiter:
             # Read under the lock: whoever writes later, writes with a later clock.
             now = self._clock() // 1000
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
-            after, usages = decide(packed, cost, now)
+            if packed is None:
+                after, usages = decide(None, cost, now)
+                until = 0 if after is None else ends(after)
+            else:
+                after, usages, until = self._decide(subject, decide, packed, cost, now)
             if after is None:
                 return usages
             if row is not None:
-                connection.execute(_KEEP, (after, ends(after), row))
+                connection.execute(_KEEP, (after, until, row))
             else:
-                connection.execute(_ADD, (subject, after, ends(after)))
+                connection.execute(_ADD, (subject, after, until))
                 self._sweep(connection, now)
         return usages
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where the subject stands; counts nothing."""
         _, packed = self._file.row(_FIND, (subject,)) or _UNKNOWN
-        return ledger(tuple(windows)).look(packed, self._clock() // 1000)
+        now = self._clock() // 1000
+        try:
+            return ledger(tuple(windows)).look(packed, now)
+        except UNREADABLE:
+            self.on_unreadable(subject)
+            return ledger(tuple(windows)).look(None, now)
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int = 1) -> None:
-        """Take back what an admitted hit of this cost counted."""
+    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+        """Take back units that a hit counted at this moment."""
         with self._file.write() as connection:
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
-            if packed is not None:
-                left = take_back(packed, {(window.scope, window.seconds) for window in windows}, cost)
+            if packed is None:
+                return
+            with suppress(*UNREADABLE):  # the next hit has it start afresh
+                left = refund(packed, windows, cost, at, self._clock() // 1000)
                 connection.execute(_KEEP, (left, ends(left), row))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what the subject has used in these windows."""
         with self._file.write() as connection:
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
-            left = forget(packed, {(window.scope, window.seconds) for window in windows})
-            if left is None:
-                connection.execute(_DROP, (row,))
-            else:
-                connection.execute(_KEEP, (left, ends(left), row))
+            left = None
+            with suppress(*UNREADABLE):
+                left = forget(packed, {(window.scope, window.seconds) for window in windows})
+                if left is not None:
+                    connection.execute(_KEEP, (left, ends(left), row))
+                    return
+            connection.execute(_DROP, (row,))
 
     def close(self) -> None:
         """Close this process's connections."""
         self._file.close()
+
+    def _decide(
+        self, subject: str, decide: Callable[..., Decision], packed: Any, cost: int, now: int
+    ) -> tuple[bytes | None, tuple[Usage, ...], int]:
+        """What `decide` says, and when what is kept ends; as of a new subject, if what it holds is no such thing."""
+        try:
+            after, usages = decide(packed, cost, now)
+            until = 0 if after is None else ends(after)
+            if until <= LATEST and is_possible(usages, cost, admitted=after is not None):
+                return after, usages, until
+        except UNREADABLE:
+            pass
+        self.on_unreadable(subject)
+        after, usages = decide(None, cost, now)
+        return after, usages, 0 if after is None else ends(after)
 
     def _sweep(self, connection: sqlite3.Connection, now: int) -> None:
         """Look at the next few rows, and drop those of which nothing counts any more."""

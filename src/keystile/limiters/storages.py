@@ -8,8 +8,8 @@ It is the best that those storages can do, and less than memory, SQLite and Redi
   than the limit in some span, a fixed window up to twice as much.
 - `reset_at` is what the strategy says. `retry_after` is taken from it: whoever waits that long may be refused again if
   the cost is above 1.
-- A refund lowers the counter of the present window, in two commands and by no more than it holds. What was counted in
-  the window before stays counted, and so does everything where moments are kept (MovingWindowRateLimiter).
+- A refund lowers the counter of the window in which the hit was counted, in two commands and by no more than it holds.
+  Once the next window has begun nothing is given back, and never where moments are kept (MovingWindowRateLimiter).
 - The clock is each process's own.
 - memcached keeps nothing longer than 30 days, and a sliding counter two lengths of its window: longer windows than 15
   days raise ConfigurationError there.
@@ -51,10 +51,12 @@ _STRATEGIES = {
 # Without them a driver waits for ever.
 _TIMEOUTS = {
     "memcached": {"connect_timeout": 0.25, "timeout": 0.25},
-    "async+memcached": {"connect_timeout": 0.25, "read_timeout": 0.25},
+    # Here the gate's own deadline comes first. A driver's would also count time in which the loop had no turn.
+    "async+memcached": {"connect_timeout": 5.0, "read_timeout": 5.0},
 }
 # What a refused request waits at least, where a storage says that it need not wait.
 _MOMENT = 0.001
+SECOND = 1_000_000
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
@@ -81,7 +83,7 @@ def _usage(window: Window, stats: tuple[float, int] | None, cost: int, fits: boo
         wait = None
     elif not fits:
         wait = max(_MOMENT, reset_at - now)
-    return Usage(window, max(0, min(remaining, window.limit)), reset_at, wait)
+    return Usage(window, max(0, min(remaining, window.limit)), reset_at, wait, int(now * SECOND))
 
 
 async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, *, count: bool) -> tuple[Usage, ...]:
@@ -95,8 +97,12 @@ async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, 
     return tuple(_usage(window, each, cost, fit) for window, each, fit in zip(windows, stats, fits, strict=True))
 
 
-async def _give_back(ask: Ask, place: _Place, subject: str, windows: Sequence[Window], cost: int) -> None:
+async def _give_back(  # noqa: PLR0917 - whose, how many, and since when
+    ask: Ask, place: _Place, subject: str, windows: Sequence[Window], cost: int, at: int
+) -> None:
     for window in windows:
+        if int(time.time() / window.seconds) != at // (window.seconds * SECOND):
+            continue
         item = _item(subject, window)
         counted, key = 0, item.key_for()
         if place.counter == "get_sliding_window":
@@ -205,9 +211,9 @@ class StorageLimiter:
         """Where each window stands, with `retry_after` for a cost of 1."""
         return self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
-        """Take back what a hit counted, as far as the storage can: not if its window has passed since."""
-        self._run(_give_back(self._ask, self._place, subject, windows, cost))
+    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+        """Take back units that a hit counted at this moment, as far as the storage can."""
+        self._run(_give_back(self._ask, self._place, subject, windows, cost, at))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows."""
@@ -254,9 +260,9 @@ class AsyncStorageLimiter:
         """As `StorageLimiter.peek`."""
         return await self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
 
-    async def refund(self, subject: str, windows: Sequence[Window], cost: int) -> None:
+    async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """As `StorageLimiter.refund`."""
-        await self._run(_give_back(self._ask, self._place, subject, windows, cost))
+        await self._run(_give_back(self._ask, self._place, subject, windows, cost, at))
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `StorageLimiter.reset`."""

@@ -2,10 +2,12 @@
 -- what a batch is and why. A refused hit writes nothing.
 --
 -- KEYS[1]  the caller's one key
--- ARGV[1]  what to do (1 octet: 0 look, 1 hit, 2 forget these windows, 3 take the cost back), the cost (7), then for
---          each window its limit (7), the length of its id (2) and its id: the seconds (4, high ones first) and the scope
--- Reply    8 octets each: for each window what remains, the moment when that next grows, and how long the cost must
---          wait (0: not at all, -1: for ever); times in microseconds
+-- ARGV[1]  what to do (1 octet: 0 look, 1 hit, 2 forget these windows, 3 take the cost back), the cost (7), to take it
+--          back the moment when it was counted (7), then for each window its limit (7), the length of its id (2) and its
+--          id: the seconds (4, high ones first) and the scope
+-- Reply    whether the key held something that is not ours (1 octet), the moment of this call (8), then 8 octets each:
+--          for each window what remains, the moment when that next grows, and how long the cost must wait (0: not at
+--          all, -1: for ever); times in microseconds
 --
 -- The key holds an entry for each window that counts something: the length of its id, its id, the length of its body,
 -- its body. A body is a head (octets that the units of an older batch take; units in all batches; first, last and units
@@ -14,20 +16,29 @@
 -- Since the total stands in the head, a call reads only batches that have left: a full window costs hardly more than a
 -- fresh one.
 --
+-- What is not of this form is not ours: the caller starts afresh, and it is overwritten. No more is checked than that
+-- the script can do its work; octets that pass for ours mean what they say, for that one caller and two windows' lengths.
+--
 -- Needs Redis 5: older ones let no script write after TIME. Lua's numbers are doubles, exact up to 2^53, which is five
 -- times the microseconds since 1970.
 
 local NAME, HEAD, HEAD_SIZE = '<I2c0I2', '<I1I7I7I7I7I7I7', 43
 local ENTRY, ARGUMENT = NAME .. 'I1I7I7I7I7I7I7', '<I7I2c0'
 local NARROW, WIDE = 3, 7
-local HIT, FORGET, REFUND = 1, 2, 3
+local LOOK, HIT, FORGET, REFUND = 0, 1, 2, 3
 local pack, unpack, sub, values = struct.pack, struct.unpack, string.sub, unpack
 
 local time = redis.call('TIME')
 local clock = time[1] * 1000000 + time[2]
 local asked = ARGV[1]
 local act, cost, first_asked = unpack('<I1I7', asked)
-local stored = redis.call('GET', KEYS[1])
+local counted_at = 0
+if act == REFUND then counted_at, first_asked = unpack('<I7', asked, first_asked) end
+local stored, unreadable = redis.pcall('GET', KEYS[1]), false
+if type(stored) == 'table' then
+  if not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
+  stored, unreadable = false, true
+end
 
 -- Where the body of each window starts in the stored string, and where the next entry does.
 local starts, stops
@@ -36,11 +47,12 @@ local function find_bodies()
   local at, id, size = 1
   while stored and at <= #stored do
     id, size, at = unpack(NAME, stored, at)
+    if #id < 4 or size < HEAD_SIZE then error('unreadable') end
     starts[id], at = at, at + size
     stops[id] = at
   end
+  if stored and at ~= #stored + 1 then error('unreadable') end
 end
-find_bodies()
 
 local function form_of(span, width)
   if width == WIDE then return span < 4294967296 and '<I4I7' or span < 1099511627776 and '<I5I7' or '<I7I7' end
@@ -54,6 +66,7 @@ local function read(id)
   if not start then return span, clock, 0, NARROW, 0, 0, 0, 0, 0, 1, 1 end
   local width, total, first, last, units, origin, recent, at = unpack(HEAD, stored, start)
   local form = form_of(span, width)
+  if units == 0 or last < first or (total > units) ~= (at < stop) then error('unreadable') end
   while last > clock + span and at < stop do
     -- Nothing joins the batch before it, for nothing knows when that began.
     stop, total, last, first = stop - struct.size(form), total - units, recent, recent - span
@@ -64,9 +77,11 @@ local function read(id)
   if now >= last + span or last > clock + span then return span, clock, 0, NARROW, 0, 0, 0, 0, 0, 1, 1 end
   while total > units do
     local gap, gone, after = unpack(form, stored, at)
+    if after > stop then error('unreadable') end
     if now < origin + gap + span then break end
     origin, total, at = origin + gap, total - gone, after
   end
+  if total < units then error('unreadable') end
   return span, now, total, width, first, last, units, origin, recent, at, stop
 end
 
@@ -80,7 +95,7 @@ local function widened(older, span)
   return table.concat(parts)
 end
 
-local reply, parts, ends = {}, {}, clock
+local reply, parts, ends
 
 -- Count the cost in every window, on paper; false if it does not fit into one of them.
 local function hit()
@@ -135,7 +150,7 @@ local function look()
     if cost > limit then
       wait = -1
     elseif total + cost > limit then
-      wait = left(total + cost - limit) - clock
+      wait = math.max(1, left(total + cost - limit) - clock)
     end
     -- A limit that was lowered may leave more in use than it allows.
     if total > 0 and limit > 0 then grows = left(math.max(1, total - limit + 1)) end
@@ -144,21 +159,20 @@ local function look()
   end
 end
 
--- The entry of a window with so many units fewer, the newest first; empty if none are left. Nothing joins the batch that
--- is the newest then: that time is over.
+-- The entry of a window from which the cost is taken back, the oldest units first; empty if none are left. None if that
+-- is too late: the window's length has passed, or nothing in it is as young as what was counted then.
 local function less(id)
-  local width, total, first, last, units, origin, recent, at = unpack(HEAD, stored, starts[id])
-  local stop, wanted, form = stops[id], cost, form_of(unpack('>I4', id) * 1000000, width)
-  if wanted >= total then return '' end
-  total = total - wanted
-  while wanted >= units do
-    local gap
-    wanted, stop, first, last = wanted - units, stop - struct.size(form), 0, recent
-    gap, units = unpack(form, stored, stop)
-    recent = recent - gap
+  local span, now, total, width, first, last, units, origin, recent, at, stop = read(id)
+  if total == 0 or last < counted_at or now >= counted_at + span then return nil end
+  if cost >= total then return '' end
+  local wanted, form, older = cost, form_of(span, width), ''
+  while wanted > 0 and at < stop do
+    local gap, held, after = unpack(form, stored, at)
+    local taken = math.min(wanted, held)
+    wanted, total, at = wanted - taken, total - taken, after
+    if taken == held then origin = origin + gap else older = pack(form, gap, held - taken) end
   end
-  units = units - wanted
-  local older = sub(stored, at, stop - 1)
+  units, total, older = units - wanted, total - wanted, older .. sub(stored, at, stop - 1)
   return pack(ENTRY, #id, id, HEAD_SIZE + #older, width, total, first, last, units, origin, recent) .. older
 end
 
@@ -166,8 +180,9 @@ local function refund()
   local argument, _, id = first_asked
   while argument <= #asked do
     _, id, argument = unpack(ARGUMENT, asked, argument)
-    if starts[id] then
-      stored = sub(stored, 1, starts[id] - #id - 5) .. less(id) .. sub(stored, stops[id])
+    local entry = starts[id] and less(id)
+    if entry then
+      stored = sub(stored, 1, starts[id] - #id - 5) .. entry .. sub(stored, stops[id])
       find_bodies()
     end
   end
@@ -195,16 +210,27 @@ local function forget()
   end
 end
 
-if act == FORGET then forget() end
-if act == REFUND then refund() end
-local hits = act == HIT and hit()
-if not hits then look() end
-if hits or act == FORGET or act == REFUND and stored then
-  keep_others()
-  if #parts > 0 then
-    redis.call('SET', KEYS[1], table.concat(parts), 'PX', math.max(1, math.ceil((ends - clock) / 1000)))
-  else
-    redis.call('DEL', KEYS[1])
-  end
+-- All of the arithmetic. Nothing is written here, so that it can be done again.
+local function decide()
+  reply, parts, ends = {}, {}, clock
+  find_bodies()
+  if act == FORGET then forget() end
+  if act == REFUND then refund() end
+  local admits = act == HIT and hit()
+  if not admits then look() end
+  local writes = admits or act == FORGET or act == REFUND and stored
+  if writes then keep_others() end
+  return writes
 end
-return pack('<' .. string.rep('i8', #reply), values(reply))
+
+local readable, writes = pcall(decide)
+if not readable then
+  stored, unreadable = false, true
+  writes = decide()
+end
+if writes and #parts > 0 then
+  redis.call('SET', KEYS[1], table.concat(parts), 'PX', math.max(1, math.ceil((ends - clock) / 1000)))
+elseif writes or unreadable and act ~= LOOK then
+  redis.call('DEL', KEYS[1])
+end
+return pack('<I1i8' .. string.rep('i8', #reply), unreadable and 1 or 0, clock, values(reply))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..model import Usage, Window
 from .packed import BATCH, EMPTY, SECOND, State
 
@@ -43,6 +45,26 @@ def settle(state: State, length: int, now: int) -> State:
     return first, last, count, rest, oldest, older[leaving:]
 
 
+def give_back(state: State, length: int, units: int, at: int, now: int) -> State:
+    """The state with so many of the units fewer that were counted at that moment.
+
+    The oldest go first, whoever counted them: what stays leaves later than what was really used, so that the limit
+    still holds in every span. Once the length has passed since, or when nothing in the state is as young as that, those
+    units do not count any more, and it stays as it is.
+    """
+    first, last, count, rest, oldest, older = settle(state, length, now)
+    if last < at or max(now, last) >= at + length:
+        return state
+    while units and older:
+        oldest, held = BATCH.unpack_from(older)
+        taken = min(units, held)
+        units, rest = units - taken, rest - taken
+        older = (BATCH.pack(oldest, held - taken) if taken < held else b"") + older[BATCH.size :]
+    if units >= count:
+        return EMPTY
+    return first, last, count - units, rest, BATCH.unpack_from(older)[0] if older else oldest, older
+
+
 def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
     """What a settled state says to somebody who asks for this cost."""
     window, limit, length, _ = term
@@ -56,7 +78,14 @@ def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
     if used and limit:
         # A limit that was lowered may leave more in use than it allows.
         grows = _end(state, max(1, used - limit + 1)) + length
-    return _new(Usage, (window, max(0, limit - used), (grows + shift) / SECOND, wait))
+    return _new(Usage, (window, max(0, limit - used), (grows + shift) / SECOND, wait, now))
+
+
+def is_possible(usages: Sequence[Usage], cost: int, *, admitted: bool) -> bool:
+    """Whether a decision can be true. One about octets that only look like a subject's may be none."""
+    if admitted:
+        return all(usage.remaining <= usage.window.limit - cost for usage in usages)
+    return any(usage.retry_after is None or usage.retry_after > 0.0 for usage in usages)
 
 
 def _end(state: State, units: int) -> int:

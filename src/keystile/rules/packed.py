@@ -27,6 +27,10 @@ _SIZE = struct.Struct("<H")
 _LONG_SIZE = struct.Struct("<HI")
 _SLOT = struct.Struct("<IH")
 _LONG_AGO = -(2**62)
+LATEST = 2**62
+"""No moment that is ever kept comes after this."""
+UNREADABLE = (struct.error, ValueError, TypeError, AttributeError, LookupError, OverflowError)
+"""What the functions of this module and of `rules.windows` raise for something that `pack` did not make."""
 
 
 # One window of one subject: first, last and count of its newest batch, the units of all older batches, the last moment
@@ -110,26 +114,6 @@ def ends(packed: bytes) -> int:
     layout = _layout(mark_of(packed))
     fields = layout.fields.unpack_from(packed)
     return int(max([fields[at] + length for at, length in layout.lasts]))
-
-
-def take_back(packed: bytes, slots: Collection[Slot], units: int) -> bytes:
-    """The same with so many units fewer in each of these windows, the newest first, as far as there are any."""
-    held = unpack(packed).items()
-    return pack({slot: _less(state, slot[1] * SECOND, units) if slot in slots else state for slot, state in held})
-
-
-def _less(state: State, length: int, units: int) -> State:
-    first, last, count, rest, oldest, older = state
-    while True:
-        taken = min(units, count)
-        count, units = count - taken, units - taken
-        if count:
-            return first, last, count, rest, oldest, older
-        if not older:
-            return EMPTY
-        # Nothing joins the batch before it, for nothing knows when that began.
-        last, count = BATCH.unpack_from(older, len(older) - BATCH.size)
-        first, rest, older = last - length, rest - count, older[: -BATCH.size]
 
 
 def forget(packed: bytes | None, forgotten: Collection[Slot]) -> bytes | None:

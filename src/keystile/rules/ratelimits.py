@@ -58,7 +58,7 @@ class FieldWriter(Generic[AnyStr]):
         """
         if not usages:
             return []
-        window, remaining, reset_at, retry_after = binding(usages)
+        window, remaining, reset_at, retry_after, _ = binding(usages)
         if retry_after:
             reset_at = now + max(1, math.ceil(retry_after))
         encode = self._encode
@@ -74,7 +74,7 @@ class FieldWriter(Generic[AnyStr]):
 
 def _draft(usages: Sequence[Usage], now: float) -> Fields:
     policies, states = [], []
-    for window, remaining, reset_at, _ in usages:
+    for window, remaining, reset_at, *_ in usages:
         name = f'"{window.seconds}s{_quoted(window.scope)}"'
         policies.append(f"{name};q={window.limit};w={window.seconds}")
         states.append(f"{name};r={remaining};t={max(0, math.ceil(reset_at - now))}")

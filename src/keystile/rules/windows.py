@@ -23,7 +23,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
-from .batches import asked, settle, usage
+from .batches import asked, give_back, settle, usage
 from .packed import BATCH, EMPTY, FIELDS, SECOND, Layout, Slot, State, mark_of, pack, unpack
 
 # How many other layouts a ledger remembers: as many as there are combinations of rules and plans.
@@ -56,6 +56,23 @@ def decide(packed: bytes | None, windows: tuple[Window, ...], cost: int, now: in
 def look(packed: bytes | None, windows: tuple[Window, ...], now: int, shift: int = 0) -> tuple[Usage, ...]:
     """The usage of each window as it stands, with `retry_after` for a cost of 1; arguments as for `decide`."""
     return ledger(windows).look(packed, now, shift)
+
+
+def refund(packed: bytes, windows: Sequence[Window], units: int, at: int, now: int) -> bytes:
+    """What the subject has used after units that were counted in these windows are given back.
+
+    Args:
+        packed: what it has used.
+        windows: those whose length has passed since keep what they have.
+        units: how many, in each of the windows; the oldest go first.
+        at: when they were counted, which is `Usage.at`.
+        now: as for `decide`.
+    """
+    slots = {(window.scope, window.seconds) for window in windows}
+    held = unpack(packed).items()
+    return pack(
+        {slot: give_back(state, slot[1] * SECOND, units, at, now) if slot in slots else state for slot, state in held}
+    )
 
 
 def binding(usages: Sequence[Usage]) -> Usage:
@@ -149,7 +166,9 @@ class Ledger:
             old = old if rest else last
             first, count, rest, size = now, cost, rest + count, size + 1
         after = self._write(self._mark, first, now, count, rest, old, size)
-        return after + older, (_new(Usage, (window, left, ((old if rest else now) + length + shift) / SECOND, 0.0)),)
+        return after + older, (
+            _new(Usage, (window, left, ((old if rest else now) + length + shift) / SECOND, 0.0, now)),
+        )
 
     def _decide_two(self, packed: bytes | None, cost: int, now: int, shift: int = 0) -> Decision:
         """Two windows that lose nothing, likewise."""
@@ -191,8 +210,8 @@ class Ledger:
             self._mark, first1, now, count1, rest1, old1, size1, first2, now, count2, rest2, old2, size2
         )
         return after + older, (
-            _new(Usage, (window1, left1, ((old1 if rest1 else now) + length1 + shift) / SECOND, 0.0)),
-            _new(Usage, (window2, left2, ((old2 if rest2 else now) + length2 + shift) / SECOND, 0.0)),
+            _new(Usage, (window1, left1, ((old1 if rest1 else now) + length1 + shift) / SECOND, 0.0, now)),
+            _new(Usage, (window2, left2, ((old2 if rest2 else now) + length2 + shift) / SECOND, 0.0, now)),
         )
 
     def _decide_any(self, packed: bytes | None, cost: int, now: int, shift: int = 0) -> Decision:
@@ -230,7 +249,9 @@ class Ledger:
                     rest, size = rest + count, size + 1
                 first, count = moment, cost
             fields[at : at + FIELDS] = first, moment, count, rest, oldest, size
-            usages.append(_new(Usage, (window, left, ((oldest if rest else moment) + length + shift) / SECOND, 0.0)))
+            usages.append(
+                _new(Usage, (window, left, ((oldest if rest else moment) + length + shift) / SECOND, 0.0, now))
+            )
         parts[0] = self._write(self._mark, *fields)
         parts.append(packed[copied:])
         after = b"".join(parts)

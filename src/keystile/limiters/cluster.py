@@ -1,0 +1,130 @@
+"""Which node of a Redis Cluster keeps which key, and how that is found out.
+
+The drivers' own Cluster clients close every connection when one node fails, and look around anew for everybody. Here a
+node is a server like any other, so that one that is down concerns its own keys alone. A node says where a key went;
+that call is sent again there, once, for it did nothing before.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ..exceptions import StoreUnavailable
+from .script import Command
+from .servers import Servers
+
+SLOTS = 16384
+# How many nodes are asked for the map at most, so that a call is bounded in a large Cluster too.
+ASKED = 4
+
+Execute = Callable[..., Awaitable[Any]]
+
+
+def slot_of(key: bytes) -> int:
+    """The slot of a key: of what is between its first braces, if there is something."""
+    tag = key.partition(b"{")[2].partition(b"}")
+    return binascii.crc_hqx(tag[0] if tag[0] and tag[1] else key, 0) % SLOTS
+
+
+class Topology:
+    """The map of a Cluster; shared by every thread and event loop.
+
+    Args:
+        servers: names the first nodes to ask.
+    """
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._slots: list[str] = []
+        self.nodes = tuple(servers.hosts)
+        """Every node that is known, at first those of the URL."""
+        self.suspects: set[str] = set()
+        """Nodes that failed, so that the map is read again before they are asked."""
+
+    @property
+    def primaries(self) -> list[str]:
+        """The nodes that keep keys, as far as the map is known."""
+        return list(dict.fromkeys(filter(None, self._slots)))
+
+    def node_of(self, key: bytes) -> str:
+        """The node that keeps this key; empty if that is not known."""
+        return self._slots[slot_of(key)] if self._slots else ""
+
+    def needs_look(self, key: bytes) -> bool:
+        """Whether the map has to be read before this key's node is asked."""
+        node = self.node_of(key)
+        return not node or node in self.suspects
+
+    def moved(self, slot: int, node: str) -> None:
+        """A node said that this slot is at another one now."""
+        if self._slots and slot < SLOTS:
+            self._slots[slot] = node
+            if node not in self.nodes:
+                self.nodes = (*self.nodes, node)
+
+    async def look(self, execute: Execute) -> None:
+        """Read the map from the first node that has it; raises the last failure if none has."""
+        # Those that failed come last.
+        asked = sorted(self.nodes, key=self.suspects.__contains__)[:ASKED]
+        failure: Exception | None = None
+        for node in asked:
+            try:
+                self._learn(await execute(node, "CLUSTER", "SLOTS"), node)
+            except self._servers.failures as error:
+                failure = error
+                self.suspects.add(node)
+            else:
+                return
+        # Turned, so that in a large Cluster others are asked next time.
+        self.nodes = self.nodes[ASKED:] + self.nodes[:ASKED]
+        raise failure or StoreUnavailable(self._servers.name, "knows no node")
+
+    def _learn(self, rows: Any, asked: str) -> None:
+        slots = [""] * SLOTS
+        for first, last, primary, *_ in rows:
+            host = primary[0].decode() if isinstance(primary[0], bytes) else primary[0]
+            # A node that does not know its own name is where it was found.
+            name = self._servers.node(host if host and host != "?" else asked.rpartition(":")[0], int(primary[1]))
+            slots[first : last + 1] = [name] * (last + 1 - first)
+        found = tuple(dict.fromkeys(filter(None, slots)))
+        if not found:
+            raise ValueError("a map without nodes")
+        self._slots, self.nodes = slots, (*found, *(each for each in self._servers.hosts if each not in found))
+        self.suspects.clear()
+
+
+async def ask(topology: Topology, servers: Servers, execute: Execute, command: Command, again: Sequence[Any]) -> Any:
+    """The answer of the node that keeps the command's key.
+
+    Args:
+        topology, servers: the Cluster.
+        execute: sends a command to a node; with ``asking=True`` for a key that is on its way there.
+        command: its fourth word is the key.
+        again: the same for a node that does not know the script.
+    """
+    key = command[3]
+    assert isinstance(key, bytes)  # noqa: S101 - it is `redis.arguments` that makes them
+    if topology.needs_look(key):
+        await topology.look(execute)
+    node, asking = topology.node_of(key), False
+    if not node:
+        raise StoreUnavailable(servers.name, "no node keeps this key")
+    for last in (False, True):
+        try:
+            try:
+                return await execute(node, *command, asking=asking)
+            except servers.no_script:
+                return await execute(node, *again, asking=asking)
+        except servers.failures as error:
+            redirected = servers.elsewhere(error, node)
+            if redirected is None or last:
+                failed = servers.unavailable(error, node)
+                if type(failed) is StoreUnavailable:
+                    topology.suspects.add(node)
+                raise failed from None
+            slot, node, asking = redirected
+            if not asking:
+                topology.moved(slot, node)
+    raise AssertionError("the second try always ends")

@@ -1,0 +1,83 @@
+"""Whether one server of a limiter is up, and who asks it next when it is down.
+
+After a failure the server is asked again only now and then, by one request at a time, at growing intervals.
+
+The state is one number that grows with each change: odd while the server is down. A call remembers the number it
+started with, and what becomes of it counts only while that number holds: hundreds may be under way when a server goes
+down or comes back, and what was sent before says nothing of afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+
+from .. import _sync
+
+FIRST_PROBE, LAST_PROBE = 0.1, 5.0
+# A server that comes and goes is told of once in so many seconds.
+TELL_EVERY = 60.0
+
+
+class Health:
+    """The state of one server.
+
+    Args:
+        tell: called with why when it is down, and with None when it is up again.
+    """
+
+    def __init__(self, tell: Callable[[Exception | None], None]) -> None:
+        self._tell = tell
+        self.changes = 0
+        """How often it went down or came back; odd while it is down."""
+        self._wait, self._next_probe, self._up_since = FIRST_PROBE, 0.0, -math.inf
+        self._told, self._tell_due = False, 0.0
+        self._lock = _sync.Lock()
+        self.reset()
+        _sync.on_fork(self)
+
+    def reset(self) -> None:
+        """Forget a probe that was under way in the process from which this one was forked."""
+        self._probing = False
+
+    def may_probe(self) -> bool:
+        """Whether this request is the one that asks whether it is back. It then calls `probed` in the end."""
+        with self._lock:
+            if self._probing or time.monotonic() < self._next_probe:
+                return False
+            self._probing = True
+            return True
+
+    def probed(self) -> None:
+        """The request that asked is done, or gave up."""
+        self._probing = False
+
+    def failed(self, seen: int, error: Exception) -> None:
+        """A call that began at this number got no answer."""
+        with self._lock:
+            if seen != self.changes:
+                return
+            now = time.monotonic()
+            # One that goes down again as soon as it is back is not asked more often for it.
+            lasted = seen % 2 == 0 and now - self._up_since >= LAST_PROBE
+            self._wait = FIRST_PROBE if lasted else min(self._wait * 2, LAST_PROBE)
+            self.changes = seen | 1
+            # Jittered, so that processes do not probe in step.
+            self._next_probe = now + self._wait * random.uniform(0.75, 1.25)  # noqa: S311
+            if self._told or now < self._tell_due:
+                return
+            self._told, self._tell_due = True, now + TELL_EVERY
+        self._tell(error)
+
+    def answered(self, seen: int) -> None:
+        """A call that began at this number, while it was down, got an answer."""
+        with self._lock:
+            if seen != self.changes:
+                return
+            self.changes += 1
+            self._up_since = time.monotonic()
+            told, self._told = self._told, False
+        if told:
+            self._tell(None)

@@ -1,0 +1,130 @@
+"""Connections to Redis or Valkey, and what is sent over them.
+
+A Cluster's node has a name, ``host:port``; of one server alone it is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._sync import in_time
+from ..exceptions import StoreUnavailable
+from . import NotCounted
+from .cluster import Topology, ask
+from .script import SCRIPT, Command, with_script
+from .servers import Servers, with_sentinels
+
+# In how many seconds a connection is made, where there is none yet, and a command answered over it.
+OPEN_WITHIN = 1.0
+
+
+class Links:
+    """Connections that block, with one client for each node."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self.clients: dict[str, Any] = {}
+
+    async def execute(self, node: str, *command: Any, asking: bool = False) -> Any:
+        """The reply to a command."""
+        client = self.clients.get(node) or self.client(node)
+        try:
+            if not asking:
+                return client.execute_command(*command)
+            with client.pipeline(transaction=False) as pipeline:
+                return pipeline.execute_command("ASKING").execute_command(*command).execute()[1]
+        except self._servers.reply as error:
+            if self._servers.is_replica(error):  # its name may stand for another server by now
+                client.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+    def client(self, node: str) -> Any:
+        """The client of a node."""
+        return self.clients.setdefault(node, self._servers.connect(node))
+
+    def close(self) -> None:
+        """Close all of them."""
+        clients, self.clients = self.clients, {}
+        for client in clients.values():
+            for each in with_sentinels(client):
+                each.close()
+
+
+class AsyncLinks:
+    """The same for one event loop. Time in which the loop had no turn is not counted against a server."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self.clients: dict[str, Any] = {}
+        # Nodes that have answered.
+        self._open: set[str] = set()
+
+    async def execute(self, node: str, *command: Any, asking: bool = False) -> Any:
+        """The reply to a command."""
+        # Making a client imports the driver, which is no part of the time that a server has to answer.
+        client = self.clients.get(node) or self.client(node)
+        within = self._servers.timeout
+        if node not in self._open:
+            within = max(within, OPEN_WITHIN)
+        try:
+            sent = _asking(client, command) if asking else client.execute_command(*command)
+            reply = await in_time(within, sent)
+        except self._servers.reply as error:
+            if self._servers.is_replica(error):
+                await client.connection_pool.disconnect(inuse_connections=False)
+            raise
+        self._open.add(node)
+        return reply
+
+    def client(self, node: str) -> Any:
+        """The client of a node."""
+        return self.clients.setdefault(node, self._servers.connect_async(node))
+
+    async def close(self) -> None:
+        """Close all of them."""
+        clients, self.clients = self.clients, {}
+        for client in clients.values():
+            for each in with_sentinels(client):
+                await each.aclose()
+
+
+async def _asking(client: Any, command: Command) -> Any:
+    async with client.pipeline(transaction=False) as pipeline:
+        return (await pipeline.execute_command("ASKING").execute_command(*command).execute())[1]
+
+
+async def answer(links: Any, servers: Servers, topology: Topology | None, command: Command) -> bytes:
+    """The script's reply, over either kind of connections.
+
+    Raises:
+        StoreUnavailable: no answer; NotCounted if only this call has none.
+    """
+    try:
+        if topology is not None:
+            reply = await ask(topology, servers, links.execute, command, with_script(command))
+        else:
+            try:
+                reply = await links.execute("", *command)
+            except servers.no_script:
+                reply = await links.execute("", *with_script(command))
+    except servers.failures as error:
+        raise servers.unavailable(error) from None
+    if not isinstance(reply, bytes):
+        raise StoreUnavailable(servers.name, "malformed reply")
+    return reply
+
+
+async def open_all(links: Any, servers: Servers, topology: Topology | None) -> None:
+    """Connect to every server that keeps windows, and have it know the script."""
+    try:
+        if topology is not None:
+            await topology.look(links.execute)
+        for node in ("",) if topology is None else topology.primaries:
+            try:
+                await links.execute(node, "SCRIPT", "LOAD", SCRIPT)
+            except servers.failures as error:
+                failed = servers.unavailable(error, node)
+                if topology is None and not isinstance(failed, NotCounted):
+                    raise failed from None
+    except servers.failures as error:
+        raise servers.unavailable(error) from None

@@ -1,0 +1,175 @@
+"""Where a limiter's Redis or Valkey is, how to connect to it, and what its errors mean.
+
+Drivers differ, and so do their versions; what is known of them stands here alone. Errors are told apart by whom they
+concern: a server that loads, is full or reads only answers nobody, while any other error that it replies is about that
+one call.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..exceptions import ConfigurationError, StoreUnavailable
+from ..rules.urls import place_of
+from . import NotCounted
+
+# How long a connection may take to open, and a command to be answered, in seconds.
+TIMEOUT = 0.25
+
+_KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
+_DRIVERS = {f"{driver}{kind}": driver for driver in ("redis", "valkey") for kind in _KINDS}
+_EXTRAS = {"redis": "keystile[redis]", "valkey": "valkey"}
+# Options for the drivers' own Cluster clients, which are not used here.
+_CLUSTER_ONLY = (
+    "address_remap",
+    "cluster_error_retry_attempts",
+    "dynamic_startup_nodes",
+    "load_balancing_strategy",
+    "read_from_replicas",
+    "reinitialize_steps",
+    "require_full_coverage",
+)
+
+# Replies of a server that answers nobody; drivers have classes for some of them and drop the word then. Redis before 7
+# puts it behind words of its own when a script fails.
+_SERVER_CLASSES = {
+    "AuthenticationError",
+    "ClusterDownError",
+    "MasterDownError",
+    "MovedError",
+    "NoPermissionError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+}
+_SERVER_WORDS = re.compile(
+    r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|UNKILLABLE|WRONGPASS)\b"
+    r"|^MOVED |^(ERR )?unknown command"
+)
+_ELSEWHERE = re.compile(r"^(?:MOVED |ASK )?(\d+) (\S*):(\d+)$")
+
+
+class Servers:
+    """One server, the master that Sentinels name, or a Cluster.
+
+    Args:
+        url, options: as for `RedisLimiter`.
+
+    Raises:
+        ConfigurationError: as `RedisLimiter`.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        scheme, _, hosts = place_of(url).partition("://")
+        if scheme not in _DRIVERS:
+            raise ConfigurationError(f"expected a URL of one of the schemes {', '.join(_DRIVERS)}", key="limiter")
+        self.name = f"{scheme}://{hosts}"
+        self.is_cluster = scheme.endswith("+cluster")
+        self.hosts = hosts.split(",") if self.is_cluster else []
+        self.remap = options.get("address_remap") or _as_told
+        self.timeout: float = options.get("socket_timeout", TIMEOUT)
+        self._url, self._options = url, dict(options)
+        self._sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
+        if self.is_cluster:
+            self._read_cluster()
+        try:
+            exceptions = vars(import_module(f"{self._driver}.exceptions"))
+        except ImportError:
+            raise self._wrong(f"needs a driver: pip install '{_EXTRAS[self._driver]}'") from None
+        self.no_script: type[Exception] = exceptions["NoScriptError"]
+        self.reply: type[Exception] = exceptions["ResponseError"]
+        # Not all of a driver's errors share a root. ValueError: a reply that is not what the script sends.
+        known = (each for each in exceptions.values() if isinstance(each, type) and issubclass(each, Exception))
+        self.failures: tuple[type[Exception], ...] = (OSError, ValueError, *known)
+
+    def connect(self, node: str = "") -> Any:
+        """A client that blocks, of a Cluster's node if one is named. It connects when it is used."""
+        client = self._client("", node, {}).get_connection()
+        try:  # a driver looks at its options when it connects, which would be while a request waits
+            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        except TypeError as error:
+            raise self._wrong(f"the driver refuses an option: {error}") from None
+        return client
+
+    def connect_async(self, node: str = "") -> Any:
+        """The same for the running event loop. It bounds no call: that is for `_sync.in_time`."""
+        implementation = {"redis": "redispy"}.get(self._driver, self._driver)
+        more = {"implementation": implementation, "socket_timeout": None, "socket_connect_timeout": None}
+        return self._client("async+", node, more).bridge.get_connection()
+
+    def unavailable(self, error: Exception, node: str = "") -> StoreUnavailable:
+        """What callers get to see; the driver's own words may hold more than they should."""
+        kind = NotCounted if self._concerns_one_call(error) else StoreUnavailable
+        return kind(f"{self.name}, {node}" if node else self.name, type(error).__name__)
+
+    def is_replica(self, error: Exception) -> bool:
+        """Whether a server says that it takes no writes."""
+        return type(error).__name__ == "ReadOnlyError" or "READONLY" in str(error)
+
+    def elsewhere(self, error: Exception, node: str) -> tuple[int, str, bool] | None:
+        """The slot that a Cluster's node redirects to, where to, and whether only for this call; else None."""
+        kind, text = type(error).__name__, str(error)
+        is_asking = kind == "AskError" or text.startswith("ASK ")
+        found = _ELSEWHERE.match(text) if is_asking or kind == "MovedError" or text.startswith("MOVED ") else None
+        if found is None:
+            return None
+        slot, host, port = found.groups()
+        return int(slot), self.node(host or node.rpartition(":")[0], int(port)), is_asking
+
+    def node(self, host: str, port: int) -> str:
+        """The name of a Cluster's node, as it can be reached from here."""
+        host, port = self.remap((host.strip("[]"), port))
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _concerns_one_call(self, error: Exception) -> bool:
+        if type(error).__name__ == "MaxConnectionsError":  # the pool in this process has no more, the server is fine
+            return True
+        if not isinstance(error, self.reply) or _SERVER_WORDS.search(str(error)):
+            return False
+        return not any(each.__name__ in _SERVER_CLASSES for each in type(error).__mro__)
+
+    def _read_cluster(self) -> None:
+        if not all(":" in each for each in self.hosts):
+            raise self._wrong("expected host:port,host:port")
+        for name in _CLUSTER_ONLY:
+            self._options.pop(name, None)
+        try:
+            given = urlsplit(self._url)
+            found = {"username": given.username, "password": given.password}
+        except ValueError:
+            raise self._wrong("cannot read it") from None
+        self._options = {name: value for name, value in found.items() if value} | self._options
+        self._url = ""
+
+    def _wrong(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(reason, key="limiter", source=self.name)
+
+    def _client(self, prefix: str, node: str, more: dict[str, Any]) -> Any:
+        """One of the storages of `limits`, which know how to read all these URLs."""
+        from limits.errors import ConfigurationError as LimitsError
+        from limits.storage import storage_from_string
+
+        library = f"{self._driver}.asyncio" if prefix else self._driver
+        never = import_module(f"{library}.retry").Retry(import_module(f"{self._driver}.backoff").NoBackoff(), 0)
+        timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+        options = {**timeouts, **self._options, **more, "retry": never}
+        if self._sentinel:
+            options["sentinel_kwargs"] = {**timeouts, **options.get("sentinel_kwargs", {}), **more, "retry": never}
+            options["sentinel_kwargs"].pop("implementation", None)
+        try:
+            storage: Any = storage_from_string(prefix + (self._url or f"{self._driver}://{node}"), **options)
+        except (LimitsError, ValueError) as error:  # their words may repeat the URL
+            raise self._wrong(f"cannot use it: {type(error).__name__}") from None
+        return storage
+
+
+def _as_told(address: tuple[str, int]) -> tuple[str, int]:
+    return address
+
+
+def with_sentinels(client: Any) -> list[Any]:
+    """The client and those that it asks where the master is; nobody else closes them."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return [client, *getattr(manager, "sentinels", ())]

@@ -1,0 +1,93 @@
+"""A TCP proxy that a test stops in the middle: what a server answers is held back, or the connections are cut."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+
+class Proxy:
+    """Stands before a server on the loopback; a context manager.
+
+    Args:
+        port: of the server.
+
+    Attributes:
+        accepted: how many connections were made.
+        asked: released each time that octets went to the server.
+        answered: released each time that octets of the server went to the client.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.accepted = 0
+        self.asked, self.answered = threading.Semaphore(0), threading.Semaphore(0)
+        self._passing = threading.Event()
+        self._passing.set()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """For `RedisLimiter.from_url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def hold(self) -> None:
+        """Pass no more answers on, until `release`."""
+        self._passing.clear()
+        for each in (self.asked, self.answered):
+            while each.acquire(blocking=False):
+                pass
+
+    def release(self) -> None:
+        """Pass on what was held back, and what comes."""
+        self._passing.set()
+
+    def cut(self) -> None:
+        """Break every connection; new ones are made as before."""
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self._listening.close()
+        self.release()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                self.accepted += 1
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._server_port))
+                except OSError:
+                    client.close()
+                    continue
+                self._open += [client, server]
+                ways: list[tuple[socket.socket, socket.socket, Callable[[], object], threading.Semaphore]] = [
+                    (client, server, lambda: None, self.asked),
+                    (server, client, self._passing.wait, self.answered),
+                ]
+                for way in ways:
+                    threading.Thread(target=self._pass_on, args=way, daemon=True).start()
+
+    def _pass_on(
+        self, source: socket.socket, target: socket.socket, wait: Callable[[], object], done: threading.Semaphore
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while octets := source.recv(65536):
+                wait()
+                target.sendall(octets)
+                done.release()
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
