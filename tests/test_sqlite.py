@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
+import os
 import shutil
 import sqlite3
 import stat
@@ -21,7 +23,8 @@ import pytest
 
 from keystile import ApiKey, ConfigurationError, StoreUnavailable
 from keystile._sync import patiently
-from keystile.exceptions import StoreBusy
+from keystile.exceptions import StoreBusy, UnreadableRecord
+from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import SecretHash
 from keystile.stores.sqlite import SQLiteStore
 
@@ -108,6 +111,28 @@ def test_an_existing_file_keeps_its_mode(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o666])
+def test_a_file_that_others_may_use_is_told_of_once_when_it_is_opened(
+    path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.touch(mode)
+    path.chmod(mode)
+    store = SQLiteStore(path)
+    store.add(a_key())
+    store.find("0123456789AB")
+    store.close()
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("keystile", logging.WARNING)
+    assert f"sqlite:///{path}: other users may read or write it (mode {mode:o})" in record.getMessage()
+    assert "chmod 600" in record.getMessage()
+
+
+def test_a_file_of_ones_own_is_not_told_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        SQLiteStore(path).close()
+    assert caplog.records == []
+
+
 def test_records_outlive_the_store_object(store: SQLiteStore, path: Path) -> None:
     store.close()
     again = SQLiteStore(path)
@@ -150,7 +175,143 @@ def test_it_lives_beside_other_tables_in_one_file(path: Path) -> None:
         assert connection.execute("SELECT x FROM mine").fetchall() == [(1,)]
 
 
+# On the disk
+
+
+NAMES = ("OFF", "NORMAL", "FULL")
+
+
+def synced_at_commits(store: SQLiteStore, work: Callable[[], Any]) -> list[str]:
+    """How much each commit of the work waits for the disk, as SQLite itself was told on that very connection."""
+    shelf, seen = store._file._shelf, []
+    held = shelf.take()
+    [level] = held.inner.execute("PRAGMA synchronous").fetchone()
+    levels = [NAMES[level]]
+
+    def trace(statement: str) -> None:
+        if statement.startswith("PRAGMA synchronous="):
+            levels.append(statement.partition("=")[2])
+        elif statement == "COMMIT":
+            seen.append(levels[-1])
+
+    held.inner.set_trace_callback(trace)
+    shelf.give(held)
+    work()
+    held.inner.set_trace_callback(None)
+    return seen
+
+
+def test_what_the_key_ring_writes_waits_for_the_disk_and_a_touch_does_not(store: SQLiteStore) -> None:
+    works: list[Callable[[], Any]] = [
+        lambda: store.add(a_key("another")),
+        lambda: store.rehash("0123456789AB", HASH, SecretHash("$new", "hint")),
+        lambda: store.revoke("0123456789AB", T0),
+        lambda: store.revoke("0123456789AB", T0),
+    ]
+    for seconds, work in enumerate(works):
+        at = T0 + timedelta(seconds=seconds)
+        assert synced_at_commits(store, lambda at=at: store.touch("0123456789AB", at)) == ["NORMAL"]
+        assert synced_at_commits(store, work) == ["FULL"]
+
+
+def test_the_level_is_what_sqlite_has_while_the_transaction_runs(store: SQLiteStore) -> None:
+    for synced, level in ((True, 2), (False, 1), (True, 2), (True, 2)):
+        with store._file.write(synced=synced) as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_windows_in_a_file_of_their_own_wait_for_no_disk_and_beside_keys_for_a_checkpoint(path: Path) -> None:
+    alone = SQLiteLimiter(path.with_name("windows.db"))
+    assert alone._file.row("PRAGMA synchronous", ()) == (0,)
+    alone.close()
+    SQLiteStore(path).close()
+    beside = SQLiteLimiter(path)
+    assert beside._file.row("PRAGMA synchronous", ()) == (1,)
+    beside.close()
+
+
 # Edited by others
+
+
+UNREADABLE = {
+    "scopes are no JSON": "scopes = 'admin'",
+    "scopes are a text": "scopes = '\"admin\"'",
+    "scopes are an object": """scopes = '{"admin": 1}'""",
+    "a scope is a number": "scopes = '[1]'",
+    "scopes are a blob": "scopes = x'00ff'",
+    "an allowlist of numbers": "ip_allowlist = '[1]'",
+    "an allowlist that is a text": "ip_allowlist = '\"10.0.0.1\"'",
+    "a date as text": "expires_at = '2026-01-01'",
+    "a date out of range": "expires_at = 9223372036854775807",
+    "limits as a number": "limits = 5.5, plan = x'00'",
+    "metadata is a list": "metadata = '[]'",
+    "metadata is null": "metadata = 'null'",
+    "hashes are null": "hashes = 'null'",
+    "a hash is a number": "hashes = '[[1, \"hint\", null]]'",
+    "a hash is short": "hashes = '[[\"$hash\"]]'",
+    "nested too deep": "metadata = replace(hex(zeroblob(60000)), '0', '[')",
+}
+
+
+@pytest.mark.parametrize("edit", UNREADABLE)
+def test_a_record_that_cannot_be_read_concerns_that_key_alone(store: SQLiteStore, path: Path, edit: str) -> None:
+    store.add(a_key("another"))
+    with by_hand(path) as connection:
+        connection.execute(f"UPDATE keystile_keys SET {UNREADABLE[edit]} WHERE id = '0123456789AB'")
+    for _ in range(2):
+        with pytest.raises(UnreadableRecord, match="the record of '0123456789AB' cannot be read") as caught:
+            store.find("0123456789AB")
+        assert caught.value.key_id == "0123456789AB"
+        assert store.find("another") == a_key("another")
+    with pytest.raises(UnreadableRecord):
+        store.list()
+
+
+OLD_TRIGGER = """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys WHEN new.revision = old.revision
+    BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"""
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date_while_others_use_it(path: Path) -> None:
+    before = SQLiteStore(path)
+    before.add(a_key())
+    with by_hand(path) as connection:
+        connection.execute("DROP TRIGGER keystile_keys_revised")
+        connection.execute(OLD_TRIGGER)
+        connection.execute("UPDATE keystile_schema SET version = 1")
+    for _ in range(2):
+        store = SQLiteStore(path)
+        with by_hand(path) as connection:
+            assert connection.execute("SELECT component, version FROM keystile_schema").fetchall() == [("keys", 2)]
+        store.touch("0123456789AB", T0)
+        used = store.find("0123456789AB")
+        store.touch("0123456789AB", T0 + timedelta(hours=1))
+        assert store.find("0123456789AB") is used
+        again = before.find("0123456789AB")
+        assert (used is None, again is None) == (False, False)
+        store.close()
+    assert before.revoke("0123456789AB", T0) == a_key(revoked_at=T0, last_used_at=T0 + timedelta(hours=1))
+    assert before.find("0123456789AB") == a_key(revoked_at=T0, last_used_at=T0 + timedelta(hours=1))
+    before.close()
+
+
+@pytest.mark.parametrize("column", ["name", "plan", "scopes", "metadata", "hashes", "expires_at", "ip_allowlist"])
+def test_whatever_else_is_edited_by_hand_binds_also_together_with_a_use(
+    store: SQLiteStore, path: Path, column: str
+) -> None:
+    store.touch("0123456789AB", T0)
+    used = store.find("0123456789AB")
+    value = {"expires_at": 5, "hashes": "[]", "metadata": "{}"}.get(column, '["10.0.0.1"]')
+    with by_hand(path) as connection:
+        connection.execute(f"UPDATE keystile_keys SET {column} = ?, last_used_at = 7", (value,))
+        changed = connection.execute("SELECT changes()").fetchone()
+    assert changed == (1,)
+    if column != "metadata":  # which was that before
+        assert store.find("0123456789AB") != used
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET last_used_at = NULL")
+    found = store.find("0123456789AB")
+    assert found is not None
+    assert found.last_used_at is None
 
 
 def test_an_edit_by_hand_binds_on_the_next_find(store: SQLiteStore, path: Path) -> None:
@@ -546,6 +707,154 @@ def test_a_key_that_the_new_file_does_not_have_is_gone(store: SQLiteStore, path:
     remove_log(path)
     path.with_name("other.db").replace(path)
     assert store.find("0123456789AB") is None
+
+
+LOSE: dict[str, Callable[[Path, Path], Any]] = {
+    "the file overwritten, both removed": lambda path, copy: (shutil.copyfile(copy, path), remove_log(path)),
+    "both removed": lambda path, _: remove_log(path),
+    "-shm removed": lambda path, _: path.with_name(f"{path.name}-shm").unlink(),
+    "-wal removed": lambda path, _: path.with_name(f"{path.name}-wal").unlink(),
+    "both moved away": lambda path, _: [
+        path.with_name(path.name + end).rename(path.with_name(f"old{end}")) for end in ("-wal", "-shm")
+    ],
+    "-wal replaced": lambda path, copy: (
+        shutil.copyfile(path.with_name(f"{path.name}-wal"), copy) and copy.replace(path.with_name(f"{path.name}-wal"))
+    ),
+    "-shm replaced": lambda path, copy: (
+        shutil.copyfile(path.with_name(f"{path.name}-shm"), copy) and copy.replace(path.with_name(f"{path.name}-shm"))
+    ),
+}
+
+
+@pytest.mark.parametrize("lose", LOSE)
+def test_a_log_that_was_lost_while_in_use_is_down_here_and_harms_nobody_else(path: Path, lose: str) -> None:
+    """In a process of its own: what it has open stays so for its life."""
+    said = python(
+        """
+        import pickle, subprocess, sys
+        from pathlib import Path
+        from datetime import UTC, datetime
+        from keystile.exceptions import StoreUnavailable
+        from keystile.model import ApiKey, SecretHash
+        from keystile.stores.sqlite import SQLiteStore
+        from tests.test_sqlite import LOSE
+
+        path = Path(sys.argv[1])
+        T0 = datetime(2026, 1, 15, tzinfo=UTC)
+        store = SQLiteStore(path)
+        store.add(ApiKey(id="x", name="n", created_at=T0, hashes=(SecretHash("h", "hint"),)))
+        copy = path.with_name("copy.db")
+        backup = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', sys.argv[2:])"
+        subprocess.run([sys.executable, "-c", backup, str(path), str(copy)], check=True)
+        store.revoke("x", T0)
+        assert store.find("x").revoked_at is not None
+        LOSE[sys.argv[2]](path, copy)
+
+        uses = (lambda: store.find("x"), store.list, lambda: store.revoke("x", T0), lambda: SQLiteStore(path).list())
+        for use in uses:
+            try:
+                print(use())
+            except (StoreUnavailable, ValueError) as error:
+                print("restart the processes that use it" in str(error))
+        store.close()
+        """,
+        path,
+        lose,
+    )
+    assert said.split() == ["True"] * 4
+    # Another process may go on with what is there: nothing of the old log was written into it.
+    with by_hand(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        revoked = connection.execute("SELECT revoked_at IS NOT NULL FROM keystile_keys").fetchall()
+    if lose.startswith("the file"):
+        assert revoked == [(0,)]
+
+
+@pytest.mark.parametrize("through", ["this store", "another store of this process", "a link"])
+def test_a_revocation_elsewhere_binds_or_the_store_is_down_when_only_the_shm_was_removed(
+    store: SQLiteStore, path: Path, through: str
+) -> None:
+    if through == "a link":
+        path.with_name("link.db").symlink_to(path)
+        reader = SQLiteStore(path.with_name("link.db"))
+    else:
+        reader = store if through == "this store" else SQLiteStore(path)
+    assert reader.find("0123456789AB") == a_key()
+    path.with_name(f"{path.name}-shm").unlink()
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET revoked_at = 1")
+        with pytest.raises(StoreUnavailable, match="restart the processes"):
+            reader.find("0123456789AB")
+        with pytest.raises(StoreUnavailable, match="restart the processes"):
+            in_thread(lambda: reader.find("0123456789AB"))
+
+
+def test_a_log_that_was_cut_off_by_others_makes_nothing_valid_that_was_revoked(store: SQLiteStore, path: Path) -> None:
+    store.revoke("0123456789AB", T0)
+    os.truncate(path.with_name(f"{path.name}-wal"), 0)
+    for read in (lambda: store.find("0123456789AB"), lambda: in_thread(lambda: store.find("0123456789AB"))):
+        found = outcome_of(read)
+        assert isinstance(found, StoreUnavailable) or found.revoked_at == T0
+
+
+def test_checkpoints_by_hand_change_nothing(store: SQLiteStore, path: Path) -> None:
+    for kind in ("PASSIVE", "FULL", "RESTART", "TRUNCATE"):
+        with by_hand(path) as connection:
+            connection.execute(f"PRAGMA wal_checkpoint({kind})")
+        store.touch("0123456789AB", T0)
+        assert store.find("0123456789AB") == a_key(last_used_at=T0)
+
+
+def test_a_change_in_the_tick_of_the_look_before_is_seen(store: SQLiteStore, path: Path) -> None:
+    """The folder's time is the same then; so it is not trusted while it is as young as that."""
+    other = SQLiteStore(path.with_name("other.db"))
+    other.add(a_key(name="in the other file"))
+    other.close()
+    remove_log(path)
+    with pytest.raises(StoreUnavailable):
+        store.find("0123456789AB")
+    before = path.parent.stat()
+    path.with_name("other.db").replace(path)
+    os.utime(path.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    found = store.find("0123456789AB")
+    assert found is not None
+    assert found.name == "in the other file"
+
+
+def test_rows_of_equal_revision_in_another_file_are_read_anew(store: SQLiteStore, path: Path) -> None:
+    assert store.find("0123456789AB") == a_key()
+    copy = path.with_name("copy.db")
+    with by_hand(path) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    with by_hand(copy) as connection:
+        connection.execute("UPDATE keystile_keys SET revoked_at = 1, revision = revision + 1")
+        connection.execute("UPDATE keystile_keys SET revision = revision - 1")
+        connection.execute("PRAGMA journal_mode=WAL")
+    with by_hand(path) as connection, by_hand(copy) as other:
+        [revision] = connection.execute("SELECT revision FROM keystile_keys").fetchone()
+        other.execute("DROP TRIGGER keystile_keys_revised")
+        other.execute("UPDATE keystile_keys SET revision = ?", (revision,))
+    remove_log(path)
+    copy.replace(path)
+    found = store.find("0123456789AB")
+    assert found is not None
+    assert found.revoked_at is not None
+    store.close()
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET name = 'also by hand'")
+    found = store.find("0123456789AB")
+    assert found is not None
+    assert found.name == "also by hand"
+
+
+def test_a_second_store_on_the_file_leaves_the_first_ones_locks_alone(store: SQLiteStore, path: Path) -> None:
+    """A file that is opened and closed again takes all locks of its process with it, and the next process to close it
+    would then remove the log under us."""
+    with SQLiteLimiter(path)._file.write():
+        pass
+    python("import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM sqlite_schema')", path)
+    assert path.with_name(f"{path.name}-wal").exists()
+    assert store.find("0123456789AB") == a_key()
 
 
 def test_a_file_that_was_replaced_by_an_empty_one_is_down(store: SQLiteStore, path: Path) -> None:

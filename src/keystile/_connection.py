@@ -66,10 +66,7 @@ class Connection(_sync.Item):
         self._file, self._log = _ids(self._path)
         self.settled, self.due = -1, 0.0
         if self._log.wal:
-            known = _logs.setdefault(self._file[:2], self._log)
-            if (known.wal, known.shm) != (self._log.wal, self._log.shm):
-                raise StoreUnavailable(url, _LOST)
-            self._log = known
+            self._log = _logs.setdefault(self._file[:2], self._log)
 
     def is_current(self) -> bool:
         """Look whether it is on the file and the log that are there now; False if it is to be opened anew.
@@ -117,7 +114,10 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
     if not _sync.may_block():
         raise StoreBusy(url, "is opened off the event loop")
     forget()
-    Path(path).stat()
+    file, log = _ids(os.path.realpath(path))
+    known = _logs.get(file[:2])
+    if known is not None and (known.wal, known.shm) != (log.wal, log.shm):
+        raise StoreUnavailable(url, _LOST)
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it cannot be written")
     inner = sqlite3.connect(

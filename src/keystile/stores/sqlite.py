@@ -230,18 +230,23 @@ def _decoded(row: Row) -> ApiKey:
         values[name] = _moment(values[name])
     for name in _JSON:
         values[name] = None if values[name] is None else frozen(json.loads(values[name]))
-    values["hashes"] = tuple(SecretHash(text, hint, _moment(end)) for text, hint, end in values["hashes"])
+    values["hashes"] = tuple(_as_hash(*each) for each in values["hashes"])
     key = ApiKey(**values)
     _check(key)
     return key
 
 
+def _as_hash(text: Any, hint: Any, end: int | None) -> SecretHash:
+    if not isinstance(text, str) or not isinstance(hint, str):
+        raise TypeError
+    return SecretHash(text, hint, _moment(end))
+
+
 def _check(key: ApiKey) -> None:
     """Raise TypeError for what no keystile wrote: a scope list that is a text would grant each of its letters."""
     texts = [key.id, key.name, key.environment, *key.scopes, *(key.ip_allowlist or ())]
-    texts += [text for each in key.hashes for text in (each.hash, each.hint)]
     texts += [each for each in (key.organization_id, key.project_id, key.owner_id, key.plan, key.limits) if each]
-    lists = [key.scopes, key.hashes, () if key.ip_allowlist is None else key.ip_allowlist]
+    lists = [key.scopes, () if key.ip_allowlist is None else key.ip_allowlist]
     if not all(isinstance(each, str) for each in texts) or not all(isinstance(each, tuple) for each in lists):
         raise TypeError
     if not isinstance(key.metadata, Mapping) or not isinstance(key.created_at, datetime):
