@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import Any
 
 from ._asgi_recheck import HeldAnswer, WatchedSocket
-from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, hide_short_cuts, read_json
+from ._asgi_shape import Answering, Message, Receive, Send, accept_of, header, hide, hide_short_cuts, read_json
+from ._asgi_wire import CODING, TELLING, Scope, read
 from ._sync import pooled
 from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
-from .model import Admitted, Reason, Refused, Request, Wire
+from .model import Admitted, Reason, Refused, Request
 from .rules.preflights import is_preflight
 from .rules.querykeys import take
 from .rules.responses import Reply, given_request_id
@@ -53,13 +54,13 @@ class GateMiddleware:
         self.app = app
         self._root_path = _own_root_path(app)
         self._gate = gate
-        self._wanted = gate.accepted.wanted
+        self._wanted = gate.accepted.wanted | TELLING
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         self._write, self._clock = self._writers.headers.write, gate.clock
         self._query = (gate.policy.query_parameter or "").encode()
-        self._wire = gate.transport.header is not None
+        self._looks = gate.transport.header is not None
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,17 +141,25 @@ class GateMiddleware:
             leave(token)
 
     def _read(self, scope: Scope) -> Request:
-        lengths, wanted = self._wanted_lengths, self._wanted
-        presented = []
+        lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
+        presented, wire = [], None
         for name, value in scope["headers"]:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
-                presented.append((lowered, value))
+                if lowered in TELLING:
+                    looks = True
+                else:
+                    presented.append((lowered, value))
+        client = scope.get("client")
+        if looks or (client and client[1] == 0):
+            transport = self._gate.transport
+            wire, unsure = read(scope, transport.header, transport.twin, self._gate.accepted.wanted)
+            if unsure:
+                presented.append((CODING, b""))  # which no key is read from: there may be another key than it seems
         if self._query and (query := scope.get("query_string")):
             scope["query_string"], values = take(query, self._query)
             presented += [(b"?" + self._query, value) for value in values]
         root_path = self._root_path or scope.get("root_path")
-        client = scope.get("client")
         method = scope.get("method", "GET")
         return _new(
             Request,
@@ -164,7 +173,7 @@ class GateMiddleware:
                 scope.get("scheme", "http"),
                 method == "OPTIONS"
                 and is_preflight(method, header(scope, b"origin"), header(scope, b"access-control-request-method")),
-                self._read_wire(scope) if self._wire else None,
+                wire,
             ),
         )
 
@@ -172,18 +181,6 @@ class GateMiddleware:
         """The path as the client wrote it, decoded, and the query behind it."""
         root_path = self._root_path or scope.get("root_path") or ""
         return root_path + _app_path(scope["path"], root_path), scope.get("query_string") or b""
-
-    def _read_wire(self, scope: Scope) -> Wire:
-        transport, client = self._gate.transport, scope.get("client")
-        found: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            found.setdefault(name.lower(), []).append(value)
-        return Wire(
-            port=client[1] if client else None,
-            forwarded=found.get(transport.header or b"", ()),
-            proto=found.get(b"x-forwarded-proto", ()),
-            twin=transport.twin != transport.header and transport.twin in found,
-        )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
         write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None

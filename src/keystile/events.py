@@ -26,7 +26,8 @@ class Event(NamedTuple):
 
     Attributes:
         code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
-            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``.
+            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"peer_rewritten"``,
+            ``"trailers_merged"``, ``"not_json"``.
         level: of `logging`: INFO for refusals, which strangers can bring about as they like; WARNING for what somebody
             should look at; ERROR for what is down.
         status: of the answer, or None.
