@@ -16,7 +16,7 @@ from wsgiref.util import FileWrapper
 import anyio
 from starlette.responses import FileResponse
 
-from keystile import Gate, asgi, wsgi
+from keystile import Gate, Rule, asgi, wsgi
 
 logging.basicConfig(level=logging.INFO)
 GO = Path(os.environ["KEYSTILE_GO"])
@@ -54,6 +54,7 @@ _gate = Gate(
     query_parameter="api_key",
     trusted_proxies=["127.0.0.1"],
     event_format="json",
+    rules=[Rule("/json", require_json=True)],
 )
 asgi_app = asgi.GateMiddleware(_asgi_app, _gate)
 wsgi_app = wsgi.GateMiddleware(_wsgi_app, _gate)

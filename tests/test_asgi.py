@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -420,16 +421,102 @@ def test_nothing_of_the_app_leaves_before_its_key_is_looked_at_again() -> None:
     assert seen == [["other"], ["other"]]
 
 
-def test_a_server_that_has_replaced_the_peer_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), trusted_proxies=["10.0.0.0/8"])
-    secret = gate.keys.create("key", ip_allowlist=["6.6.6.6"]).secret
-    headers = [("x-api-key", secret), ("x-forwarded-for", "6.6.6.6")]
-    for _ in range(2):
-        scope = asgi_scope("GET", "/v1", headers, None) | {"client": ("6.6.6.6", 0)}  # as uvicorn writes it
-        start, _ = call(asgi.GateMiddleware(nothing, gate), scope)
-        assert start["status"] == 204
-    [record] = [record for record in caplog.records if "peer_rewritten" in record.getMessage()]
-    assert "--no-proxy-headers" in record.getMessage()
+@pytest.mark.parametrize("settings", [{}, {"trusted_proxies": ["10.0.0.0/8"]}, {"trusted_hops": 1}])
+@pytest.mark.parametrize("client", [("6.6.6.6", 0), ("6.6.6.6", 4444), ("10.0.0.7", 4444)])
+def test_a_peer_that_a_header_named_opens_no_allowlist(client: Any, settings: dict[str, Any], caplog: Any) -> None:
+    now = [1000.0]
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), clock=lambda: now[0], **settings)
+    secret = gate.keys.create("key", ip_allowlist=["6.6.6.6", "10.0.0.7"]).secret
+    # As uvicorn writes it: the port is 0, or what stands in the header.
+    forwarded = f"{client[0]}:{client[1]}, 6.6.6.6" if client[1] else client[0]
+
+    def status(headers: list[Any] | None = None) -> Any:
+        fields = [("x-api-key", secret), ("x-forwarded-for", forwarded)] if headers is None else headers
+        return call(asgi.GateMiddleware(nothing, gate), asgi_scope("GET", "/v1", fields, None) | {"client": client})[0][
+            "status"
+        ]
+
+    assert [status(), status()] == [403, 403]
+    now[0] += 59
+    assert status() == 403
+    assert len([record for record in caplog.records if "--no-proxy-headers" in record.getMessage()]) == 1
+    now[0] += 1
+    assert status() == 403
+    assert len([record for record in caplog.records if "--no-proxy-headers" in record.getMessage()]) == 2
+    if client[1] == 0:
+        assert status([("x-api-key", secret)]) == 403
+
+
+def test_clients_whose_peers_a_header_named_are_counted_together() -> None:
+    """Else everybody could have as many windows as there are addresses."""
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), public=["/open"], anonymous_limits="2/day")
+    statuses = []
+    for number in range(3):
+        scope = asgi_scope("GET", "/open", [("x-forwarded-for", f"6.6.6.{number}")], None)
+        [start, _] = call(asgi.GateMiddleware(nothing, gate), scope | {"client": (f"6.6.6.{number}", 0)})
+        statuses.append(start["status"])
+    assert statuses == [204, 204, 429]
+
+
+def merging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where uvicorn runs with httptools."""
+    monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", sys)
+
+
+CHUNKED = ("transfer-encoding", "chunked")
+
+
+def test_a_key_that_may_be_a_trailer_is_none(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16))
+    key = ("x-api-key", gate.keys.create("key").secret)
+    cases = [([CHUNKED, key], 400), ([key, CHUNKED], 204), ([key, CHUNKED, ("api-key", "x")], 400), ([key], 204)]
+    cases += [([key, CHUNKED, CHUNKED], 204), ([CHUNKED, key, CHUNKED], 400), ([CHUNKED], 401)]
+    cases += [([key, CHUNKED, ("x_api_key", "x")], 400), ([key, CHUNKED, ("x-other", "x")], 204)]
+    for fields, status in cases:
+        statuses = []
+        for merges in (False, True):
+            with monkeypatch.context() as patch:
+                if merges:
+                    merging(patch)
+                scope = asgi_scope("POST", "/v1", fields, None)
+                statuses.append(call(asgi.GateMiddleware(nothing, gate), scope)[0]["status"])
+        assert statuses[1] == status, fields
+        assert statuses[0] == (204 if fields in ([CHUNKED, key], [CHUNKED, key, CHUNKED]) else status), fields
+    assert len([record for record in caplog.records if "--http h11" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_a_client_whom_a_trailer_may_name_is_unknown(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    merging(monkeypatch)
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), trusted_proxies=["10.0.0.1"], client_header=header)
+    secret = gate.keys.create("key", ip_allowlist=["9.9.9.9"]).secret
+    named = (header, "for=9.9.9.9" if header == "Forwarded" else "9.9.9.9")
+    for fields, status in (([named, CHUNKED], 204), ([CHUNKED, named], 403), ([named, CHUNKED, named], 403)):
+        scope = asgi_scope("POST", "/v1", [("x-api-key", secret), *fields], "10.0.0.1")
+        assert call(asgi.GateMiddleware(nothing, gate), scope)[0]["status"] == status
+
+
+@pytest.mark.parametrize("settings", [{}, {"trusted_proxies": ["10.0.0.1"]}])
+def test_a_scheme_that_a_trailer_may_name_is_not_believed(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merging(monkeypatch)
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), https="require", **settings)
+    secret = gate.keys.create("key").secret
+    proto = ("x-forwarded-proto", "https")
+    for fields, status in (([proto, CHUNKED], 204), ([CHUNKED, proto], 403), ([proto], 204)):
+        scope = asgi_scope("POST", "/v1", [("x-api-key", secret), *fields], "10.0.0.1") | {"scheme": "https"}
+        assert call(asgi.GateMiddleware(nothing, gate), scope)[0]["status"] == status
+
+
+def test_a_content_type_that_may_be_a_trailer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    merging(monkeypatch)
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), require_json=True)
+    key, kind = ("x-api-key", gate.keys.create("key").secret), ("content-type", "application/json")
+    body = {"type": "http.request", "body": b"{}", "more_body": False}
+    for fields, status in (([key, kind, CHUNKED], 204), ([key, CHUNKED, kind], 415), ([key, kind, CHUNKED, kind], 204)):
+        scope = asgi_scope("POST", "/v1", fields, None)
+        assert call(asgi.GateMiddleware(nothing, gate), scope, [dict(body)])[0]["status"] == status
 
 
 async def nothing(scope: Any, receive: Any, send: Any) -> None:

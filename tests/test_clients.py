@@ -212,9 +212,11 @@ def test_an_unknown_client_is_counted_as_the_peer() -> None:
 
 
 def test_an_underscore_twin_makes_the_client_of_a_trusted_peer_unknown() -> None:
-    assert LISTED.resolve(PROXY, 5, [b"9.9.9.9"], [b"https"], twin=True) == Client(None, PROXY, True, False)
-    assert STANDARD.resolve(PROXY, 5, [], [], twin=True) == Client(None, PROXY, False, False)
-    assert LISTED.resolve(OUTSIDER, 5, [b"9.9.9.9"], [b"https"], twin=True) == Client(OUTSIDER, OUTSIDER, None, False)
+    assert LISTED.resolve(PROXY, 5, [b"9.9.9.9"], [b"https"], doubtful=True) == Client(None, PROXY, True, False)
+    assert STANDARD.resolve(PROXY, 5, [], [], doubtful=True) == Client(None, PROXY, False, False)
+    assert LISTED.resolve(OUTSIDER, 5, [b"9.9.9.9"], [b"https"], doubtful=True) == Client(
+        OUTSIDER, OUTSIDER, None, False
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,23 +274,46 @@ def test_the_element_that_names_the_client_says_its_scheme(line: bytes, secure: 
         (OUTSIDER, 0, [b"9.9.9.9"], True),
         ("unknown", 0, [b"6.6.6.6:1234, unknown"], True),
         (PROXY, 0, [b"9.9.9.9"], True),
-        (OUTSIDER, 0, [], False),
+        (OUTSIDER, 0, [], True),  # whatever took its header away, no socket has the port 0
         (OUTSIDER, 50_000, [b"8.8.8.8"], True),
+        (OUTSIDER, 50_000, [b"9.9.9.9", b" 8.8.8.8 , 9.9.9.9"], True),
         (OUTSIDER, None, [b"8.8.8.8:80, 10.0.0.2"], True),
+        (OUTSIDER, 80, [b"8.8.8.8:+8_0, 10.0.0.2"], True),
+        (OUTSIDER, 80, [b"[8.8.8.8]:80"], True),
+        ("2001:DB8::5", 80, [b"9.9.9.9, [2001:DB8::5]:80"], True),
+        ("2001:db8::5", 80, [b"2001:db8::5:6"], False),
         ("unknown", 50_000, [b"unknown"], True),
         (OUTSIDER, 50_000, [b"8.8.8.80"], False),
+        (OUTSIDER, 50_000, [b"8.8.8.8.9"], False),
+        (OUTSIDER, 50_000, [b"18.8.8.8"], False),
         (OUTSIDER, 50_000, [b"9.9.9.9"], False),
+        # Of proxies on one machine, one writes the address of the other; only the port gives the header away.
         (PROXY, 50_000, [b"9.9.9.9, 10.0.0.1"], False),
+        (PROXY, None, [b"9.9.9.9, 10.0.0.1"], False),
+        (PROXY, 50_000, [b"9.9.9.9:50000, 10.0.0.1:1"], False),
+        (PROXY, 80, [b"10.0.0.1:80, 9.9.9.9"], True),
+        (PROXY, 80, [b"9.9.9.9", b"10.0.0.1: " + b"0" * 300 + b"80"], True),
+        (PROXY, 80, [b"[10.0.0.1]:8_0, 9.9.9.9"], True),
         (None, None, [b"unknown"], False),
         ("", None, [b"", b"9.9.9.9"], False),
     ],
 )
-def test_a_server_that_has_replaced_the_peer_is_noticed(
+def test_a_server_that_has_replaced_the_peer_is_noticed_and_its_client_unknown(
     peer: str | None, port: int | None, lines: list[bytes], rewritten: bool
 ) -> None:
     found = LISTED.resolve(peer, port, lines, [])
     assert found.rewritten is rewritten
-    assert peer == PROXY or found.address == (OUTSIDER if peer == OUTSIDER else None)
+    if rewritten:
+        assert found == (None, None, None, True)
+    assert LISTED.resolve(peer, port, [], [], listed=lines).rewritten is rewritten
+    if not rewritten and peer == OUTSIDER:
+        assert found.address == OUTSIDER
+
+
+def test_a_scheme_that_may_be_a_trailer_is_not_https() -> None:
+    assert https(LISTED, proto=(b"https",)) is True
+    assert LISTED.resolve(PROXY, 50_000, [b"9.9.9.9"], [b"https"], insecure=True).https is False
+    assert LISTED.resolve(OUTSIDER, 50_000, [], [b"https"], insecure=True).https is None
 
 
 @pytest.mark.parametrize(
@@ -364,7 +389,7 @@ def test_whatever_an_outsider_sends_it_is_the_client_itself(
     header: str, peer: Any, forwarded: list[bytes], proto: list[bytes], twin: bool, hops: int | None
 ) -> None:
     resolver = ClientResolver(PROXIES, hops if header != "X-Real-IP" else None, header)
-    found = resolver.resolve(str(peer), 50_000, forwarded, proto, twin=twin)
+    found = resolver.resolve(str(peer), 50_000, forwarded, proto, doubtful=twin)
     assert found[:3] == (normal(peer), normal(peer), None)
 
 
@@ -412,7 +437,7 @@ def test_behind_proxies_that_each_add_their_peer_the_client_is_the_first_strange
     port=st.none() | st.integers(0, 3),
     forwarded=lines,
     proto=lines,
-    twin=st.booleans(),
+    doubtful=st.booleans(),
     hops=st.sampled_from([None, 1]),
     proxies=st.sampled_from([[], PROXIES, ["0.0.0.0/0", "::/0"]]),
 )
@@ -422,11 +447,11 @@ def test_whatever_comes_the_client_is_a_normalised_address_or_none(
     port: int | None,
     forwarded: list[bytes],
     proto: list[bytes],
-    twin: bool,
+    doubtful: bool,
     hops: int | None,
     proxies: list[str],
 ) -> None:
-    found = ClientResolver(proxies, hops, header).resolve(peer, port, forwarded, proto, twin=twin)
+    found = ClientResolver(proxies, hops, header).resolve(peer, port, forwarded, proto, doubtful=doubtful)
     for text in (found.address, found.counted):
         if text is not None:
             parsed = ip_address(text)

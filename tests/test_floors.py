@@ -45,6 +45,7 @@ FLOORS = [
     "gate",
     "management",
     "writers",
+    "_asgi_wire",
     "_asgi_shape _wsgi_shape _wsgi_host",
     "_asgi_recheck _wsgi_recheck",
     "asgi wsgi",

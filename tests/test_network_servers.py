@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from keystile import Gate
+from tests.matrix.rawhttp import Closed, Wire
 from tests.servers import COMMANDS, MATRIX, Server, serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UVICORN = ["uvicorn", "--port", "{port}", "{module}:asgi_app"]
 KINDS = {
     "uvicorn": UVICORN,
+    "uvicorn-all": [*UVICORN, "--forwarded-allow-ips", "*"],
     "uvicorn-plain": [*UVICORN, "--no-proxy-headers"],
     "gunicorn": [*COMMANDS["gunicorn-gthread"], "--access-logfile", "-"],
     # It drops what proxies say unless it is told whom to trust, or to leave that to the app.
@@ -99,12 +101,51 @@ def test_the_client_is_whom_the_proxy_names(service: Service) -> None:
     def ask(forwarded: str) -> int:
         return service.server.get("/", {"X-API-Key": secret, "X-Forwarded-For": forwarded}).status
 
-    assert [ask("9.9.9.9"), ask("1.1.1.1, 9.9.9.9"), ask("9.9.9.9, 1.1.1.1")] == [200, 200, 403]
+    asked = ["9.9.9.9", "1.1.1.1, 9.9.9.9", "9.9.9.9, 1.1.1.1", "9.9.9.9:4444, 1.1.1.1", "127.0.0.1:4444, 9.9.9.9"]
+    # uvicorn believes loopback by default and puts what the header says in the peer's place: then nobody is the client.
+    rewrites = service.kind in ("uvicorn", "uvicorn-all")
+    wanted = [403] * 5 if rewrites else [200, 200, 403, 403, 200]
+    if service.kind == "uvicorn":
+        wanted[4] = 403
+    assert [ask(forwarded) for forwarded in asked] == wanted
     events: list[dict[str, Any]] = []
     for line in service.log.splitlines():
         start = line.find('{"event"')
         events += [json.loads(line[start:])] if start >= 0 else []
     told = {event["event"] for event in events}
-    assert {"first_use", "ip_not_allowed"} <= told
-    # uvicorn believes loopback by default and puts what the header says in the peer's place.
-    assert ("peer_rewritten" in told) == (service.kind == "uvicorn")
+    assert "ip_not_allowed" in told
+    assert ("peer_rewritten" in told) == rewrites
+
+
+HEADERS = {
+    "client": "X-Forwarded-For: {client}",
+    "key": "X-API-Key: {key}",
+    "content": "Content-Type: application/json",
+}
+
+
+@pytest.mark.parametrize("late", list(HEADERS))
+@pytest.mark.parametrize("place", ["head", "trailer", "both"])
+def test_nothing_that_decides_is_taken_from_a_trailer(service: Service, late: str, place: str) -> None:
+    """All in one segment, so that a server that reads the trailers before it calls the app can."""
+    key = service.gate.keys.create("proxied", ip_allowlist=["9.9.9.9"]).secret
+    head = [HEADERS[name] for name in HEADERS if name != late or place != "trailer"]
+    chunked = "Transfer-Encoding: chunked"
+    client = "1.1.1.1" if late == "client" and place == "both" else "9.9.9.9"
+    lines = ["POST /json HTTP/1.1", "Host: x", "Connection: close", *head, chunked, "", "2", "{{}}", "0"]
+    before = "\r\n".join(lines).format(client=client, key=key)
+    trailer = "" if place == "head" else HEADERS[late].format(client="9.9.9.9", key=key) + "\r\n"
+    with Wire(service.server.port) as wire:
+        wire.send(f"{before}\r\n{trailer}\r\n".encode())
+        try:
+            answer = wire.final("POST")
+        except Closed:
+            assert place != "head"
+            return
+    whole = service.kind not in ("uvicorn", "uvicorn-all")  # of these nobody is the client
+    if place == "head":
+        assert answer.status == (200 if whole else 403)
+    elif place == "trailer" or late == "client":
+        assert answer.status in (400, 401, 403, 415), answer
+    else:
+        assert answer.status in (200, 400, 403)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
 
+from ._asgi_wire import Scope, head_ends
 from .exceptions import InvalidRequest
 from .model import Admitted, Reason
 from .rules import outcomes
@@ -15,7 +16,6 @@ from .rules.responses import Fields, Reply
 from .shape import Shape
 from .writers import Writers
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -224,8 +224,9 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Recei
 
 def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
     found: dict[bytes, list[str]] = {}
-    for name, value in scope["headers"]:
-        if (lowered := name.lower()) in _OF_THE_BODY:
+    certain = head_ends(scope)
+    for at, (name, value) in enumerate(scope["headers"]):
+        if at <= certain and (lowered := name.lower()) in _OF_THE_BODY:
             found.setdefault(lowered, []).append(value.decode("latin-1"))
     return found
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from ._apps import check_app
 from ._asgi_recheck import HeldAnswer, WatchedSocket
-from ._asgi_shape import Answering, Message, Receive, Scope, Send, accept_of, header, hide, hide_short_cuts, read_json
+from ._asgi_shape import Answering, Message, Receive, Send, accept_of, header, hide, hide_short_cuts, read_json
+from ._asgi_wire import CODING, TELLING, Scope, read
 from ._sync import pooled
 from .context import enter, leave
 from .exceptions import ConfigurationError
 from .gate import Gate
-from .model import Admitted, Reason, Refused, Request, Wire
+from .model import Admitted, Reason, Refused, Request
 from .rules.canonical import OVERRIDES, ambiguous, below
 from .rules.credentials import spellings
 from .rules.preflights import is_preflight
@@ -60,7 +61,7 @@ class GateMiddleware:
         self._own_root_path, self._strict_router = _reader_of(app)
         self._fixed_root_path = gate.policy.root_path
         self._asks_for_root = self._own_root_path is not None or self._fixed_root_path is not None
-        self._wanted = gate.accepted.wanted | _OVERRIDING
+        self._wanted = gate.accepted.wanted | TELLING | _OVERRIDING
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo = gate.policy.echo_request_id
         self._writers: Writers[bytes] = Writers(gate, str.encode)
@@ -69,7 +70,7 @@ class GateMiddleware:
         self._passes = gate.policy.preflight == "pass"
         self._looks_into_query = bool(self._query) or gate.policy.https == "redirect"
         self._holds_key = gate.mask.holds
-        self._wire = gate.transport.header is not None
+        self._looks = gate.transport.header is not None
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,17 +151,24 @@ class GateMiddleware:
         finally:
             leave(token)
 
-    def _read(self, scope: Scope) -> Request:
-        lengths, wanted = self._wanted_lengths, self._wanted
-        presented, unreadable = [], False
+    def _read(self, scope: Scope) -> Request:  # noqa: C901 - one pass over what a server gives
+        lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
+        presented, wire, unreadable, long_query = [], None, False, False
         for name, value in scope["headers"]:
             # Most names differ in length already; servers should send lower case, and not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
-                if lowered in _OVERRIDING:
+                if lowered in TELLING:
+                    looks = True
+                elif lowered in _OVERRIDING:
                     unreadable = True
                 else:
                     presented.append((lowered, value))
-        long_query = False
+        client = scope.get("client")
+        if looks or (client and client[1] == 0):
+            transport = self._gate.transport
+            wire, unsure = read(scope, transport.header, transport.twin, self._gate.accepted.wanted)
+            if unsure:
+                presented.append((CODING, b""))  # which no key is read from: there may be another key than it seems
         if self._looks_into_query and (query := scope.get("query_string")):
             long_query = is_long(query)
             if self._query:
@@ -173,7 +181,6 @@ class GateMiddleware:
         if root_path:
             unreadable = unreadable or ambiguous(path, root_path, strict_router=self._strict_router)
             path = below(path, root_path)
-        client = scope.get("client")
         kind = scope["type"]
         method = scope["method"] if kind == "http" else "GET"
         return _new(
@@ -187,7 +194,7 @@ class GateMiddleware:
                 given_request_id(header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http"),
                 self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
-                self._read_wire(scope) if self._wire else None,
+                wire,
                 long_query,
                 unreadable,
             ),
@@ -205,18 +212,6 @@ class GateMiddleware:
         path, stem = scope["path"], self._root_path(scope).rstrip("/")
         whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
         return whole, scope.get("query_string") or b""
-
-    def _read_wire(self, scope: Scope) -> Wire:
-        transport, client = self._gate.transport, scope.get("client")
-        found: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            found.setdefault(name.lower(), []).append(value)
-        return Wire(
-            port=client[1] if client else None,
-            forwarded=found.get(transport.header or b"", ()),
-            proto=found.get(b"x-forwarded-proto", ()),
-            twin=transport.twin != transport.header and transport.twin in found,
-        )
 
     def _writing(self, send: Send, admitted: Admitted) -> Send:
         write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None

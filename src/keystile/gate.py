@@ -138,7 +138,7 @@ class Gate:
             raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
         self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
         self.events = Events(event_format)
-        self.transport = Transport(self.policy, self.events)
+        self.transport = Transport(self.policy, self.events, clock)
         self._hsts, self._https = hsts is not None, https != "off"
         self._looks = self.transport.header is not None or self._https or self._hsts
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
@@ -201,7 +201,7 @@ class Gate:
             Admitted or Refused; it raises nothing for anything that a client or a store can do.
         """
         request_id = request.request_id or self._request_ids.draw()
-        if self._looks:
+        if self._looks or request.wire is not None:
             visit = self.transport.see(request, request_id)
             if self._https and not visit.secure:
                 return self._in_the_clear(visit)

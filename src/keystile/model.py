@@ -24,19 +24,26 @@ ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
 class Wire(NamedTuple):
-    """What a request's connection and the proxies before us say; read only where the policy trusts some of them.
+    """What a request's connection and the proxies before us say; read only where there is something to be read.
 
     Attributes:
         port: of the socket's other end, or None.
         forwarded: each line of the header that names the client, as it came.
         proto: each line of ``X-Forwarded-Proto``.
-        twin: whether the first of these headers came with underscores as well, which a proxy does not send.
+        listed: each line of ``X-Forwarded-For``, by which a server may have replaced the peer already.
+        doubtful: the first of these headers came with underscores as well, which a proxy does not send, or stands where
+            it may be a trailer.
+        insecure: ``X-Forwarded-Proto`` stands where it may be a trailer.
+        trailing: something that decides stands where it may be a trailer.
     """
 
     port: int | None = None
     forwarded: Sequence[bytes] = ()
     proto: Sequence[bytes] = ()
-    twin: bool = False
+    listed: Sequence[bytes] = ()
+    doubtful: bool = False
+    insecure: bool = False
+    trailing: bool = False
 
 
 class Request(NamedTuple):
@@ -51,7 +58,7 @@ class Request(NamedTuple):
         request_id: the client's own name for the request, if the policy takes it over.
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
         preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
-        wire: what proxies say, if the policy trusts any.
+        wire: what proxies say, if the policy trusts any, or if the peer may be what one of them said.
         long_query: the gate would have to look into the query, and it is too long for that.
         unreadable: the app may take it for another request than the gate does: it names another method in a header, or
             routers differ in what they take off its path. Then it has to meet every rule.

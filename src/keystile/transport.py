@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .events import Event, Events
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 # How often somebody is warned of what strangers can bring about, in seconds.
 WARN_EVERY = 60.0
 _SECURE = ("https", "wss")
+_REWRITTEN = (
+    "the server has already replaced the peer by what a header said, which anybody may have sent: the client is "
+    "unknown, and no allowlist holds it; let the server leave the peer alone (uvicorn: --no-proxy-headers), and set "
+    "trusted_proxies"
+)
+_TRAILING = (
+    "this server puts trailers among the headers, so that a header behind Transfer-Encoding may be one: what decides "
+    "is not taken from there; use another parser (uvicorn: --http h11), or let a proxy buffer request bodies"
+)
 
 
 class Visit(NamedTuple):
@@ -56,19 +65,20 @@ class Transport:
 
     Args:
         policy: which of them are trusted.
-        events: where it is told that the policy trusts more than proxies; and, once, that the server has seen through
-            them already.
+        events: where it is told that the policy trusts more than proxies, and that the server leaves less to be seen
+            than it should.
+        clock: Unix seconds.
     """
 
-    def __init__(self, policy: Policy, events: Events) -> None:
+    def __init__(self, policy: Policy, events: Events, clock: Callable[[], float]) -> None:
         self._resolver: ClientResolver | None = None
         if policy.trusted_proxies or policy.trusted_hops is not None:
             from .rules.clients import ClientResolver
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
-        self._events = events
+        self._events, self._clock = events, clock
+        self._due: dict[str, float] = {}
         self._warn_of_wide(tuple(policy.trusted_proxies))
-        self._warned, self._warn_due = False, 0.0
         self.header = self._resolver.header if self._resolver else None
         """The name of the header that doors hand over, in lower case, or None."""
         self.twin = self._resolver.twin if self._resolver else b""
@@ -83,27 +93,47 @@ class Transport:
             )
             self._events.tell(Event("wide_trusted_proxies", logging.WARNING, reason=reason))
 
+    def _is_due(self, code: str, now: float) -> bool:
+        """Whether this is to be a warning: anybody can bring it about, so that one in a minute is enough."""
+        due = now >= self._due.get(code, 0.0)
+        if due:
+            self._due[code] = now + WARN_EVERY
+        return due
+
     def tell_of_clear(self, visit: Visit, now: float) -> None:
-        """Tell that a credential came over http. Anybody can send one, so that only one in a minute is a warning."""
-        level = logging.INFO
-        if now >= self._warn_due:
-            self._warn_due, level = now + WARN_EVERY, logging.WARNING
+        """Tell that a credential came over http."""
+        level = logging.WARNING if self._is_due("credential_over_http", now) else logging.INFO
         self._events.tell(event_of("credential_over_http", level, visit))
 
     def see(self, request: Request, request_id: str) -> Visit:
         """Who is calling, and whether over https."""
         peer, wire = request.peer, request.wire
         secure = request.scheme in _SECURE
-        if self._resolver is None or wire is None:
+        if wire is None:
             return Visit(request, request_id, peer, peer, secure)
-        client, counted, https, rewritten = self._resolver.resolve(
-            peer, wire.port, wire.forwarded, wire.proto, twin=wire.twin
-        )
-        if rewritten and not self._warned:
-            self._warned = True
-            reason = (
-                "it seems that the server has already replaced the peer by what a header said, so that trusted_proxies "
-                "cannot be checked: run it without that (uvicorn: --no-proxy-headers)"
+        if wire.trailing:
+            self._warn("trailers_merged", peer, _TRAILING)
+        if self._resolver is None:
+            from .rules.clients import REWRITTEN, is_rewritten
+
+            secure = secure and not wire.insecure
+            if not is_rewritten(peer, wire.port, wire.listed, trusted=False):
+                return Visit(request, request_id, peer, peer, secure)
+            found = REWRITTEN
+        else:
+            found = self._resolver.resolve(
+                peer,
+                wire.port,
+                wire.forwarded,
+                wire.proto,
+                listed=wire.listed,
+                doubtful=wire.doubtful,
+                insecure=wire.insecure,
             )
-            self._events.tell(Event("peer_rewritten", logging.WARNING, client=peer, reason=reason))
-        return Visit(request, request_id, client, counted, secure if https is None else https)
+        if found.rewritten:
+            self._warn("peer_rewritten", peer, _REWRITTEN)
+        return Visit(request, request_id, found.address, found.counted, secure if found.https is None else found.https)
+
+    def _warn(self, code: str, peer: str | None, reason: str) -> None:
+        if self._is_due(code, self._clock()):
+            self._events.tell(Event(code, logging.WARNING, client=peer, reason=reason))

@@ -185,6 +185,7 @@ class GateMiddleware:
             port=int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None,
             forwarded=[_octets(environ[self._wire])] if self._wire in environ else (),
             proto=[_octets(environ["HTTP_X_FORWARDED_PROTO"])] if "HTTP_X_FORWARDED_PROTO" in environ else (),
+            listed=[_octets(environ["HTTP_X_FORWARDED_FOR"])] if "HTTP_X_FORWARDED_FOR" in environ else (),
         )
 
     def _writing(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:

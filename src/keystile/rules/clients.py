@@ -53,13 +53,17 @@ class Client(NamedTuple):
         counted: whom to count: the address, or the socket's peer where the client is unknown.
         https: what a trusted proxy says of the client's connection; None where none speaks: then the server's own
             scheme holds.
-        rewritten: there are signs that the server has already replaced the peer by what a header said.
+        rewritten: there are signs that the server has already replaced the peer by what a header said. Then the peer
+            may be anybody's invention, and all of whom this holds are counted together.
     """
 
     address: str | None
     counted: str | None
     https: bool | None
     rewritten: bool
+
+
+REWRITTEN = Client(None, None, None, rewritten=True)
 
 
 class _Known(NamedTuple):
@@ -98,7 +102,15 @@ class ClientResolver:
         self._known = lru_cache(maxsize=8192)(self._look_up)
 
     def resolve(
-        self, peer: str | None, port: int | None, forwarded: Lines, proto: Lines, *, twin: bool = False
+        self,
+        peer: str | None,
+        port: int | None,
+        forwarded: Lines,
+        proto: Lines,
+        *,
+        listed: Lines | None = None,
+        doubtful: bool = False,
+        insecure: bool = False,
     ) -> Client:
         """Who sent a request. Never raises, whatever was sent.
 
@@ -107,20 +119,22 @@ class ClientResolver:
             port: of the socket's other end, or None.
             forwarded: each line of the header, in order, as it came.
             proto: each line of ``X-Forwarded-Proto``, likewise. With ``Forwarded`` it is not looked at.
-            twin: whether the header came with underscores as well: then a trusted peer's client is unknown.
+            listed: each line of ``X-Forwarded-For``, by which servers replace the peer; None if it is `forwarded`.
+            doubtful: it is not certain that a proxy sent the header: then a trusted peer's client is unknown.
+            insecure: the same of ``X-Forwarded-Proto``: then a trusted peer's word is not taken for https.
 
         Returns:
             The client.
         """
-        text, trusted, direct, literal = self._known(peer if peer is None or len(peer) <= _LONGEST_NODE else None)
-        # uvicorn puts 0 where it has taken the address from a header.
-        rewritten = port == 0 and bool(forwarded)
+        text, trusted, direct, _ = self._known(peer if peer is None or len(peer) <= _LONGEST_NODE else None)
+        if is_rewritten(peer, port, forwarded if listed is None else listed, trusted=trusted):
+            return REWRITTEN
         if not trusted:
-            if rewritten or (forwarded and literal and self._names(literal, forwarded)):
-                return direct._replace(rewritten=True)
             return direct
-        address, https = _UNKNOWN if twin else self._find(text, forwarded)
-        return Client(address, address or text, https if self._standard else _all_secure(proto), rewritten)
+        address, https = _UNKNOWN if doubtful else self._find(text, forwarded)
+        if not self._standard:
+            https = False if insecure else _all_secure(proto)
+        return Client(address, address or text, https, rewritten=False)
 
     def _look_up(self, text: str | None) -> _Known:
         found, literal = parse(text), (text or "").encode("latin-1", "replace")
@@ -129,12 +143,6 @@ class ClientResolver:
             return _Known(None, trusted, Client(None, None, None, False), literal)
         plain = str(IPv4Address(found.number) if found.version == 4 else IPv6Address(found.number))
         return _Known(plain, trusted, Client(plain, plain, None, False), literal)
-
-    def _names(self, literal: bytes, lines: Lines) -> bool:
-        """Whether an entry is the peer to the letter, as it is where the server took the one for the other."""
-        if literal not in b",".join(lines):
-            return False
-        return any(node == literal.decode("latin-1") for node, _ in self._entries(lines))
 
     def _find(self, peer: str | None, lines: Lines) -> _Entry:
         """The client that a trusted peer names."""
@@ -152,6 +160,46 @@ class ClientResolver:
             if not (text and trusted):
                 break
         return found
+
+
+def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
+    """Whether the server has put what a header says in the place of the socket's other end.
+
+    Some (uvicorn, hypercorn, granian, daphne) put the port 0 beside it, which no socket has. But uvicorn takes a port
+    over where the entry has one, and then the header still shows what was taken from it.
+
+    Args:
+        peer, port: as the server gave them.
+        lines: each line of ``X-Forwarded-For``.
+        trusted: the peer is one of our proxies. Where several run on one machine, one of them may well have written its
+            address, but not with the port that it is calling from now.
+    """
+    if port == 0:
+        return True
+    literal = (peer or "").encode("latin-1", "replace")
+    text = b",".join(lines) if literal else b""
+    if literal not in text or not text:
+        return False
+    if trusted:
+        if port is None:
+            return False
+        entries = (entry.partition(literal) for entry in text.split(b",") if literal in entry)
+        return any(_number(rest) == port for _, _, rest in entries)
+    return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
+
+
+# Whatever may stand around an address, and cannot be a part of one.
+_BETWEEN_V6 = bytes(
+    each if chr(each).isascii() and (chr(each).isalnum() or chr(each) in ".:%_-") else 32 for each in range(256)
+)
+_BETWEEN = _BETWEEN_V6.replace(b":", b" ")
+_NO_DIGITS = bytes(each for each in range(256) if not 48 <= each <= 57)
+
+
+def _number(text: bytes) -> int | None:
+    """What Python's `int` may make of it, which takes blanks, a sign, underscores and any number of zeros."""
+    digits = text.translate(None, _NO_DIGITS).lstrip(b"0")
+    return int(digits) if 0 < len(digits) < 6 else None
 
 
 def _listed(lines: Lines) -> Iterator[_Entry]:
