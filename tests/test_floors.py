@@ -41,7 +41,7 @@ FLOORS = [
     "_asgi_shape _wsgi_shape",
     "_asgi_recheck _wsgi_recheck",
     "asgi wsgi",
-    "_origin _shown _typed",
+    "_origin _shown _typed _faults",
     "_settings",
     "config",
     "wrap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -15,6 +16,15 @@ T = TypeVar("T")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+
+
+def known(names: Iterable[str], wrong: str = "") -> str:
+    """What there is, for a message about a name that is not among it; the likeliest alone, if one is near."""
+    listed = list(names)
+    near = difflib.get_close_matches(wrong, listed, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(listed)}" if listed else "there are none"
 
 
 def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ._checks import known
 from ._origin import Origin
 from .exceptions import ConfigurationError
-from .policy import Plan, Rule
+from .policy import ERROR_FORMATS, EVENT_FORMATS, HTTPS, LIMIT_BY, ON_LIMITER_ERROR, Plan, Rule
 from .styles import PageStyle
 
 _TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
@@ -17,6 +17,13 @@ _LIMITS = "a string or a list of strings"
 # TOML has no null, so false is what None is in code: no bound at all.
 _LIMITS_OR_FALSE = "a string, a list of strings, or false"
 _TEXT_OR_FALSE, _STYLE = "a string or false", "a table of page settings"
+HASHERS = ("argon2id", "hmac-sha256")
+
+
+def _one_of(choices: tuple[str, ...]) -> str:
+    return f"one of {', '.join(choices)}"
+
+
 SETTINGS = {
     "app": _TEXT,
     "store": _TEXT,
@@ -27,17 +34,17 @@ SETTINGS = {
     "realm": _TEXT,
     "peppers": _TEXTS,
     "accept_crc": _FLAG,
-    "hasher": _TEXT,
+    "hasher": _one_of(HASHERS),
     "limiter": _TEXT,
     "plans": _PLANS,
     "default_plan": _TEXT,
-    "limit_by": _TEXT,
+    "limit_by": _one_of(LIMIT_BY),
     "anonymous_limits": _LIMITS,
     "failure_limits": _LIMITS_OR_FALSE,
-    "on_limiter_error": _TEXT,
+    "on_limiter_error": _one_of(ON_LIMITER_ERROR),
     "ietf_headers": _FLAG,
     "envelope": _FLAG,
-    "error_format": _TEXT,
+    "error_format": _one_of(ERROR_FORMATS),
     "echo_request_id": _FLAG,
     "page_style": _STYLE,
     "cursor_secrets": _TEXTS,
@@ -47,11 +54,11 @@ SETTINGS = {
     "trusted_proxies": _TEXTS,
     "trusted_hops": _NUMBER,
     "client_header": _TEXT,
-    "https": _TEXT,
+    "https": _one_of(HTTPS),
     "hsts": _NUMBER,
     "recheck_in_flight": _FLAG,
     "query_parameter": _TEXT,
-    "event_format": _TEXT,
+    "event_format": _one_of(EVENT_FORMATS),
 }
 _RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
 _RULE |= {"envelope": _FLAG, "require_json": _FLAG}
@@ -69,14 +76,12 @@ def read_table(origin: Origin, found: Mapping[str, Any], kinds: Mapping[str, str
     """The values of a table, read by their kinds; ConfigurationError for a name or a kind that is not among them."""
     for name in found:
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(kinds)}"
-            raise origin.error(at + name, f"there is no such setting; {hint}")
+            raise origin.error(at + name, f"there is no such setting; {known(kinds, name)}")
     return {name: _value(origin, at + name, kinds[name], value) for name, value in found.items()}
 
 
 def _value(origin: Origin, key: str, kind: str, value: Any) -> Any:
-    read = _READERS.get((kind, type(value)))
+    read = _READERS.get((_TEXT if kind.startswith("one of ") else kind, type(value)))
     if read is None:
         raise origin.error(key, f"expected {kind}, got {_TYPES.get(type(value), 'a date or time')}")
     return read(origin, key, value)

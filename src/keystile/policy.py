@@ -20,6 +20,7 @@ from ._checks import (
     check_origin,
     check_scopes,
     check_strings,
+    known,
 )
 from ._frozen import FrozenDict
 from .exceptions import ConfigurationError
@@ -138,7 +139,7 @@ class Policy:
             one of these is counted by itself.
         anonymous_limits: windows for each client address on public paths.
         failure_limits: windows for the failed proofs of each client address; None is unlimited.
-        on_limiter_error: while limiter_down, count in this process (``"local"``), admit without counting
+        on_limiter_error: while the limiter is down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
@@ -234,7 +235,8 @@ class Policy:
             if not isinstance(name, str) or not name or not isinstance(plan, Plan):
                 raise ConfigurationError("expected a Plan for each name", key=f"plans.{name}")
         if self.default_plan is not None and self.default_plan not in self.plans:
-            raise ConfigurationError(f"there is no plan {self.default_plan!r}", key="default_plan")
+            reason = f"there is no plan {self.default_plan!r}; {known(self.plans, str(self.default_plan))}"
+            raise ConfigurationError(reason, key="default_plan")
         return FrozenDict(self.plans)
 
     def _known_forms(self) -> tuple[str, ...]:

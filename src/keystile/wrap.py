@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ._faults import told
 from ._sync import Lock
 from .config import Settings, load, open_gate
 from .exceptions import ConfigurationError
@@ -27,6 +29,8 @@ wsgi: Any
 
 _TARGET = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
 _ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
+# A class may be an app: then the answer to a request is an instance, which the server awaits, or iterates.
+_ANSWERS = {"asgi": "__await__", "wsgi": "__iter__"}
 _built: dict[str, Any] = {}
 _lock = Lock()
 # Which settings this thread is building from: an app that asks for itself would wait for its own lock.
@@ -78,6 +82,8 @@ def fits(app: Callable[..., Any], door: str) -> bool:
     """Whether this may be an app for that door, ``"asgi"`` or ``"wsgi"``; False only when it cannot be one."""
     if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
         return False
+    if _makes_instances(app) and not hasattr(app, _ANSWERS[door]):
+        return False
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # not written in Python: nothing is certain
@@ -89,6 +95,21 @@ def fits(app: Callable[..., Any], door: str) -> bool:
     return True
 
 
+def _makes_instances(app: Callable[..., Any]) -> bool:
+    """Whether a call of this gives nothing but an instance of it."""
+    if not isinstance(app, type):
+        return False
+    new: Any = app.__new__
+    return type(app).__call__ is type.__call__ and new is object.__new__
+
+
+def advice(app: Callable[..., Any]) -> str:
+    """What may be meant, where something is no app for any door."""
+    if isinstance(app, type):
+        return f"is it a factory? {app.__name__} is a class: name an app that it makes"
+    return "is it a factory?"
+
+
 def _build(door: str) -> Any:
     settings = load()
     token = _building.set(settings)
@@ -98,8 +119,8 @@ def _build(door: str) -> Any:
         _building.reset(token)
     if not fits(app, door):
         other = next(each for each in _ARGUMENTS if each != door)
-        advice = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else "is it a factory?"
-        raise settings.error("app", f"cannot be called as app({', '.join(_ARGUMENTS[door])}); {advice}")
+        meant = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else advice(app)
+        raise settings.error("app", f"cannot be called as app({', '.join(_ARGUMENTS[door])}); {meant}")
     gate = open_gate(settings)
     try:
         return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
@@ -131,4 +152,4 @@ def _import(settings: Settings, name: str) -> ModuleType | None:
             raise
         return None
     except AttributeError as error:
-        raise settings.error("app", f"importing {name!r} raised AttributeError: {error}") from error
+        raise settings.error("app", f"importing {name!r} raised {told(error, os.environ)}") from error

@@ -3,7 +3,7 @@
 After a failure the limiter is asked again only now and then, by one request at a time, at growing intervals; until it
 answers, the policy's choice holds. Nothing is sent twice: whoever got no answer may have been counted.
 
-Its state is one number that grows with each change: odd while limiter_down. A call remembers the number it
+Its state is one number that grows with each change: odd while the limiter is down. A call remembers the number it
 started with, and what becomes of it counts only while that number holds: hundreds may be under way when a limiter goes
 down or comes back, and what was sent before says nothing of afterwards.
 """
@@ -77,7 +77,7 @@ class Failsafe:
         """What `RateLimiter.hit` answers; empty if the policy admits without counting.
 
         Raises:
-            LimiterDown: limiter_down, and the policy denies then.
+            LimiterDown: the limiter is down, and the policy denies then.
         """
         seen = self._changes
         is_down = seen % 2 == 1

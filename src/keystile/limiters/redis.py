@@ -35,7 +35,6 @@ _PREFIX = "keystile:1:"  # with the layout of the stored value, so that another 
 
 _KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
 _DRIVERS = {f"{driver}{kind}": driver for driver in ("redis", "valkey") for kind in _KINDS}
-_EXTRAS = {"redis": "keystile[redis]", "valkey": "valkey"}
 
 Command = tuple[str | bytes, ...]
 
@@ -104,7 +103,7 @@ class _Server:
         try:
             exceptions = vars(import_module(f"{self._driver}.exceptions")).values()
         except ImportError:
-            raise self._wrong(f"needs a driver: pip install '{_EXTRAS[self._driver]}'") from None
+            raise self._wrong(f"needs the driver {self._driver}: pip install 'keystile[redis]'") from None
         self.no_script = next(each for each in exceptions if getattr(each, "__name__", "") == "NoScriptError")
         # Not all of a driver's errors share a root. ValueError: a reply that is not what the script sends.
         known = (each for each in exceptions if isinstance(each, type) and issubclass(each, Exception))
