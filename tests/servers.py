@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.doors import Answer
+from tests.ports import free_port
 
 COMMANDS = {
     "uvicorn-h11": ["uvicorn", "--http", "h11", "--loop", "asyncio", "--port", "{port}", "{module}:asgi_app"],
@@ -106,12 +107,6 @@ def ask(
     response = connection.getresponse()
     fields = [(name.lower(), value) for name, value in response.getheaders()]
     return Answer(response.status, fields, response.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

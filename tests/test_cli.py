@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -17,10 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keystile import __version__
+from keystile._shown import shown_url
 from keystile.cli import main
 from keystile.config import load, open_gate
 from keystile.model import Window
 
+NO_FILE = "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -123,6 +126,34 @@ def test_init_writes_a_file_that_can_be_used_and_makes_the_store(folder: Path) -
     assert settings.app is None
 
 
+def test_init_makes_a_pepper_that_only_the_file_knows(folder: Path) -> None:
+    assert run("init").stderr == ""
+    (pepper,) = load(environ={}).gate["peppers"]
+    assert len(pepper) >= 43
+    assert stat.S_IMODE((folder / "keystile.toml").stat().st_mode) == 0o600
+    assert run("init", "other/keystile.toml").exit_code == 1
+    (folder / "other").mkdir()
+    assert run("init", "other/keystile.toml").exit_code == 0
+    assert load("other/keystile.toml", {}).gate["peppers"] != (pepper,)
+
+
+def test_init_makes_no_pepper_that_would_lock_out_keys_of_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "keystile.toml").write_text('store = "sqlite:///keystile.db"')
+    secret = made("ci")["secret"]
+    (folder / "keystile.toml").unlink()
+    result = run("init")
+    assert "so no pepper was made" in result.stderr
+    settings = load(environ={})
+    assert "peppers" not in settings.gate
+    with closing(open_gate(settings)) as gate:
+        assert gate.is_key(secret.encode())
+    (folder / "keystile.toml").unlink()
+    (folder / "keystile.db").unlink()
+    monkeypatch.setenv("KEYSTILE_PEPPER", "a pepper of more than 16 bytes")
+    assert "so no pepper was made" in run("init").stderr
+    assert load().gate["peppers"] == ("a pepper of more than 16 bytes",)
+
+
 @pytest.mark.parametrize("arguments", [["init", "other.toml"], ["-c", "other.toml", "init"]], ids=["FILE", "-c"])
 def test_init_writes_where_it_is_told(folder: Path, arguments: list[str]) -> None:
     result = run(*arguments)
@@ -191,16 +222,41 @@ def test_check_tells_the_plans(limited: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://me:hunter2@localhost:1/0?password=hunter2", "redis://localhost:1"),
-        ("redis+sentinel://:hunter2@localhost:1,localhost:2/name", "redis+sentinel://localhost:1,localhost:2"),
+        ("redis://me:hunter2@localhost:1/3?password=hunter2", "redis://localhost:1/3"),
+        ("redis://me:hunter2@localhost:1", "redis://localhost:1/0"),
+        ("redis://me:hunter2@localhost:1/3?db=4", "redis://localhost:1/4"),
+        ("redis://me:hunter2@localhost:1/hunter2", "redis://localhost:1/0"),
+        ("redis+cluster://:hunter2@localhost:1,localhost:2", "redis+cluster://localhost:1,localhost:2"),
+        ("redis+sentinel://:hunter2@localhost:1,localhost:2/name", "redis+sentinel://localhost:1,localhost:2/name"),
+        ("mongodb://:hunter2@localhost/hunter2", "mongodb://localhost"),
+        ("sqlite:////keys.db", "sqlite:////keys.db"),
     ],
 )
-def test_check_shows_no_password_of_the_limiter(folder: Path, url: str, shown: str) -> None:
+def test_a_url_is_shown_with_its_database_and_without_its_password(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+def test_check_shows_where_the_limiter_is(folder: Path, redis_url: str) -> None:
+    url = redis_url.replace("://", "://default:@").removesuffix("/0") + "/3"
     (folder / "keystile.toml").write_text(f'store = "sqlite:///keys.db"\nlimiter = "{url}"')
     result = run("check")
-    assert result.exit_code == 0
-    assert "hunter2" not in result.output
-    assert ["limiter", shown] in [line.split() for line in result.stdout.splitlines()]
+    assert result.exit_code == 0, result.output
+    assert ["limiter", redis_url.removesuffix("/0") + "/3"] in [line.split() for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://me:hunter2@127.0.0.1:1/3", "redis://127.0.0.1:1/3 does not answer: ConnectionError"),
+        ("redis+cluster://:hunter2@127.0.0.1:1", "redis+cluster://127.0.0.1:1 does not answer: RedisClusterException"),
+        ("memcached://127.0.0.1:1", "memcached://127.0.0.1:1 does not answer: ConnectionRefusedError"),
+    ],
+)
+def test_check_fails_while_the_limiter_is_down(folder: Path, url: str, reason: str) -> None:
+    (folder / "keystile.toml").write_text(f'store = "sqlite:///keys.db"\nlimiter = "{url}"')
+    result = run("check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == f"Error: keystile.toml: limiter: {reason}"
 
 
 def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
@@ -213,16 +269,29 @@ def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("service", "reason"),
     [
-        ("import nothing_like_it", "importing it raised ModuleNotFoundError: No module named 'nothing_like_it'"),
-        ("raise RuntimeError('hunter2')", "importing it raised RuntimeError"),
+        (
+            "import nothing_like_it",
+            "importing it raised ModuleNotFoundError: No module named 'nothing_like_it' (service.py, line 1)",
+        ),
+        ("x = 1\nprefix", "importing it raised NameError: name 'prefix' is not defined (service.py, line 2)"),
+        ("import os\nos.nothing", "AttributeError: module 'os' has no attribute 'nothing' (service.py, line 2)"),
+        ("import json\ndef f():\n    json.loads('')\nf()", "(service.py, line 3)"),
+        ("x =", "importing it raised SyntaxError: invalid syntax (service.py, line 1)"),
+        ("import sys\nsys.exit('no settings')", "importing it raised SystemExit: no settings (service.py, line 2)"),
+        ("raise RuntimeError('no postgresql://me:hunter2@db')", "RuntimeError: no postgresql://…@db (service.py"),
+        ("import os\nraise ValueError(os.environ['DB_PASSWORD'])", "ValueError: ${DB_PASSWORD} (service.py, line 2)"),
+        ("raise ValueError('two\\nlines')", "importing it raised ValueError: two (service.py, line 1)"),
         ("def app(): pass", "is it a factory?"),
+        ("class app: pass", "is it a factory? app is a class: name an app that it makes"),
         ("", "has no attribute 'app'"),
     ],
-    ids=["import", "raises", "factory", "no attribute"],
 )
-def test_check_says_why_the_app_cannot_be_used(ready: Path, service: str, reason: str) -> None:
+def test_check_says_why_the_app_cannot_be_used(
+    ready: Path, monkeypatch: pytest.MonkeyPatch, service: str, reason: str
+) -> None:
     (ready / "service.py").write_text(service)
-    (ready / "keystile.toml").write_text('app = "service:app"')
+    (ready / "keystile.toml").write_text('store = "sqlite:///keystile.db"\napp = "service:app"')
+    monkeypatch.setenv("DB_PASSWORD", "hunter2")
     result = process("check")
     assert result.returncode == 1
     assert result.stderr.startswith("Error: keystile.toml: app: ")
@@ -240,7 +309,7 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_1(folder: Path, command
 
 def test_a_missing_configuration_is_named(folder: Path) -> None:
     result = run("-c", "nowhere.toml", "check")
-    assert (result.exit_code, result.stderr) == (1, "Error: nowhere.toml: cannot be read: No such file or directory\n")
+    assert (result.exit_code, result.stderr) == (1, f"Error: nowhere.toml: {NO_FILE}\n")
 
 
 def test_the_environment_names_the_configuration(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +402,11 @@ REFUSED = {
     "scope": (["keys", "create", "x", "--scope", "a b"], "scopes: 'a b' is no scope"),
     "network": (["keys", "create", "x", "--allow", "300.0.0.0/8"], "ip_allowlist: "),
     "expired": (["keys", "create", "x", "--expires", "2001-01-31T12:00:00Z"], "expires_at: lies in the past"),
-    "plan": (["keys", "create", "x", "--plan", "gold"], "plan: there is no plan 'gold'"),
+    "plan": (["keys", "create", "x", "--plan", "gold"], "plan: there is no plan 'gold'; there are none"),
+    "network: host bits": (
+        ["keys", "create", "x", "--allow", "10.1.2.3/8"],
+        "ip_allowlist: '10.1.2.3/8' has host bits set: did you mean '10.0.0.0/8', or '10.1.2.3' alone?",
+    ),
     "limits": (["keys", "create", "x", "--limits", "often"], "limits: 'often' is not like '60/minute'"),
     "limits: empty": (["keys", "create", "x", "--limits", ""], "limits: "),
     "limits: no id": (["limits", "show", "nope"], "no key has this id"),
@@ -493,7 +566,7 @@ def test_a_process_makes_and_revokes_a_key(ready: Path) -> None:
 def test_a_process_fails_without_a_traceback(folder: Path) -> None:
     result = process("keys", "show", "012345678901")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "Error: keystile.toml: cannot be read: No such file or directory\n"
+    assert result.stderr == f"Error: keystile.toml: {NO_FILE}\n"
 
 
 def test_limits_show_where_a_key_stands_in_its_windows_and_in_those_of_every_rule(limited: Path) -> None:
@@ -584,7 +657,10 @@ def test_a_key_of_a_plan_that_is_gone_is_named(limited: Path, command: str) -> N
     (limited / "keystile.toml").write_text(LIMITED.replace("plans.pro", "plans.other"))
     result = run("limits", command, key_id)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: plans: the key's plan 'pro' is none of these, so it is refused\n"
+    assert (
+        result.stderr
+        == "Error: plans: the key's plan 'pro' is gone, so the key is refused; there are free, other, enterprise\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "reset"])

@@ -11,7 +11,7 @@ import pytest
 
 from keystile import ConfigurationError, Gate, KeystileError, Plan, Rule
 from keystile._settings import SETTINGS
-from keystile.config import EXAMPLE, load, open_gate
+from keystile.config import example, load, open_gate
 
 PEPPER = "a pepper of more than 16 bytes"
 
@@ -117,9 +117,10 @@ def test_the_names_are_those_of_the_gate() -> None:
 
 
 def test_the_example_can_be_used_as_it_is_and_uncommented(file: Path) -> None:
-    file.write_text(EXAMPLE)
+    text = example(PEPPER)
+    file.write_text(text)
     open_gate(load(file, {})).close()
-    lines = EXAMPLE.splitlines()
+    lines = text.splitlines()
     settings = [
         line.removeprefix("# ") for line in lines if not line.startswith("# ") or " = " in line or "# [" in line
     ]
@@ -142,7 +143,7 @@ WRONG = {
     "unknown": ('colour = "x"', "colour", "no such setting; there are app, store"),
     "unknown table": ("[colours.red]\nx = 1", "colours", "no such setting"),
     "proxies: text": ('trusted_proxies = "10.0.0.0/8"', "trusted_proxies", "expected a list of strings"),
-    "proxies: host bits": ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies[0]", "host bits"),
+    "proxies: host bits": ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies[0]", "did you mean '10.0.0.0/8', or"),
     "proxies: name": ('trusted_proxies = ["10.0.0.0/8", "lb"]', "trusted_proxies[1]", "not an address"),
     "hops: none": ("trusted_hops = 0", "trusted_hops", "expected a whole number from 1"),
     "hops: text": ('trusted_hops = "1"', "trusted_hops", "expected a whole number, got a string"),
@@ -200,7 +201,9 @@ WRONG = {
     "plan: notation": ('[plans.free]\nlimits = "often"', "plans.free.limits", "'often' is not like '60/minute'"),
     "plan: contradiction": ('[plans.free]\nlimits = ["9/minute", "5/hour"]', "plans.free.limits", "allows more than"),
     "plan: no name": ('[plans.""]\nlimits = "5/day"', "plans.", "expected a Plan for each name"),
-    "default_plan": ('default_plan = "pro"\n[plans.free]', "default_plan", "there is no plan 'pro'"),
+    "default_plan": ('default_plan = "pro"\n[plans.free]', "default_plan", "there is no plan 'pro'; there are free"),
+    "default_plan: near": ('default_plan = "fre"\n[plans.free]', "default_plan", "'fre'; did you mean 'free'?"),
+    "default_plan: none": ('default_plan = "pro"', "default_plan", "there is no plan 'pro'; there are none"),
     "limit_by": ('limit_by = "address"', "limit_by", "expected one of key, project, organization"),
     "on_limiter_error": ('on_limiter_error = "panic"', "on_limiter_error", "expected one of local, allow, deny"),
     "ietf_headers": ('ietf_headers = "yes"', "ietf_headers", "expected true or false, got a string"),
@@ -279,7 +282,15 @@ WRONG = {
     "accept: nothing": ("accept = []", "accept", "names no place"),
     "realm": ("realm = 'a\"b'", "realm", "printable ASCII"),
     "prefix": ('prefix = "a_b"', "prefix", "a letter, then at most 19"),
-    "hasher: unknown": ('hasher = "md5"', "hasher", "expected 'argon2id' or 'hmac-sha256'"),
+    "hasher: unknown": ('hasher = "md5"', "hasher", "expected one of argon2id, hmac-sha256"),
+    "hasher: true": ("hasher = true", "hasher", "expected one of argon2id, hmac-sha256, got true or false"),
+    "https: true": ("https = true", "https", "expected one of off, redirect, require, got true or false"),
+    "limit_by: true": ("limit_by = true", "limit_by", "expected one of key, project, organization, got true"),
+    "error_format: list": ("error_format = []", "error_format", "expected one of envelope, problem, got a list"),
+    "event_format: true": ("event_format = true", "event_format", "expected one of text, json, got true"),
+    "on_limiter_error: 1": ("on_limiter_error = 1", "on_limiter_error", "expected one of local, allow, deny, got a"),
+    "app: no store": ('app = "service:app"', "store", "is missing: name where the keys are"),
+    "limiter: misspelt": ('limiter = "redsi://h"', "limiter", "there is no such limiter; did you mean 'redis"),
     "hasher: no pepper": ('hasher = "hmac-sha256"', "hasher", "needs a pepper"),
     "pepper: short": ('peppers = ["short"]', "peppers", "at least 16 bytes"),
     "accept_crc without peppers": ("accept_crc = true", "accept_crc", "means nothing without peppers"),
@@ -311,7 +322,7 @@ def test_what_is_wrong_is_said_with_file_key_and_reason(file: Path, text: str, k
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"nowhere\.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigurationError, match=r"nowhere\.toml: there is no such file: `keystile init` writes one"):
         load(tmp_path / "nowhere.toml", {})
 
 
@@ -337,6 +348,7 @@ def test_references_are_resolved_everywhere(file: Path) -> None:
     file.write_text(
         """
         app = "${MODULE}:${NAME}"
+        store = "memory://"
         prefix = "${NAME}"
         public = ["/${NAME}/*", "/$NAME"]
         realm = "$${NAME}"
@@ -437,7 +449,7 @@ def test_an_unset_reference_is_named_whatever_else_was_resolved(file: Path) -> N
 
 
 def test_the_settings_show_no_value(file: Path) -> None:
-    file.write_text('app = "${A}:app"\nrealm = "${A}"\npeppers = ["${P}"]')
+    file.write_text('app = "${A}:app"\nstore = "memory://"\nrealm = "${A}"\npeppers = ["${P}"]')
     shown = repr(load(file, {"A": "hunter2", "P": PEPPER}))
     assert "hunter2" not in shown
     assert PEPPER not in shown

@@ -49,7 +49,7 @@ FLOORS = [
     "_asgi_shape _wsgi_shape _wsgi_host",
     "_asgi_recheck _wsgi_recheck",
     "asgi wsgi",
-    "_origin _shown _typed",
+    "_origin _shown _typed _faults",
     "_settings",
     "config",
     "wrap",

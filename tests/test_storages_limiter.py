@@ -239,6 +239,32 @@ def test_a_missing_asyncio_driver_fails_when_built() -> None:
         AsyncStorageLimiter.from_url("nothing://h")
 
 
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("mongodb://user:secret@h", "mongodb://h: needs a driver: pip install pymongo"),
+        ("nothing://h", "nothing://h: there is no such limiter; there are sqlite, "),
+        ("memcache://h", "memcache://h: there is no such limiter; did you mean 'memcached'?"),
+    ],
+)
+def test_what_is_missing_is_named_and_nothing_else_is_printed(url: str, advice: str) -> None:
+    code = f"import sys; sys.modules['pymongo'] = None; from keystile import Gate; Gate(limiter={url!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Exception ignored" not in done.stderr
+    assert advice in done.stderr.splitlines()[-1].replace("limiter: ", "")
+    assert "secret" not in done.stderr.replace(code, "")
+
+
+def test_any_one_of_several_drivers_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type("Kind", (), {"DEPENDENCIES": {"no_such_driver": None, "pymemcache": None}})
+    monkeypatch.setitem(vars(limits.storage)["SCHEMES"], "either", kind)
+    with pytest.raises(ConfigurationError, match="limits cannot use it: TypeError"):  # it is no storage, but was tried
+        StorageLimiter.from_url("either://h")
+    kind.DEPENDENCIES = {"no_such_driver": None, "nor.this": None}
+    with pytest.raises(ConfigurationError, match=r"needs a driver: pip install no_such_driver$"):
+        StorageLimiter.from_url("either://h")
+
+
 def test_redis_has_a_limiter_of_its_own() -> None:
     assert isinstance(open_limiter("redis://127.0.0.1:1"), RedisLimiter)
 

@@ -54,6 +54,7 @@ app = "service.main:Holder.app"
 match = "/v1/exports"
 scopes = ["exports:read"]
 """
+MEMORY = 'store = "memory://"\n'
 SERVERS = {
     "uvicorn": (ASGI_SERVICE, ["-m", "uvicorn", "keystile.wrap:asgi", "--port", "0"]),
     "gunicorn": (WSGI_SERVICE, ["-m", "gunicorn", "keystile.wrap:wsgi", "--bind", "127.0.0.1:0", "--workers", "2"]),
@@ -179,6 +180,20 @@ APPS = {
     "no dotted attribute": ("x = 1", "service.main:x.app", "asgi", "has no attribute 'x.app'"),
     "not callable": ("app = 'an app'", "service.main:app", "asgi", "str cannot be called"),
     "a factory": ("def app(): pass", "service.main:app", "asgi", "is it a factory?"),
+    "a class": (
+        "class App:\n    def __init__(self, files=None, config=None, plugins=None): pass\n"
+        "    def __call__(self, environ, start_response): pass",
+        "service.main:App",
+        "asgi",
+        "is it a factory? App is a class: name an app that it makes",
+    ),
+    "the class of ASGI apps": (
+        "from starlette.applications import Starlette",
+        "service.main:Starlette",
+        "asgi",
+        "is it a factory? Starlette is a class",
+    ),
+    "the class of WSGI apps": ("from flask import Flask", "service.main:Flask", "wsgi", "Flask is a class"),
     "a WSGI app": (
         "def app(environ, start_response): pass",
         "service.main:app",
@@ -203,7 +218,7 @@ APPS = {
 def test_an_app_that_cannot_be_served_is_named(
     tmp_path: Path, code: str, app: str | None, door: str, reason: str
 ) -> None:
-    folder = service(tmp_path, code, "" if app is None else f'app = "{app}"')
+    folder = service(tmp_path, code, "" if app is None else f'{MEMORY}app = "{app}"')
     result = asked(folder, f"import keystile.wrap; keystile.wrap.{door}")
     last = result.stderr.splitlines()[-1]
     assert last.startswith("keystile.exceptions.ConfigurationError: keystile.toml: app: ")
@@ -213,14 +228,22 @@ def test_an_app_that_cannot_be_served_is_named(
 
 @pytest.mark.parametrize("missing", ["nothing_like_it", "service.nothing", "nothing.main"])
 def test_what_a_service_misses_itself_stays_its_own_error(tmp_path: Path, missing: str) -> None:
-    folder = service(tmp_path, f"import {missing}", 'app = "service.main:app"')
+    folder = service(tmp_path, f"import {missing}", f'{MEMORY}app = "service.main:app"')
     result = asked(folder, "import keystile.wrap; keystile.wrap.asgi")
     assert result.stderr.splitlines()[-1].startswith("ModuleNotFoundError: No module named")
     assert missing.removesuffix(".main") in result.stderr.splitlines()[-1]
 
 
+def test_an_app_without_a_store_is_not_served(tmp_path: Path) -> None:
+    result = asked(
+        service(tmp_path, ASGI_SERVICE, 'app = "service.main:Holder.app"'), "import keystile.wrap as wrap; wrap.asgi"
+    )
+    assert "keystile.toml: store: is missing: name where the keys are" in result.stderr
+    assert result.returncode == 1
+
+
 def test_an_app_that_comes_from_the_environment_is_not_shown(tmp_path: Path) -> None:
-    (tmp_path / "keystile.toml").write_text('app = "${APP}"')
+    (tmp_path / "keystile.toml").write_text(MEMORY + 'app = "${APP}"')
     settings = load(tmp_path / "keystile.toml", {"APP": "hunter2:app"})
     with pytest.raises(ConfigurationError) as caught:
         find_app(settings)
@@ -242,7 +265,7 @@ def test_importing_the_module_reads_nothing_and_loads_no_door(tmp_path: Path) ->
 
 
 def test_an_app_is_built_once_however_many_threads_ask(tmp_path: Path) -> None:
-    folder = service(tmp_path, "def app(environ, start_response): pass", 'app = "service.main:app"')
+    folder = service(tmp_path, "def app(environ, start_response): pass", f'{MEMORY}app = "service.main:app"')
     code = """
 from concurrent.futures import ThreadPoolExecutor
 import keystile.wrap

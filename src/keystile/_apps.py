@@ -28,9 +28,8 @@ def check_app(app: Any, door: str) -> None:
     if fits(app, other):
         article = "an" if other == "asgi" else "a"
         raise ConfigurationError(f"it is {article} {other.upper()} app: use keystile.{other}", key="app")
-    raise ConfigurationError(
-        f"it is no {kind} app: it cannot be called as app({', '.join(ARGUMENTS[door])}); is it a factory?", key="app"
-    )
+    called = f"it cannot be called as app({', '.join(ARGUMENTS[door])})"
+    raise ConfigurationError(f"it is no {kind} app: {called}; {advice(app)}", key="app")
 
 
 def fits(app: Callable[..., Any], door: str) -> bool:
@@ -40,6 +39,13 @@ def fits(app: Callable[..., Any], door: str) -> bool:
     if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
         return False
     return _takes(app, door)
+
+
+def advice(app: Callable[..., Any]) -> str:
+    """What may be meant, where something is no app for any door."""
+    if isinstance(app, type):
+        return f"is it a factory? {app.__name__} is a class: name an app that it makes"
+    return "is it a factory?"
 
 
 def _takes(app: Callable[..., Any], door: str) -> bool:

@@ -21,6 +21,17 @@ _ROOT_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[0-9A-Za-z._~!$&'()*+,=:@-]+)*")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
 
 
+def known(names: Iterable[str], wrong: str = "") -> str:
+    """What there is, for a message about a name that is not among it; the likeliest alone, if one is near."""
+    import difflib  # only for whoever has made a mistake
+
+    listed = list(names)
+    near = difflib.get_close_matches(wrong, listed, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(listed)}" if listed else "there are none"
+
+
 def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
     """The scopes as a tuple without repeats, or ConfigurationError (RFC 6749 section 3.3)."""
     listed = dict.fromkeys(check_strings(scopes, key))
@@ -61,14 +72,9 @@ def check_choice(value: Any, literal: Any, key: str) -> None:
         raise ConfigurationError(f"expected one of {', '.join(map(str, choices))}", key=key)
 
 
-def unknown_name(name: str, known: Iterable[str]) -> str:
+def unknown_name(name: str, names: Iterable[str]) -> str:
     """What to say of a setting that there is not: the one that was probably meant, or those that there are."""
-    import difflib  # only for whoever has made a mistake
-
-    listed = list(known)
-    near = difflib.get_close_matches(name, listed, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(listed)}"
-    return f"there is no such setting; {hint}"
+    return f"there is no such setting; {known(names, name)}"
 
 
 def names_checked(kind: type[T]) -> type[T]:

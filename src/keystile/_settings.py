@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ._checks import unknown_name
 from ._origin import Origin
 from .exceptions import ConfigurationError
-from .policy import Plan, Rule
+from .hashing import HasherName
+from .policy import ErrorFormat, EventFormat, Https, LimitBy, OnLimiterError, Plan, Preflight, Rule
 from .styles import PageStyle
 
 _TEXT, _FLAG, _NUMBER = "a string", "true or false", "a whole number"
@@ -18,6 +19,12 @@ _LIMITS = "a string or a list of strings"
 # TOML has no null, so false is what None is in code: no bound at all.
 _LIMITS_OR_FALSE = "a string, a list of strings, or false"
 _TEXT_OR_FALSE, _STYLE = "a string or false", "a table of page settings"
+
+
+def _one_of(choices: Any) -> str:
+    return f"one of {', '.join(get_args(choices))}"
+
+
 SETTINGS = {
     "app": _TEXT,
     "store": _TEXT,
@@ -28,21 +35,21 @@ SETTINGS = {
     "realm": _TEXT,
     "peppers": _TEXTS,
     "accept_crc": _FLAG,
-    "hasher": _TEXT,
+    "hasher": _one_of(HasherName),
     "limiter": _TEXT,
     "plans": _PLANS,
     "default_plan": _TEXT,
-    "limit_by": _TEXT,
+    "limit_by": _one_of(LimitBy),
     "anonymous_limits": _LIMITS,
     "failure_limits": _LIMITS_OR_FALSE,
     "address_wait": _SECONDS,
     "hashing_wait": _SECONDS,
     "wsgi_threads": _NUMBER,
     "remembered_keys": _NUMBER,
-    "on_limiter_error": _TEXT,
+    "on_limiter_error": _one_of(OnLimiterError),
     "ietf_headers": _FLAG,
     "envelope": _FLAG,
-    "error_format": _TEXT,
+    "error_format": _one_of(ErrorFormat),
     "propagate_exceptions": _FLAG,
     "echo_request_id": _FLAG,
     "page_style": _STYLE,
@@ -53,14 +60,14 @@ SETTINGS = {
     "trusted_proxies": _TEXTS,
     "trusted_hops": _NUMBER,
     "client_header": _TEXT,
-    "https": _TEXT,
+    "https": _one_of(Https),
     "redirect_status": _NUMBER,
     "hsts": _NUMBER,
     "recheck_in_flight": _FLAG,
     "root_path": _TEXT,
     "query_parameter": _TEXT,
-    "event_format": _TEXT,
-    "preflight": _TEXT,
+    "event_format": _one_of(EventFormat),
+    "preflight": _one_of(Preflight),
 }
 _RULE = {"match": _TEXT, "public": _FLAG, "scopes": _TEXTS, "limits": _LIMITS, "cost": _NUMBER}
 _RULE |= {"envelope": _FLAG, "require_json": _FLAG}
@@ -83,7 +90,7 @@ def read_table(origin: Origin, found: Mapping[str, Any], kinds: Mapping[str, str
 
 
 def _value(origin: Origin, key: str, kind: str, value: Any) -> Any:
-    read = _READERS.get((kind, type(value)))
+    read = _READERS.get((_TEXT if kind.startswith("one of ") else kind, type(value)))
     if read is None:
         raise origin.error(key, f"expected {kind}, got {_TYPES.get(type(value), 'a date or time')}")
     return read(origin, key, value)

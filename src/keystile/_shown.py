@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -68,7 +69,22 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
 
 def shown_url(url: str) -> str:
     """The URL of a store or a limiter without user, password and parameters."""
-    return url if url.startswith("sqlite:") else place_of(url)
+    return url if url.startswith("sqlite:") else place_of(url) + _part_of(url)
+
+
+# One server; then the path is the number of a database. Under Sentinel it is the name of the master.
+_ONE, _SENTINEL = re.compile(r"(?:redis|valkey)s?"), re.compile(r"(?:redis|valkey)\+sentinel")
+
+
+def _part_of(url: str) -> str:
+    """Which part of a Redis is meant, if it is one and that can be no part of a password."""
+    scheme, _, rest = url.partition("://")
+    address, _, query = rest.rpartition("@")[2].partition("?")
+    path = address.partition("/")[2]
+    if _SENTINEL.fullmatch(scheme):
+        return f"/{path}" if re.fullmatch(r"[\w.-]{1,64}", path) else ""
+    number = re.search(r"(?:^|&)db=(\d+)", query, re.ASCII) or re.fullmatch(r"(\d+)", path, re.ASCII)
+    return f"/{number[1] if number else 0}" if _ONE.fullmatch(scheme) else ""
 
 
 def shown_plans(policy: Policy) -> list[tuple[str, str]]:

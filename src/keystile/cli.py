@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, cast
 
 import click
 
 from . import __version__
+from ._checks import known
+from ._faults import told
 from ._shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from ._sync import patiently
 from ._typed import as_moment, as_object, check_key_id
-from .config import EXAMPLE, Settings, default_path, load, open_gate
-from .exceptions import ConfigurationError, KeystileError
+from .config import EXAMPLE_STORE, PEPPER_VARIABLE, Settings, default_path, example, load, open_gate
+from .exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from .gate import Gate
 from .keyring import MAX_PAGE
 from .limiters import Usages
@@ -71,9 +75,12 @@ def main(ctx: click.Context, config: Path | None) -> None:
 def init(config: Path | None, file: Path | None) -> None:
     """Write a commented configuration and create its key store."""
     path = file or config or default_path()
+    # Keys that are there already were made with another pepper or none, and would be refused under a new one.
+    old = path.with_name(EXAMPLE_STORE).exists() or PEPPER_VARIABLE in os.environ
     try:
-        with path.open("x", encoding="utf-8") as new:
-            new.write(EXAMPLE)
+        # Nobody else may read it, from the first octet on: it holds a secret.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as new:
+            new.write(example(None if old else token_urlsafe(32)))
     except FileExistsError:
         raise click.ClickException(f"{path} exists already and is left as it is") from None
     except OSError as error:
@@ -85,6 +92,8 @@ def init(config: Path | None, file: Path | None) -> None:
         raise
     option = "" if path == default_path() else f" -c {path}"
     click.echo(f"Wrote {path} and made its key store. Next: keystile{option} keys create NAME")
+    if old:
+        click.echo(f"Note: {EXAMPLE_STORE} or {PEPPER_VARIABLE} was there before, so no pepper was made.", err=True)
 
 
 @main.command()
@@ -94,6 +103,7 @@ def check(config: Path | None) -> None:
     settings = load(config)
     with closing(open_gate(settings)) as gate:
         gate.keys.list(limit=1)
+        _look_at_limiter(settings, gate)
     print_table(
         [
             ("file", settings.source),
@@ -107,6 +117,15 @@ def check(config: Path | None) -> None:
     )
     if _in_memory(settings, "store"):
         click.echo("Note: keys in memory end with their process; no command can make one for a server.", err=True)
+
+
+def _look_at_limiter(settings: Settings, gate: Gate) -> None:
+    """Ask it for a window that nobody uses: a limiter connects when it is asked."""
+    try:
+        patiently(_PATIENCE, gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
+    except StoreUnavailable as error:
+        place = shown_url(_url(settings, "limiter"))
+        raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
 
 
 @main.group()
@@ -226,7 +245,8 @@ def reset(config: Path | None, key_id: str) -> None:
 def _windows(gate: Gate, key: ApiKey) -> tuple[str, tuple[Window, ...]]:
     """Under which name a key's requests are counted, and in which windows: its own, then those of the rules."""
     if not gate.quotas.knows(key.plan):
-        raise ConfigurationError(f"the key's plan {key.plan!r} is none of these, so it is refused", key="plans")
+        reason = f"the key's plan {key.plan!r} is gone, so the key is refused; {known(gate.policy.plans)}"
+        raise ConfigurationError(reason, key="plans")
     rules = [parse_limits(rule.limits, scope=rule.match) for rule in gate.policy.rules if not rule.public]
     more = dict.fromkeys(window for windows in rules for window in windows)
     return gate.quotas.subject(key), gate.quotas.of(key, tuple(more))
@@ -276,17 +296,16 @@ def _shown_app(settings: Settings) -> str:
     """The app and what serves it; the service's own errors end here, because its settings may stand in their text."""
     if settings.app is None:
         return "-"
-    from ._apps import fits
+    from ._apps import advice, fits
     from .wrap import find_app
 
     try:
         app = find_app(settings)
     except KeystileError:
         raise
-    except Exception as error:  # noqa: BLE001 - a service's import may raise anything
-        said = f": {error}" if isinstance(error, ImportError) else ""
-        raise settings.error("app", f"importing it raised {type(error).__name__}{said}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a service's import may raise anything, or end the process
+        raise settings.error("app", f"importing it raised {told(error, os.environ)}") from None
     doors = [f"keystile.wrap:{door}" for door in ("asgi", "wsgi") if fits(app, door)]
     if not doors:
-        raise settings.error("app", "is neither an ASGI nor a WSGI app; is it a factory?")
+        raise settings.error("app", f"is neither an ASGI nor a WSGI app; {advice(app)}")
     return f"{settings.app} ({' or '.join(doors)})"

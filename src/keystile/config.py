@@ -25,12 +25,16 @@ from .rules.urls import place_of
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
 DEFAULT_FILE = "keystile.toml"
 
-EXAMPLE = """\
+_EXAMPLE = """\
 # keystile: who may call this service. `keystile check` says whether this file can be used.
-# ${NAME} in a string is taken from the environment, so that no secret has to stand here.
+# Keep it to yourself: it may hold a secret. ${NAME} in a string is taken from the environment.
 
 # Where the keys are; a relative path is relative to this file.
-store = "sqlite:///keystile.db"
+store = "sqlite:///%(store)s"
+
+# The secret that keys are checked with before anything else is asked: what was not made with it costs next to nothing.
+# Keys are of no use without it, so keep a copy. The first one signs, all verify. Without any, KEYSTILE_PEPPER is it.
+%(peppers)s
 
 # The first part of every key, so that people and secret scanners recognise it.
 prefix = "key"
@@ -74,9 +78,25 @@ public = ["/health"]
 # [plans.pro]
 # limits = "1000/minute"
 """
-"""A file to begin with."""
 
-_HASHERS = get_args(HasherName)
+EXAMPLE_STORE = "keystile.db"
+
+
+def example(pepper: str | None) -> str:
+    """A file to begin with.
+
+    Args:
+        pepper: the secret in it; without one, the line is a comment that says how to name one.
+    """
+    peppers = f'# peppers = ["${{{PEPPER_VARIABLE}}}"]' if pepper is None else f'peppers = ["{pepper}"]'
+    return _EXAMPLE % {"store": EXAMPLE_STORE, "peppers": peppers}
+
+
+_NO_STORE = (
+    "is missing: name where the keys are, like 'sqlite:///keystile.db'; "
+    "'memory://' keeps them in the server's own process, where no command can make one"
+)
+_NO_FILE = f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +145,17 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     found = read_table(origin, _parse(origin, file), SETTINGS)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
-    if found.get("hasher", _HASHERS[0]) not in _HASHERS:
-        raise origin.error("hasher", f"expected {' or '.join(map(repr, _HASHERS))}")
+    hashers = get_args(HasherName)
+    if found.get("hasher", hashers[0]) not in hashers:
+        raise origin.error("hasher", f"expected one of {', '.join(hashers)}")
     for name in ("store", "limiter"):
         if name in found:
             found[name] = _beside(origin, file, name, found[name])
     for index, open_path in enumerate(found.get("public", ())):
         read_rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
     app = found.pop("app", None)
+    if app is not None and "store" not in found:
+        raise origin.error("store", _NO_STORE)
     return Settings(str(file), app, FrozenDict(found), origin)
 
 
@@ -152,6 +175,8 @@ def open_gate(settings: Settings) -> Gate:
 def _parse(origin: Origin, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        raise origin.error(None, _NO_FILE) from None
     except OSError as error:
         raise origin.error(None, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -23,6 +23,7 @@ from ._checks import (
     check_scopes,
     check_seconds,
     check_strings,
+    known,
     names_checked,
 )
 from ._frozen import FrozenDict
@@ -178,7 +179,7 @@ class Policy:
             threads that it has at the moment.
         remembered_keys: of how many keys each process remembers what it proved and read, so that they cost
             microseconds: 1 kB each, with a store in SQLite 2 kB, and there what its metadata needs.
-        on_limiter_error: while limiter_down, count in this process (``"local"``), admit without counting
+        on_limiter_error: while the limiter is down, count in this process (``"local"``), admit without counting
             (``"allow"``), or answer 503 (``"deny"``).
         ietf_headers: send ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers) as well.
         envelope: put the app's JSON answers and its errors in the envelope, but for public paths.
@@ -304,7 +305,8 @@ class Policy:
             if not isinstance(name, str) or not name or not isinstance(plan, Plan):
                 raise ConfigurationError("expected a Plan for each name", key=f"plans.{name}")
         if self.default_plan is not None and self.default_plan not in self.plans:
-            raise ConfigurationError(f"there is no plan {self.default_plan!r}", key="default_plan")
+            reason = f"there is no plan {self.default_plan!r}; {known(self.plans, str(self.default_plan))}"
+            raise ConfigurationError(reason, key="default_plan")
         return FrozenDict(self.plans)
 
     def _known_forms(self) -> tuple[str, ...]:

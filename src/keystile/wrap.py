@@ -9,6 +9,7 @@ gunicorn keystile.wrap:wsgi
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ._apps import ARGUMENTS, fits
+from ._apps import ARGUMENTS, advice, fits
+from ._faults import told
 from ._sync import Lock
 from .config import Settings, load, open_gate
 from .exceptions import ConfigurationError
@@ -82,8 +84,9 @@ def _build(door: str) -> Any:
         _building.reset(token)
     if not fits(app, door):
         other = next(each for each in ARGUMENTS if each != door)
-        advice = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else "is it a factory?"
-        raise settings.error("app", f"cannot be called as app({', '.join(ARGUMENTS[door])}); {advice}")
+        other = next(each for each in ARGUMENTS if each != door)
+        meant = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else advice(app)
+        raise settings.error("app", f"cannot be called as app({', '.join(ARGUMENTS[door])}); {meant}")
     gate = open_gate(settings)
     try:
         return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
@@ -115,4 +118,4 @@ def _import(settings: Settings, name: str) -> ModuleType | None:
             raise
         return None
     except AttributeError as error:
-        raise settings.error("app", f"importing {name!r} raised AttributeError: {error}") from error
+        raise settings.error("app", f"importing {name!r} raised {told(error, os.environ)}") from error

@@ -21,7 +21,6 @@ TIMEOUT = 0.25
 
 _KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
 _DRIVERS = {f"{driver}{kind}": driver for driver in ("redis", "valkey") for kind in _KINDS}
-_EXTRAS = {"redis": "keystile[redis]", "valkey": "valkey"}
 # Options for the drivers' own Cluster clients, which are not used here.
 _CLUSTER_ONLY = (
     "address_remap",
@@ -77,7 +76,7 @@ class Servers:
         try:
             exceptions = vars(import_module(f"{self._driver}.exceptions"))
         except ImportError:
-            raise self._wrong(f"needs a driver: pip install '{_EXTRAS[self._driver]}'") from None
+            raise self._wrong(f"needs the driver {self._driver}: pip install 'keystile[redis]'") from None
         self.no_script: type[Exception] = exceptions["NoScriptError"]
         self.reply: type[Exception] = exceptions["ResponseError"]
         # Not all of a driver's errors share a root. ValueError: a reply that is not what the script sends.

@@ -23,10 +23,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
+from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ import limits.errors
 import limits.storage
 import limits.strategies
 
+from .._checks import known
 from .._sync import PerLoop, run_now
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
@@ -60,6 +62,13 @@ SECOND = 1_000_000
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of the package that the module would be in
+        return False
 
 
 class _Item(limits.RateLimitItemPerSecond):
@@ -139,12 +148,12 @@ class _Place:
 
     def open(self) -> Any:
         """The best strategy for the storage."""
+        self._check_driver()
         try:
             storage: Any = limits.storage.storage_from_string(self._url, **self._options)
             own = storage.base_exceptions
         except (limits.errors.ConfigurationError, ImportError, TypeError, ValueError) as error:
-            reason = f"limits cannot use it: {type(error).__name__}; is the driver installed?"
-            raise ConfigurationError(reason, key="limiter", source=self.name) from None
+            raise self._wrong(f"limits cannot use it: {type(error).__name__}") from None
         own = own if isinstance(own, tuple) else (own,)
         self.failures = (OSError, limits.errors.ConcurrentUpdateError, *own)
         for name, counter in _STRATEGIES.items():
@@ -152,7 +161,29 @@ class _Place:
                 strategy = getattr(self._strategies, name)(storage)
                 self.counter = counter
                 return strategy
-        raise ConfigurationError("it supports no strategy of limits", key="limiter", source=self.name)
+        raise self._wrong("it supports no strategy of limits")
+
+    def _check_driver(self) -> None:
+        """Look before `limits` does: it says neither what there is nor what to install, and leaves half a storage."""
+        schemes: dict[str, Any] = vars(limits.storage)["SCHEMES"]
+        kind = schemes.get(self._url.partition(":")[0])
+        if kind is None:
+            raise self._wrong(self._unknown(schemes))
+        # A list is of what is needed together, a mapping of what will do instead of each other.
+        together, needed = isinstance(kind.DEPENDENCIES, list), list(kind.DEPENDENCIES)
+        missing = [module for module in needed if not _is_installed(module)]
+        if missing and (together or missing == needed) and "library" not in self._options:
+            packages = dict.fromkeys(module.partition(".")[0] for module in (missing if together else missing[:1]))
+            raise self._wrong(f"needs a driver: pip install {' '.join(packages)}")
+
+    def _unknown(self, schemes: Iterable[str]) -> str:
+        if not self._url.startswith(self.name.partition(":")[0]):
+            return "limits has no asyncio driver for it"
+        plain = ["sqlite", *(scheme for scheme in schemes if not scheme.startswith("async+"))]
+        return f"there is no such limiter; {known(plain, self.name.partition(':')[0])}"
+
+    def _wrong(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(reason, key="limiter", source=self.name)
 
     def check(self, windows: Sequence[Window]) -> Sequence[Window]:
         """The windows, if the storage can keep them at all."""

@@ -99,8 +99,16 @@ def _network(entry: str) -> IPv4Network | IPv6Network:
     try:
         network = ip_network(entry)
     except ValueError as error:
-        raise ConfigurationError(f"{entry!r} is not a network: {error}", key="ip_allowlist") from None
+        raise ConfigurationError(_wrong(entry, error), key="ip_allowlist") from None
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is not None and network.prefixlen >= 96:
         return IPv4Network((mapped, network.prefixlen - 96))
     return network
+
+
+def _wrong(entry: str, error: ValueError) -> str:
+    try:
+        meant = ip_network(entry, strict=False)
+    except ValueError:
+        return f"{entry!r} is not a network: {error}"
+    return f"{entry!r} has host bits set: did you mean '{meant}', or '{entry.partition('/')[0]}' alone?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from .._checks import known
 from ..exceptions import ConfigurationError
 from ..model import Principal, Window
 from ..policy import Limits, Policy
@@ -48,7 +49,8 @@ class Quotas:
     def check_key(self, plan: str | None, limits: Limits) -> None:
         """ConfigurationError unless a key may have this plan and these limits."""
         if plan not in self._plans:
-            raise ConfigurationError(f"there is no plan {plan!r}", key="plan")
+            names = [name for name in self._plans if name is not None]
+            raise ConfigurationError(f"there is no plan {plan!r}; {known(names, str(plan))}", key="plan")
         self._read(limits, "limits")
 
     def knows(self, plan: str | None) -> bool:

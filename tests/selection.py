@@ -1,0 +1,40 @@
+"""Which tests run: `make test` leaves out those that need more than Python packages and those that take long.
+
+`@pytest.mark.services("nginx")` runs with KEYSTILE_SERVICES=1, `@pytest.mark.stress` with KEYSTILE_STRESS=1: `make
+test-all` sets both. A service that is not installed is left out and named; where CI is set its tests run all the same,
+and fail. Nothing is left out silently, and nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {"nginx": "nginx-light"}
+"""The program that a service's tests need, and the package of Debian that has it. `.ci/install` installs them all."""
+
+
+def program(name: str) -> str | None:
+    """Where it is; Debian keeps servers where users need not look."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def reasons(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """Why tests are left out, by what they need; empty where all are to run."""
+    found = {}
+    for name, package in PACKAGES.items():
+        if not environ.get("KEYSTILE_SERVICES"):
+            found[name] = f"tests that need {name}: `make test-all` runs them"
+        elif program(name) is None and not environ.get("CI"):
+            found[name] = f"tests that need {name}: it is not installed (.ci/install, or apt-get install {package})"
+    if not environ.get("KEYSTILE_STRESS"):
+        found["stress"] = "tests that take long: `make test-all` runs them"
+    return found
+
+
+def needs(item: pytest.Item) -> set[str]:
+    """What this test needs beyond Python packages and a minute."""
+    found = {name for mark in item.iter_markers("services") for name in mark.args}
+    return found | {mark.name for mark in item.iter_markers("stress")}
