@@ -57,6 +57,8 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
         failure_limits = "9/minute"
         on_limiter_error = "deny"
         ietf_headers = true
+        preflight = "pass"
+        redirect_status = 308
         [[rules]]
         match = "POST /v1/exports"
         scopes = ["exports:write"]
@@ -91,6 +93,7 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
     assert (gate.policy.default_plan, gate.policy.limit_by) == ("free", "organization")
     assert (gate.policy.anonymous_limits, gate.policy.failure_limits) == (("30/minute", "300/hour"), "9/minute")
     assert (gate.policy.on_limiter_error, gate.policy.ietf_headers) == ("deny", True)
+    assert (gate.policy.preflight, gate.policy.redirect_status) == ("pass", 308)
     assert repr(gate.limits.limiter) == f"SQLiteLimiter({str(file.parent / 'windows.db')!r})"
     issued = gate.keys.create(name="ci")
     assert issued.secret.startswith("acme_live_")
@@ -146,6 +149,10 @@ WRONG = {
     "query_parameter": ('query_parameter = "a&b"', "query_parameter", "expected a name of letters"),
     "event_format": ('event_format = "xml"', "event_format", "expected one of text, json"),
     "https: unknown": ('https = "always"', "https", "expected one of off, redirect, require"),
+    "redirect_status: unknown": ("redirect_status = 302", "redirect_status", "expected one of 301, 308"),
+    "redirect_status: text": ('redirect_status = "308"', "redirect_status", "expected a whole number, got a string"),
+    "preflight: unknown": ('preflight = "allow"', "preflight", "expected one of refuse, pass"),
+    "preflight: true": ("preflight = true", "preflight", "expected a string, got true or false"),
     "https: no URL": ('https = "redirect"', "https", "needs public_url"),
     "https: plain URL": ('https = "redirect"\npublic_url = "http://a.example"', "https", "needs public_url"),
     "not yet: management": ('[management]\npath = "/manage"', "management", "no such setting"),
