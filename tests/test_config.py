@@ -61,6 +61,8 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
         remembered_keys = 5000
         on_limiter_error = "deny"
         ietf_headers = true
+        preflight = "pass"
+        redirect_status = 308
         [[rules]]
         match = "POST /v1/exports"
         scopes = ["exports:write"]
@@ -97,6 +99,7 @@ def test_all_settings_reach_the_gate(file: Path) -> None:
     assert (gate.policy.wsgi_threads, gate.policy.remembered_keys) == (16, 5000)
     assert (gate.policy.anonymous_limits, gate.policy.failure_limits) == (("30/minute", "300/hour"), "9/minute")
     assert (gate.policy.on_limiter_error, gate.policy.ietf_headers) == ("deny", True)
+    assert (gate.policy.preflight, gate.policy.redirect_status) == ("pass", 308)
     assert repr(gate.limits.limiter) == f"SQLiteLimiter({str(file.parent / 'windows.db')!r})"
     issued = gate.keys.create(name="ci")
     assert issued.secret.startswith("acme_live_")
@@ -153,6 +156,10 @@ WRONG = {
     "query_parameter": ('query_parameter = "a&b"', "query_parameter", "expected a name of letters"),
     "event_format": ('event_format = "xml"', "event_format", "expected one of text, json"),
     "https: unknown": ('https = "always"', "https", "expected one of off, redirect, require"),
+    "redirect_status: unknown": ("redirect_status = 302", "redirect_status", "expected one of 301, 308"),
+    "redirect_status: text": ('redirect_status = "308"', "redirect_status", "expected a whole number, got a string"),
+    "preflight: unknown": ('preflight = "allow"', "preflight", "expected one of refuse, pass"),
+    "preflight: true": ("preflight = true", "preflight", "expected a string, got true or false"),
     "https: no URL": ('https = "redirect"', "https", "needs public_url"),
     "https: plain URL": ('https = "redirect"\npublic_url = "http://a.example"', "https", "needs public_url"),
     "not yet: management": ('[management]\npath = "/manage"', "management", "no such setting"),

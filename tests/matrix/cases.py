@@ -97,6 +97,11 @@ _LAST_LINE = {"admitted": "last line counts", INVALID: "last line counts"}
 # A header with underscores is dropped, or is given to the app as if it had dashes.
 _TWIN_ALONE = {MISSING: "hidden", "admitted": "folded", INVALID: "folded"}
 
+# A value that is not ASCII is made an empty one, which presents nothing.
+_EMPTIED = {MISSING: "emptied"}
+_TRIMMED = {"admitted": "trimmed"}
+_PREFLIGHT = ["Origin: https://app.example", "Access-Control-Request-Method: DELETE"]
+
 _CREDENTIALS = [
     asked(CREDENTIALS, "none", none=(MISSING, request())),
     credential("`Authorization: Bearer K`", "Authorization: Bearer <key>"),
@@ -117,15 +122,24 @@ _CREDENTIALS = [
     asked(
         CREDENTIALS,
         "empty `X-API-Key`",
-        {MISSING: "hidden"},
-        empty=(INVALID, request("X-API-Key:")),
-        blank=(INVALID, request("X-API-Key: \t ")),
+        empty=(MISSING, request("X-API-Key:")),
+        blank=(MISSING, request("X-API-Key: \t ")),
+    ),
+    credential("empty `X-API-Key` beside `Authorization: Bearer K`", "X-API-Key:", "Authorization: Bearer <key>"),
+    credential(
+        "two lines `X-API-Key`, one of them empty",
+        "X-API-Key:",
+        "X-API-Key: <key>",
+        good=AMBIGUOUS,
+        bad=AMBIGUOUS,
+        words=_LAST_LINE,
     ),
     asked(
         CREDENTIALS,
         "empty `Authorization`, or a scheme alone",
         empty=(MISSING, request("Authorization:")),
-        alone=(INVALID, request("Authorization: Bearer")),
+        alone=(MISSING, request("Authorization: Bearer")),
+        blank=(MISSING, request("Authorization: Bearer ")),
     ),
     credential('`"K"`', 'X-API-Key: "<key>"', good=INVALID),
     credential("`K=`", "Authorization: Bearer <key>=", good=INVALID),
@@ -156,10 +170,12 @@ _CREDENTIALS = [
         bad_good=(AMBIGUOUS, request("Api-Key: <bad>", "X-API-Key: <good>")),
         good_good=(AMBIGUOUS, request("Authorization: Bearer <other>", "Api-Key: <good>")),
     ),
-    credential("Latin-1 after it", "X-API-Key: <key>\xe9", good=INVALID),
-    credential("UTF-8 after it", "Authorization: Bearer <key>\xc3\xa9", good=INVALID, words={MISSING: "emptied"}),
-    credential("no-break spaces around it", "X-API-Key: \xa0<key>\xa0", good=INVALID, words={"admitted": "trimmed"}),
-    credential("vertical tabs around it", "X-API-Key: \x0b<key>\x0b", good=INVALID, words={"admitted": "trimmed"}),
+    credential("Latin-1 after it", "X-API-Key: <key>\xe9", good=INVALID, words=_EMPTIED),
+    credential("UTF-8 after it", "Authorization: Bearer <key>\xc3\xa9", good=INVALID, words=_EMPTIED),
+    credential(
+        "no-break spaces around it", "X-API-Key: \xa0<key>\xa0", good=INVALID, words=_EMPTIED | {"admitted": "trimmed"}
+    ),
+    credential("vertical tabs around it", "X-API-Key: \x0b<key>\x0b", good=INVALID, words=_TRIMMED),
     credential("NUL after it", "X-API-Key: <key>\x00", good=INVALID),
     credential("30,000 octets", "X-API-Key: <key>" + "k" * 30_000, good=INVALID),
     asked(CREDENTIALS, "in the query string", query=(MISSING, request(start="GET /v1/things?api_key=<good> HTTP/1.1"))),
@@ -232,6 +248,12 @@ _HEADERS = [
             "http:/health",
             "health",
         )
+    ),
+    asked(
+        HEADERS,
+        "a CORS preflight",
+        none=(MISSING, request(*_PREFLIGHT, start="OPTIONS /v1/things HTTP/1.1")),
+        good=("admitted", request("X-API-Key: <good>", *_PREFLIGHT, start="OPTIONS /v1/things HTTP/1.1")),
     ),
     asked(
         HEADERS,

@@ -31,7 +31,8 @@ WORDS = {
     "key that a proxy set. Drop names with underscores at the proxy.",
     "last line counts": "of several lines the gate sees the last alone, so what should be 400 is decided by that key. "
     "Let the proxy refuse repeated credentials, or let it set the header itself.",
-    "emptied": "the server makes an empty value of one that is UTF-8: 401, but `missing_api_key`.",
+    "emptied": "the server makes an empty value of one that is not ASCII, and an empty value presents nothing: 401, "
+    "but `missing_api_key`, and a good key in another place beside it counts.",
     "trimmed": "the server strips controls off the value as if they were blanks; the key in it is a good one.",
     "ends a line": "a bare CR counts as the end of a line, so what follows is a header of its own. A proxy that "
     "passes a CR in a value on can be made to smuggle a header: let it refuse them.",
