@@ -146,6 +146,21 @@ def test_a_server_that_lost_its_scripts_is_not_down(door: Door, redis_server: Se
     assert logged() == []
 
 
+def test_a_value_of_somebody_else_concerns_its_caller_alone(door: Door, redis_server: Server, logged: Logged) -> None:
+    secret, other = open_on(door, redis_server), door.create().secret
+    with redis.Redis.from_url(redis_server.url) as raw:
+        (key,) = raw.keys("*")
+        for value in ("junk", "more junk"):
+            raw.set(key, value)
+            assert told(door.get(key=secret)) == (200, "4")
+            assert door.get(key=other).status == 200
+        raw.delete(key)
+        raw.lpush(key, "x")
+        assert told(door.get(key=secret)) == (200, "4")
+    assert told(door.get(key=other)) == (200, "2")
+    assert logged() == ["WARNING"]
+
+
 def test_a_stopped_server_is_sent_each_request_at_most_once(door: Door, redis_server: Server, logged: Logged) -> None:
     secret = open_on(door, redis_server, on_limiter_error="allow")
     redis_server.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile._sync import patiently
+from keystile._sync import inline, patiently, run_now
+from keystile.events import Events
 from keystile.exceptions import StoreBusy, StoreUnavailable
-from keystile.limiters import anonymous_subject, open_limiter, subject
+from keystile.limiters import anonymous_subject, health, open_limiter, subject
+from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Usage, Window
@@ -39,6 +42,12 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now * 1000
+
+    def leaps(self, count: int, step: int) -> Iterator[int]:
+        """Go on by so much, so often."""
+        for _ in range(count):
+            self.now += step
+            yield self.now
 
 
 def in_redis(request: pytest.FixtureRequest, clock: Clock, _folder: Path) -> ClockedRedisLimiter:
@@ -349,7 +358,8 @@ class TestSubjects:
 
 PROCESS = """
 import sys
-from keystile._sync import patiently
+from keystile._sync import inline, patiently, run_now
+from keystile.events import Events
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Window
 limiter, windows = SQLiteLimiter(sys.argv[1]), (Window(50, 3600), Window(1000, 86400))
@@ -422,3 +432,94 @@ class TestSQLite:
         assert limiter._file.row("SELECT count(*) FROM keystile_windows", ())[0] < 150
         assert remaining(limiter.peek("steady", (DAY,))) == [4980]
         limiter.close()
+
+    @pytest.mark.parametrize("state", [b"", b"x", bytes(100), b"\xff" * 70_000, "text", 7, 1.5, b"\x02\x00" * 50])
+    def test_a_row_that_is_not_ours_starts_afresh_and_is_told(self, tmp_path, clock, state):
+        limiter, told = SQLiteLimiter(tmp_path / "windows.db", clock=clock), []
+        limiter.on_unreadable = told.append
+        limiter.hit("a", (MINUTE, DAY), 3)
+        limiter.hit("b", (MINUTE, DAY), 3)
+        put(limiter, "a", state)
+        assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 5000]
+        limiter.refund("a", (MINUTE, DAY), 1, clock.now)
+        assert remaining(limiter.hit("a", (MINUTE, DAY), 1)) == [59, 4999]
+        assert told == ["a", "a"]
+        put(limiter, "a", state)
+        limiter.reset("a", (MINUTE,))
+        assert remaining(limiter.hit("a", (MINUTE, DAY), 1)) == [59, 4999]
+        assert remaining(limiter.hit("b", (MINUTE, DAY), 1)) == [56, 4996]
+        assert told == ["a", "a"]
+        limiter.close()
+
+    def test_no_octets_in_a_row_are_an_error_or_open_a_window(self, tmp_path, clock):
+        limiter, dice = SQLiteLimiter(tmp_path / "windows.db", clock=clock), random.Random(13)
+        windows = (Window(5, 60), Window(40, 3600, "/x"))
+        for _ in range(1500):
+            for _ in range(dice.randrange(1, 30)):
+                clock.now += dice.randrange(4 * SECOND)
+                limiter.hit("a", windows[: dice.randrange(1, 3)], 1)
+            put(limiter, "a", damaged(dice, limiter._file.row(STATE, ("a",))[0]))
+            act = dice.choice(["peek", "refund", "reset", "hit"])
+            getattr(limiter, act)("a", windows, *({"hit": [1], "refund": [2, clock.now]}.get(act, [])))
+            # What passed for ours may be found out later, and is fresh then.
+            assert sum(admitted(limiter.hit("a", windows, 1)) for _ in range(12)) <= 2 * 5
+            assert any(admitted(limiter.hit("a", windows, 1)) for _ in clock.leaps(5, 2 * 3600 * SECOND + 1))
+        limiter.close()
+
+    def test_a_table_of_another_shape_is_down(self, tmp_path):
+        limiter = SQLiteLimiter(tmp_path / "windows.db")
+        limiter._file.row("ALTER TABLE keystile_windows RENAME COLUMN state TO stage", ())
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                limiter.hit("a", (MINUTE,), 1)
+        limiter.close()
+
+    def test_a_disk_that_takes_no_more_is_told_of_once_and_local_holds(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(health, "FIRST_PROBE", 0.0)
+        monkeypatch.setattr(health, "LAST_PROBE", 0.0)
+        told, events = [], Events("text")
+        events.listen(told.append)
+        limiter = SQLiteLimiter(tmp_path / "windows.db")
+        limits, full = Failsafe(limiter, "local", events), (Window(1, 3600),)
+
+        def hit(name, windows):
+            return run_now(limits.hit(inline, name, windows, 1))
+
+        assert admitted(hit("full", full))
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "windows.db-wal").stat().st_size, limit[1]))
+        try:
+            for number in range(20):
+                assert remaining(hit("a", (MINUTE,))) == [59 - number]
+                hit("full", full)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert [each.code for each in told] == ["limiter_down"]
+        assert remaining(hit("b", (MINUTE,))) == [59]
+        assert not admitted(hit("full", full))
+        assert [each.code for each in told] == ["limiter_down", "limiter_up"]
+        limiter.close()
+
+
+STATE = "SELECT state FROM keystile_windows WHERE subject = ?"
+
+
+def put(limiter: SQLiteLimiter, name: str, state: Any) -> None:
+    """Have a row hold what no limiter put there."""
+    limiter._file.row("UPDATE keystile_windows SET state = ? WHERE subject = ? RETURNING id", (state, name))
+
+
+def damaged(dice: random.Random, value: bytes) -> bytes:
+    """A value of ours with some octets changed, dropped or doubled; or octets that never were one."""
+    kind = dice.randrange(5)
+    if kind == 0:
+        return dice.randbytes(dice.randrange(400))
+    at = dice.randrange(len(value))
+    if kind == 1:
+        return value[:at]
+    if kind == 2:
+        return value[:at] + value[dice.randrange(len(value)) :]
+    changed = bytearray(value)
+    for _ in range(kind * dice.randrange(1, 4)):
+        changed[dice.randrange(len(changed))] = dice.choice([0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)])
+    return bytes(changed)

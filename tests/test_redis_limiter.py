@@ -28,6 +28,7 @@ from keystile.rules.packed import forget
 from keystile.rules.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
+from tests.test_limiters import damaged
 
 MINUTE, DAY = Window(50, 60), Window(5000, 86400)
 BOTH = (MINUTE, DAY)
@@ -586,22 +587,6 @@ def test_a_key_without_an_end_gets_one(limiter: RedisLimiter, raw: redis.Redis) 
     raw.persist(key_of("k"))
     assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
     assert raw.pttl(key_of("k")) > 0
-
-
-def damaged(rng: random.Random, value: bytes) -> bytes:
-    """A value of ours with some octets changed, dropped or doubled; or octets that never were one."""
-    kind = rng.randrange(5)
-    if kind == 0:
-        return rng.randbytes(rng.randrange(400))
-    at = rng.randrange(len(value))
-    if kind == 1:
-        return value[:at]
-    if kind == 2:
-        return value[:at] + value[rng.randrange(len(value)) :]
-    changed = bytearray(value)
-    for _ in range(kind * rng.randrange(1, 4)):
-        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
-    return bytes(changed)
 
 
 def test_no_octets_under_a_key_are_an_error_and_none_last_longer_than_two_windows(raw: redis.Redis) -> None:

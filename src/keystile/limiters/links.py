@@ -25,6 +25,21 @@ class Links:
         self._servers = servers
         self.clients: dict[str, Any] = {}
 
+    def ask(self, command: Command) -> bytes:
+        """What `answer` gives, of one server alone. Plain, because a coroutine would cost as much as all the rest."""
+        servers, client = self._servers, self.clients.get("") or self.client("")
+        try:
+            try:
+                reply = client.execute_command(*command)
+            except servers.no_script:
+                reply = client.execute_command(*with_script(command))
+        except servers.failures as error:
+            self._look_at(error, client)
+            raise servers.unavailable(error) from None
+        if not isinstance(reply, bytes):
+            raise StoreUnavailable(servers.name, "malformed reply")
+        return reply
+
     async def execute(self, node: str, *command: Any, asking: bool = False) -> Any:
         """The reply to a command."""
         client = self.clients.get(node) or self.client(node)
@@ -34,8 +49,7 @@ class Links:
             with client.pipeline(transaction=False) as pipeline:
                 return pipeline.execute_command("ASKING").execute_command(*command).execute()[1]
         except self._servers.reply as error:
-            if self._servers.is_replica(error):  # its name may stand for another server by now
-                client.connection_pool.disconnect(inuse_connections=False)
+            self._look_at(error, client)
             raise
 
     def client(self, node: str) -> Any:
@@ -48,6 +62,10 @@ class Links:
         for client in clients.values():
             for each in with_sentinels(client):
                 each.close()
+
+    def _look_at(self, error: Exception, client: Any) -> None:
+        if self._servers.is_replica(error):  # its name may stand for another server by now
+            client.connection_pool.disconnect(inuse_connections=False)
 
 
 class AsyncLinks:

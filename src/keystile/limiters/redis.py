@@ -101,7 +101,10 @@ class RedisLimiter:
 
     def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
         command = arguments(act, subject, windows, cost, at)
-        reply = run_now(answer(self._links, self._servers, self._topology, command))
+        if self._topology is None:
+            reply = self._links.ask(command)
+        else:
+            reply = run_now(answer(self._links, self._servers, self._topology, command))
         return _read(reply, windows, self._servers, subject, self.on_unreadable)
 
 

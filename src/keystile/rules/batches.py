@@ -84,8 +84,14 @@ def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
 def is_possible(usages: Sequence[Usage], cost: int, *, admitted: bool) -> bool:
     """Whether a decision can be true. One about octets that only look like a subject's may be none."""
     if admitted:
-        return all(usage.remaining <= usage.window.limit - cost for usage in usages)
-    return any(usage.retry_after is None or usage.retry_after > 0.0 for usage in usages)
+        for usage in usages:  # noqa: SIM110 - all() costs three times as much, on the path of every hit
+            if usage.remaining > usage.window.limit - cost:
+                return False
+        return True
+    waits = [(usage.window.seconds, usage.retry_after) for usage in usages]
+    return any(wait != 0.0 for _, wait in waits) and all(
+        wait is None or 0.0 <= wait <= 2 * seconds for seconds, wait in waits
+    )
 
 
 def _end(state: State, units: int) -> int:

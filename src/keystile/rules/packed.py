@@ -89,11 +89,13 @@ def mark_of(packed: bytes) -> bytes:
 
 
 def unpack(packed: bytes | None) -> dict[Slot, State]:
-    """Each window's state."""
+    """Each window's state; one of UNREADABLE is raised for what is no such string."""
     if packed is None:
         return {}
     layout = _layout(mark_of(packed))
     fields, olders = layout.open(packed)
+    if layout.heads.size + sum(map(len, olders)) != len(packed):
+        raise ValueError("not of this form")
     return {
         slot: (*fields[at : at + FIELDS - 1], older)
         for slot, at, older in zip(layout.slots, range(0, len(fields), FIELDS), olders, strict=True)
