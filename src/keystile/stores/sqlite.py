@@ -15,9 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .._frozen import HiddenRow, frozen
-from .._sqlite import SQLiteFile, path_of
+from .._sqlite import IN_PLACE, SQLiteFile, path_of
 from ..exceptions import UnreadableRecord
 from ..model import ApiKey, Principal, SecretHash
+
+__all__ = ["IN_PLACE", "SQLiteStore"]
 
 _MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
 _JSON = ("scopes", "ip_allowlist", "metadata", "hashes")
