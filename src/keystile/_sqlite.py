@@ -26,7 +26,7 @@ from time import monotonic
 from typing import Any
 
 from . import _sync
-from ._connection import Connection, connect
+from ._connection import Connection, connect, sync_folder
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
 
 _logger = logging.getLogger("keystile")
@@ -236,14 +236,3 @@ class SQLiteFile:
             connection.execute(statement)
         if needed:
             connection.execute("INSERT OR REPLACE INTO keystile_schema VALUES (?, ?)", (component, version))
-
-
-def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Have the name of a file that was just made survive a loss of power."""
-    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
-        return
-    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -20,7 +20,7 @@ from . import __version__
 from ._shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from ._sync import patiently
 from ._typed import as_moment, as_object, check_key_id
-from .config import EXAMPLE, Settings, default_path, load, open_gate
+from .config import EXAMPLE, Settings, default_path, load, open_gate, write_private
 from .exceptions import ConfigurationError, KeystileError
 from .gate import Gate
 from .keyring import MAX_PAGE
@@ -72,8 +72,7 @@ def init(config: Path | None, file: Path | None) -> None:
     """Write a commented configuration and create its key store."""
     path = file or config or default_path()
     try:
-        with path.open("x", encoding="utf-8") as new:
-            new.write(EXAMPLE)
+        write_private(path, EXAMPLE)
     except FileExistsError:
         raise click.ClickException(f"{path} exists already and is left as it is") from None
     except OSError as error:
