@@ -76,6 +76,11 @@ MATRIX = {
 }
 
 
+# One process, many greenlets; with ``--preload`` the app is imported before gevent replaces the ways of waiting.
+_GEVENT = ["-m", "gunicorn", "-w", "1", "-k", "gevent", "-b", "127.0.0.1:{port}", "{module}:wsgi_app"]
+GEVENT = {"gunicorn-gevent": _GEVENT, "gunicorn-gevent-preload": [*_GEVENT, "--preload"]}
+
+
 class Server:
     """A running server, spoken to over one kept-alive connection a caller."""
 
@@ -113,7 +118,7 @@ def ask(
 def serving(kind: str, module: str, folder: Path, **environ: str) -> Iterator[Server]:
     """Serve a module of this folder. What the server says is in ``{kind}-{port}.log`` there."""
     port = free_port()
-    arguments = ["-m", *COMMANDS[kind]] if kind in COMMANDS else MATRIX[kind].command
+    arguments = ["-m", *COMMANDS[kind]] if kind in COMMANDS else GEVENT.get(kind) or MATRIX[kind].command
     command = [part.format(port=port, module=module) for part in arguments]
     log = folder / f"{kind}-{port}.log"
     with log.open("wb") as output:

@@ -154,6 +154,19 @@ def test_init_makes_no_pepper_that_would_lock_out_keys_of_before(folder: Path, m
     assert load().gate["peppers"] == ("a pepper of more than 16 bytes",)
 
 
+def test_what_init_writes_is_its_owners_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = os.umask(0)
+    try:
+        assert run("init").exit_code == 0
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        "keystile.toml": 0o600,
+        "keystile.db": 0o600,
+    }
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("arguments", [["init", "other.toml"], ["-c", "other.toml", "init"]], ids=["FILE", "-c"])
 def test_init_writes_where_it_is_told(folder: Path, arguments: list[str]) -> None:
     result = run(*arguments)

@@ -13,6 +13,8 @@ import anyio
 import pytest
 
 from keystile import Argon2Hasher, Gate, Overloaded, _sync, asgi, wsgi
+from keystile._sync import background
+from keystile.exceptions import StoreUnavailable
 from keystile.rules.keyformat import crc_check
 from tests.doors import Host, asgi_scope, wsgi_environ
 
@@ -239,10 +241,50 @@ def test_a_busy_store_is_tried_again_and_then_given_up() -> None:
         _sync.run_now(_sync.adapt(find, pool, blocking=False, patience=0.01)(_sync.inline))  # type: ignore[arg-type]
 
 
-def test_background_work_that_fails_is_logged_and_the_next_is_done(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def minute(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time by which the background complains; with nothing said so far."""
+    now = [0.0]
+    monkeypatch.setattr(background, "complaints", background._Complaints(lambda: now[0]))
+    return now
+
+
+def test_background_work_that_fails_is_one_line_a_minute_and_the_next_is_done(
+    caplog: pytest.LogCaptureFixture, minute: list[float]
+) -> None:
     done: list[int] = []
-    _sync.later(lambda: 1 // 0)
-    _sync.later(done.append, 1)
-    assert _sync.settled()
-    assert done == [1]
-    assert "background work failed" in caplog.text
+
+    def fail_often() -> list[str]:
+        caplog.clear()
+        for _ in range(20):
+            _sync.later(lambda: 1 // 0)
+            _sync.later(done.append, 1)
+        assert _sync.settled()
+        assert all(record.exc_info is None for record in caplog.records)
+        return [record.getMessage() for record in caplog.records]
+
+    assert fail_often() == ["background work failed (told once a minute): ZeroDivisionError"]
+    minute[0] = 59.9
+    assert fail_often() == []
+    minute[0] = 60.0
+    assert len(fail_often()) == 1
+    assert done == [1] * 60
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_tasks_that_fail_are_one_line_a_minute_too(
+    backend: str, caplog: pytest.LogCaptureFixture, minute: list[float]
+) -> None:
+    async def fail() -> None:
+        raise StoreUnavailable("store", "is down")
+
+    async def fail_often() -> None:
+        for _ in range(20):
+            _sync.later(fail)
+        await anyio.sleep(0.01)
+
+    anyio.run(fail_often, backend=backend)
+    assert [record.getMessage() for record in caplog.records] == [
+        "background work failed (told once a minute): store: is down"
+    ]
+    assert caplog.records[0].exc_info is None

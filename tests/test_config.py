@@ -540,3 +540,23 @@ def test_the_url_of_another_limiter_stays_as_it_is(file: Path, url: str) -> None
 def test_an_absolute_store_stays_where_it_is(file: Path, tmp_path: Path) -> None:
     file.write_text(f'store = "sqlite:///{tmp_path / "absolute.db"}"')
     assert load(file, {}).gate["store"] == f"sqlite:///{tmp_path / 'absolute.db'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        ('peppers = ["a pepper of 16 bytes"]', 0o644, True),
+        ('cursor_secrets = ["a secret of 16 bytes"]', 0o640, True),
+        ('peppers = ["${PEPPER}"]', 0o644, False),
+        ('prefix = "acme"', 0o644, False),
+        ('peppers = ["a pepper of 16 bytes"]', 0o600, False),
+    ],
+)
+def test_secrets_in_a_file_that_others_may_read_are_told_of(
+    file: Path, text: str, mode: int, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(text)
+    file.chmod(mode)
+    load(file, {"PEPPER": "p" * 16})
+    assert ["chmod 600 it" in record.getMessage() for record in caplog.records] == [True] * told
+    assert "pepper of" not in caplog.text

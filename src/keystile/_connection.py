@@ -131,12 +131,26 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
         raise
 
 
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have the name of a file that was just made survive a loss of power."""
+    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
+        return
+    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _settle(inner: sqlite3.Connection, durable: bool) -> str:
     """Have its commits wait for the disk no more than they must."""
     # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
     inner.execute("PRAGMA synchronous=NORMAL")
-    # Reading it also has the log made, if the file is in WAL mode.
     tables = {row[0] for row in inner.execute("SELECT name FROM sqlite_schema")}
+    if "keystile_schema" in tables:
+        # A copy that VACUUM INTO made is in another mode. And reading has the log made, which is looked at next.
+        inner.execute("PRAGMA journal_mode=WAL")
+        inner.execute("SELECT count(*) FROM keystile_schema").fetchone()
     if not durable and "keystile_schema" in tables:
         [components] = inner.execute("SELECT count(*) FROM keystile_schema").fetchone()
         if components == 1:

@@ -26,7 +26,7 @@ from time import monotonic
 from typing import Any
 
 from . import _sync
-from ._connection import Connection, connect
+from ._connection import Connection, connect, sync_folder
 from .exceptions import ConfigurationError, StoreBusy, StoreUnavailable
 
 _logger = logging.getLogger("keystile")
@@ -36,9 +36,12 @@ CREATE_PATIENCE = 10.0
 # The last one is what a race for the first connection in WAL mode can give.
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
-IN_PLACE = ("keystile/_sqlite.py", frozenset({"_taken", "row", "rows", "write"}))
-"""Which functions do small things in place, on an event loop too, for tools that look for what blocks one:
-``blockbuster.functions["os.stat"].can_block_in(*IN_PLACE)``. Files are opened elsewhere."""
+IN_PLACE = (
+    ("keystile/_sqlite.py", frozenset({"_taken", "row", "rows", "write"})),
+    ("keystile/limiters/sqlite.py", frozenset({"hit", "peek", "refund", "reset"})),
+)
+"""Which functions of which files do small things in place, on an event loop too, for tools that look for what blocks
+one: ``blockbuster.functions["os.stat"].can_block_in(file, functions)``. Files are opened and closed elsewhere."""
 
 Schema = tuple[str, int, tuple[str, ...]]
 
@@ -87,7 +90,8 @@ class SQLiteFile:
         self._key, self._steps = key, steps or {}
         self.url = f"sqlite:///{self.path}"
         self._absolute = str(Path(self.path).absolute())
-        self._shelf = _sync.Shelf(partial(connect, self.url, self._absolute, durable, forget), Connection.close)
+        opening = partial(connect, self.url, self._absolute, durable, forget)
+        self._shelf = _sync.Shelf(opening, Connection.close, _sync.may_block)
         self._create(schema)
 
     def row(self, sql: str, parameters: tuple[Any, ...]) -> Any:
@@ -232,14 +236,3 @@ class SQLiteFile:
             connection.execute(statement)
         if needed:
             connection.execute("INSERT OR REPLACE INTO keystile_schema VALUES (?, ?)", (component, version))
-
-
-def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Have the name of a file that was just made survive a loss of power."""
-    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
-        return
-    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

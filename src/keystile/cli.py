@@ -24,7 +24,7 @@ from ._faults import told
 from ._shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from ._sync import patiently
 from ._typed import as_moment, as_object, check_key_id
-from .config import EXAMPLE_STORE, PEPPER_VARIABLE, Settings, default_path, example, load, open_gate
+from .config import EXAMPLE_STORE, PEPPER_VARIABLE, Settings, default_path, example, load, open_gate, write_private
 from .exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from .gate import Gate
 from .keyring import MAX_PAGE
@@ -78,9 +78,7 @@ def init(config: Path | None, file: Path | None) -> None:
     # Keys that are there already were made with another pepper or none, and would be refused under a new one.
     old = path.with_name(EXAMPLE_STORE).exists() or PEPPER_VARIABLE in os.environ
     try:
-        # Nobody else may read it, from the first octet on: it holds a secret.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as new:
-            new.write(example(None if old else token_urlsafe(32)))
+        write_private(path, example(None if old else token_urlsafe(32)))
     except FileExistsError:
         raise click.ClickException(f"{path} exists already and is left as it is") from None
     except OSError as error:

@@ -7,7 +7,9 @@ part of that message.
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,6 +99,8 @@ _NO_STORE = (
     "'memory://' keeps them in the server's own process, where no command can make one"
 )
 _NO_FILE = f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another"
+_logger = logging.getLogger("keystile")
+_SECRETS = ("peppers", "cursor_secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,10 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     environ = os.environ if environ is None else environ
     file = default_path(environ) if path is None else Path(path)
     origin = Origin(str(file), environ)
-    found = read_table(origin, _parse(origin, file), SETTINGS)
+    table = _parse(origin, file)
+    found = read_table(origin, table, SETTINGS)
+    if any("${" not in str(secret) for name in _SECRETS for secret in table.get(name, ())):
+        _tell_mode(file)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
     hashers = get_args(HasherName)
@@ -157,6 +164,22 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     if app is not None and "store" not in found:
         raise origin.error("store", _NO_STORE)
     return Settings(str(file), app, FrozenDict(found), origin)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that is its owner's alone and on the disk when this returns: it may hold peppers, without which
+    no key can be used any more.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    from ._connection import sync_folder
+
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as new:
+        new.write(text)
+        new.flush()
+        os.fsync(new.fileno())
+    sync_folder(path)
 
 
 def open_gate(settings: Settings) -> Gate:
@@ -185,6 +208,14 @@ def _parse(origin: Origin, file: Path) -> dict[str, Any]:
         raise origin.error(None, f"is not TOML: {error}") from None
     except ValueError as error:  # of the path itself: a NUL in it
         raise origin.error(None, f"cannot be read: {error}") from None
+
+
+def _tell_mode(file: Path) -> None:
+    """Say so if others may read the secrets in a file."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o066:
+        said = "%s: other users may read or write it (mode %03o), and secrets stand in it: chmod 600 it"
+        _logger.warning(said, file, mode)
 
 
 def _beside(origin: Origin, file: Path, key: str, url: str) -> str:

@@ -49,10 +49,13 @@ class Shelf(Generic[T]):
     Args:
         open: makes a value.
         close: lets go of one.
+        may_close: whether a thread may do that, which can take long; else the next one does that may.
     """
 
-    def __init__(self, open: Callable[[], T], close: Callable[[T], None]) -> None:
-        self._open, self._close = open, close
+    def __init__(
+        self, open: Callable[[], T], close: Callable[[T], None], may_close: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._open, self._close, self._may_close = open, close, may_close
         self._free: list[T] = []
         self._epoch = 0
         self.reset()
@@ -65,6 +68,7 @@ class Shelf(Generic[T]):
         """Begin anew, in a child."""
         self._lock = threading.Lock()
         self._users: set[int] = set()
+        self._left: list[T] = []
         _inherited.extend(self._free)
         self._free.clear()
         self._epoch += 1
@@ -92,6 +96,7 @@ class Shelf(Generic[T]):
         with self._lock:
             self._epoch += 1
         self._tidy()
+        self._close_left()
 
     def enter(self) -> None:
         """Say that this thread runs other code while it has a value: a fork in that code waits for the others alone."""
@@ -119,6 +124,7 @@ class Shelf(Generic[T]):
         epoch = self._epoch
         try:
             item = self._open()
+            self._close_left()
         except BaseException:
             with self._lock:
                 self._out -= 1
@@ -140,6 +146,20 @@ class Shelf(Generic[T]):
                 self._discard(item)
 
     def _discard(self, item: T) -> None:
+        """Close an item, or leave that to a thread which may."""
+        self._left.append(item)
+        if self._may_close():
+            self._close_left()
+
+    def _close_left(self) -> None:
+        while self._left:
+            try:
+                item = self._left.pop()
+            except IndexError:  # another thread has it
+                return
+            self._finish(item)
+
+    def _finish(self, item: T) -> None:
         try:
             _close_unless_inherited(item, self._close)
         finally:

@@ -17,10 +17,12 @@ from typing import Any
 
 from .._checks import check_count
 from .._frozen import HiddenRow, frozen
-from .._sqlite import SQLiteFile, path_of
+from .._sqlite import IN_PLACE, SQLiteFile, path_of
 from ..exceptions import UnreadableRecord
 from ..model import ApiKey, Principal, SecretHash
 from ..policy import REMEMBERED_KEYS
+
+__all__ = ["IN_PLACE", "SQLiteStore"]
 
 _MOMENTS = ("created_at", "expires_at", "revoked_at", "last_used_at")
 _JSON = ("scopes", "ip_allowlist", "metadata", "hashes")
