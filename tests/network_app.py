@@ -54,6 +54,7 @@ _gate = Gate(
     query_parameter="api_key",
     trusted_proxies=["127.0.0.1"],
     event_format="json",
+    https=os.environ.get("KEYSTILE_HTTPS", "off"),
     rules=[Rule("/json", require_json=True)],
 )
 asgi_app = asgi.GateMiddleware(_asgi_app, _gate)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from keystile import Gate
 from tests.matrix.rawhttp import Closed, Wire
-from tests.servers import COMMANDS, MATRIX, Server, serving
+from tests.servers import COMMANDS, MATRIX, Kind, Server, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 # As they are shipped, and told to leave the peer to the gate and to log requests.
@@ -48,18 +49,25 @@ class Service:
         return file.read_text(encoding="utf-8")
 
 
+@contextmanager
+def started(kind: str, command: list[str] | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A server as it is known by its name, or started by this command of Python's."""
+    if command is not None:
+        monkeypatch.delitem(COMMANDS, kind, raising=False)
+        monkeypatch.setitem(MATRIX, kind, Kind("", command, ()))
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environ = {"KEYSTILE_STORE": f"sqlite:///{folder}/keys.db", "KEYSTILE_GO": str(folder / "go")}
+    with serving(kind, "tests.network_app", folder, PYTHONPATH=path, **environ) as server:
+        found = Service(kind, server, folder)
+        yield found
+        found.gate.close()
+
+
 @pytest.fixture(params=[*KINDS, *OTHERS])
 def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     kind = request.param
-    if kind in KINDS:
-        monkeypatch.setitem(COMMANDS, kind, KINDS[kind])
-    assert kind in COMMANDS or kind in MATRIX
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environ = {"KEYSTILE_STORE": f"sqlite:///{tmp_path}/keys.db", "KEYSTILE_GO": str(tmp_path / "go")}
-    with serving(kind, "tests.network_app", tmp_path, PYTHONPATH=path, **environ) as server:
-        found = Service(kind, server, tmp_path)
+    with started(kind, ["-m", *KINDS[kind]] if kind in KINDS else None, tmp_path, monkeypatch) as found:
         yield found
-        found.gate.close()
 
 
 def test_a_key_deleted_in_flight_gets_a_401_and_nothing_of_the_app(service: Service) -> None:
@@ -93,6 +101,53 @@ def test_a_key_in_the_query_is_in_no_log(service: Service) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
     assert secret[-40:-2] not in service.log
+
+
+_WSGIREF = (
+    "from wsgiref.simple_server import make_server; from {module} import wsgi_app; "
+    "make_server('127.0.0.1', {port}, wsgi_app).serve_forever()"
+)
+# Its own format has no query.
+_GRANIAN_LOG = ["--access-log", "--access-log-fmt", '"%(method)s %(path)s?%(query_string)s"']
+# Each with its access log, and whether a key in the query is there, as docs/servers.md says.
+ACCESS_LOGS = {
+    "uvicorn": (["-m", *UVICORN], False),
+    "hypercorn": ([*MATRIX["hypercorn"].command, "--access-logfile", "-"], False),
+    "granian-asgi": ([*MATRIX["granian-asgi"].command, *_GRANIAN_LOG], False),
+    "gunicorn": (["-m", *COMMANDS["gunicorn-sync"], "--access-logfile", "-"], False),
+    "granian-wsgi": ([*MATRIX["granian-wsgi"].command, *_GRANIAN_LOG], True),
+    "daphne": (MATRIX["daphne"].command, True),
+    "werkzeug": (MATRIX["werkzeug"].command, True),
+    "wsgiref": (["-c", _WSGIREF], True),
+}
+
+
+@pytest.mark.parametrize("kind", list(ACCESS_LOGS))
+def test_which_access_logs_hold_a_key_of_the_query(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, has_it = ACCESS_LOGS[kind]
+    with started(kind, command, tmp_path, monkeypatch) as service:
+        secret = service.gate.keys.create("in a query").secret
+        assert service.server.get(f"/?a=1&api_key={secret}&b=2").status == 200
+        deadline = time.monotonic() + 10
+        while "GET /" not in service.log and '"/"' not in service.log:  # it is written after the answer
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert (secret in service.log) == has_it
+
+
+@pytest.mark.parametrize(("more", "status"), [([], 200), (["--forwarded-allow-ips", ""], 403)])
+def test_gunicorn_takes_the_scheme_from_more_than_one_header(
+    more: list[str], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy, on the same machine, sends no X-Forwarded-Proto; docs/servers.md says what to do about it."""
+    monkeypatch.setenv("KEYSTILE_HTTPS", "require")
+    with started("gunicorn", ["-m", *COMMANDS["gunicorn-sync"], *more], tmp_path, monkeypatch) as service:
+        key = {"X-API-Key": service.gate.keys.create("in the clear").secret, "X-Forwarded-For": "9.9.9.9"}
+        assert service.server.get("/", key).code == "https_required"
+        for field in ({"X-Forwarded-Ssl": "on"}, {"X-Forwarded-Protocol": "ssl"}):
+            assert service.server.get("/", key | field).status == status
+        # The gate believes the proxy, whatever the server does.
+        assert service.server.get("/", key | {"X-Forwarded-Proto": "https"}).status == 200
 
 
 def test_the_client_is_whom_the_proxy_names(service: Service) -> None:

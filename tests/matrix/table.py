@@ -52,6 +52,10 @@ WORDS = {
     "goes by the chunks": "the server ignores Content-Length when there is Transfer-Encoding, as RFC 9112 6.3 allows, "
     "but keeps the connection open: what follows the last chunk is the next request. Let the proxy refuse such "
     "requests.",
+    "may be a trailer": "the server puts the trailers of a chunked body among the headers, behind those of the head: "
+    "nobody can say which a header behind `Transfer-Encoding` is. A key there is refused; of `X-Forwarded-*` and "
+    "`Content-Type` there nothing is believed. Use another parser (`--http h11`) where clients or proxies send chunked "
+    "bodies with the key behind that line (programs in Go do, and Caddy and Traefik), or let the proxy buffer bodies.",
     "waits for the body": "a refusal is sent only when the announced body has come. Bound body sizes and times at the "
     "proxy: without a key a client can have them held in memory or on disk.",
     "sends 100": "the server asks for the body before anybody has looked at the key. The same advice.",
@@ -59,7 +63,7 @@ WORDS = {
     "runs the app": "a head that is cut off before its empty line counts as whole. The key in it was checked.",
     "sends octets": "what the app sends where HTTP has no body (HEAD, 204, 304) goes onto the wire, or the end of a "
     "stream does, and a client that keeps the connection reads it as the next answer. Frameworks send none; where an "
-    "app does, put a proxy in front or mend the app. Envelopes never cause it.",
+    "app does, put a proxy in front or mend the app. Envelopes do not cause it.",
 }
 
 _HEAD = """\
@@ -84,12 +88,53 @@ _ADVICE = """\
   unread: use it behind a proxy that refuses or normalises these.
 - **gunicorn** obeys `SCRIPT_NAME` from a peer on its own machine (`--forwarded-allow-ips`, by default loopback), which
   is where a proxy often is: let that proxy drop names with underscores, or set `--forwarder-headers ''`.
+- **gunicorn** also takes `X-Forwarded-Proto: https`, `X-Forwarded-Protocol: ssl` and `X-Forwarded-Ssl: on` from such a
+  peer as the scheme (`secure_scheme_headers`). Behind a proxy on the same machine that sends no `X-Forwarded-Proto` of
+  its own and passes the client's headers on, plain http would count as https, and `https="require"` let it pass: set
+  `--forwarded-allow-ips ''`, name the proxy in `trusted_proxies`, and let it send `X-Forwarded-Proto`.
+- **gunicorn** lingers for up to 2 seconds over a connection that it closes with octets of the body unread. A client
+  whose request was refused and that stalls in its body holds a sync worker, or a thread, for so long: use a proxy that
+  buffers request bodies.
+- **uvicorn with httptools** (its default where httptools is installed) puts trailers among the headers: see "may be a
+  trailer" below. `--http h11` does not.
 - **daphne, waitress and cheroot** read a request's body before a refusal goes out; **hypercorn, gunicorn and werkzeug**
   ask for it with `100 Continue` all the same. Bound body sizes at the proxy or by the server's own setting (waitress:
   `--max-request-body-size`).
+- **waitress** ends an answer to HEAD whose length nobody knows with the end of a chunked body, and closes.
 - **werkzeug**'s server is for development, as its authors say.
-- Behind any server: `trusted_proxies` and the server's own trust in `X-Forwarded-For` are two settings. uvicorn and
-  gunicorn trust loopback by default.
+
+## Who the client is
+
+`trusted_proxies` and the server's own trust in `X-Forwarded-For` are two settings, and only one of them can hold. A
+server that believes the header gives the gate what somebody wrote in the place of the peer. Where that shows, the
+client is unknown: no allowlist holds it, all such clients share one window, and the event `peer_rewritten` says so, at
+most once a minute. Let the server leave the peer alone, and name the proxies to the gate.
+
+- **uvicorn** replaces the peer by default if it is on its own machine; and everybody, by the leftmost entry, which is
+  the client's own, with `--forwarded-allow-ips '*'` or `FORWARDED_ALLOW_IPS=*`, which some platforms set. It shows: the
+  port is 0, or stands beside the address in the entry. Use `--no-proxy-headers`.
+- **hypercorn** and **granian (ASGI)** do it only in middleware of theirs (`ProxyFixMiddleware`,
+  `wrap_asgi_with_proxy_headers`). It shows: the port is 0.
+- **daphne** does it only with `--proxy-headers`, by the leftmost entry. It shows, but for a client that names one of
+  your proxies and sends an `X-Forwarded-Port`: do not use it.
+- **granian (WSGI)** does it only in `wrap_wsgi_with_proxy_headers`, **waitress** only with `trusted_proxy` (without, it
+  drops the header; `--no-clear-untrusted-proxy-headers` leaves it to the gate), and so does werkzeug's `ProxyFix`, in
+  front of the gate, on any server. There it does not show.
+- **gunicorn**, **cheroot** and **werkzeug** never do. (gunicorn replaces the scheme, see above.)
+
+Platforms that are no server, such as Mangum on AWS Lambda, give the port 0 as well: there clients are unknown too.
+
+## Keys in the query and access logs
+
+With `query_parameter` the gate takes the key out of the query before the app sees it. Whether the server's own access
+log has it depends on what the line is made from, where the server writes one:
+
+- of what the gate has left of the query, or without a query: uvicorn, hypercorn, gunicorn, granian (ASGI). No key.
+- of the request as it came: **daphne, werkzeug and the standard library's wsgiref log the key, and so does granian
+  (WSGI) where its format names `%(query_string)s`**. Switch that log off, or leave the query out of its format.
+- waitress and cheroot write none.
+
+A proxy in front logs the query as it came, whatever stands behind it.
 """
 
 
