@@ -216,11 +216,14 @@ class RuleTable:
         waiting: list[tuple[_Node, list[_Level]]] = [(self._root, [])]
         while waiting:
             node, above = waiting.pop()
-            inside = [*above, node.below[_WITH_SLASH]]
-            yield inside
-            yield [*inside, node.exact[_WITH_SLASH]]
-            if node is not self._root:
-                yield [*above, node.below[_WITHOUT_SLASH], node.exact[_WITHOUT_SLASH]]
+            inside = [*above, node.below[_WITH_SLASH]] if node.below[_WITH_SLASH] else above
+            # Where a node adds no rule, its paths are of a kind that was there before.
+            if inside is not above or node is self._root:
+                yield inside
+            if inside is not above or any(node.exact):
+                yield [*inside, node.exact[_WITH_SLASH]]
+                if node is not self._root:
+                    yield [*above, node.below[_WITHOUT_SLASH], node.exact[_WITHOUT_SLASH]]
             waiting += [(child, inside) for child in node.children.values()]
 
 

@@ -28,6 +28,9 @@ from .packed import BATCH, EMPTY, FIELDS, SECOND, Layout, Slot, State, mark_of, 
 
 # How many other layouts a ledger remembers: as many as there are combinations of rules and plans.
 OTHERS = 1000
+# How many windows of other requests a subject keeps, those that end last: its state is read and written whole, so that
+# it must not grow with every rule there is.
+MOST_GUESTS = 256
 
 Decision = tuple[bytes | None, tuple[Usage, ...]]
 
@@ -296,9 +299,16 @@ class Ledger:
             other = self._others[mark] = Ledger(self.windows, tuple(held))
             return other, packed
         guests = {slot: state for slot, state in held.items() if slot not in self._own and _counts(slot, state, now)}
+        if len(guests) > MOST_GUESTS:
+            guests = dict(sorted(guests.items(), key=_end)[-MOST_GUESTS:])
         packed = pack({slot: held.get(slot, EMPTY) for slot in self._own} | guests)
         return self._fit(packed, now)
 
 
 def _counts(slot: Slot, state: State, now: int) -> bool:
     return state[1] + slot[1] * SECOND > now
+
+
+def _end(held: tuple[Slot, State]) -> int:
+    (_, seconds), state = held
+    return state[1] + seconds * SECOND
