@@ -97,7 +97,8 @@ def test_a_key_that_is_used_now_and_then_is_read_once_and_first_used_once(door: 
         if not door.gate.needs_await:  # there it is a task of the request's event loop, which ends here with it
             assert door.run(door.gate.keys.aget, issued.key.id).last_used_at == used
             assert [each.last_used_at for each in door.run(door.gate.keys.alist)] == [used]
-    assert [event.code for event in told] == ["first_use"]
+    if not door.gate.needs_await:
+        assert [event.code for event in told] == ["first_use"]
 
 
 def test_another_process_that_noted_the_use_spares_us_the_write(filed: Door, tmp_path: Path) -> None:
