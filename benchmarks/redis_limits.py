@@ -23,7 +23,8 @@ from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateL
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, redis62_binary, valkey_binary
 
-from keystile.limiters.redis import HIT, RedisLimiter, arguments, key_of
+from keystile.limiters.redis import RedisLimiter
+from keystile.limiters.script import HIT, arguments, key_of
 from keystile.model import Window
 
 ROUNDS, CALLS = 15, 100
