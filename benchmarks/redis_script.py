@@ -20,7 +20,8 @@ from limits.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateL
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, redis62_binary, valkey_binary
 
-from keystile.limiters.redis import HIT, RedisLimiter, arguments, key_of
+from keystile.limiters.redis import RedisLimiter
+from keystile.limiters.script import HIT, arguments, key_of
 from keystile.model import Window
 
 from .harness import Case as Request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
 
 
 class Proxy:
@@ -39,9 +38,8 @@ class Proxy:
     def hold(self) -> None:
         """Pass no more answers on, until `release`."""
         self._passing.clear()
-        for each in (self.asked, self.answered):
-            while each.acquire(blocking=False):
-                pass
+        # New ones: what was on its way before is released on the others.
+        self.asked, self.answered = threading.Semaphore(0), threading.Semaphore(0)
 
     def release(self) -> None:
         """Pass on what was held back, and what comes."""
@@ -72,19 +70,15 @@ class Proxy:
                     client.close()
                     continue
                 self._open += [client, server]
-                ways: list[tuple[socket.socket, socket.socket, Callable[[], object], threading.Semaphore]] = [
-                    (client, server, lambda: None, self.asked),
-                    (server, client, self._passing.wait, self.answered),
-                ]
-                for way in ways:
+                for way in ((client, server, "asked"), (server, client, "answered")):
                     threading.Thread(target=self._pass_on, args=way, daemon=True).start()
 
-    def _pass_on(
-        self, source: socket.socket, target: socket.socket, wait: Callable[[], object], done: threading.Semaphore
-    ) -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket, way: str) -> None:
         with contextlib.suppress(OSError):
             while octets := source.recv(65536):
-                wait()
+                done: threading.Semaphore = getattr(self, way)
+                if way == "answered":
+                    self._passing.wait()
                 target.sendall(octets)
                 done.release()
         for each in (source, target):

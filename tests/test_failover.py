@@ -16,6 +16,7 @@ import pytest
 import redis
 import trio
 import trio.lowlevel
+import uvloop
 
 from keystile import Gate, Plan, Window, asgi, wsgi
 from keystile._sync import in_time, inline, pooled, run_now
@@ -74,7 +75,7 @@ class Told:
         (usage,) = run_now(self.limits.hit(inline, subject, WINDOWS, 1))
         return usage.remaining
 
-    def in_loop(self, work: Callable[[], Any]) -> Any:
+    def in_loop(self, work: Callable[[], Any], loop: Callable[[], Any] | None = None) -> Any:
         async def run() -> Any:
             try:
                 return await work()
@@ -82,7 +83,8 @@ class Told:
                 for each in self.limits.limiters()[1:]:
                     await each.close()
 
-        found = asyncio.run(run())
+        with asyncio.Runner(loop_factory=loop) as runner:
+            found = runner.run(run())
         self.limiter.close()
         return found
 
@@ -110,8 +112,15 @@ def block_until_answered(proxy: Proxy) -> None:
     time.sleep(LATE)
 
 
+# They differ in whether timers or connections come first in a turn.
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+
+@LOOPS
 @pytest.mark.parametrize("calls", [1, 40])
-def test_an_answer_that_is_there_is_taken_however_late_the_loop_is(proxy: Proxy, server: Server, calls: int) -> None:
+def test_an_answer_that_is_there_is_taken_however_late_the_loop_is(
+    proxy: Proxy, server: Server, calls: int, loop: Callable[[], Any]
+) -> None:
     told = Told(RedisLimiter.from_url(proxy.url))
 
     async def work() -> list[int]:
@@ -123,13 +132,14 @@ def test_an_answer_that_is_there_is_taken_however_late_the_loop_is(proxy: Proxy,
         block_until_answered(proxy)
         return sorted(await asyncio.gather(*sent), reverse=True)
 
-    told_of = told.in_loop(work)
+    told_of = told.in_loop(work, loop)
     assert told_of == [max(0, 50 - calls - n) for n in range(1, calls + 1)]
     assert counted(server) == min(50, 2 * calls)
     assert told.codes == []
 
 
-def test_a_handler_that_blocks_again_and_again_makes_nobody_late(proxy: Proxy, server: Server) -> None:
+@LOOPS
+def test_a_handler_that_blocks_again_and_again_makes_nobody_late(proxy: Proxy, loop: Callable[[], Any]) -> None:
     told = Told(RedisLimiter.from_url(proxy.url))
 
     async def work() -> list[int]:
@@ -143,7 +153,7 @@ def test_a_handler_that_blocks_again_and_again_makes_nobody_late(proxy: Proxy, s
             found.append(await task)
         return found
 
-    assert told.in_loop(work) == [48, 47, 46]
+    assert told.in_loop(work, loop) == [48, 47, 46]
     assert told.codes == []
 
 
@@ -441,9 +451,6 @@ def test_a_foreign_value_concerns_its_subject_alone_and_is_told_once(proxy: Prox
 def with_replies(server: Server, *words: str) -> None:
     answer = server.command(*words)
     assert answer.startswith("+OK"), answer
-
-
-ALONE = [("a full memory", "OOM"), ("a replica", "READONLY"), ("a lock-out", "NOPERM"), ("a busy script", "BUSY")]
 
 
 @pytest.mark.parametrize("name", ["redis_url", "redis62_url"])
