@@ -186,9 +186,11 @@ def test_json_requests_over_the_wire(client: Client) -> None:
 
 
 def test_a_chunked_request_is_checked_too(client: Client) -> None:
-    lines = ["POST /echo HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Transfer-Encoding: chunked"]
+    # What decides stands before the coding: behind it, one server could not tell it from a trailer.
+    fields = ["Host: localhost", "Content-Type: application/json", f"X-API-Key: {client.secret}"]
+    lines = ["POST /echo HTTP/1.1", *fields, "Transfer-Encoding: chunked"]
     for body, status in ((b'8\r\n{"a": 1}\r\n0\r\n\r\n', 200), (b"1\r\n{\r\n0\r\n\r\n", 400)):
-        client.wire.send("\r\n".join([*lines, f"X-API-Key: {client.secret}", "", ""]).encode() + body)
+        client.wire.send("\r\n".join([*lines, "", ""]).encode() + body)
         response = client.wire.final("POST")
         assert response.status == status
         if response.closes:

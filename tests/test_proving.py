@@ -200,7 +200,7 @@ def test_as_many_keys_are_remembered_as_is_set(store: str, tmp_path: Path) -> No
         assert len(hasher.runs) == 60, "those that were not used for the longest time went, and no more of them"
     held = [len(gate._prover._proofs), len(gate._known)]
     if store == "sqlite":
-        held.append(len(gate._shop.store._decoded))  # type: ignore[attr-defined]
+        held.append(len(gate._shop.store._kept.records))  # type: ignore[attr-defined]
     assert held == [50] * len(held)
     gate.close()
 

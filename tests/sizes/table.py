@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -162,7 +163,7 @@ def request_of(sent: bytes) -> Request:
 
 
 def see(sent: bytes) -> Callable[[], object]:
-    transport = Transport(Policy(trusted_proxies=PROXIES), Events("text"))
+    transport = Transport(Policy(trusted_proxies=PROXIES), Events("text"), time.time)
     return partial(transport.see, request_of(sent)._replace(peer=PROXY), ID)
 
 
@@ -171,7 +172,7 @@ def tell_of_clear(sent: bytes) -> Callable[[], object]:
     events.hide = MASK.hide
     events.listen(lambda event: None)
     visit = Visit(request_of(sent), ID, sent.decode("latin-1"), None, False)
-    return partial(Transport(Policy(), events).tell_of_clear, visit, 0.0)
+    return partial(Transport(Policy(), events, time.time).tell_of_clear, visit, 0.0)
 
 
 def event_from(sent: bytes) -> Callable[[], object]:
@@ -286,7 +287,7 @@ TABLE = (
     ),
     Row(("rules.errors.asks_for_problem",), text(asks_for_problem)),
     Row(("rules.errors.asks_for_problem",), text(lambda sent: asks_for_problem("a/problem+json," + sent)), how="named"),
-    Row(("rules.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", sent, sent))),
+    Row(("rules.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
     Row(("rules.jsonbodies.announced_length",), text(lambda sent: announced_length([sent]))),
     Row(
         ("rules.jsonbodies.announced_length",),
@@ -321,7 +322,7 @@ TABLE = (
         ),
         fields(
             lambda found: (
-                ENVELOPES.replaces(404, found),
+                ENVELOPES.replaces(404, found, "*/*"),
                 ENVELOPES.speaks_json(found),
                 ENVELOPES.revalidated(found),
                 ENVELOPES.without_length(found),

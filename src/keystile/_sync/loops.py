@@ -139,7 +139,10 @@ class PerLoop(Generic[T]):
         return value
 
     def pop(self) -> T | None:
-        """Forget the running loop's value; None if there is none."""
+        """Forget the running loop's value; None if there is none, or no asyncio loop runs."""
         import asyncio
 
-        return self._values.pop(asyncio.get_running_loop(), None)
+        try:
+            return self._values.pop(asyncio.get_running_loop(), None)
+        except RuntimeError:
+            return None
