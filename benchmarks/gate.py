@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from keystile import Argon2Hasher, Gate, Plan, Rule, asgi, wsgi
-from keystile.rules.keyformat import crc_check
+from keystile.keys.format import crc_check
 
 from .bare import PATH, asgi_app, receive, through_asgi, through_wsgi, wsgi_app
 from .harness import Case, parser, timed

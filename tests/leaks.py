@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 import keystile
-from keystile import cursors, workshop
+from keystile.answers import cursors
 from keystile.exceptions import KeystileError
-from keystile.hashing import Argon2Hasher, HmacHasher
-from keystile.rules.keyformat import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
+from keystile.keys import workshop
+from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
+from keystile.keys.hashing import Argon2Hasher, HmacHasher
 
 OWN = str(Path(keystile.__file__).parent)
 

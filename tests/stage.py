@@ -17,8 +17,8 @@ from typing import Any
 from anyio.from_thread import start_blocking_portal
 
 from keystile import Gate, _sync
+from keystile.keys.format import crc_check
 from keystile.model import Refused, Request
-from keystile.rules.keyformat import crc_check
 
 # How long a state may take to come about before a test fails; nothing ever waits that long.
 PATIENCE = 20.0

@@ -19,7 +19,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
 from keystile import ConfigurationError, Gate, asgi, wsgi
-from keystile._apps import check_app, fits
+from keystile.doors.apps import check_app, fits
 
 GATE = Gate()
 

@@ -607,7 +607,7 @@ def test_a_fault_that_was_answered_is_no_failure_of_the_server() -> None:
 
 
 def test_links_know_the_prefix_that_the_app_itself_takes_off() -> None:
-    from keystile.pagination import Page
+    from keystile.answers.pages import Page
 
     app = FastAPI()
     app.root_path = "/api"

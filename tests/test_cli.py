@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keystile import __version__
-from keystile._shown import shown_url
-from keystile.cli import main
-from keystile.config import load, open_gate
+from keystile.cli.commands import main
+from keystile.cli.shown import shown_url
+from keystile.config.file import load, open_gate
 from keystile.model import Window
 
 NO_FILE = "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another"

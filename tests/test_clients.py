@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile.rules.clients import MOST_ENTRIES, Client, ClientResolver
+from keystile.rules.requests.clients import MOST_ENTRIES, Client, ClientResolver
 
 PROXY = "10.0.0.1"
 OUTSIDER = "8.8.8.8"

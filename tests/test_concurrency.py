@@ -15,7 +15,7 @@ import pytest
 from keystile import Argon2Hasher, Gate, Overloaded, _sync, asgi, wsgi
 from keystile._sync import background
 from keystile.exceptions import StoreUnavailable
-from keystile.rules.keyformat import crc_check
+from keystile.keys.format import crc_check
 from tests.doors import Host, asgi_scope, wsgi_environ
 
 

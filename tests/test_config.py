@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from keystile import ConfigurationError, Gate, KeystileError, Plan, Rule
-from keystile._settings import SETTINGS
-from keystile.config import example, load, open_gate
+from keystile.config.file import example, load, open_gate
+from keystile.config.tables import SETTINGS
 
 PEPPER = "a pepper of more than 16 bytes"
 

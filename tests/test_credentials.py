@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile.policy import CREDENTIAL_FORMS
-from keystile.rules.credentials import MAX_CREDENTIAL, Unusable, accepted, extract
+from keystile.rules.requests.credentials import MAX_CREDENTIAL, Unusable, accepted, extract
 
 ALL = accepted(CREDENTIAL_FORMS)
 GOOD = b"acme_live_0123456789abcdef"

@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from keystile import Argon2Hasher, Rule, StoreUnavailable, _sync, current
-from keystile.rules.keyformat import crc_check
+from keystile.keys.format import crc_check
 from tests.doors import Answer, Door
 
 TIMES = re.compile(rb'"req_[0-9A-Za-z]{24}"|"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"')

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from keystile import InvalidRequest, PageStyle, Rule, current
-from keystile.pagination import Page
-from keystile.rules.envelopes import begins_json
+from keystile.answers.envelopes import begins_json
+from keystile.answers.pages import Page
 from tests.doors import Answer, Door
 
 JSON = [("content-type", "application/json")]

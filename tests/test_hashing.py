@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import Argon2Hasher, ConfigurationError, HmacHasher
-from keystile.hashing import MAX_LANES, MAX_MEMORY_KIB, MAX_TIME, Hasher, Proof, ProofCache
+from keystile.keys.hashing import MAX_LANES, MAX_MEMORY_KIB, MAX_TIME, Hasher, Proof, ProofCache
 
 RAW = b"acme_live_0123456789ab"
 PEPPER = b"a pepper of enough bytes"

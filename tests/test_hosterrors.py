@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from keystile import InvalidRequest
-from keystile.rules.hosterrors import CODES, MAX_BODY, HostError, describe
+from keystile.answers.hosterrors import CODES, MAX_BODY, HostError, describe
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

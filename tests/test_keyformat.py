@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
+from keystile.keys.format import BASE62, Parsed, PrefixedFormat, base62, crc_check, keyed_check
 from keystile.model import ENVIRONMENTS, Environment
-from keystile.rules.keyformat import BASE62, Parsed, PrefixedFormat, base62, crc_check, keyed_check
 
 OLD, NEW, FOREIGN = b"the old pepper, 1", b"the new pepper, 2", b"not our pepper, 3"
 PLAIN = PrefixedFormat("acme")

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from keystile import ConfigurationError, Gate, IssuedKey, KeyNotFound, StoreUnavailable
-from keystile.keyring import MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE, KeyRing
+from keystile.keys.ring import MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE, KeyRing
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore

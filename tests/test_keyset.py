@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, joinedload, mapped_column, relationship
 
 from keystile import ConfigurationError, InvalidRequest
+from keystile.answers.pages import PageParams
 from keystile.keyset import aselect_page, select_page
-from keystile.pagination import PageParams
 from tests.postgres_server import postgres_url  # noqa: F401
 
 SECRET = b"0123456789abcdef"

@@ -31,15 +31,15 @@ from keystile import (
     Rule,
     StoreUnavailable,
     _sync,
-    config,
 )
 from keystile._sync import background, loops
-from keystile.cursors import Cursor
+from keystile.answers.cursors import Cursor
+from keystile.answers.pages import PageParams
+from keystile.config import file as config
 from keystile.exceptions import InvalidRequest
-from keystile.hashing import Proof, ProofCache
+from keystile.keys.format import Parsed, PrefixedFormat
+from keystile.keys.hashing import Proof, ProofCache
 from keystile.model import Request
-from keystile.pagination import PageParams
-from keystile.rules.keyformat import Parsed, PrefixedFormat
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer, Door
@@ -546,7 +546,7 @@ def test_a_redirect_and_a_link_carry_no_key(door: Door) -> None:
 
     def paginate() -> None:
         admitted = door.host.calls[-1]
-        from keystile.pagination import Page
+        from keystile.answers.pages import Page
 
         params = admitted.page_params()
         admitted.paginate(Page.from_sequence(range(100), params, lambda item: item))

@@ -26,7 +26,7 @@ from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Usage, Window
-from keystile.rules import windows as rules
+from keystile.rules.limits import windows as rules
 from keystile.stores.sqlite import SQLiteStore
 from tests.clocked_redis import ClockedRedisLimiter
 

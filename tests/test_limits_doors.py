@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from keystile import ConfigurationError, Gate, Plan, Rule, StoreUnavailable, Usage, Window
+from keystile.keys.format import crc_check
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
-from keystile.rules.keyformat import crc_check
 from tests.doors import Answer, Door
 
 FREE = {"free": Plan("3/minute; 5/day")}

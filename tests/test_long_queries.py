@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from keystile import current
-from keystile.pagination import Page
-from keystile.rules.querykeys import MOST_PARAMETERS, MOST_QUERY, is_long, take
+from keystile.answers.pages import Page
+from keystile.rules.requests.querykeys import MOST_PARAMETERS, MOST_QUERY, is_long, take
 from tests.doors import Door
 
 LONG = "a=" + "x" * MOST_QUERY

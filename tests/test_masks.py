@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pytest
 
 from keystile import current
+from keystile.answers.pages import Page
 from keystile.events import Event, Events
+from keystile.keys.format import ID_LENGTH, Parsed, PrefixedFormat
 from keystile.model import Environment
-from keystile.pagination import Page
-from keystile.rules.keyformat import ID_LENGTH, Parsed, PrefixedFormat
-from keystile.rules.masks import Mask
+from keystile.rules.requests.masks import Mask
 from tests.doors import Answer, Door
 
 

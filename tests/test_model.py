@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from keystile import Admitted, ApiKey, Gate, HmacHasher, IssuedKey, Principal
-from keystile._frozen import FrozenDict, frozen
+from keystile._ground.frozen import FrozenDict, frozen
 from keystile.model import Reason, SecretHash
 
 PEPPER = b"a pepper of enough bytes"

@@ -14,7 +14,7 @@ import pytest
 from keystile import ConfigurationError, Rule
 from keystile.events import Event
 from keystile.exceptions import StoreBusy
-from keystile.rules.keyformat import crc_check
+from keystile.keys.format import crc_check
 from keystile.stores.memory import MemoryStore
 from tests.doors import Door
 

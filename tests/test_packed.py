@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keystile.model import Window
-from keystile.rules.packed import EMPTY, State, ends, forget, mark_of, pack, unpack
-from keystile.rules.windows import MOST_GUESTS, decide
+from keystile.rules.limits.packed import EMPTY, State, ends, forget, mark_of, pack, unpack
+from keystile.rules.limits.windows import MOST_GUESTS, decide
 
 SECOND = 1_000_000
 

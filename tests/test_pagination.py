@@ -21,10 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystile import ConfigurationError, InvalidRequest, PageStyle, cursors
-from keystile import pagination as module
-from keystile.cursors import MAX_CURSOR, Cursor
-from keystile.pagination import Page, PageParams, members, next_query
+from keystile import ConfigurationError, InvalidRequest, PageStyle
+from keystile.answers import cursors
+from keystile.answers import pages as module
+from keystile.answers.cursors import MAX_CURSOR, Cursor
+from keystile.answers.pages import Page, PageParams, members, next_query
 
 SECRET, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 ALPHABET = string.ascii_letters + string.digits + "-_"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Rule
 from keystile.policy import Policy
-from keystile.rules.canonical import LONGEST, MOST_SEGMENTS, ambiguous, below, canonical
-from keystile.rules.paths import MAX_REMEMBERED, MOST_RULE_SEGMENTS, Demand, RuleTable
+from keystile.rules.requests.canonical import LONGEST, MOST_SEGMENTS, ambiguous, below, canonical
+from keystile.rules.requests.paths import MAX_REMEMBERED, MOST_RULE_SEGMENTS, Demand, RuleTable
 
 CANONICAL = [
     "/",

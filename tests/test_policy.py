@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keystile import ConfigurationError, Gate, Rule
-from keystile._checks import check_scopes
+from keystile._ground.checks import check_scopes
 from keystile.policy import CREDENTIAL_FORMS, Policy
 
 BAD_RULES: list[tuple[dict[str, Any], str]] = [

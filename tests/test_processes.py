@@ -154,8 +154,8 @@ def test_a_file_that_cannot_be_written_is_a_503_until_it_can(tmp_path: Path) -> 
         "import os, sys\n"
         f"sys.path[:0] = {sys.path!r}\n"
         "from pathlib import Path\n"
-        "import keystile.stores.sqlite, keystile._connection, limits\n"
-        "keystile._connection.LOOK_EVERY = 0\n"
+        "import keystile.stores.sqlite, keystile._ground.connection, limits\n"
+        "keystile._ground.connection.LOOK_EVERY = 0\n"
         "from tests.test_processes import Behind\n"
         # After the imports: that user may not be able to read the interpreter's own files.
         "os.geteuid() or (os.setgid(65534), os.setuid(65534))\n"

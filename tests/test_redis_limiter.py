@@ -24,8 +24,8 @@ from keystile.exceptions import ConfigurationError, StoreUnavailable
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.script import HIT, arguments, is_unreadable, key_of, usages
 from keystile.model import Usage, Window
-from keystile.rules.packed import forget
-from keystile.rules.windows import decide, look, refund
+from keystile.rules.limits.packed import forget
+from keystile.rules.limits.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
 from tests.test_limiters import damaged

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import Refused
-from keystile._frozen import FrozenDict
+from keystile._ground.frozen import FrozenDict
+from keystile.answers.responses import HeaderWriter, RefusalWriter, Reply, timestamp
 from keystile.model import Reason
 from keystile.rules import outcomes
-from keystile.rules.responses import HeaderWriter, RefusalWriter, Reply, timestamp
 
 VARY = ("api-key", "authorization", "x-api-key")
 ALL_VARY = "api-key, authorization, x-api-key"

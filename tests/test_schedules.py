@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from keystile import Gate, Overloaded, _sync
-from keystile.budget import PLACES, WAITING
+from keystile.gate.budget import PLACES, WAITING
 from keystile.model import Refused, Request, SecretHash
 from keystile.stores.memory import MemoryStore
 from tests.async_store import AsyncStore

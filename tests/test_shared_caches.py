@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keystile.rules.responses import HeaderWriter
+from keystile.answers.responses import HeaderWriter
 from tests.doors import Door
 
 # RFC 9213 ranks a targeted field above Cache-Control, and so do the vendors' own.

@@ -941,7 +941,7 @@ def test_a_folder_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
 AS_NOBODY = """
     import os, stat, sys
     from datetime import UTC, datetime
-    import keystile._connection, keystile.stores.sqlite, sqlite3, pathlib
+    import keystile._ground.connection, keystile.stores.sqlite, sqlite3, pathlib
     from keystile import ConfigurationError, StoreUnavailable
     from keystile.stores.sqlite import SQLiteStore
     path = sys.argv[1]
@@ -982,7 +982,7 @@ def test_a_file_that_cannot_be_written_is_refused(anybodys_folder: Path) -> None
 
 def test_a_file_that_becomes_read_only_is_down_until_it_can_be_written_again(anybodys_folder: Path) -> None:
     script = """
-    keystile._connection.LOOK_EVERY = 0  # what only the mode tells is looked at once a second
+    keystile._ground.connection.LOOK_EVERY = 0  # what only the mode tells is looked at once a second
     store = SQLiteStore(path)
     find = lambda: store.find("unknown")
     print(outcome(find))

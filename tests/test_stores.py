@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from keystile import ApiKey, ConfigurationError
-from keystile._frozen import FrozenDict, frozen
+from keystile._ground.frozen import FrozenDict, frozen
 from keystile.model import SecretHash
 from keystile.stores import open_store
 from keystile.stores.memory import MemoryStore

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from keystile import ConfigurationError
 from keystile.model import Usage, Window
-from keystile.rules import windows as rules
-from keystile.rules.notation import check_windows, parse_limits
-from keystile.rules.packed import ends, forget, unpack
+from keystile.rules.limits import windows as rules
+from keystile.rules.limits.notation import check_windows, parse_limits
+from keystile.rules.limits.packed import ends, forget, unpack
 from tests.plain_windows import SECOND, PlainLimiter
 
 START = 1_700_000_000 * SECOND

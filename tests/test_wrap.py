@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from keystile import ConfigurationError
-from keystile.config import load
+from keystile.config.file import load
 from keystile.wrap import find_app
 
 ASGI_SERVICE = """

@@ -15,7 +15,7 @@ from flask import Flask, Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from keystile import ConfigurationError, Gate, HmacHasher, InvalidRequest, current, wsgi
-from keystile._wsgi_host import wants_exceptions
+from keystile.doors.wsgi.host import wants_exceptions
 from tests.async_store import AsyncStore
 from tests.doors import wsgi_environ
 

@@ -1,6 +1,6 @@
 """keystile: an embeddable gate for HTTP APIs, in front of any ASGI or WSGI app."""
 
-from .context import current
+from .answers.current import current
 from .exceptions import (
     ConfigurationError,
     InvalidRequest,
@@ -10,10 +10,10 @@ from .exceptions import (
     StoreUnavailable,
 )
 from .gate import Gate
-from .hashing import Argon2Hasher, HmacHasher
+from .keys.hashing import Argon2Hasher, HmacHasher
 from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
 from .policy import Plan, Rule
-from .styles import PageStyle
+from .policy.pages import PageStyle
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,5 @@
 """``python -m keystile``."""
 
-from .cli import main
+from .cli.commands import main
 
 main(prog_name="keystile")

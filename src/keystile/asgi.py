@@ -11,22 +11,22 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ._apps import check_app
-from ._asgi_recheck import HeldAnswer, WatchedSocket
-from ._asgi_shape import Answering, Message, Receive, Send, accept_of, header, hide, hide_short_cuts, read_json
-from ._asgi_wire import CODING, TELLING, Scope, read
 from ._sync import pooled
-from .context import enter, leave
+from .answers.current import enter, leave
+from .answers.responses import Reply, given_request_id
+from .answers.shape import Shape
+from .answers.writers import Writers
+from .doors.apps import check_app
+from .doors.asgi.answering import Answering, Message, Receive, Send, accept_of, header, hide, hide_short_cuts, read_json
+from .doors.asgi.recheck import HeldAnswer, WatchedSocket
+from .doors.asgi.wire import CODING, TELLING, Scope, read
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Reason, Refused, Request
-from .rules.canonical import OVERRIDES, ambiguous, below
-from .rules.credentials import spellings
-from .rules.preflights import is_preflight
-from .rules.querykeys import UNREAD, is_long, take
-from .rules.responses import Reply, given_request_id
-from .shape import Shape
-from .writers import Writers
+from .rules.requests.canonical import OVERRIDES, ambiguous, below
+from .rules.requests.credentials import spellings
+from .rules.requests.preflights import is_preflight
+from .rules.requests.querykeys import UNREAD, is_long, take
 
 # Not in our own types: hosts have those of Starlette, of asgiref or none, and no two of them are the same.
 App = Callable[[Any, Any, Any], Awaitable[None]]

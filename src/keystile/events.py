@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
-from .rules.masks import SHORTEST
+from .rules.requests.masks import SHORTEST
 
 logger = logging.getLogger("keystile")
 

@@ -35,8 +35,8 @@ try:
 except ImportError:
     raise ImportError("keystile.keyset needs SQLAlchemy: pip install 'keystile[sql]'") from None
 
+from .answers.pages import Page, PageParams
 from .exceptions import ConfigurationError
-from .pagination import Page, PageParams
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnExpressionArgument  # since 2.0.13

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
-from ._frozen import FrozenDict, HiddenText
+from ._ground.frozen import FrozenDict, HiddenText
 
 if TYPE_CHECKING:
-    from .pagination import Page, PageParams
-    from .shape import Shape
+    from .answers.pages import Page, PageParams
+    from .answers.shape import Shape
 
 T = TypeVar("T")
 

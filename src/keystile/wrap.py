@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ._apps import ARGUMENTS, advice, fits
-from ._faults import told
 from ._sync import Lock
-from .config import Settings, load, open_gate
+from .config.faults import told
+from .config.file import Settings, load, open_gate
+from .doors.apps import ARGUMENTS, advice, fits
 from .exceptions import ConfigurationError
 
 asgi: Any

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ._apps import check_app
 from ._sync import inline, run_now
-from ._wsgi_host import wants_exceptions
-from ._wsgi_recheck import HeldAnswer
-from ._wsgi_shape import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
-from .context import enter, leave
+from .answers.current import enter, leave
+from .answers.envelopes import STATUS_LINES
+from .answers.responses import given_request_id
+from .answers.shape import Shape
+from .answers.writers import Writers
+from .doors.apps import check_app
+from .doors.wsgi.answering import Answering, Environ, ExcInfo, Headers, StartResponse, read_json
+from .doors.wsgi.host import wants_exceptions
+from .doors.wsgi.recheck import HeldAnswer
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Admitted, Refused, Request, Wire
-from .rules.canonical import OVERRIDES, ambiguous, below, repeats
-from .rules.envelopes import STATUS_LINES
-from .rules.preflights import is_preflight
-from .rules.querykeys import UNREAD, is_long, take
-from .rules.responses import given_request_id
-from .shape import Shape
-from .writers import Writers
+from .rules.requests.canonical import OVERRIDES, ambiguous, below, repeats
+from .rules.requests.preflights import is_preflight
+from .rules.requests.querykeys import UNREAD, is_long, take
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 
 from keystile import Gate, HmacHasher, Rule
-from keystile.rules.keyformat import crc_check
+from keystile.keys.format import crc_check
 from keystile.stores.memory import MemoryStore
 from tests.fuzz.requests import Doors, Sent, masked, requests
 

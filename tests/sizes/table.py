@@ -9,30 +9,30 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from keystile.cursors import Cursor
+from keystile.answers.cursors import Cursor
+from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, whole
+from keystile.answers.hosterrors import describe
+from keystile.answers.pages import Page, PageParams
+from keystile.answers.problems import asks_for_problem
+from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
+from keystile.answers.shape import Pages, Shape
 from keystile.events import Event, Events, as_json, as_text
 from keystile.exceptions import InvalidRequest
+from keystile.gate.transport import Transport, Visit, event_of, leads_on
+from keystile.keys.format import PrefixedFormat
 from keystile.model import Request, Wire
-from keystile.pagination import Page, PageParams
 from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
-from keystile.rules.addresses import parse
-from keystile.rules.clients import ClientResolver
-from keystile.rules.credentials import accepted, extract
-from keystile.rules.envelopes import Collected, EnvelopeWriter, Splice, whole
-from keystile.rules.errors import asks_for_problem
-from keystile.rules.hosterrors import describe
-from keystile.rules.jsonbodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
-from keystile.rules.keyformat import PrefixedFormat
-from keystile.rules.masks import Mask
-from keystile.rules.paths import RuleTable, canonical
-from keystile.rules.preflights import is_preflight
-from keystile.rules.querykeys import decoded, is_long, take, without_keys
-from keystile.rules.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
-from keystile.rules.subjects import anonymous_subject
-from keystile.rules.urls import MOST_PATH, target_of
-from keystile.shape import Pages, Shape
-from keystile.styles import DEFAULT_PAGE_STYLE
-from keystile.transport import Transport, Visit, event_of, leads_on
+from keystile.policy.pages import DEFAULT_PAGE_STYLE
+from keystile.rules.limits.subjects import anonymous_subject
+from keystile.rules.requests.addresses import parse
+from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
+from keystile.rules.requests.clients import ClientResolver
+from keystile.rules.requests.credentials import accepted, extract
+from keystile.rules.requests.masks import Mask
+from keystile.rules.requests.paths import RuleTable, canonical
+from keystile.rules.requests.preflights import is_preflight
+from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
+from keystile.rules.requests.urls import MOST_PATH, target_of
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -224,45 +224,59 @@ JSON_MOST = 2.0
 ERROR_MOST = 5.0
 
 TABLE = (
-    Row(("rules.paths.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
-    *(Row(("rules.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
+    Row(("rules.requests.paths.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
+    *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
     Row(
-        ("rules.paths.RuleTable.demand",),
+        ("rules.requests.paths.RuleTable.demand",),
         text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
         how="method",
     ),
-    Row(("rules.querykeys.is_long",), octets(is_long)),
-    Row(("rules.querykeys.decoded",), octets(lambda sent: decoded(sent[:8192]))),
-    Row(("rules.querykeys.take",), octets(lambda sent: take(sent, b"api_key")), most=1.5),
-    Row(("rules.querykeys.without_keys",), octets(lambda sent: without_keys(sent, MASK.in_query)), most=2.0),
-    Row(("rules.masks.Mask.hide",), text(MASK.hide)),
-    Row(("rules.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
-    Row(("rules.masks.Mask.holds",), text(lambda sent: MASK.holds(sent[:MOST_PATH]))),
-    Row(("rules.masks.Mask.holds",), text(lambda sent: PLAIN_MASK.holds(sent[:MOST_PATH])), how="any format"),
-    Row(("rules.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
-    Row(("rules.urls.target_of",), octets(target), most=2.0),
-    Row(("pagination.PageParams.read",), octets(unless_refused(read_pages))),
-    Row(("shape.Shape.page_params", "model.Admitted.page_params"), page_params),
-    Row(("pagination.next_query", "shape.Shape.link"), link, most=2.0),
-    Row(("pagination.next_query", "shape.Shape.link"), link_from_query, most=2.0, how="query"),
-    Row(("cursors.Cursor.verify",), octets(unless_refused(verify))),
-    Row(("cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
-    Row(("cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
-    Row(("rules.addresses.parse",), text(parse)),
-    Row(("rules.subjects.anonymous_subject",), text(anonymous_subject)),
-    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
-    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
-    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", "9.9.9.9")), how="untrusted"),
-    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY, 32)), how="hops"),
-    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("X-Real-IP", PROXY)), how="lone"),
-    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED([sent])), how="Forwarded line"),
-    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED_HOPS([sent])), how="Forwarded hops"),
-    Row(("rules.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED_PEER([sent])), how="Forwarded peer"),
-    Row(("rules.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
-    Row(("rules.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
+    Row(("rules.requests.querykeys.is_long",), octets(is_long)),
+    Row(("rules.requests.querykeys.decoded",), octets(lambda sent: decoded(sent[:8192]))),
+    Row(("rules.requests.querykeys.take",), octets(lambda sent: take(sent, b"api_key")), most=1.5),
+    Row(("rules.requests.querykeys.without_keys",), octets(lambda sent: without_keys(sent, MASK.in_query)), most=2.0),
+    Row(("rules.requests.masks.Mask.hide",), text(MASK.hide)),
+    Row(("rules.requests.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
+    Row(("rules.requests.masks.Mask.holds",), text(lambda sent: MASK.holds(sent[:MOST_PATH]))),
+    Row(("rules.requests.masks.Mask.holds",), text(lambda sent: PLAIN_MASK.holds(sent[:MOST_PATH])), how="any format"),
+    Row(("rules.requests.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
+    Row(("rules.requests.urls.target_of",), octets(target), most=2.0),
+    Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages))),
+    Row(("answers.shape.Shape.page_params", "model.Admitted.page_params"), page_params),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2.0),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2.0, how="query"),
+    Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify))),
+    Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
+    Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
+    Row(("rules.requests.addresses.parse",), text(parse)),
+    Row(("rules.limits.subjects.anonymous_subject",), text(anonymous_subject)),
+    Row(("rules.requests.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
+    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
+    Row(
+        ("rules.requests.clients.ClientResolver.resolve",),
+        lines(resolve("X-Forwarded-For", "9.9.9.9")),
+        how="untrusted",
+    ),
+    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY, 32)), how="hops"),
+    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Real-IP", PROXY)), how="lone"),
+    Row(
+        ("rules.requests.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED([sent])), how="Forwarded line"
+    ),
+    Row(
+        ("rules.requests.clients.ClientResolver.resolve",),
+        octets(lambda sent: FORWARDED_HOPS([sent])),
+        how="Forwarded hops",
+    ),
+    Row(
+        ("rules.requests.clients.ClientResolver.resolve",),
+        octets(lambda sent: FORWARDED_PEER([sent])),
+        how="Forwarded peer",
+    ),
+    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
+    Row(("rules.requests.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
     *(
         Row(
-            ("rules.credentials.extract",),
+            ("rules.requests.credentials.extract",),
             octets(lambda sent, name=name, before=before: extract([(name, before + sent)], ACCEPT)),  # type: ignore[misc]
             most=2.5,  # a search for a comma with one of our schemes behind it
             how=f"{name.decode()} {before.decode()}".strip(),
@@ -276,49 +290,60 @@ TABLE = (
         )
     ),
     Row(
-        ("rules.credentials.extract",),
+        ("rules.requests.credentials.extract",),
         lines(lambda sent: extract([(b"x-api-key", each) for each in sent], ACCEPT)),
         most=6.0,  # the list is made here
         how="lines",
     ),
-    Row(("rules.keyformat.PrefixedFormat.parse",), octets(FORMAT.parse)),
+    Row(("keys.format.PrefixedFormat.parse",), octets(FORMAT.parse)),
+    Row(("keys.format.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"),
+    Row(("answers.problems.asks_for_problem",), text(asks_for_problem)),
     Row(
-        ("rules.keyformat.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"
+        ("answers.problems.asks_for_problem",),
+        text(lambda sent: asks_for_problem("a/problem+json," + sent)),
+        how="named",
     ),
-    Row(("rules.errors.asks_for_problem",), text(asks_for_problem)),
-    Row(("rules.errors.asks_for_problem",), text(lambda sent: asks_for_problem("a/problem+json," + sent)), how="named"),
-    Row(("rules.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
-    Row(("rules.jsonbodies.announced_length",), text(lambda sent: announced_length([sent]))),
+    Row(("rules.requests.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
+    Row(("rules.requests.bodies.announced_length",), text(lambda sent: announced_length([sent]))),
     Row(
-        ("rules.jsonbodies.announced_length",),
+        ("rules.requests.bodies.announced_length",),
         lambda sent: partial(announced_length, sent.decode("latin-1").split(",")),
     ),
-    Row(("rules.jsonbodies.refuse_head",), text(lambda sent: refuse_head(sent, sent, None, 1))),
+    Row(("rules.requests.bodies.refuse_head",), text(lambda sent: refuse_head(sent, sent, None, 1))),
     Row(
-        ("rules.jsonbodies.refuse_head",), text(lambda sent: refuse_head("application/json", sent, None, 1)), how="json"
+        ("rules.requests.bodies.refuse_head",),
+        text(lambda sent: refuse_head("application/json", sent, None, 1)),
+        how="json",
     ),
-    Row(("rules.jsonbodies.is_json_type",), text(lambda sent: is_json_type(sent[:256]))),
-    Row(("rules.jsonbodies.is_json", "rules.jsonbodies.refuse_body"), octets(refuse_body), most=JSON_MOST),
-    Row(("rules.jsonbodies.is_json",), octets(lambda sent: is_json(b"[" + sent + b"1]")), most=JSON_MOST, how="list"),
-    Row(("rules.jsonbodies.is_json",), octets(lambda sent: is_json(b'{"a":"' + sent)), most=JSON_MOST, how="string"),
-    Row(("rules.responses.given_request_id",), text(lambda sent: given_request_id(sent, MASK.holds))),
-    Row(("rules.responses.merged_cache_control",), text(lambda sent: merged_cache_control([sent]))),
-    Row(("rules.responses.merged_vary",), text(lambda sent: merged_vary([sent], VARY))),
+    Row(("rules.requests.bodies.is_json_type",), text(lambda sent: is_json_type(sent[:256]))),
+    Row(("rules.requests.bodies.is_json", "rules.requests.bodies.refuse_body"), octets(refuse_body), most=JSON_MOST),
     Row(
-        ("rules.responses.HeaderWriter.write",),
+        ("rules.requests.bodies.is_json",),
+        octets(lambda sent: is_json(b"[" + sent + b"1]")),
+        most=JSON_MOST,
+        how="list",
+    ),
+    Row(
+        ("rules.requests.bodies.is_json",), octets(lambda sent: is_json(b'{"a":"' + sent)), most=JSON_MOST, how="string"
+    ),
+    Row(("answers.responses.given_request_id",), text(lambda sent: given_request_id(sent, MASK.holds))),
+    Row(("answers.responses.merged_cache_control",), text(lambda sent: merged_cache_control([sent]))),
+    Row(("answers.responses.merged_vary",), text(lambda sent: merged_vary([sent], VARY))),
+    Row(
+        ("answers.responses.HeaderWriter.write",),
         fields(lambda found: HEADERS.write(found, ID, protected=True)),
         most=5.0,  # up to 2,000 fields
     ),
     Row(
-        ("rules.envelopes.EnvelopeWriter.spliced",),
+        ("answers.envelopes.EnvelopeWriter.spliced",),
         fields(lambda found: [ENVELOPES.spliced(200, [field, *found[-3:]], 9) for field in found[:5]]),
     ),
     Row(
         (
-            "rules.envelopes.EnvelopeWriter.replaces",
-            "rules.envelopes.EnvelopeWriter.speaks_json",
-            "rules.envelopes.EnvelopeWriter.revalidated",
-            "rules.envelopes.EnvelopeWriter.without_length",
+            "answers.envelopes.EnvelopeWriter.replaces",
+            "answers.envelopes.EnvelopeWriter.speaks_json",
+            "answers.envelopes.EnvelopeWriter.revalidated",
+            "answers.envelopes.EnvelopeWriter.without_length",
         ),
         fields(
             lambda found: (
@@ -330,30 +355,30 @@ TABLE = (
         ),
         most=5.0,  # up to 2,000 fields, four times
     ),
-    Row(("rules.envelopes.EnvelopeWriter.error",), octets(enveloped_error), most=ERROR_MOST),
-    Row(("rules.envelopes.Splice.pieces", "rules.envelopes.Collected.add"), lines(collect), most=2.0),
-    Row(("rules.envelopes.whole",), octets(lambda sent: whole(sent, b"}"))),
-    Row(("rules.hosterrors.describe",), octets(host_error("application/json")), ERROR_MOST, "json"),
-    Row(("rules.hosterrors.describe",), octets(host_error("application/json", b"[", b"1]")), ERROR_MOST, "list"),
+    Row(("answers.envelopes.EnvelopeWriter.error",), octets(enveloped_error), most=ERROR_MOST),
+    Row(("answers.envelopes.Splice.pieces", "answers.envelopes.Collected.add"), lines(collect), most=2.0),
+    Row(("answers.envelopes.whole",), octets(lambda sent: whole(sent, b"}"))),
+    Row(("answers.hosterrors.describe",), octets(host_error("application/json")), ERROR_MOST, "json"),
+    Row(("answers.hosterrors.describe",), octets(host_error("application/json", b"[", b"1]")), ERROR_MOST, "list"),
     Row(
-        ("rules.hosterrors.describe",),
+        ("answers.hosterrors.describe",),
         octets(host_error("application/json", b'{"detail":"', b'"}')),
         ERROR_MOST,
         "text",
     ),
-    Row(("rules.hosterrors.describe",), octets(host_error("text/plain")), how="plain"),
-    Row(("rules.hosterrors.describe",), octets(host_error("text/html", PAGE, b"</p>")), 2.0, "page"),
-    Row(("rules.hosterrors.describe",), octets(host_error("text/html")), how="html"),
-    Row(("rules.hosterrors.describe",), text(lambda sent: describe(404, sent, b"{}")), how="type"),
+    Row(("answers.hosterrors.describe",), octets(host_error("text/plain")), how="plain"),
+    Row(("answers.hosterrors.describe",), octets(host_error("text/html", PAGE, b"</p>")), 2.0, "page"),
+    Row(("answers.hosterrors.describe",), octets(host_error("text/html")), how="html"),
+    Row(("answers.hosterrors.describe",), text(lambda sent: describe(404, sent, b"{}")), how="type"),
     Row(("events.as_text",), text(lambda sent: as_text(event(sent)))),
     Row(("events.as_json",), text(lambda sent: as_json(event(sent)))),
     Row(("events.Events.tell",), text(tell(MASK.hide)), most=3.0, how="prefix"),  # five texts
     Row(("events.Events.tell",), text(tell(PLAIN_MASK.hide)), most=6.0, how="any format"),  # five texts
-    Row(("transport.Transport.see",), see),
-    Row(("transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
-    Row(("transport.event_of",), event_from),
-    Row(("transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
-    Row(("transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    Row(("gate.transport.Transport.see",), see),
+    Row(("gate.transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
+    Row(("gate.transport.event_of",), event_from),
+    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
+    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
 )
 
 _DOORS = "a part of a door: test_requests.py sends whole requests through it"
@@ -380,48 +405,48 @@ NOT_FED = {
     "_wsgi_shape.close": _APP,
     "_wsgi_shape.read_json": _DOORS,
     "asgi.GateMiddleware.__call__": _DOORS,
-    "callers.Callers.touch": _OURS,
-    "callers.judge": _DOORS,
-    "cursors.refuse_cursor": _SETTING,
+    "gate.callers.Callers.touch": _OURS,
+    "gate.callers.judge": _DOORS,
+    "answers.cursors.refuse_cursor": _SETTING,
     "events.Outage.begins": "takes what a store raised",
-    "gate.Gate.check": _DOORS,
-    "gate.Gate.recheck": _DOORS,
-    "gate.Gate.refuse": _DOORS,
+    "gate.gate.Gate.check": _DOORS,
+    "gate.gate.Gate.recheck": _DOORS,
+    "gate.gate.Gate.refuse": _DOORS,
     "model.Admitted.add_meta": _APP,
-    "pagination.Page.from_query": "takes the app's rows",
-    "pagination.Page.from_rows": "takes the app's rows",
-    "pagination.Page.from_sequence": "takes the app's rows",
-    "pagination.PageParams.cursor": "takes the app's sort keys: see Cursor.sign",
-    "pagination.members": "takes the app's page",
-    "proving.Prover.prove": _BOUNDED,
-    "proving.Prover.prove_now": _OURS,
-    "rules.credentials.accepted": _SETTING,
-    "rules.envelopes.EnvelopeWriter.invalid": _OURS,
-    "rules.envelopes.EnvelopeWriter.link": _OURS,
-    "rules.errors.ErrorText.with_id": _BOUNDED,
-    "rules.errors.error_text": "takes what describe gave: see EnvelopeWriter.error",
-    "rules.jsonbodies.no_number": "takes one of three words from Python's own parser",
-    "rules.keyformat.KeyFormat.mint": "a protocol",
-    "rules.keyformat.KeyFormat.parse": "a protocol",
-    "rules.keyformat.PrefixedFormat.mint": _OURS,
-    "rules.keyformat.crc_check": _BOUNDED,
-    "rules.keyformat.keyed_check": _BOUNDED,
-    "rules.notation.parse_limits": _SETTING,
+    "answers.pages.Page.from_query": "takes the app's rows",
+    "answers.pages.Page.from_rows": "takes the app's rows",
+    "answers.pages.Page.from_sequence": "takes the app's rows",
+    "answers.pages.PageParams.cursor": "takes the app's sort keys: see Cursor.sign",
+    "answers.pages.members": "takes the app's page",
+    "gate.proving.Prover.prove": _BOUNDED,
+    "gate.proving.Prover.prove_now": _OURS,
+    "rules.requests.credentials.accepted": _SETTING,
+    "answers.envelopes.EnvelopeWriter.invalid": _OURS,
+    "answers.envelopes.EnvelopeWriter.link": _OURS,
+    "answers.problems.ErrorText.with_id": _BOUNDED,
+    "answers.problems.error_text": "takes what describe gave: see EnvelopeWriter.error",
+    "rules.requests.bodies.no_number": "takes one of three words from Python's own parser",
+    "keys.format.KeyFormat.mint": "a protocol",
+    "keys.format.KeyFormat.parse": "a protocol",
+    "keys.format.PrefixedFormat.mint": _OURS,
+    "keys.format.crc_check": _BOUNDED,
+    "keys.format.keyed_check": _BOUNDED,
+    "rules.limits.notation.parse_limits": _SETTING,
     "rules.outcomes.lacking": _OURS,
-    "rules.querykeys.form_of": _SETTING,
-    "rules.quotas.Quotas.check_key": _SETTING,
-    "rules.quotas.Quotas.knows": _SETTING,
-    "rules.responses.RefusalWriter.write": _OURS,
-    "rules.subjects.subject": "takes what stands in a key's record",
-    "rules.urls.place_of": _SETTING,
-    "shape.Shape.add_meta": _APP,
-    "shape.Shape.tail": _OURS,
-    "writers.Writers.error": _DOORS,
-    "writers.Writers.failed": _DOORS,
-    "writers.Writers.fault_behind": _DOORS,
-    "writers.Writers.refusal": _DOORS,
-    "writers.Writers.replaces": _DOORS,
-    "writers.Writers.success": _DOORS,
+    "rules.requests.querykeys.form_of": _SETTING,
+    "rules.limits.quotas.Quotas.check_key": _SETTING,
+    "rules.limits.quotas.Quotas.knows": _SETTING,
+    "answers.responses.RefusalWriter.write": _OURS,
+    "rules.limits.subjects.subject": "takes what stands in a key's record",
+    "rules.requests.urls.place_of": _SETTING,
+    "answers.shape.Shape.add_meta": _APP,
+    "answers.shape.Shape.tail": _OURS,
+    "answers.writers.Writers.error": _DOORS,
+    "answers.writers.Writers.failed": _DOORS,
+    "answers.writers.Writers.fault_behind": _DOORS,
+    "answers.writers.Writers.refusal": _DOORS,
+    "answers.writers.Writers.replaces": _DOORS,
+    "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
 }
 
@@ -431,12 +456,12 @@ _STORED = "takes what keystile itself has stored or made"
 NO_STRANGERS = {
     "": "only names what others hold",
     "__main__": _OPERATOR,
-    "_checks": _OPERATOR,
-    "_frozen": _STORED,
-    "_origin": _OPERATOR,
-    "_settings": _OPERATOR,
-    "_shown": _OPERATOR,
-    "_sqlite": _STORED,
+    "_ground.checks": _OPERATOR,
+    "_ground.frozen": _STORED,
+    "config.origin": _OPERATOR,
+    "config.tables": _OPERATOR,
+    "cli.shown": _OPERATOR,
+    "_ground.sqlite": _STORED,
     "_sync": "calls functions and looks at no value",
     "_sync.background": "calls functions and looks at no value",
     "_sync.flights": "calls functions and looks at no value",
@@ -444,16 +469,16 @@ NO_STRANGERS = {
     "_sync.loops": "calls functions and looks at no value",
     "_sync.offload": "calls functions and looks at no value",
     "_sync.running": "calls functions and looks at no value",
-    "_typed": _OPERATOR,
-    "cli": _OPERATOR,
-    "config": _OPERATOR,
+    "cli.typed": _OPERATOR,
+    "cli.commands": _OPERATOR,
+    "config.file": _OPERATOR,
     "demo": _OPERATOR,
     "demo.servers": _OPERATOR,
     "demo.story": _OPERATOR,
     "demo.transcript": _OPERATOR,
     "exceptions": "holds values",
-    "hashing": "takes keys that have passed the format, which bounds them",
-    "keyring": _OPERATOR,
+    "keys.hashing": "takes keys that have passed the format, which bounds them",
+    "keys.ring": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,
     "limiters.failsafe": _STORED,
@@ -461,14 +486,14 @@ NO_STRANGERS = {
     "limiters.redis": _STORED,
     "limiters.sqlite": _STORED,
     "limiters.storages": _STORED,
-    "policy": _OPERATOR,
-    "rules.batches": _STORED,
-    "rules.packed": _STORED,
-    "rules.windows": _STORED,
+    "policy.policy": _OPERATOR,
+    "rules.limits.batches": _STORED,
+    "rules.limits.packed": _STORED,
+    "rules.limits.windows": _STORED,
     "stores": _STORED,
     "stores.memory": _STORED,
     "stores.sqlite": _STORED,
-    "styles": _OPERATOR,
-    "workshop": _OPERATOR,
+    "policy.pages": _OPERATOR,
+    "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
 }

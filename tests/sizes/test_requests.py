@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from keystile import Argon2Hasher, Gate, Rule, asgi, current, wsgi
+from keystile.answers.pages import Page
 from keystile.exceptions import InvalidRequest
-from keystile.pagination import Page
 from tests.doors import asgi_scope, wsgi_environ
 from tests.sizes.shapes import UNITS, USUAL, shape
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..rules.keyformat import BASE62, ID_LENGTH, PrefixedFormat
+from ..keys.format import BASE62, ID_LENGTH, PrefixedFormat
 from .servers import DemoBroken, clean_environment
 from .transcript import Call, Promise, Quota, Transcript
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
-from ..rules.subjects import ANONYMOUS, anonymous_subject, subject
+from ..rules.limits.subjects import ANONYMOUS, anonymous_subject, subject
 
 __all__ = ["ANONYMOUS", "NotCounted", "RateLimiter", "Usages", "anonymous_subject", "ignore", "open_limiter", "subject"]
 

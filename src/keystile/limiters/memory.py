@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from .. import _sync
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
-from ..rules.packed import ends, forget
-from ..rules.urls import place_of
-from ..rules.windows import Decision, Ledger, ledger, refund
+from ..rules.limits.packed import ends, forget
+from ..rules.limits.windows import Decision, Ledger, ledger, refund
+from ..rules.requests.urls import place_of
 from . import ANONYMOUS
 
 SHARDS = 64

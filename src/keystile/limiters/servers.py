@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..exceptions import ConfigurationError, StoreUnavailable
-from ..rules.urls import place_of
+from ..rules.requests.urls import place_of
 from . import NotCounted
 
 # How long a connection may take to open, and a command to be answered, in seconds.

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .._sqlite import SQLiteFile, path_of
+from .._ground.sqlite import SQLiteFile, path_of
 from ..model import Usage, Window
-from ..rules.batches import is_possible
-from ..rules.packed import LATEST, UNREADABLE, ends, forget
-from ..rules.windows import Decision, ledger, refund
+from ..rules.limits.batches import is_possible
+from ..rules.limits.packed import LATEST, UNREADABLE, ends, forget
+from ..rules.limits.windows import Decision, ledger, refund
 from . import ignore
 
 # How many rows a new subject has looked at, so that idle ones leave: more than one, or the file would only grow.

@@ -36,11 +36,11 @@ import limits.errors
 import limits.storage
 import limits.strategies
 
-from .._checks import known
+from .._ground.checks import known
 from .._sync import PerLoop, run_now
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
-from ..rules.urls import place_of
+from ..rules.requests.urls import place_of
 
 logger = logging.getLogger("keystile")
 

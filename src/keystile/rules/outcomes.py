@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import get_args
 
-from .._frozen import FrozenDict
+from .._ground.frozen import FrozenDict
 from ..model import Reason, Window
 from ..policy import RedirectStatus
-from .credentials import Unusable
-from .querykeys import MOST_PARAMETERS, MOST_QUERY
+from .requests.credentials import Unusable
+from .requests.querykeys import MOST_PARAMETERS, MOST_QUERY
 
 _NONE = FrozenDict()
 _INVALID_TOKEN = ', error="invalid_token"'  # noqa: S105 - RFC 6750's word

@@ -15,9 +15,9 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .._checks import check_count
-from .._frozen import HiddenRow, frozen
-from .._sqlite import IN_PLACE, SQLiteFile, path_of
+from .._ground.checks import check_count
+from .._ground.frozen import HiddenRow, frozen
+from .._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ..exceptions import UnreadableRecord
 from ..model import ApiKey, Principal, SecretHash
 from ..policy import REMEMBERED_KEYS

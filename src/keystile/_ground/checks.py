@@ -1,0 +1,137 @@
+"""What a setting must be: each check gives the value or says in a ConfigurationError what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from ..exceptions import ConfigurationError
+
+T = TypeVar("T")
+
+# RFC 6749 section 3.3: a scope token is printable ASCII without space, quote and backslash.
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+# Plain segments without a slash at the end, or nothing.
+_ROOT_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[0-9A-Za-z._~!$&'()*+,=:@-]+)*")
+_NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+
+
+def known(names: Iterable[str], wrong: str = "") -> str:
+    """What there is, for a message about a name that is not among it; the likeliest alone, if one is near."""
+    import difflib  # only for whoever has made a mistake
+
+    listed = list(names)
+    near = difflib.get_close_matches(wrong, listed, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(listed)}" if listed else "there are none"
+
+
+def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
+    """The scopes as a tuple without repeats, or ConfigurationError (RFC 6749 section 3.3)."""
+    listed = dict.fromkeys(check_strings(scopes, key))
+    for scope in listed:
+        if not _SCOPE.fullmatch(scope):
+            raise ConfigurationError(
+                f"{scope!r} is no scope: printable ASCII without spaces, quotes, backslashes", key=key
+            )
+    return tuple(listed)
+
+
+def check_strings(values: Any, key: str) -> tuple[str, ...]:
+    """The values as a tuple of str, or ConfigurationError. A lone string is refused: its letters are not meant."""
+    return check_all(values, str, key)
+
+
+def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
+    """The values as a tuple, each of this type, or ConfigurationError."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(values).__name__}", key=key)
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(value).__name__} in it", key=key)
+    return listed
+
+
+def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | None:
+    """A rate notation, or several as a tuple, or None; what they say is read where windows are made."""
+    return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
+
+
+def check_choice(value: Any, literal: Any, key: str) -> None:
+    """ConfigurationError unless the value is one of those of a ``Literal`` type, which is all that knows them."""
+    choices = get_args(literal)
+    # 301.0 equals 301, and is not what anybody meant.
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
+        raise ConfigurationError(f"expected one of {', '.join(map(str, choices))}", key=key)
+
+
+def unknown_name(name: str, names: Iterable[str]) -> str:
+    """What to say of a setting that there is not: the one that was probably meant, or those that there are."""
+    return f"there is no such setting; {known(names, name)}"
+
+
+def names_checked(kind: type[T]) -> type[T]:
+    """Have a class say in a ConfigurationError which of its arguments' names there is not, where Python would raise a
+    TypeError. Its signature stays as it is written, for editors, type checkers and `inspect`."""
+    init: Callable[..., None] = kind.__init__
+    known = [name for name in signature(init).parameters if name != "self"]
+
+    @wraps(init)
+    def checked(self: T, *args: Any, **named: Any) -> None:
+        for name in named:
+            if name not in known:
+                raise ConfigurationError(unknown_name(name, known), key=name)
+        init(self, *args, **named)
+
+    kind.__init__ = checked  # type: ignore[method-assign,assignment]
+    return kind
+
+
+def check_flag(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a bool."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"expected true or false, got {value!r}", key=key)
+
+
+def check_count(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
+
+
+def check_seconds(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a number of seconds, from 0 to an hour."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600:
+        raise ConfigurationError(f"expected a number of seconds from 0 to 3600, got {value!r}", key=key)
+
+
+def check_name(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
+
+
+def check_root_path(value: Any, key: str) -> None:
+    """ConfigurationError unless the value is a path of plain segments without a slash at its end, or empty."""
+    if not isinstance(value, str) or not _ROOT_PATH.fullmatch(value):
+        raise ConfigurationError(f"expected a path like '/api', or '' for none, got {value!r}", key=key)
+
+
+def check_origin(value: Any, key: str) -> str:
+    """A scheme and a host, without a path, or ConfigurationError."""
+    if isinstance(value, str) and _ORIGIN.fullmatch(value):
+        try:
+            parts = urlsplit(value)
+            port = parts.port  # raises for what is no port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.hostname and port != 0:
+            return value.rstrip("/")
+    raise ConfigurationError("expected a scheme and a host, like 'https://api.example.com'", key=key)

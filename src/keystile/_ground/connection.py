@@ -1,0 +1,185 @@
+"""One connection to a SQLite file, and whether that is still the file that its path names.
+
+An open connection goes on reading a file that was deleted or replaced, and a log (``-wal``, ``-shm``) that nobody else
+sees any more. So it remembers by their numbers what it was opened on. It looks at them when something in their folder
+was removed, replaced or put in, which the time of the folder's last change tells, and once a second in any case.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from .. import _sync
+from ..exceptions import StoreBusy, StoreUnavailable
+
+# How often a file and its log are looked at whatever their folder says, in seconds.
+LOOK_EVERY = 1.0
+# For so long another change of a folder may get the time of the one before, in nanoseconds: file systems take it from a
+# clock that ticks every few milliseconds.
+_TICK = 100_000_000
+_BESIDE = "another file has taken its place beside the old one's log: remove its -wal and -shm"
+_LOST = "its log (-wal, -shm) was removed or replaced while it was in use: restart the processes that use it"
+
+_Id = tuple[int, int]
+
+
+class _Log:
+    """The log of a file that this process has open: (device, inode) of its ``-wal`` and of its ``-shm``."""
+
+    __slots__ = ("__weakref__", "shm", "wal")
+
+    def __init__(self, wal: _Id | None, shm: _Id | None) -> None:
+        self.wal, self.shm = wal, shm
+
+
+# By (device, inode) of the file. Within a process all connections to a file use one -shm, the first one's, also if
+# another one lies at its path when they are opened.
+_logs: weakref.WeakValueDictionary[_Id, _Log] = weakref.WeakValueDictionary()
+
+
+class Connection(_sync.Item):
+    """A connection, and what it was opened on.
+
+    Attributes:
+        url: of the file, for errors.
+        inner: SQLite's own.
+        base, level: how much a commit waits for the disk, commonly and now: SQLite's ``synchronous``.
+        folder: where the file is, without symbolic links.
+        settled: the time of the folder's last change before the last look; no time if that alone cannot tell.
+        due: when the next look is due, whatever the folder says, on the monotonic clock.
+    """
+
+    __slots__ = ("_file", "_log", "_named", "_path", "base", "due", "folder", "inner", "level", "settled", "url")
+
+    def __init__(self, url: str, path: str, inner: sqlite3.Connection, base: str) -> None:
+        self.url, self.inner, self.base, self.level = url, inner, base, base
+        self._named, self._path = path, os.path.realpath(path)
+        self.folder = os.path.dirname(self._path)  # noqa: PTH120 - what `os.stat` wants
+        self._file, self._log = _ids(self._path)
+        self.settled, self.due = -1, 0.0
+        if self._log.wal:
+            self._log = _logs.setdefault(self._file[:2], self._log)
+
+    def is_current(self) -> bool:
+        """Look whether it is on the file and the log that are there now; False if it is to be opened anew.
+
+        Raises:
+            StoreUnavailable: it is not, and neither can another one be.
+            OSError: there is no file.
+        """
+        now, changed = time.time_ns(), os.stat(self.folder).st_mtime_ns  # noqa: PTH116 - likewise
+        linked = self._named != self._path
+        file, log = _ids(os.path.realpath(self._named) if linked else self._path)
+        moved = file[:2] != self._file[:2]
+        same_log = (log.wal, log.shm) == (self._log.wal, self._log.shm)
+        if moved and ((log.wal and log.wal == self._log.wal) or (log.shm and log.shm == self._log.shm)):
+            raise StoreUnavailable(self.url, _BESIDE)
+        if not moved and not same_log and self._log.wal:
+            raise StoreUnavailable(self.url, _LOST)
+        # Another change may still get the same time; and where links lead may be another folder next time.
+        tells = now - changed > _TICK and not linked
+        self.settled, self.due = changed if tells else -1, time.monotonic() + LOOK_EVERY
+        return file == self._file and same_log
+
+    def close(self) -> None:
+        """Close it, or leave it open for good if its log is not the file's any more: SQLite would write what it holds
+        into a file that may have been restored since."""
+        with suppress(OSError):
+            file, log = _ids(self._path)
+            if file[:2] == self._file[:2] and (log.wal, log.shm) != (self._log.wal, self._log.shm) and self._log.wal:
+                _keep_for_ever(self)
+                return
+        self.inner.close()
+        # Another file may get the number of this one from now on.
+        self._log = _Log(None, None)
+
+
+def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> Connection:
+    """Open a file that exists.
+
+    Args:
+        url: of the file, for errors.
+        path: of the file.
+        durable: as for `SQLiteFile`.
+        forget: called first: what was read before may be of another file.
+    """
+    if not _sync.may_block():
+        raise StoreBusy(url, "is opened off the event loop")
+    forget()
+    file, log = _ids(os.path.realpath(path))
+    known = _logs.get(file[:2])
+    if known is not None and (known.wal, known.shm) != (log.wal, log.shm):
+        raise StoreUnavailable(url, _LOST)
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it cannot be written")
+    inner = sqlite3.connect(
+        f"file:{quote(path)}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        base = _settle(inner, durable)
+        return Connection(url, path, inner, base)
+    except BaseException:
+        inner.close()
+        raise
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have the name of a file that was just made survive a loss of power."""
+    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
+        return
+    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _settle(inner: sqlite3.Connection, durable: bool) -> str:
+    """Have its commits wait for the disk no more than they must."""
+    # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
+    inner.execute("PRAGMA synchronous=NORMAL")
+    tables = {row[0] for row in inner.execute("SELECT name FROM sqlite_schema")}
+    if "keystile_schema" in tables:
+        # A copy that VACUUM INTO made is in another mode. And reading has the log made, which is looked at next.
+        inner.execute("PRAGMA journal_mode=WAL")
+        inner.execute("SELECT count(*) FROM keystile_schema").fetchone()
+    if not durable and "keystile_schema" in tables:
+        [components] = inner.execute("SELECT count(*) FROM keystile_schema").fetchone()
+        if components == 1:
+            inner.execute("PRAGMA synchronous=OFF")
+            return "OFF"
+    return "NORMAL"
+
+
+def _ids(path: str) -> tuple[tuple[int, int, int], _Log]:
+    """(device, inode, mode) of a file, and its log."""
+    found = Path(path).stat()
+    return (found.st_dev, found.st_ino, found.st_mode), _Log(_id(f"{path}-wal"), _id(f"{path}-shm"))
+
+
+def _id(path: str) -> _Id | None:
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_kept: list[Connection] = []
+
+
+def _keep_for_ever(connection: Connection) -> None:
+    _kept.append(connection)
+    with suppress(ImportError):  # some systems have no ctypes
+        import ctypes
+
+        # Nor when the interpreter ends, which would close it as well.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection.inner))

@@ -1,0 +1,232 @@
+"""Pages of a list: what a client asks for, and the page itself.
+
+A cursor is a place between items, not a count of them: a walk sees each item that stays exactly once, whatever is
+added and deleted meanwhile.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from .._ground.checks import check_all, check_count
+from ..exceptions import InvalidRequest
+from ..policy.pages import DEFAULT_PAGE_STYLE, PageStyle
+from ..rules.requests.querykeys import MOST_PARAMETERS, MOST_QUERY, decoded, is_long
+from .cursors import Cursor, Filters, refuse_cursor
+
+T = TypeVar("T")
+# Of the class methods alone: pyright knows nothing of T where `Page` stands without its brackets.
+Row = TypeVar("Row")
+Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[Row]]
+
+# RFC 3986 section 3.4: what may stand in a query as it is; and the sign of what was escaped before.
+_QUERY_SAFE = "!$'()*+,;=:@/?-._~%"
+
+
+def _as_keys(given: Any) -> tuple[Any, ...]:
+    keys = given if isinstance(given, tuple) else (given,)
+    if not keys:
+        raise ValueError("an item has at least one sort key")
+    return keys
+
+
+def _pieces(query: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each parameter as it was sent, its name and its value; in bytes, so that what is not UTF-8 stays as it is."""
+    for piece in filter(None, query.split(b"&")):
+        name, _, value = piece.partition(b"=")
+        yield piece, decoded(name), decoded(value)
+
+
+def _only(sent: Filters, parameter: str) -> bytes | None:
+    found = [value for name, value in sent if name == parameter.encode()]
+    if len(found) > 1:
+        raise InvalidRequest("expected it once", parameter=parameter)
+    return found[0] if found else None
+
+
+def _limit(sent: bytes | None, default: int, maximum: int) -> int:
+    if sent is None:
+        return min(default, maximum)
+    # int() alone would take signs, spaces and underscores, and refuse thousands of digits with a ValueError.
+    digits = sent.lstrip(b"0") if sent.isdigit() else b""
+    if not digits:
+        raise InvalidRequest("expected a whole number from 1", parameter="limit")
+    return maximum if len(digits) > len(str(maximum)) else min(int(digits), maximum)
+
+
+@dataclass(frozen=True, slots=True)
+class PageParams:
+    """How many items a client wants, and after which; from `read`, or ``current().page_params()``.
+
+    Args:
+        limit: how many items at most.
+        after: the sort keys of the last item it has seen, or None for the first page.
+        route, filters, owner: what the next cursor is bound to, see `Cursor`.
+        parameter: the name of the parameter that takes it.
+        secrets: what it is signed with.
+    """
+
+    limit: int
+    after: tuple[Any, ...] | None = None
+    route: str = ""
+    filters: Filters = field(default=(), repr=False)  # nobody knows what clients put there
+    owner: str = ""
+    parameter: str = DEFAULT_PAGE_STYLE.parameter
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def read(
+        cls,
+        query: bytes | str,
+        *,
+        secrets: Sequence[bytes],
+        route: str = "",
+        owner: str = "",
+        style: PageStyle = DEFAULT_PAGE_STYLE,
+        default: int | None = None,
+        maximum: int | None = None,
+    ) -> PageParams:
+        """What a query string says about the page.
+
+        Args:
+            query: as it was sent, without the question mark.
+            secrets: for cursors, see `Cursor.sign`; all verify. Without any, a list that fits in one page works.
+            route, owner: of the request; cursors of others are refused.
+            style: how the parameters are called, and the limits.
+            default: items in a page when the client names no limit; without it, the style's.
+            maximum: items in a page at most, a higher limit is clamped to it; without it, the style's.
+
+        Raises:
+            InvalidRequest: the limit is no number from 1 in ASCII digits, the cursor was made for something else, one
+                of them is there twice, or the query is longer than 8192 bytes or 1000 parameters.
+            ConfigurationError: there is a cursor and no usable secret, or `default` or `maximum` is below 1.
+        """
+        default = style.default_limit if default is None else default
+        maximum = style.max_limit if maximum is None else maximum
+        check_count(default, "default")
+        check_count(maximum, "maximum")
+        raw = query if isinstance(query, bytes) else query.encode("utf-8", "surrogatepass")
+        name = style.parameter
+        if is_long(raw):
+            reason = f"expected a query of at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters"
+            raise InvalidRequest(reason, parameter=name)
+        sent = tuple(piece[1:] for piece in _pieces(raw))
+        limit = _limit(_only(sent, "limit"), default, maximum)
+        text = (_only(sent, name) or b"").decode("latin-1")
+        filters = tuple(pair for pair in sent if pair[0] not in (b"limit", name.encode()))
+        given = check_all(secrets, bytes, "cursor_secrets")
+        after = None
+        if text:
+            after = Cursor.verify(text, given, route=route, filters=filters, owner=owner, parameter=name).after
+        return cls(limit, after, route, filters, owner, name, given)
+
+    def place(self, count: int) -> tuple[Any, ...] | None:
+        """What to go on after in a list with this many sort keys, or None for the first page.
+
+        Raises:
+            InvalidRequest: the cursor has another number of keys: the list was sorted in another way then.
+        """
+        if self.after is not None and len(self.after) != count:
+            refuse_cursor(self.parameter)
+        return self.after
+
+    def cursor(self, keys: Any) -> str:
+        """The cursor that leads on from an item with these sort keys; raises as `Cursor.sign`."""
+        return Cursor(_as_keys(keys), self.route, self.filters, self.owner).sign(self.secrets)
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list.
+
+    Args:
+        items: what is on it.
+        limit: how many there could be.
+        has_more: whether there is another page.
+        next_cursor: what leads to it, or None.
+    """
+
+    # By hand: with `slots=True`, `Page[int](...)` is a TypeError before Python 3.12.
+    __slots__ = ("has_more", "items", "limit", "next_cursor")
+    items: list[T]
+    limit: int
+    has_more: bool
+    next_cursor: str | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.items, self.limit, self.has_more, self.next_cursor)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
+        """A page of rows that are sorted and begin after the cursor.
+
+        Args:
+            rows: one more than the limit, or as many as there are.
+            params: what the client asked for.
+            key: gives a row's sort key, or a tuple of them of which the last is unique; for types see `Cursor`.
+
+        Raises:
+            ValueError: two rows have the same keys, so that the next page would lose one; or as `Cursor.sign`, from
+                which TypeError and ConfigurationError come too.
+        """
+        found = list(rows)
+        items = found[: params.limit]
+        if len(found) == len(items):
+            return Page(items, params.limit, False, None)
+        last = key(items[-1])
+        if last == key(found[len(items)]):
+            raise ValueError("two items have the same sort keys: end the keys with one that is unique")
+        return Page(items, params.limit, True, params.cursor(last))
+
+    @classmethod
+    def from_query(cls, fetch: Fetch[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
+        """A page of the rows that `fetch` gives in order: it takes the sort keys to go on after (None: from the start)
+        and how many rows are wanted, which is one more than the limit. The rest is as in `from_rows`."""
+        return cls.from_rows(fetch(params.after, params.limit + 1), params, key)
+
+    @classmethod
+    def from_sequence(
+        cls, items: Iterable[Row], params: PageParams, key: Callable[[Row], Any], *, reverse: bool = False
+    ) -> Page[Row]:
+        """A page of items that are at hand, all of them and in any order. The item of the cursor may be gone.
+
+        `params` and `key` are as in `from_rows`; `reverse` begins with the highest keys. Raises InvalidRequest if the
+        cursor has another number of keys than the items, and what `from_rows` raises.
+        """
+        first = itemgetter(0)
+        keyed = sorted(((_as_keys(key(item)), item) for item in items), key=first)
+        after = params.place(len(keyed[0][0])) if keyed else None
+        count = params.limit + 1
+        if reverse:
+            end = len(keyed) if after is None else bisect_left(keyed, after, key=first)
+            rows = keyed[max(end - count, 0) : end][::-1]
+        else:
+            start = 0 if after is None else bisect_right(keyed, after, key=first)
+            rows = keyed[start : start + count]
+        return cls.from_rows([item for _, item in rows], params, key)
+
+    def as_dict(self, style: PageStyle = DEFAULT_PAGE_STYLE) -> dict[str, Any]:
+        """The whole answer, for hosts without an envelope: the items as ``data``, and what stands beside it."""
+        return {"data": self.items, **members(self, style)}
+
+
+def members(page: Page[Any], style: PageStyle) -> dict[str, Any]:
+    """What stands beside ``data`` in the answer with this page, see `PageStyle`."""
+    found: dict[str, Any] = {} if style.limit is None else {style.limit: page.limit}
+    found[style.has_more] = page.has_more
+    if style.member is not None or page.next_cursor is not None:
+        found[style.next_cursor] = page.next_cursor
+    return found if style.member is None else {style.member: found}
+
+
+def next_query(query: bytes, style: PageStyle, limit: int, cursor: str) -> str:
+    """The query of the next page, for ``Link`` (RFC 8288): this page's, with its limit and cursor at the end instead of
+    what was sent. Its other parameters stay as they are, but for what may not stand in a URL."""
+    own = (b"limit", style.parameter.encode())
+    kept = [quote(piece, safe=_QUERY_SAFE) for piece, name, _ in _pieces(query) if name not in own]
+    return "&".join([*kept, f"limit={limit}", f"{style.parameter}={quote(cursor, safe='')}"])

@@ -1,0 +1,255 @@
+"""How an answer goes out: a refusal as a whole, and the headers that the gate adds to the host's answers.
+
+Written once for both doors. Headers are text here; ASGI wants them as lower-case bytes, and `Headers` is built for
+either kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import AnyStr, Generic, NamedTuple
+
+from ..model import Reason, Refused
+from ..rules.limits import ratelimits
+from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
+
+Fields = list[tuple[AnyStr, AnyStr]]
+
+OPT_OUT = "keystile-envelope"
+
+# RFC 9213 section 2.1 ranks targeted fields above Cache-Control, and their names end like this. The vendors' older ones
+# rank above it too: of Fastly and Varnish, of Akamai, of nginx. Expires and Pragma do not: RFC 9111 section 5.3.
+_TARGETED = "-cache-control"
+_VENDORS = ("surrogate-control", "edge-control", "x-accel-expires")
+_LONGEST_NAME, _MOST_NAMES = 64, 1024
+
+
+class Reply(NamedTuple, Generic[AnyStr]):
+    """An answer of the gate's own: status, header fields with names in lower case, body."""
+
+    status: int
+    headers: list[tuple[AnyStr, AnyStr]]
+    body: bytes
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def given_request_id(text: str | None, holds_key: Callable[[str], bool]) -> str | None:
+    """The client's own name for the request, if it may stand in headers, bodies and logs as it is.
+
+    Args:
+        text: what the client sent, or None.
+        holds_key: whether there is a key in a text.
+    """
+    return text if text is not None and _REQUEST_ID.fullmatch(text) and not holds_key(text) else None
+
+
+@lru_cache(maxsize=2)
+def _timestamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def timestamp(now: float) -> str:
+    """ISO 8601 in UTC with whole seconds and ``Z``, from Unix seconds."""
+    return _timestamp(int(now))
+
+
+class RefusalWriter(Generic[AnyStr]):
+    """Puts refusals in the form of an error, in the text type of one door.
+
+    Nothing but the request id and the timestamp tells two refusals for one reason apart, and both have a constant
+    length, unless the client chose the id: what a stranger tries leaves no trace in the answer. So all else is made
+    once for each reason.
+
+    Args:
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+        vary: the header names that a key is read from, in lower case.
+        realm: for ``WWW-Authenticate`` (RFC 6750 section 3).
+    """
+
+    _KEPT = 1024
+
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str], realm: str) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._vary, self._realm = ", ".join(vary), realm
+        self._id: AnyStr = encode("x-request-id")
+        self._templates: dict[str, dict[Reason, tuple[Fields[AnyStr], ErrorText, int]]] = {
+            form: {} for form in MEDIA_TYPES
+        }
+
+    def write(
+        self,
+        refused: Refused,
+        now: float,
+        limits: Sequence[tuple[AnyStr, AnyStr]] = (),
+        form: str = ENVELOPE,
+    ) -> Reply[AnyStr]:
+        """The whole answer.
+
+        Args:
+            refused: the outcome.
+            now: Unix seconds.
+            limits: the fields of a `ratelimits.FieldWriter`.
+            form: one of `policy.ErrorFormat`.
+        """
+        reason, request_id = refused.reason, refused.request_id
+        try:
+            headers, text, length = self._templates[form][reason]
+        except KeyError:
+            headers, text, length = self._prepare(reason, form)
+        body = text.with_id(request_id, timestamp(now))
+        written = headers.copy()
+        if len(body) != length:  # a request id of the client's own
+            written[1] = (written[1][0], self._encode(str(len(body))))
+        written.append((self._id, self._encode(request_id)))
+        written += limits
+        return Reply(reason.status, written, body)
+
+    def _prepare(self, reason: Reason, form: str) -> tuple[Fields[AnyStr], ErrorText, int]:
+        text = error_text(form, reason.status, reason.code, reason.message, reason.details)
+        length = len(text.with_id("req_" + 24 * "0", timestamp(0)))
+        fields = [
+            ("content-type", MEDIA_TYPES[form]),
+            ("content-length", str(length)),
+            ("cache-control", "no-store"),
+            ("vary", self._vary),
+        ]
+        if reason.challenge is not None:
+            fields.append(("www-authenticate", f'Bearer realm="{self._realm}"{reason.challenge}'))
+        if reason.retry_after is not None:
+            fields.append(("retry-after", str(reason.retry_after)))
+        template = [(self._encode(name), self._encode(value)) for name, value in fields], text, length
+        if len(self._templates[form]) >= self._KEPT:
+            self._templates[form].clear()
+        self._templates[form][reason] = template
+        return template
+
+
+class HeaderWriter(Generic[AnyStr]):
+    """Adds the gate's headers to an answer of the host's, in the text type of one door.
+
+    On a protected path the answer depends on the key, so caches must know (RFC 9111 section 3.5 keeps them from
+    storing only answers to requests with ``Authorization``): ``Cache-Control`` gets ``private`` unless the app said
+    something at least as strict, ``Vary`` names every header that a key is read from, and what tells shared caches
+    otherwise is left out.
+
+    Args:
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+        vary: the header names that a key is read from, in lower case.
+    """
+
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str]) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._vary_on = tuple(vary)
+        self._id: AnyStr = encode("x-request-id")
+        self._cache: AnyStr = encode("cache-control")
+        self._vary: AnyStr = encode("vary")
+        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in ratelimits.NAMES)
+        # How an app opts out of the envelope; nobody else needs to know.
+        self._hidden: AnyStr = encode(OPT_OUT)
+        self._names: frozenset[AnyStr] = (
+            frozenset((self._id, self._cache, self._vary, self._hidden)) | self._limit_names
+        )
+        self._targeted: AnyStr = encode(_TARGETED)
+        self._vendors: frozenset[AnyStr] = frozenset(encode(name) for name in _VENDORS)
+        # Names that are nothing to us, as apps write them: looked up in one step.
+        self._others: set[AnyStr] = set()
+        self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
+
+    def write(
+        self,
+        headers: Iterable[tuple[AnyStr, AnyStr]],
+        request_id: AnyStr,
+        *,
+        protected: bool,
+        limits: Sequence[tuple[AnyStr, AnyStr]] = (),
+    ) -> Fields[AnyStr]:
+        """The app's header fields with the gate's. A new list: the app may send its own again.
+
+        Args:
+            headers: (name, value) pairs, kept in order, repeats included.
+            request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
+            protected: whether a key was asked for.
+            limits: the fields of a `ratelimits.FieldWriter`; they replace the app's of these names.
+        """
+        written = list(headers)
+        others = self._others
+        for field in written:
+            if field[0] not in others and self._concerns_us(field[0]):
+                written, usual = self._merged(written, protected, bool(limits))
+                break
+        else:
+            usual = self._usual if protected else ()
+        written.append((self._id, request_id))
+        written += usual
+        written += limits
+        return written
+
+    def _concerns_us(self, name: AnyStr) -> bool:
+        lowered = name.lower()
+        if lowered in self._names or self._grants(lowered):
+            return True
+        if len(name) <= _LONGEST_NAME and len(self._others) < _MOST_NAMES:
+            self._others.add(name)
+        return False
+
+    def _grants(self, lowered: AnyStr) -> bool:
+        """Whether a field speaks to shared caches above ``Cache-Control``."""
+        return lowered.endswith(self._targeted) or lowered in self._vendors
+
+    def _merged(
+        self, headers: Fields[AnyStr], protected: bool, limited: bool
+    ) -> tuple[Fields[AnyStr], Sequence[tuple[AnyStr, AnyStr]]]:
+        """The app's fields without those that the gate writes anew, and what becomes of the ones for caches."""
+        ours = {self._id, self._hidden} | (self._limit_names if limited else set())
+        if not protected:
+            return [field for field in headers if field[0].lower() not in ours], ()
+        ours |= {self._cache, self._vary}
+        cache = merged_cache_control(_values(headers, self._cache))
+        vary = merged_vary(_values(headers, self._vary), self._vary_on)
+        usual = [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
+        named = ((field[0].lower(), field) for field in headers)
+        return [field for name, field in named if name not in ours and not self._grants(name)], usual
+
+
+# An element of a list field (RFC 9110 section 5.6.1): a comma within quotes does not end it.
+_ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?+)++')
+# In characters, of all lines together: whoever sends more has no use for a cache, and what holds then is the strictest.
+_MOST_MERGED = 4096
+
+
+def merged_cache_control(values: Iterable[str]) -> str:
+    """The directives of these lines, made no looser: without ``public``, and with ``private`` unless ``no-store``."""
+    values = list(values)
+    if sum(map(len, values)) > _MOST_MERGED:
+        return "private, no-store"
+    directives = [each for each in _elements(values) if each.lower() != "public"]
+    if not {"private", "no-store"} & {each.lower() for each in directives}:
+        directives.append("private")
+    return ", ".join(directives)
+
+
+def merged_vary(values: Iterable[str], names: Iterable[str]) -> str:
+    """The names of these lines and ours, each once; ``*`` stands for all."""
+    values = list(values)
+    if sum(map(len, values)) > _MOST_MERGED:
+        return "*"
+    listed = list({name.lower(): name for name in reversed(_elements(values))}.values())[::-1]
+    lowered = {name.lower() for name in listed}
+    if "*" in lowered:
+        return "*"
+    return ", ".join([*listed, *(name for name in names if name not in lowered)])
+
+
+def _elements(values: Iterable[str]) -> list[str]:
+    found = (part.strip() for value in values for part in _ELEMENT.findall(value))
+    return [part for part in found if part]
+
+
+def _values(headers: Iterable[tuple[AnyStr, AnyStr]], name: AnyStr) -> list[str]:
+    values = (field[1] for field in headers if field[0].lower() == name)
+    return [value if isinstance(value, str) else value.decode("latin-1") for value in values]

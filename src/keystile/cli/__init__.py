@@ -1,0 +1,5 @@
+"""TODO."""
+
+from .commands import main
+
+__all__ = ["main"]

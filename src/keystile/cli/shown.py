@@ -1,0 +1,165 @@
+"""How the command line shows keys, plans and windows: tables for people, JSON for machines.
+
+Nothing here shows a secret, a hash, or what stands in a URL beside its place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ..model import ApiKey, Principal, Usage
+from ..policy import Policy
+from ..rules.requests.urls import place_of
+
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
+
+
+def _hints(key: ApiKey) -> list[str]:
+    return [each.hint for each in key.hashes]
+
+
+_COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
+    "ID": lambda key: key.id,
+    "NAME": lambda key: key.name,
+    "STATE": _state,
+    "ENVIRONMENT": lambda key: key.environment,
+    "ORGANIZATION": lambda key: key.organization_id,
+    "OWNER": lambda key: key.owner_id,
+    "PLAN": lambda key: key.plan,
+    "LIMITS": lambda key: key.limits,
+    "SCOPES": lambda key: key.scopes,
+    "EXPIRES": lambda key: key.expires_at,
+    "LAST USED": lambda key: key.last_used_at,
+    "ENDS IN": _hints,
+}
+
+
+def print_keys(keys: Sequence[ApiKey], *, as_json: bool) -> None:
+    """A table of keys."""
+    if as_json:
+        print_json([record(key) for key in keys])
+    else:
+        print_table([tuple(_COLUMNS), *(tuple(_cell(show(key)) for show in _COLUMNS.values()) for key in keys)])
+
+
+def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
+    """Where a caller stands in each window."""
+    if as_json:
+        print_json([_standing(usage) for usage in usages])
+        return
+    rows = [
+        (_span(used.window.seconds), used.window.scope or "-", *_counted(used), _cell(_reset(used))) for used in usages
+    ]
+    print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
+
+
+def shown_url(url: str) -> str:
+    """The URL of a store or a limiter without user, password and parameters."""
+    return url if url.startswith("sqlite:") else place_of(url) + _part_of(url)
+
+
+# One server; then the path is the number of a database. Under Sentinel it is the name of the master.
+_ONE, _SENTINEL = re.compile(r"(?:redis|valkey)s?"), re.compile(r"(?:redis|valkey)\+sentinel")
+
+
+def _part_of(url: str) -> str:
+    """Which part of a Redis is meant, if it is one and that can be no part of a password."""
+    scheme, _, rest = url.partition("://")
+    address, _, query = rest.rpartition("@")[2].partition("?")
+    path = address.partition("/")[2]
+    if _SENTINEL.fullmatch(scheme):
+        return f"/{path}" if re.fullmatch(r"[\w.-]{1,64}", path) else ""
+    number = re.search(r"(?:^|&)db=(\d+)", query, re.ASCII) or re.fullmatch(r"(\d+)", path, re.ASCII)
+    return f"/{number[1] if number else 0}" if _ONE.fullmatch(scheme) else ""
+
+
+def shown_plans(policy: Policy) -> list[tuple[str, str]]:
+    """A row for each plan: what it is called, what it allows."""
+    rows = []
+    for name, plan in policy.plans.items():
+        limits = "unlimited" if plan.limits is None else _notation(plan.limits)
+        rows.append((f"plan {name}", f"{limits} (the default)" if name == policy.default_plan else limits))
+    return rows or [("plans", "-")]
+
+
+def _notation(limits: str | Sequence[str]) -> str:
+    return limits if isinstance(limits, str) else "; ".join(limits)
+
+
+def _counted(usage: Usage) -> tuple[str, str]:
+    return str(usage.window.limit), str(usage.remaining)
+
+
+def _standing(usage: Usage) -> dict[str, Any]:
+    window = usage.window
+    return {
+        "window_seconds": window.seconds,
+        "scope": window.scope,
+        "limit": window.limit,
+        "remaining": usage.remaining,
+        "reset_at": _plain(_reset(usage)),
+    }
+
+
+def _reset(usage: Usage) -> datetime | None:
+    """When `remaining` next grows, rounded up as in the headers; None where nothing is used."""
+    if usage.remaining >= usage.window.limit:
+        return None
+    return datetime.fromtimestamp(math.ceil(usage.reset_at), UTC)
+
+
+def _span(seconds: int) -> str:
+    """``1 minute``, ``12 hours``, ``90 seconds``: in the largest unit that gives a whole number."""
+    unit, size = next(each for each in _UNITS if seconds % each[1] == 0)
+    return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: moments in ISO 8601, UTC, whole seconds."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if isinstance(value, dict):
+        return json.dumps(value) if value else "-"
+    return " ".join(value) or "-" if isinstance(value, (list, tuple)) else str(value or "-")
+
+
+def record(key: ApiKey) -> dict[str, Any]:
+    """Everything about a key but its hashes."""
+    return {**{each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}, "hints": _hints(key)}
+
+
+def print_json(value: Any) -> None:
+    """For machines."""
+    click.echo(json.dumps(value))
+
+
+def print_key(key: ApiKey, *, as_json: bool) -> None:
+    """One key's record."""
+    if as_json:
+        print_json(record(key))
+    else:
+        print_table([("state", _state(key)), *((name, _cell(value)) for name, value in record(key).items())])
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

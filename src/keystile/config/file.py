@@ -1,0 +1,232 @@
+"""From keystile.toml and the environment to a Gate.
+
+The file has the names of Gate's own arguments, and `app` for `keystile.wrap`. Its rule: whatever is wrong is said at
+start, with the file, the setting and the reason; and what came from the environment, which may be a secret, is never
+part of that message.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from .._ground.frozen import FrozenDict
+from ..exceptions import ConfigurationError
+from ..gate import Gate
+from ..keys.hashing import HasherName
+from ..rules.requests.urls import place_of
+from .origin import Origin
+from .tables import SETTINGS, read_rule, read_table
+
+FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
+DEFAULT_FILE = "keystile.toml"
+
+_EXAMPLE = """\
+# keystile: who may call this service. `keystile check` says whether this file can be used.
+# Keep it to yourself: it may hold a secret. ${NAME} in a string is taken from the environment.
+
+# Where the keys are; a relative path is relative to this file.
+store = "sqlite:///%(store)s"
+
+# The secret that keys are checked with before anything else is asked: what was not made with it costs next to nothing.
+# Keys are of no use without it, so keep a copy. The first one signs, all verify. Without any, KEYSTILE_PEPPER is it.
+%(peppers)s
+
+# The first part of every key, so that people and secret scanners recognise it.
+prefix = "key"
+
+# Where requests are counted. In memory each process counts for itself; in this file all on one machine count together,
+# and in redis:// all machines.
+# limiter = "sqlite:///keystile.db"
+
+# How many requests a key may make: windows that hold together. Keys that name no plan have the default plan's; without
+# one they are unlimited.
+# default_plan = "free"
+
+# How many wrong keys an address may try; false is no bound.
+# failure_limits = "20/minute"
+
+# Paths that need no key; "/static/*" is everything below /static/.
+public = ["/health"]
+
+# The proxies before this service, whose word on the client's address and scheme is taken.
+# trusted_proxies = ["10.0.0.0/8"]
+
+# What becomes of plain http: "off", "redirect" (to public_url) or "require".
+# https = "redirect"
+# public_url = "https://api.example.com"
+
+# Every answer in one shape: {"data": …, "meta": …} and {"error": …, "meta": …}.
+# envelope = true
+
+# The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.
+# app = "service.main:app"
+
+# What a path asks of a key. The most specific rule holds.
+# [[rules]]
+# match = "POST /v1/exports"
+# scopes = ["exports:write"]
+# limits = "10/hour"
+
+# [plans.free]
+# limits = "60/minute; 5000/day"
+
+# [plans.pro]
+# limits = "1000/minute"
+"""
+
+EXAMPLE_STORE = "keystile.db"
+
+
+def example(pepper: str | None) -> str:
+    """A file to begin with.
+
+    Args:
+        pepper: the secret in it; without one, the line is a comment that says how to name one.
+    """
+    peppers = f'# peppers = ["${{{PEPPER_VARIABLE}}}"]' if pepper is None else f'peppers = ["{pepper}"]'
+    return _EXAMPLE % {"store": EXAMPLE_STORE, "peppers": peppers}
+
+
+_NO_STORE = (
+    "is missing: name where the keys are, like 'sqlite:///keystile.db'; "
+    "'memory://' keeps them in the server's own process, where no command can make one"
+)
+_NO_FILE = f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another"
+_logger = logging.getLogger("keystile")
+_SECRETS = ("peppers", "cursor_secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a configuration file says, checked as far as that goes without opening anything.
+
+    Attributes:
+        source: the file, as it was named.
+        app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
+        gate: keyword arguments of Gate. With peppers in it: do not log it.
+    """
+
+    source: str
+    app: str | None = field(repr=False)
+    gate: Mapping[str, Any] = field(repr=False)
+    _origin: Origin = field(repr=False, compare=False)
+
+    def error(self, key: str | None, reason: str) -> ConfigurationError:
+        """A ConfigurationError about one of these settings; values from the environment are left out of it."""
+        return self._origin.hiding(key, reason)
+
+
+def default_path(environ: Mapping[str, str] | None = None) -> Path:
+    """The file that ``KEYSTILE_CONFIG`` names, else ``keystile.toml`` in the working directory."""
+    return Path((os.environ if environ is None else environ).get(FILE_VARIABLE) or DEFAULT_FILE)
+
+
+def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read a configuration file.
+
+    ``${NAME}`` in any string is replaced by that environment variable; ``$${`` stands for a literal ``${``. If the
+    file names no peppers, ``KEYSTILE_PEPPER`` is the pepper. A relative SQLite path (``sqlite:///keys.db``) is
+    relative to the file's folder, not to the working directory, so that the command line and every server mean one
+    store and one limiter. ``failure_limits = false`` is Gate's None.
+
+    Args:
+        path: the file; without it, the one that ``KEYSTILE_CONFIG`` names, else ``keystile.toml`` here.
+        environ: in place of ``os.environ``.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a setting is unknown, ill-typed or refers to nothing.
+    """
+    environ = os.environ if environ is None else environ
+    file = default_path(environ) if path is None else Path(path)
+    origin = Origin(str(file), environ)
+    table = _parse(origin, file)
+    found = read_table(origin, table, SETTINGS)
+    if any("${" not in str(secret) for name in _SECRETS for secret in table.get(name, ())):
+        _tell_mode(file)
+    if not found.get("peppers") and PEPPER_VARIABLE in environ:
+        found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
+    hashers = get_args(HasherName)
+    if found.get("hasher", hashers[0]) not in hashers:
+        raise origin.error("hasher", f"expected one of {', '.join(hashers)}")
+    for name in ("store", "limiter"):
+        if name in found:
+            found[name] = _beside(origin, file, name, found[name])
+    for index, open_path in enumerate(found.get("public", ())):
+        read_rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
+    app = found.pop("app", None)
+    if app is not None and "store" not in found:
+        raise origin.error("store", _NO_STORE)
+    return Settings(str(file), app, FrozenDict(found), origin)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that is its owner's alone and on the disk when this returns: it may hold peppers, without which
+    no key can be used any more.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    from .._ground.connection import sync_folder
+
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as new:
+        new.write(text)
+        new.flush()
+        os.fsync(new.fileno())
+    sync_folder(path)
+
+
+def open_gate(settings: Settings) -> Gate:
+    """The gate that the settings describe, with its store open.
+
+    Raises:
+        ConfigurationError: a value cannot be used, two settings contradict each other, the store cannot be opened.
+    """
+    try:
+        return Gate(**settings.gate)
+    except ConfigurationError as error:
+        reason = f"{error.source}: {error.reason}" if error.source else error.reason
+        raise settings.error(error.key, reason) from None
+
+
+def _parse(origin: Origin, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        raise origin.error(None, _NO_FILE) from None
+    except OSError as error:
+        raise origin.error(None, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise origin.error(None, "is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise origin.error(None, f"is not TOML: {error}") from None
+    except ValueError as error:  # of the path itself: a NUL in it
+        raise origin.error(None, f"cannot be read: {error}") from None
+
+
+def _tell_mode(file: Path) -> None:
+    """Say so if others may read the secrets in a file."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o066:
+        said = "%s: other users may read or write it (mode %03o), and secrets stand in it: chmod 600 it"
+        _logger.warning(said, file, mode)
+
+
+def _beside(origin: Origin, file: Path, key: str, url: str) -> str:
+    """The URL, with a relative SQLite path made absolute."""
+    if url.partition(":")[0] != "sqlite":
+        return url
+    from .._ground.sqlite import path_of
+
+    try:
+        return f"sqlite:///{file.absolute().parent / path_of(url, key)}"
+    except ConfigurationError as error:
+        # SQLite knows no password, but what stands where other URLs have one is not repeated.
+        shown = place_of(url) if "@" in url else url
+        raise origin.hiding(key, error.reason.replace(repr(url), repr(shown))) from None

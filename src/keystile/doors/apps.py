@@ -1,0 +1,68 @@
+"""Can this be an app for that door? A door asks when it is built, so that the wrong kind fails at start and not with
+every request.
+
+The rule: only what cannot be one is turned away. Python shows what a callable takes and whether calling it gives a
+coroutine; what it cannot show (`*args`, code that is not written in Python) may be anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..exceptions import ConfigurationError
+
+ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
+# What an instance must have where a class is the app, and calling it makes the answer.
+_ANSWERS = {"asgi": "__await__", "wsgi": "__iter__"}
+
+
+def check_app(app: Any, door: str) -> None:
+    """ConfigurationError unless this may be an app for that door, ``"asgi"`` or ``"wsgi"``."""
+    kind, other = door.upper(), next(each for each in ARGUMENTS if each != door)
+    if not callable(app):
+        raise ConfigurationError(f"{type(app).__name__} is no {kind} app", key="app")
+    if fits(app, door):
+        return
+    if fits(app, other):
+        article = "an" if other == "asgi" else "a"
+        raise ConfigurationError(f"it is {article} {other.upper()} app: use keystile.{other}", key="app")
+    called = f"it cannot be called as app({', '.join(ARGUMENTS[door])})"
+    raise ConfigurationError(f"it is no {kind} app: {called}; {advice(app)}", key="app")
+
+
+def fits(app: Callable[..., Any], door: str) -> bool:
+    """Whether this may be an app for that door, ``"asgi"`` or ``"wsgi"``; False only when it cannot be one."""
+    if isinstance(app, type):
+        return _makes_answers(app, door) and _takes(app, door)
+    if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
+        return False
+    return _takes(app, door)
+
+
+def advice(app: Callable[..., Any]) -> str:
+    """What may be meant, where something is no app for any door."""
+    if isinstance(app, type):
+        return f"is it a factory? {app.__name__} is a class: name an app that it makes"
+    return "is it a factory?"
+
+
+def _takes(app: Callable[..., Any], door: str) -> bool:
+    try:
+        # Of the callable itself: what a decorator calls behind it may take other arguments.
+        signature = inspect.signature(app, follow_wrapped=False)
+    except Exception:  # noqa: BLE001 - it cannot be read: nothing is certain
+        return True
+    try:
+        signature.bind(*ARGUMENTS[door])
+    except TypeError:
+        return False
+    return True
+
+
+def _makes_answers(kind: type, door: str) -> bool:
+    makes_others = type(kind).__call__ is not type.__call__ or any(
+        "__new__" in vars(base) for base in kind.__mro__[:-1]
+    )
+    return makes_others or hasattr(kind, _ANSWERS[door])

@@ -1,0 +1,91 @@
+"""What the ASGI door does so that a key which ends while the app works gets no answer of the app's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ...model import Refused
+from .answering import Message, Receive, Send
+
+Check = Callable[[], Awaitable[Refused | None]]
+Refuse = Callable[[Refused], Awaitable[None]]
+
+
+class HeldAnswer:
+    """Holds an answer until the first octets of its body, then has its caller judged again.
+
+    Whatever else the app sends before, hints for instance, is held as well: it is part of the answer.
+
+    Args:
+        send: the server's.
+        check: judges; None if the caller may still have the answer.
+        refuse: answers in the app's place.
+    """
+
+    def __init__(self, send: Send, check: Check, refuse: Refuse) -> None:
+        self._send, self._check, self._refuse = send, check, refuse
+        self._held: list[Message] = []
+        self._decides = False
+        self._pass: Send | None = None
+
+    async def send(self, message: Message) -> None:
+        """For the app, in the place of the server's."""
+        if self._pass is not None:
+            return await self._pass(message)
+        octets = message["type"] == "http.response.body"
+        if octets and not message.get("body") and message.get("more_body", False):
+            return None
+        self._held.append(message)
+        if octets and not self._decides:
+            self._decides = True
+            await self._release()
+        return None
+
+    async def _release(self) -> None:
+        refused = await self._check()
+        if refused is not None:
+            self._pass = _drop
+            return await self._refuse(refused)
+        for message in self._held:  # an app may send more of them meanwhile, from another task
+            await self._send(message)
+        self._pass = self._send
+        return None
+
+
+class WatchedSocket:
+    """Has the caller judged again for each message of a websocket, and closes it with 1008 if that ends badly.
+
+    Args:
+        receive, send: the server's.
+        check: judges; None if the caller may go on.
+    """
+
+    def __init__(self, receive: Receive, send: Send, check: Check) -> None:
+        self._receive, self._send, self._check = receive, send, check
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """For the app, in the place of the server's."""
+        message = await self._receive()
+        if message["type"] == "websocket.receive" and (self._ended or await self._end_if_refused()):
+            return {"type": "websocket.disconnect", "code": 1008}
+        return message
+
+    async def send(self, message: Message) -> None:
+        """For the app, in the place of the server's."""
+        if self._ended or (message["type"] == "websocket.send" and await self._end_if_refused()):
+            return
+        await self._send(message)
+
+    async def _end_if_refused(self) -> bool:
+        refused = await self._check()
+        if refused is None:
+            return False
+        if not self._ended:  # the app may send and receive at once
+            self._ended = True
+            await self._send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
+        return True
+
+
+async def _drop(message: Message) -> None:
+    """What is left of an answer that was refused."""

@@ -1,0 +1,69 @@
+"""What an ASGI server hands over besides the request itself, and how far that can be believed.
+
+uvicorn replaces the peer by what ``X-Forwarded-For`` says, if that comes from its own machine, or from wherever it is
+told to trust. And with httptools it puts the trailers of a chunked body (RFC 9112 section 7.1.2) behind the headers of
+the head, in one list, before the app is called. All that is certain there is that what stands before the first
+``Transfer-Encoding`` is of the head: without that line there are no trailers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+from ...model import Wire
+
+Scope = MutableMapping[str, Any]
+
+LISTED, PROTO, CODING = b"x-forwarded-for", b"x-forwarded-proto", b"transfer-encoding"
+TELLING = frozenset((LISTED, CODING))
+"""The headers by which a door knows that `read` has something to find."""
+
+_MERGING = "uvicorn.protocols.http.httptools_impl"
+
+
+def merges_trailers() -> bool:
+    """Whether a server that cannot tell trailers from headers runs in this process."""
+    return _MERGING in sys.modules
+
+
+def head_ends(scope: Scope) -> int:
+    """How many of the header lines are certainly none of a trailer's."""
+    headers = scope["headers"]
+    if merges_trailers():
+        for at, (name, _) in enumerate(headers):
+            if len(name) == len(CODING) and name.lower() == CODING:
+                return at
+    return len(headers)
+
+
+def read(scope: Scope, header: bytes | None, twin: bytes, credentials: frozenset[bytes]) -> tuple[Wire, bool]:
+    """What the connection and the proxies say, and whether a credential may be a trailer.
+
+    Args:
+        scope: the server's.
+        header: where proxies say who the client is, in lower case, or None if nobody is to be believed.
+        twin: the same with underscores, as no proxy sends it.
+        credentials: the names of headers that may carry a key.
+    """
+    end, client = head_ends(scope), scope.get("client")
+    found: dict[bytes, list[bytes]] = {}
+    late: set[bytes] = set()
+    for at, (name, value) in enumerate(scope["headers"]):
+        lowered = name.lower()
+        found.setdefault(lowered, []).append(value)
+        if at > end:
+            late.add(lowered)
+    unsure = not late.isdisjoint(credentials)
+    doubtful = header in late
+    wire = Wire(
+        port=client[1] if client else None,
+        forwarded=found.get(header or b"", ()),
+        proto=found.get(PROTO, ()),
+        listed=found.get(LISTED, ()),
+        doubtful=doubtful or (twin != header and twin in found),
+        insecure=PROTO in late,
+        trailing=unsure or doubtful or PROTO in late,
+    )
+    return wire, unsure

@@ -1,0 +1,278 @@
+"""What the WSGI door does where a path asks for more than headers: the envelope, and JSON bodies."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from types import TracebackType
+from typing import Any, Protocol
+
+from ...answers.envelopes import BODYLESS, STATUS_LINES, Collected, Splice, begins_json
+from ...answers.responses import Reply
+from ...answers.shape import Shape
+from ...answers.writers import Writers
+from ...exceptions import InvalidRequest
+from ...model import Admitted, Reason
+from ...rules import outcomes
+from ...rules.requests.bodies import announced_length, refuse_body, refuse_head
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Write = Callable[[bytes], object]
+
+
+class StartResponse(Protocol):
+    """PEP 3333's ``start_response``."""
+
+    def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
+
+
+logger = logging.getLogger("keystile")
+
+
+class Answering:
+    """One answer of the app, on its way into the envelope.
+
+    The server's ``start_response`` is called once, when the head is certain: that of a success with the first octets
+    of its body, that of an error when its body was read. PEP 3333 lets an app start as late as that; a server that is
+    given a second head may send both.
+
+    Args:
+        start: the server's ``start_response``.
+        environ: the server's.
+        admitted: whose answer it is.
+        shape: what it is to look like.
+        writers: what writes heads and bodies.
+        raises: whether the host wants the app's exceptions for itself.
+    """
+
+    # Of the class, not of each request: few answers change all of them.
+    _head: tuple[str, Headers, ExcInfo | None] | None = None
+    _collected: Collected | None = None
+    _splice: Splice | None = None
+    _server_write: Write | None = None
+    _started = _bodyless = False
+
+    def __init__(  # noqa: PLR0917 - what an answer is made of
+        self,
+        start: StartResponse,
+        environ: Environ,
+        admitted: Admitted,
+        shape: Shape,
+        writers: Writers[str],
+        raises: Callable[[], bool],
+    ) -> None:
+        self._server_start, self._environ, self._raises = start, environ, raises
+        self._admitted, self._shape, self._writers = admitted, shape, writers
+
+    def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
+        """For the app, in the place of the server's."""
+        headers = list(headers)  # an app may go on using its own
+        if (self._head or self._started) and exc_info is None:
+            raise AssertionError("start_response was called before, and without exc_info")
+        if self._started and exc_info:
+            return self._server_start(status, headers, exc_info)  # it raises: the head is out
+        code = int(status[:3])
+        self._shape.begun = True
+        self._head = (status, headers, exc_info)
+        self._collected = Collected() if self._writers.replaces(code, headers, self._accept) else None
+        self._bodyless = self._environ["REQUEST_METHOD"] == "HEAD" or code in BODYLESS
+        return self._write
+
+    def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        """What the server iterates: the app's own iterable, if nothing is to be done to it."""
+        if isinstance(iterable, (list, tuple)) and (self._head or self._started):
+            return self._of_list(iterable)
+        try:
+            return self._of_stream(iterable)
+        except Exception:
+            close(iterable)
+            raise
+
+    def _of_list(self, chunks: Sequence[bytes]) -> Iterable[bytes]:
+        if self._collected is not None:
+            return self._let_go(chunks, self._replaced(chunks))
+        self._begin(next(filter(None, chunks), b""), whole=len(chunks) == 1)
+        if self._bodyless:
+            return self._let_go(chunks, [])
+        if self._splice is None:
+            return chunks
+        if len(chunks) == 1:
+            return self._let_go(chunks, self._splice.pieces(chunks[0], last=True))
+        return Body(self._spliced(self._splice, chunks), chunks)
+
+    def _of_stream(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        if self._goes_as_it_is(iterable):
+            self._begin()
+            return self._let_go(iterable, []) if self._bodyless else iterable
+        # The first octets are waited for here: with them an app may give its head, and it may still fail, while not
+        # every server can wait for a head until it iterates (granian's cannot).
+        octets = iter(iterable)
+        first = b""
+        while not (first or self._collected):
+            try:
+                first = next(octets)
+            except StopIteration:
+                break
+        whole = chain([first], octets)
+        if self._collected is not None:
+            return self._let_go(iterable, self._replaced(whole))
+        if not (self._head or self._started):
+            return Body(octets, iterable)  # no head at all: the server says what it makes of that
+        self._begin(first)
+        if self._bodyless:
+            return self._let_go(iterable, [])
+        return Body(whole if self._splice is None else self._spliced(self._splice, whole), iterable)
+
+    def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
+        """Whether nothing of it is needed: no octets are to go out, or the server sends them by a way of its own."""
+        if self._head is None or self._collected is not None:
+            return False
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        is_file = isinstance(wrapper, type) and isinstance(iterable, wrapper)
+        return self._bodyless or (is_file and not self._writers.splices(int(self._head[0][:3]), self._head[1]))
+
+    def _let_go(self, iterable: Iterable[bytes], answer: list[bytes]) -> list[bytes]:
+        try:
+            close(iterable)
+        except Exception:  # the answer is whole, and stays so
+            logger.exception("the app's close() failed, request %s", self._admitted.request_id)
+        return answer
+
+    def failed(self, error: Exception) -> list[bytes]:
+        """The app raised; the answer to that, or the same exception if its head is out already or the host wants it."""
+        if self._started:
+            raise error
+        fault = error if isinstance(error, InvalidRequest) else None
+        if fault is None:
+            if self._raises():
+                raise error
+            logger.error("the app failed, request %s", self._admitted.request_id, exc_info=error)
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._accept)
+        return self._reply(reply, STATUS_LINES[reply.status])
+
+    @property
+    def _accept(self) -> str:
+        return self._environ.get("HTTP_ACCEPT") or ""
+
+    def _begin(self, first: bytes = b"", *, whole: bool = False) -> None:
+        """Give the server the head of a success, now that the first octets of its body are known."""
+        if self._head is None:
+            return
+        status, headers, exc_info = self._head
+        fields, tail = self._writers.success(int(status[:3]), headers, self._shape, self._admitted)
+        if tail is not None and first and not self._bodyless and not begins_json(first, whole=whole):
+            fields, tail = self._writers.no_json(headers, self._shape, self._admitted), None
+        self._splice = None if tail is None else Splice(tail)
+        self._head, self._started = None, True
+        start = self._server_start  # not every server's takes a third argument that says nothing
+        self._server_write = start(status, fields, exc_info) if exc_info else start(status, fields)
+
+    def _write(self, data: bytes) -> None:
+        """PEP 3333's imperative ``write``, for apps from before iterables."""
+        if self._collected is not None:
+            return self._collected.add(data)
+        if self._bodyless or not data:
+            return None
+        self._begin(data)
+        for piece in self._splice.pieces(data, last=False) if self._splice else [data]:
+            if self._server_write is not None:
+                self._server_write(piece)
+        return None
+
+    def _spliced(self, splice: Splice, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield from splice.pieces(chunk, last=False)
+        yield from splice.pieces(b"", last=True)
+
+    def _replaced(self, chunks: Iterable[bytes]) -> list[bytes]:
+        """The app's error in our words."""
+        for chunk in chunks:
+            if self._collected is None or self._collected.too_long:
+                break
+            self._collected.add(chunk)
+        if self._head is None or self._collected is None:
+            raise AssertionError("an error became a success while its body was read")
+        status, headers, _ = self._head
+        code, body = int(status[:3]), self._collected.body
+        lengthless = self._environ["REQUEST_METHOD"] == "HEAD" and not body
+        shape, admitted = self._shape, self._admitted
+        reply = self._writers.error(code, headers, body, shape, admitted, self._accept, lengthless=lengthless)
+        return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status])
+
+    def _reply(self, reply: Reply[str], status: str) -> list[bytes]:
+        """An answer of ours, in the place of the app's."""
+        self._head, self._collected, self._started = None, None, True
+        self._server_start(status, reply.headers)
+        # Not an empty chunk: a server may take the length of that for the answer's.
+        return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
+
+
+class Body:
+    """A generator's octets, with a ``close`` that reaches the app's iterable also where nothing was iterated."""
+
+    def __init__(self, octets: Iterator[bytes], iterable: Iterable[bytes]) -> None:
+        self._octets, self._iterable = octets, iterable
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._octets)
+
+    def close(self) -> None:
+        """See PEP 3333."""
+        close(self._iterable)
+
+
+def close(iterable: Iterable[bytes]) -> None:
+    """Let go of an app's iterable, where it wants that (PEP 3333)."""
+    closing = getattr(iterable, "close", None)
+    if closing is not None:
+        closing()
+
+
+def read_json(environ: Environ, most: int) -> Reason | None:
+    """Read the request's body, see whether it is JSON, and leave the same bytes in the environ.
+
+    Args:
+        environ: the server's.
+        most: how many bytes may come.
+
+    Returns:
+        Why it is refused, or None.
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    announced = announced_length([length]) if length else None
+    unannounced = "HTTP_TRANSFER_ENCODING" in environ or environ.get("SERVER_PROTOCOL", "") >= "HTTP/2"
+    if not unannounced and (announced == 0 or not length):
+        return None
+    if length and announced is None:
+        return outcomes.MALFORMED
+    if unannounced:
+        announced = None
+    encoding = environ.get("HTTP_CONTENT_ENCODING")
+    reason = refuse_head(environ.get("CONTENT_TYPE") or None, encoding, announced, most)
+    if reason is not None:
+        return reason
+    body = _read(environ["wsgi.input"], most + 1 if announced is None else announced)
+    if body is None or (announced is not None and len(body) < announced):
+        return outcomes.MALFORMED
+    if len(body) > most:
+        return outcomes.too_large(most)
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+    environ["wsgi.input_terminated"] = True
+    return refuse_body(body) if body else None
+
+
+def _read(stream: Any, most: int) -> bytes | None:
+    body = bytearray()
+    try:
+        while len(body) < most and (chunk := stream.read(most - len(body))):
+            body += chunk
+    except Exception:  # noqa: BLE001 - each server has an exception of its own for chunks that are none
+        return None
+    return bytes(body)

@@ -1,0 +1,76 @@
+"""What the WSGI door does so that a key which ends while the app works gets no answer of the app's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+from ...model import Refused
+from .answering import Body, ExcInfo, Headers, StartResponse, Write, close
+
+Check = Callable[[], Refused | None]
+Refuse = Callable[[Refused], Iterable[bytes]]
+
+
+class HeldAnswer:
+    """Holds the head of an answer until the first octets of its body, then has its caller judged again.
+
+    Args:
+        start: the server's ``start_response``.
+        check: judges; None if the caller may still have the answer.
+        refuse: answers in the app's place.
+    """
+
+    def __init__(self, start: StartResponse, check: Check, refuse: Refuse) -> None:
+        self._server_start, self._check, self._refuse = start, check, refuse
+        self._head: tuple[str, Headers, ExcInfo | None] | None = None
+        self._server_write: Write | None = None
+        self._released = False
+        self._refusal: Iterable[bytes] | None = None
+
+    def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
+        """For the app, in the place of the server's."""
+        if self._head is not None and exc_info is None:
+            raise AssertionError("start_response was called before, and without exc_info")
+        self._head = (status, headers, exc_info)
+        if self._released:
+            self._start()
+        return self._write
+
+    def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        """What the server iterates: the app's octets, or the refusal in their place."""
+        octets = iter(iterable)
+        try:
+            first = next((chunk for chunk in octets if chunk), b"")
+        except Exception:
+            close(iterable)
+            raise
+        if self._head is not None and not self._released:
+            self._release()
+        if self._refusal is not None:
+            close(iterable)
+            return self._refusal
+        if isinstance(iterable, (list, tuple)):
+            return iterable  # servers read its length
+        return Body(chain([first], octets), iterable)
+
+    def _release(self) -> None:
+        self._released = True
+        refused = self._check()
+        if refused is not None:
+            self._refusal = self._refuse(refused)
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        if self._head is None or self._refusal is not None:
+            return
+        status, headers, exc_info = self._head
+        start = self._server_start
+        self._server_write = start(status, headers, exc_info) if exc_info else start(status, headers)
+
+    def _write(self, data: bytes) -> None:
+        if data and not self._released:
+            self._release()
+        if data and self._refusal is None and self._server_write is not None:
+            self._server_write(data)

@@ -1,0 +1,5 @@
+"""TODO."""
+
+from .gate import Gate
+
+__all__ = ["Gate"]

@@ -1,0 +1,126 @@
+"""What follows from a key's record, and what speaks against its caller.
+
+The record is read for every request. What can be worked out from it alone is kept while the store gives the very same
+record, so that a warm request compares numbers instead of parsing text.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..events import Events
+from ..exceptions import UnreadableRecord
+from ..keys.workshop import Workshop
+from ..model import ApiKey, Reason, SecretHash, Window
+from ..rules import outcomes
+from ..rules.limits.quotas import Quotas
+from ..rules.requests import addresses
+from ..rules.requests.paths import Demand
+from .transport import Visit, event_of
+
+TOUCH_EVERY = 60.0
+
+
+@dataclass(slots=True)
+class Caller:
+    """What follows from a record alone.
+
+    Attributes:
+        key: the record.
+        subject: the name under which its requests are counted.
+        windows: its own; None for a plan that the policy does not know.
+        allowlist: where it may be used from; None for anywhere.
+        ends: when it expires, in Unix seconds.
+        touch_due: when its use is to be noted next, in Unix seconds.
+    """
+
+    key: ApiKey
+    subject: str
+    windows: tuple[Window, ...] | None
+    allowlist: addresses.Allowlist | None
+    ends: float
+    touch_due: float
+
+
+def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
+    """Work out what follows from a record.
+
+    Args:
+        key: the record.
+        before: what followed from the one that its id had before, if that is known.
+        quotas: which windows hold for whom.
+
+    Raises:
+        ConfigurationError: the record holds limits or an allowlist that cannot be read.
+    """
+    entries = key.ip_allowlist
+    allowlist = None
+    if entries is not None:
+        same = before is not None and before.key.ip_allowlist == entries
+        allowlist = before.allowlist if before is not None and same else addresses.Allowlist(entries)
+    return Caller(
+        key=key,
+        subject=quotas.subject(key),
+        windows=quotas.of(key) if quotas.knows(key.plan) else None,
+        allowlist=allowlist,
+        ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
+        touch_due=0.0 if before is None else before.touch_due,
+    )
+
+
+class Callers:
+    """What follows from the records that were read lately.
+
+    Args:
+        shop: whose store notes when a key was used.
+        quotas: which windows hold for whom.
+        events: where a key's first use is told.
+        remembered: of how many keys; the one whose record was worked out the longest time ago goes first. A key in
+            use has a new record every minute, when its use is noted.
+    """
+
+    def __init__(self, shop: Workshop, quotas: Quotas, events: Events, remembered: int) -> None:
+        self._shop, self._quotas, self._events, self._remembered = shop, quotas, events, remembered
+        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        self.known: OrderedDict[str, Caller] = OrderedDict()
+        """By the id of the key; what is here for another record of it is out of date."""
+
+    def meet(self, key: ApiKey, before: Caller | None) -> Caller:
+        """Work out what follows from a record, and keep it for as long as the store gives this very record."""
+        try:
+            caller = meet(key, before, self._quotas)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record alone brought it about
+            raise UnreadableRecord("the key store", key.id, str(error)) from None
+        self.known.pop(key.id, None)
+        self.known[key.id] = caller
+        if len(self.known) > self._remembered:
+            self.known.popitem(last=False)
+        return caller
+
+    def touch(self, caller: Caller, now: float, visit: Visit) -> None:
+        """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
+        caller.touch_due = now + TOUCH_EVERY
+        used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
+        if used is None and self._events.wanted(logging.INFO):
+            self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
+        if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
+            self._shop.note_use(caller.key.id, at, timedelta(seconds=TOUCH_EVERY))
+
+
+def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
+    """What speaks against a caller whose secret is proved, or None."""
+    if caller.key.revoked_at is not None:
+        return outcomes.REVOKED
+    if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
+        return outcomes.EXPIRED
+    if caller.windows is None:
+        return outcomes.PLAN
+    if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
+        return outcomes.ADDRESS
+    if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
+        return outcomes.lacking(demand.scopes)
+    return None

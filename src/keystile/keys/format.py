@@ -1,0 +1,133 @@
+"""What a raw key looks like: ``<prefix>_<live|stage|test>_<id><secret><check>``, base62.
+
+The id (12 characters) is public and finds the record; the secret (32 characters, 190 bits) proves it; the check
+(6 characters) turns away typos before they cost a store read. With a pepper the check is keyed, and then nobody
+outside can even make a string that reaches the hasher. Underscores keep a double click selecting the whole key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from .._ground.checks import check_all
+from ..exceptions import ConfigurationError
+from ..model import Environment
+from ..policy import MIN_PEPPER_BYTES
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ID_LENGTH = 12
+SECRET_LENGTH = 32
+CHECK_LENGTH = 6
+HINT_LENGTH = 4
+
+_WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
+_UNDERSCORE = "(?:_|%(?:25)*5f)"
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
+
+
+class Parsed(NamedTuple):
+    """What a well-formed key says of itself.
+
+    Attributes:
+        id: finds the record.
+        hint: the raw key's last characters, which pick one of a record's hashes.
+    """
+
+    id: str
+    hint: str
+
+
+class KeyFormat(Protocol):
+    """How raw keys are made and read. Implement it to go on using the keys that a service already has."""
+
+    def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
+        """A new raw key. `draw(n)` gives n fresh random base62 characters."""
+
+    def parse(self, raw: bytes) -> Parsed | None:
+        """The id and hint of a raw key, or None if it is not well-formed or its check fails."""
+
+
+# Two digits at a time: a flood of malformed keys should cost as little as may be.
+_PAIRS = [high + low for high in BASE62 for low in BASE62]
+
+
+def base62(number: int, pairs: int) -> str:
+    """A non-negative number in base62, in twice `pairs` digits: left-padded with ``0``, or the last ones it has."""
+    text = ""
+    for _ in range(pairs):
+        number, pair = divmod(number, 3844)
+        text = _PAIRS[pair] + text
+    return text
+
+
+def crc_check(body: bytes) -> str:
+    """CRC32 (IEEE) of the bytes in 6 base62 digits: it stops typos, not attackers."""
+    crc = zlib.crc32(body)
+    return _PAIRS[crc // 3844**2] + _PAIRS[crc // 3844 % 3844] + _PAIRS[crc % 3844]
+
+
+def keyed_check(body: bytes, pepper: bytes) -> str:
+    """The first 6 base62 digits of HMAC-SHA256: without the pepper nobody can make one."""
+    # 256 bits are at most 43 digits (62**43 > 2**256); the one more that pairs make is always 0.
+    return base62(int.from_bytes(hmac.digest(pepper, body, hashlib.sha256), "big"), 22)[1 : 1 + CHECK_LENGTH]
+
+
+class PrefixedFormat:
+    """The default `KeyFormat`.
+
+    Args:
+        prefix: names the service in each key, so that people and secret scanners recognise it: a letter, then at
+            most 19 letters and digits.
+        peppers: server secrets for the keyed check, at least 16 bytes each. The first signs, all verify.
+        accept_crc: with peppers, accept the CRC32 check as well, while old keys are in use.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+
+    def __init__(self, prefix: str, peppers: Sequence[bytes] = (), *, accept_crc: bool = False) -> None:
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ConfigurationError("expected a letter, then at most 19 letters and digits", key="prefix")
+        listed = check_all(peppers, bytes, "peppers")
+        if any(len(pepper) < MIN_PEPPER_BYTES for pepper in listed):
+            raise ConfigurationError(f"a pepper has at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+        if not isinstance(accept_crc, bool):
+            raise ConfigurationError(f"expected true or false, got {accept_crc!r}", key="accept_crc")
+        if accept_crc and not listed:
+            raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
+        self.prefix = prefix
+        # Within a text, in any case and also where the path was encoded twice: the id may be shown, the rest not.
+        self.within = re.compile(
+            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}[0-9a-z]{{{ID_LENGTH}}})[0-9a-z]++",
+            re.ASCII | re.IGNORECASE,
+        )
+        self._peppers = listed
+        self._accept_crc = accept_crc or not listed
+        self._shape = re.compile(
+            rf"{prefix}_(?:live|stage|test)_([0-9A-Za-z]{{{ID_LENGTH}}})"
+            rf"[0-9A-Za-z]{{{SECRET_LENGTH}}}([0-9A-Za-z]{{{CHECK_LENGTH}}})".encode()
+        )
+
+    def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
+        """A new raw key for this environment."""
+        body = f"{self.prefix}_{_WORDS[environment]}_{draw(ID_LENGTH)}{draw(SECRET_LENGTH)}"
+        check = keyed_check(body.encode(), self._peppers[0]) if self._peppers else crc_check(body.encode())
+        return body + check
+
+    def parse(self, raw: bytes) -> Parsed | None:
+        """The id and hint of a raw key whose shape and check are right, else None. The environment is decoration."""
+        shape = self._shape.fullmatch(raw)
+        if shape is None or not self._checks(raw[:-CHECK_LENGTH], shape[2]):
+            return None
+        return Parsed(shape[1].decode(), raw[-HINT_LENGTH:].decode())
+
+    def _checks(self, body: bytes, check: bytes) -> bool:
+        right = self._accept_crc and crc_check(body).encode() == check
+        for pepper in self._peppers:
+            right = hmac.compare_digest(keyed_check(body, pepper).encode(), check) or right
+        return right

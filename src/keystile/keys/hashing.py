@@ -1,0 +1,221 @@
+"""Keys at rest, and the memory of what was proved.
+
+A hasher turns a raw key into what the store keeps, and proves a raw key against it. argon2id is the default: a stolen
+store gives nothing away even for keys that a service brought along itself. It costs milliseconds, so `ProofCache`
+remembers which hash a raw key proved: the proof, never the verdict. Revocation, expiry and everything else are read
+from the record on every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections import OrderedDict
+from typing import Any, Literal, NamedTuple, Protocol
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerificationError
+from argon2.low_level import Type, error_to_str
+
+from ..exceptions import ConfigurationError, Overloaded
+from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
+
+# What a stored hash may make us compute at most. Anybody who can write to the store could otherwise have every
+# process allocate gigabytes; real parameters stay far below.
+MAX_MEMORY_KIB, MAX_TIME, MAX_LANES = 262_144, 16, 16
+# ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key.
+_NO_MEMORY = error_to_str(-22)
+
+HasherName = Literal["argon2id", "hmac-sha256"]
+
+
+class Hasher(Protocol):
+    """How keys are kept at rest.
+
+    Attributes:
+        blocking: whether `hash` and `verify` take longer than an event loop may be held up.
+    """
+
+    @property
+    def blocking(self) -> bool:
+        """True: run it in the bounded pool. False: run it in place."""
+
+    def hash(self, raw: bytes) -> str:
+        """The form to store."""
+
+    def verify(self, stored: str, raw: bytes) -> bool:
+        """Whether the raw key is the one that was hashed; never raises for what a store may hold.
+
+        Raises:
+            Overloaded: the machine cannot do it now.
+        """
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether this hash was made with other settings than today's."""
+
+    def decoy(self) -> str:
+        """A hash that no key proves and that costs as much to try as a real one."""
+
+
+class Argon2Hasher:
+    """argon2id by argon2-cffi (RFC 9106).
+
+    Args:
+        memory_kib, time_cost, parallelism: OWASP's first choice by default: 19 MiB, 2 passes, 1 lane.
+
+    Raises:
+        ConfigurationError: a parameter is not one that argon2 can use, or above the ceiling for stored ones.
+    """
+
+    blocking = True
+
+    def __init__(self, *, memory_kib: int = 19_456, time_cost: int = 2, parallelism: int = 1) -> None:
+        _check_whole("parallelism", parallelism, 1, MAX_LANES)
+        _check_whole("time_cost", time_cost, 1, MAX_TIME)
+        _check_whole("memory_kib", memory_kib, 8 * parallelism, MAX_MEMORY_KIB)
+        self._argon2 = PasswordHasher(
+            time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
+        )
+
+    def hash(self, raw: bytes) -> str:
+        """The key as a PHC string with a fresh salt."""
+        return self._argon2.hash(raw)
+
+    def verify(self, stored: str, raw: bytes) -> bool:
+        """Whether the key proves the hash. A hash of another kind or above the ceiling is not tried."""
+        if not self._affordable(stored):
+            return False
+        try:
+            return self._argon2.verify(stored, raw)
+        except (VerificationError, ValueError) as error:  # a mismatch, or nothing that argon2 can read
+            if str(error) == _NO_MEMORY:
+                raise Overloaded(_NO_MEMORY) from None
+            return False
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether the stored parameters are not this hasher's."""
+        return self._argon2.check_needs_rehash(stored)
+
+    def decoy(self) -> str:
+        """A well-formed PHC string over random octets."""
+        a = self._argon2
+        salt, digest = (base64.b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (a.salt_len, a.hash_len))
+        return f"$argon2id$v=19$m={a.memory_cost},t={a.time_cost},p={a.parallelism}${salt}${digest}"
+
+    @staticmethod
+    def _affordable(stored: str) -> bool:
+        try:
+            found = extract_parameters(stored)
+        except ValueError:
+            return False
+        return (
+            found.type is Type.ID
+            and found.memory_cost <= MAX_MEMORY_KIB
+            and found.time_cost <= MAX_TIME
+            and found.parallelism <= MAX_LANES
+        )
+
+
+def _check_whole(key: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(f"expected a whole number from {least} to {most}", key=key)
+
+
+class HmacHasher:
+    """HMAC-SHA256 under a server secret: microseconds instead of milliseconds, for large fleets.
+
+    Right for generated keys only: 190 bits of entropy cannot be searched (OWASP ASVS 6.5.2 asks for 112), and without
+    the pepper a stolen store cannot even be tried. It reads only what it wrote: choose it before keys are made.
+
+    Args:
+        peppers: at least 16 bytes each, kept outside the store. The first signs, all verify; a key that an older one
+            proved is hashed anew with the first. Losing them loses every key.
+
+    Raises:
+        ConfigurationError: there is no pepper, or one is too short or not bytes.
+    """
+
+    blocking = False
+    _MARK = "$hmac-sha256$"
+
+    def __init__(self, *peppers: bytes) -> None:
+        if not peppers or any(not isinstance(each, bytes) or len(each) < MIN_PEPPER_BYTES for each in peppers):
+            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+        # A stored hash names its pepper by a MAC of nothing, so that one comparison decides.
+        self._peppers = {self._MARK + hmac.digest(each, b"", hashlib.sha256)[:4].hex() + "$": each for each in peppers}
+        self._newest = next(iter(self._peppers))
+
+    def hash(self, raw: bytes) -> str:
+        """The marked hexadecimal MAC."""
+        return self._mac(self._newest, raw)
+
+    def verify(self, stored: str, raw: bytes) -> bool:
+        """Whether the key has this MAC, in constant time."""
+        mark = stored[: len(self._newest)]
+        expected = self._mac(mark if mark in self._peppers else self._newest, raw)
+        return hmac.compare_digest(expected.encode(), stored.encode(errors="replace"))
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether it was made with another pepper than the first."""
+        return not stored.startswith(self._newest)
+
+    def decoy(self) -> str:
+        """A random MAC."""
+        return self._newest + os.urandom(32).hex()
+
+    def _mac(self, mark: str, raw: bytes) -> str:
+        return mark + hmac.digest(self._peppers[mark], raw, hashlib.sha256).hex()
+
+
+class Proof(NamedTuple):
+    """What a raw key proved: the id it names, and the stored hash that it matched."""
+
+    key_id: str
+    hash: str
+
+    def __repr__(self) -> str:
+        return f"Proof({self.key_id!r})"
+
+
+class ProofCache:
+    """Which raw key proved which hash, for the most recently used ones.
+
+    Raw keys are not kept: an entry is found by a BLAKE2b of the key under a random key of this process, so that a
+    memory dump gives nothing to replay. An entry is worth nothing by itself: it counts only while the record that was
+    read for this very request still holds the same hash.
+
+    Args:
+        capacity: how many proofs are kept (`policy.Policy.remembered_keys` says what they need).
+    """
+
+    def __init__(self, capacity: int = REMEMBERED_KEYS) -> None:
+        self._capacity = capacity
+        self._keyed = hashlib.blake2b(key=os.urandom(32), digest_size=16)
+        self._proofs: OrderedDict[bytes, Proof] = OrderedDict()
+
+    def digest(self, raw: bytes) -> bytes:
+        """What stands for the raw key in here."""
+        keyed = self._keyed.copy()
+        keyed.update(raw)
+        return keyed.digest()
+
+    def find(self, digest: bytes) -> Proof | None:
+        """The proof, which becomes the most recently used one."""
+        proof = self._proofs.get(digest)
+        if proof is not None:
+            try:  # noqa: SIM105 - `suppress` would cost as much as the look-up
+                self._proofs.move_to_end(digest)
+            except KeyError:  # another thread pushed it out in between
+                pass
+        return proof
+
+    def remember(self, digest: bytes, proof: Proof) -> None:
+        """Keep a proof; the least recently used one goes if there are too many."""
+        self._proofs[digest] = proof
+        if len(self._proofs) > self._capacity:
+            self._proofs.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._proofs)

@@ -1,0 +1,174 @@
+"""What a gate and its key ring work with, made from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast, get_args
+
+from .._ground.checks import check_all
+from .._sync import Pool, is_async, later, patiently, worker_count
+from ..exceptions import ConfigurationError
+from ..limiters import RateLimiter, open_limiter
+from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
+from ..rules.requests.masks import Mask
+from ..stores import KeyStore, open_store
+from .format import KeyFormat, PrefixedFormat
+from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
+
+# How long a write waits for others who write to the same file, in seconds.
+WRITE_PATIENCE = 5.0
+# How many new keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second. Proofs wait
+# elsewhere (`proving`), and no more of them come here than there are threads for.
+HASH_QUEUE = 64
+STORE_SLOTS, STORE_QUEUE = 8, 256
+_STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
+_LIMITER_METHODS = ("hit", "peek", "refund", "reset", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What keys are made and proved with: shared by a gate and its key ring.
+
+    Attributes:
+        store, key_format, hasher: where keys live, what they look like, how they are kept.
+        hash_pool, store_pool: the bounds on blocking work.
+        clock: Unix seconds.
+    """
+
+    store: KeyStore
+    key_format: KeyFormat
+    hasher: Hasher
+    hash_pool: Pool
+    store_pool: Pool
+    clock: Callable[[], float]
+
+    def is_key(self, raw: bytes) -> bool:
+        """Whether these octets are a key by their form, or begin like one."""
+        prefix = getattr(self.key_format, "prefix", None)
+        return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
+
+    @property
+    def mask(self) -> Mask:
+        """What finds keys within a text."""
+        return Mask(self.is_key, getattr(self.key_format, "within", None))
+
+    def later(self, method: Callable[..., Any], *args: Any) -> None:
+        """Have a method of the store called off the path of requests."""
+        if is_async(method):
+            later(method, *args)
+        else:
+            later(patiently, WRITE_PATIENCE, method, *args)
+
+    def note_use(self, key_id: str, at: datetime, every: timedelta) -> None:
+        """Have `last_used_at` written off the path of requests, unless another process did so less than `every` ago."""
+        last_used = getattr(self.store, "last_used", None)
+        if last_used is None or is_async(self.store.touch):
+            self.later(self.store.touch, key_id, at)
+            return
+
+        def touch() -> None:
+            before = last_used(key_id)
+            if before is None or at - before >= every:
+                self.store.touch(key_id, at)
+
+        self.later(touch)
+
+
+def open_workshop(
+    *,
+    store: Any,
+    prefix: Any,
+    peppers: Any,
+    accept_crc: Any,
+    hasher: Any,
+    key_format: Any,
+    clock: Callable[[], float],
+    remembered_keys: int = REMEMBERED_KEYS,
+) -> Workshop:
+    """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
+    secrets = as_secrets(peppers, "peppers")
+    return Workshop(
+        key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
+        hasher=_as_hasher(hasher, secrets),
+        store=_as_store(store, remembered_keys),  # last: a wrong setting leaves no file behind
+        hash_pool=Pool(worker_count(), HASH_QUEUE),
+        store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
+        clock=clock,
+    )
+
+
+def as_limiter(limiter: Any) -> RateLimiter:
+    """The limiter that a setting names or is; ConfigurationError if it is none."""
+    if isinstance(limiter, str):
+        return open_limiter(limiter)
+    _check_has(limiter, _LIMITER_METHODS, "RateLimiter", "limiter")
+    _check_one_kind(limiter, _LIMITER_METHODS, "limiter")
+    return cast("RateLimiter", limiter)
+
+
+def as_cursor_secrets(given: Any, peppers: Any) -> tuple[bytes, ...]:
+    """What cursors are signed with; ConfigurationError if these are no secrets, or too short for a MAC."""
+    for secret in as_secrets(given, "cursor_secrets"):
+        if len(secret) < MIN_PEPPER_BYTES:
+            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
+    return as_secrets(given, "cursor_secrets") or as_secrets(peppers, "peppers")
+
+
+def _as_store(store: Any, remembered_keys: int) -> KeyStore:
+    if isinstance(store, str):
+        return open_store(store, remembered_keys=remembered_keys)
+    _check_has(store, _STORE_METHODS, "KeyStore", "store")
+    _check_one_kind(store, _STORE_METHODS, "store")
+    return cast("KeyStore", store)
+
+
+def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], accept_crc: bool) -> KeyFormat:
+    if given is None:
+        return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
+    for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
+        if setting not in (None, False):
+            raise ConfigurationError("belongs to the default key format, and another one is given", key=key)
+    _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
+    return cast("KeyFormat", given)
+
+
+def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
+    if hasher == "argon2id":
+        return Argon2Hasher()
+    if hasher == "hmac-sha256":
+        if not peppers:
+            raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
+        return HmacHasher(*peppers)
+    if isinstance(hasher, str):
+        names = ", ".join(map(repr, get_args(HasherName)))
+        raise ConfigurationError(f"expected {names} or a Hasher", key="hasher")
+    _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
+    return cast("Hasher", hasher)
+
+
+def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> None:
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    missing = [each for each in methods if not callable(getattr(given, each, None))]
+    if missing:
+        raise ConfigurationError(f"{name} is no {contract}: it lacks {', '.join(missing)}", key=key)
+    if isinstance(given, type):
+        raise ConfigurationError(f"{name} is a class: give one of its instances", key=key)
+
+
+def _check_one_kind(given: Any, methods: Iterable[str], key: str) -> None:
+    if len({is_async(getattr(given, name)) for name in methods}) > 1:
+        raise ConfigurationError("some of its methods are async and some are not", key=key)
+
+
+def as_secrets(given: Any, key: str) -> tuple[bytes, ...]:
+    """Server secrets as octets; ConfigurationError if these are none."""
+    found: list[bytes] = []
+    if isinstance(given, (str, bytes)):
+        raise ConfigurationError("expected a list of str or bytes", key=key)
+    for secret in check_all(given, object, key):
+        if not isinstance(secret, (str, bytes)):
+            raise ConfigurationError("expected a list of str or bytes", key=key)
+        found.append(secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret)
+    return tuple(found)

@@ -1,0 +1,87 @@
+"""What a client is told of its windows: ``Retry-After``, ``X-RateLimit-*``, and the IETF draft's fields on request.
+
+``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` speak of one window: of an admitted request, the one that binds
+first (least remaining; of equals, the longer); of a refused one, the one that must be waited for. Reset is the moment
+when Remaining next grows, in Unix seconds, rounded up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import AnyStr, Generic
+
+from ...model import Usage
+from .windows import binding
+
+Fields = list[tuple[str, str]]
+
+LIMIT, REMAINING, RESET = NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
+
+def refuses(usages: Sequence[Usage]) -> bool:
+    """Whether one of the windows is full."""
+    return any(usage.retry_after != 0.0 for usage in usages)
+
+
+def retry_seconds(usages: Sequence[Usage]) -> int | None:
+    """Whole seconds, at least 1, to wait: then it is admitted if nobody else came. None if waiting never helps."""
+    wait = 0.0
+    for usage in usages:
+        if usage.retry_after is None:
+            return None
+        wait = max(wait, usage.retry_after)
+    return max(1, math.ceil(wait))
+
+
+class FieldWriter(Generic[AnyStr]):
+    """Writes the header fields for a caller's windows, in the text type of one door and with names in lower case.
+
+    Args:
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+        ietf: with ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-11) behind them.
+    """
+
+    def __init__(self, encode: Callable[[str], AnyStr], *, ietf: bool) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._ietf = ietf
+        self._limit: AnyStr = encode(LIMIT)
+        self._remaining: AnyStr = encode(REMAINING)
+        self._reset: AnyStr = encode(RESET)
+
+    def write(self, usages: Sequence[Usage], now: float) -> list[tuple[AnyStr, AnyStr]]:
+        """The fields for where the caller stands; none for no windows.
+
+        Args:
+            usages: what the limiter answered.
+            now: Unix seconds.
+        """
+        if not usages:
+            return []
+        window, remaining, reset_at, retry_after, _ = binding(usages)
+        if retry_after:
+            reset_at = now + max(1, math.ceil(retry_after))
+        encode = self._encode
+        found = [
+            (self._limit, encode(str(window.limit))),
+            (self._remaining, encode(str(remaining))),
+            (self._reset, encode(str(math.ceil(reset_at)))),
+        ]
+        if self._ietf:
+            found += [(encode(name), encode(value)) for name, value in _draft(usages, now)]
+        return found
+
+
+def _draft(usages: Sequence[Usage], now: float) -> Fields:
+    policies, states = [], []
+    for window, remaining, reset_at, *_ in usages:
+        name = f'"{window.seconds}s{_quoted(window.scope)}"'
+        policies.append(f"{name};q={window.limit};w={window.seconds}")
+        states.append(f"{name};r={remaining};t={max(0, math.ceil(reset_at - now))}")
+    return [("ratelimit-policy", ", ".join(policies)), ("ratelimit", ", ".join(states))]
+
+
+def _quoted(scope: str) -> str:
+    """A rule's match as it may stand in an RFC 9651 string, behind a space."""
+    shown = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in scope)
+    return f" {shown}" if shown else ""

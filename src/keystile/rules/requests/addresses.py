@@ -1,0 +1,114 @@
+"""Client addresses: how one is read, and whether an allowlist holds it.
+
+Every address is normalised before it is compared: a zone is dropped and an IPv4-mapped IPv6 address is its IPv4
+address (`::ffff:10.0.0.1` is not in `10.0.0.0/8` for the standard library, and would be in `::/0`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+from ..._ground.checks import check_strings
+from ...exceptions import ConfigurationError
+
+
+class Address(NamedTuple):
+    """A normalised address: 4 or 6, and its bits."""
+
+    version: int
+    number: int
+
+
+# The longest address is 45 characters, and its zone the name of an interface.
+MAX_TEXT = 100
+
+
+def parse(text: str | None) -> Address | None:
+    """A normalised address, or None for anything that is not exactly one (a name, a port, leading zeros)."""
+    # Where a server puts what a header says in the peer's place, strangers choose what is remembered.
+    return _parse(text) if text and len(text) <= MAX_TEXT else None
+
+
+@lru_cache(maxsize=8192)
+def _parse(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # int() leaves a zone behind.
+    unmapped = getattr(address, "ipv4_mapped", None) or address
+    return Address(unmapped.version, int(unmapped))
+
+
+class Allowlist:
+    """Addresses and networks that a key may be used from. `0.0.0.0/0` and `::/0` each mean their family.
+
+    Args:
+        entries: IPv4 or IPv6 addresses or CIDR networks; at least one.
+
+    Raises:
+        ConfigurationError: the list is empty, or an entry is not an address or network, or has host bits set.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        listed = check_strings(entries, "ip_allowlist")
+        if not listed:
+            raise ConfigurationError(
+                "is empty and would shut everybody out; use None for no restriction", key="ip_allowlist"
+            )
+        networks = [_network(entry) for entry in listed]
+        self.entries = tuple(dict.fromkeys(str(network) for network in networks))
+        # One set per (family, prefix length): a thousand entries cost a few look-ups, not a thousand comparisons.
+        sets: dict[tuple[int, int], set[int]] = {}
+        for network in networks:
+            shift = network.max_prefixlen - network.prefixlen
+            sets.setdefault((network.version, shift), set()).add(int(network.network_address) >> shift)
+        self._sets = tuple((version, shift, numbers) for (version, shift), numbers in sets.items())
+
+    def __contains__(self, address: Address | None) -> bool:
+        """Whether the normalised address is allowed; an unknown one (None) never is."""
+        if address is None:
+            return False
+        version, number = address
+        for family, shift, numbers in self._sets:  # noqa: SIM110 - any() with a generator costs twice as much
+            if family == version and number >> shift in numbers:
+                return True
+        return False
+
+
+def is_wide(entry: str) -> bool:
+    """Whether a network is wider than any that one operator runs: `10.0.0.0/8` and `fc00::/7` are not.
+
+    Raises:
+        ConfigurationError: it is no address or network.
+    """
+    network = _network(entry)
+    return network.prefixlen < (8 if network.version == 4 else 7)
+
+
+def _network(entry: str) -> IPv4Network | IPv6Network:
+    if not set(entry) <= set("0123456789abcdefABCDEF:./"):
+        raise ConfigurationError(f"{entry!r} is not an address or CIDR network", key="ip_allowlist")
+    _, _, length = entry.partition("/")
+    # ip_network("10.0.0.0/0.255.255.255") is read as /8: only a plain prefix length is meant here.
+    if "/" in entry and not (length.isascii() and length.isdigit()):
+        raise ConfigurationError(f"{entry!r}: write the prefix length as a number", key="ip_allowlist")
+    try:
+        network = ip_network(entry)
+    except ValueError as error:
+        raise ConfigurationError(_wrong(entry, error), key="ip_allowlist") from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:
+        return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def _wrong(entry: str, error: ValueError) -> str:
+    try:
+        meant = ip_network(entry, strict=False)
+    except ValueError:
+        return f"{entry!r} is not a network: {error}"
+    return f"{entry!r} has host bits set: did you mean '{meant}', or '{entry.partition('/')[0]}' alone?"

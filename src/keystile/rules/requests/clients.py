@@ -1,0 +1,297 @@
+"""Who is calling, where proxies stand between: read from what they say, and from nobody else's word.
+
+The list that proxies keep is read from the right, where the nearest of them wrote, and only as far as trust reaches:
+what stands left of that is the client's own invention. A client that cannot be told is unknown, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
+from typing import NamedTuple
+
+from ..._ground.checks import check_strings
+from ...exceptions import ConfigurationError
+from .addresses import Allowlist, parse
+
+MOST_ENTRIES = 32
+"""So many entries of a list are read, from the right; no chain of proxies is as long."""
+
+# In characters. No address with its zone and port is longer; what is longer never reaches a cache.
+_LONGEST_NODE = 100
+_LONGEST_KEPT = 256
+# Of `Forwarded`, in bytes: its quoted strings may hold commas, so that it cannot be cut at those unread.
+_LONGEST_HEADER = MOST_ENTRIES * _LONGEST_KEPT
+# No proxy writes so many parameters; each costs more to read than a whole entry of the other header.
+_MOST_PAIRS = 16
+_BLANKS = b" \t"  # RFC 9110 section 5.6.3: nothing else is optional whitespace
+_NAME = re.compile(r"[0-9A-Za-z-]{1,100}")
+
+_PORTED = re.compile(r"\[([^]]*:[^]]*)](?::[0-9]{1,5})?|([^:[]+):[0-9]{1,5}")
+# RFC 7239 section 4. Values without quotes may hold more than a token here (`:`, `[`), as several gateways send them.
+_PAIR = r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s",;\\]*+))"""
+_PAIRS = re.compile(_PAIR, re.DOTALL)
+_ELEMENT = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+;[ \t]*+(?:{_PAIR})?+)*+", re.DOTALL)
+# An element as it looks from the right, and the comma behind it. There, a quote within quotes is before its backslash.
+_MIRRORED = re.compile(r"""((?:[^",]++|"(?:[^"]|"(?=\\))*+")*+)(,?)""")
+
+# Of one header, in order, as they came.
+Lines = Sequence[bytes]
+# What an entry says: an address as written, without its port, and whether its sender came over https, if it says so.
+_Entry = tuple[str | None, bool | None]
+_UNKNOWN: _Entry = (None, False)
+
+
+class Client(NamedTuple):
+    """Who sent a request.
+
+    Attributes:
+        address: normalised text, or None if it is unknown, which is a value of its own: no allowlist holds it.
+        counted: whom to count: the address, or the socket's peer where the client is unknown.
+        https: what a trusted proxy says of the client's connection; None where none speaks: then the server's own
+            scheme holds.
+        rewritten: there are signs that the server has already replaced the peer by what a header said. Then the peer
+            may be anybody's invention, and all of whom this holds are counted together.
+    """
+
+    address: str | None
+    counted: str | None
+    https: bool | None
+    rewritten: bool
+
+
+REWRITTEN = Client(None, None, None, rewritten=True)
+
+
+class _Known(NamedTuple):
+    """What is kept of an address: normalised, whether it is trusted, the client it is by itself, and to the letter."""
+
+    text: str | None
+    trusted: bool
+    direct: Client
+    literal: bytes
+
+
+class ClientResolver:
+    """Finds the client behind trusted proxies (`X-Forwarded-For`; RFC 7239).
+
+    Args:
+        trusted_proxies: addresses and CIDR networks of proxies. A peer outside them is the client, whatever it sends.
+        trusted_hops: from 1 to 32: how many proxies there are. The client is what the outermost of them added. Without
+            `trusted_proxies` every peer is taken for a proxy, also one without an address (a unix socket).
+        header: the one header that is read: ``"X-Forwarded-For"``, ``"Forwarded"``, or the name of a header that holds
+            one address (``"X-Real-IP"``). The proxies must set it themselves.
+
+    Raises:
+        ConfigurationError: with the key ``trusted_proxies[i]``, ``trusted_hops`` or ``client_header``.
+    """
+
+    def __init__(self, trusted_proxies: Sequence[str], trusted_hops: int | None, header: str) -> None:
+        self.header = _check_header(header)
+        """The header's name in lower case."""
+        # A name without a dash has no twin, and is not to be taken for its own.
+        self.twin = self.header.replace(b"-", b"_") if b"-" in self.header else b""
+        """The same with underscores, as no proxy sends it; empty where the name has no dash."""
+        self._standard = self.header == b"forwarded"
+        self._entries: Callable[[Lines], Iterator[_Entry]] = _READERS.get(self.header, _lone)
+        self._hops = _check_hops(trusted_hops, 1 if self._entries is _lone else MOST_ENTRIES)
+        self._proxies = _check_proxies(trusted_proxies)
+        self._known = lru_cache(maxsize=8192)(self._look_up)
+
+    def resolve(
+        self,
+        peer: str | None,
+        port: int | None,
+        forwarded: Lines,
+        proto: Lines,
+        *,
+        listed: Lines | None = None,
+        doubtful: bool = False,
+        insecure: bool = False,
+    ) -> Client:
+        """Who sent a request. Never raises, whatever was sent.
+
+        Args:
+            peer: the address of the socket's other end as the server gave it, or None.
+            port: of the socket's other end, or None.
+            forwarded: each line of the header, in order, as it came.
+            proto: each line of ``X-Forwarded-Proto``, likewise. With ``Forwarded`` it is not looked at.
+            listed: each line of ``X-Forwarded-For``, by which servers replace the peer; None if it is `forwarded`.
+            doubtful: it is not certain that a proxy sent the header: then a trusted peer's client is unknown.
+            insecure: the same of ``X-Forwarded-Proto``: then a trusted peer's word is not taken for https.
+
+        Returns:
+            The client.
+        """
+        text, trusted, direct, _ = self._known(peer if peer is None or len(peer) <= _LONGEST_NODE else None)
+        if is_rewritten(peer, port, forwarded if listed is None else listed, trusted=trusted):
+            return REWRITTEN
+        if not trusted:
+            return direct
+        address, https = _UNKNOWN if doubtful else self._find(text, forwarded)
+        if not self._standard:
+            https = False if insecure else _all_secure(proto)
+        return Client(address, address or text, https, rewritten=False)
+
+    def _look_up(self, text: str | None) -> _Known:
+        found, literal = parse(text), (text or "").encode("latin-1", "replace")
+        trusted = self._hops is not None if self._proxies is None else found in self._proxies
+        if found is None:
+            return _Known(None, trusted, Client(None, None, None, False), literal)
+        plain = str(IPv4Address(found.number) if found.version == 4 else IPv6Address(found.number))
+        return _Known(plain, trusted, Client(plain, plain, None, False), literal)
+
+    def _find(self, peer: str | None, lines: Lines) -> _Entry:
+        """The client that a trusted peer names."""
+        if not b"".join(lines).strip(_BLANKS):
+            # Past counted proxies nobody comes without a header: such a request must not count as the proxy's own.
+            return (peer, None) if self._hops is None else _UNKNOWN
+        entries = self._entries(lines)
+        if self._hops is not None:
+            # The leftmost of too few would be the client's own invention.
+            entries = islice(entries, self._hops - 1, self._hops)
+        found = _UNKNOWN
+        for node, https in entries:
+            text, trusted, _, _ = self._known(node)
+            found = (text, https) if text else _UNKNOWN
+            if not (text and trusted):
+                break
+        return found
+
+
+def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
+    """Whether the server has put what a header says in the place of the socket's other end.
+
+    Some (uvicorn, hypercorn, granian, daphne) put the port 0 beside it, which no socket has. But uvicorn takes a port
+    over where the entry has one, and then the header still shows what was taken from it.
+
+    Args:
+        peer, port: as the server gave them.
+        lines: each line of ``X-Forwarded-For``.
+        trusted: the peer is one of our proxies. Where several run on one machine, one of them may well have written its
+            address, but not with the port that it is calling from now.
+    """
+    if port == 0:
+        return True
+    literal = (peer or "").encode("latin-1", "replace")
+    text = b",".join(lines) if literal else b""
+    if literal not in text or not text:
+        return False
+    if trusted:
+        if port is None:
+            return False
+        entries = (entry.partition(literal) for entry in text.split(b",") if literal in entry)
+        return any(_number(rest) == port for _, _, rest in entries)
+    return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
+
+
+# Whatever may stand around an address, and cannot be a part of one.
+_BETWEEN_V6 = bytes(
+    each if chr(each).isascii() and (chr(each).isalnum() or chr(each) in ".:%_-") else 32 for each in range(256)
+)
+_BETWEEN = _BETWEEN_V6.replace(b":", b" ")
+_NO_DIGITS = bytes(each for each in range(256) if not 48 <= each <= 57)
+
+
+def _number(text: bytes) -> int | None:
+    """What Python's `int` may make of it, which takes blanks, a sign, underscores and any number of zeros."""
+    digits = text.translate(None, _NO_DIGITS).lstrip(b"0")
+    return int(digits) if 0 < len(digits) < 6 else None
+
+
+def _listed(lines: Lines) -> Iterator[_Entry]:
+    """The entries of `X-Forwarded-For` from the right."""
+    # A line holds an entry at least, so that those before the last ones are not reached.
+    entries = b",".join(lines[-MOST_ENTRIES:]).rsplit(b",", MOST_ENTRIES)[-MOST_ENTRIES:]
+    for entry in reversed(entries):
+        yield _plain(entry), None
+
+
+def _lone(lines: Lines) -> Iterator[_Entry]:
+    """The entry of a header that holds one; of two, nobody can say which the proxy wrote."""
+    if len(lines) == 1 and b"," not in lines[0]:
+        yield _plain(lines[0]), None
+
+
+def _elements(lines: Lines) -> Iterator[_Entry]:
+    """The elements of `Forwarded` from the right.
+
+    Well-formed, they are the same from either side; but a quote that a client leaves open swallows what the proxies
+    add only from the left.
+    """
+    text = b",".join(lines[-MOST_ENTRIES:])
+    if len(text) > _LONGEST_HEADER:
+        # No parameter begins with "=": the element that is cut through cannot be read.
+        text = b"=" + text[-_LONGEST_HEADER:]
+    mirrored = text.decode("latin-1")[::-1]
+    for found in islice(_MIRRORED.finditer(mirrored), MOST_ENTRIES):
+        if not found[2] and found.end() < len(mirrored):  # a quote that is not opened
+            yield _UNKNOWN
+            return
+        read = _element if len(found[1]) <= _LONGEST_KEPT else _element.__wrapped__
+        yield read(found[1][::-1].strip(" \t"))
+        if not found[2]:
+            return
+
+
+@lru_cache(maxsize=4096)
+def _element(text: str) -> _Entry:
+    if text.count(";") >= _MOST_PAIRS or not _ELEMENT.fullmatch(text):
+        return _UNKNOWN
+    pairs = [(name.lower(), re.sub(r"\\(.)", r"\1", quoted) or plain) for name, quoted, plain in _PAIRS.findall(text)]
+    named = dict(pairs)
+    if len(named) < len(pairs):  # RFC 7239 section 4: no parameter twice
+        return _UNKNOWN
+    proto = named.get("proto")
+    return _node(named.get("for", "")), None if proto is None else proto.lower() in ("https", "wss")
+
+
+def _plain(entry: bytes) -> str | None:
+    # Its length is looked at first: to strip a long one takes longer than all the rest.
+    return _node(entry.strip(_BLANKS).decode("latin-1")) if len(entry) <= _LONGEST_NODE else None
+
+
+def _node(text: str) -> str | None:
+    """The address in an entry, without brackets and port. What is in the place of one may be anything."""
+    if len(text) > _LONGEST_NODE:
+        return None
+    found = _PORTED.fullmatch(text)
+    return found[1] or found[2] if found else text
+
+
+_READERS = {b"x-forwarded-for": _listed, b"forwarded": _elements}
+
+
+def _all_secure(lines: Lines) -> bool | None:
+    if not lines:
+        return None
+    # What is beyond the last split keeps its commas, so that it is no scheme.
+    values = b",".join(lines).split(b",", MOST_ENTRIES)
+    return all(value.strip(_BLANKS).lower() in (b"https", b"wss") for value in values)
+
+
+def _check_header(name: str) -> bytes:
+    # Servers drop names with underscores, or take them for those with dashes.
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigurationError(f"expected a name of letters, digits and '-', got {name!r}", key="client_header")
+    return name.lower().encode()
+
+
+def _check_hops(hops: int | None, most: int) -> int | None:
+    if hops is not None and (isinstance(hops, bool) or not isinstance(hops, int) or not 1 <= hops <= most):
+        why = "1, as this header holds one entry" if most == 1 else f"a whole number from 1 to {most}"
+        raise ConfigurationError(f"expected {why}, got {hops!r}", key="trusted_hops")
+    return hops
+
+
+def _check_proxies(entries: Sequence[str]) -> Allowlist | None:
+    listed = check_strings(entries, "trusted_proxies")
+    for place, entry in enumerate(listed):
+        try:
+            Allowlist([entry])
+        except ConfigurationError as error:
+            raise ConfigurationError(error.reason, key=f"trusted_proxies[{place}]") from None
+    return Allowlist(listed) if listed else None
