@@ -19,10 +19,6 @@ ITSELF = "keystile"
 ALLOWED = {
     ("stores", "stores.memory"): "opened by URL, imported when it is asked for",
     ("stores", "stores.sqlite"): "likewise",
-    ("model", "answers.pages"): "for the type of what a handler is given; never imported when it runs",
-    ("model", "answers.shape"): "likewise",
-    ("gate.gate", "answers.current"): "for the ids of requests",
-    ("gate.gate", "answers.shape"): "for pages, imported where answers are shaped",
 }
 # Packages that are one noun: nobody outside reaches past their `__init__`.
 CLOSED = ("_sync", "demo")

@@ -155,8 +155,8 @@ def test_a_request_shows_no_credential() -> None:
 def test_long_methods_are_not_remembered() -> None:
     gate = Gate()
     for number in range(100):
-        gate._rules.demand("X" * 50_000 + str(number), "/v1")
-    assert gate._rules._remembered.cache_info().currsize == 0
+        gate._order._rules.demand("X" * 50_000 + str(number), "/v1")
+    assert gate._order._rules._remembered.cache_info().currsize == 0
 
 
 def test_whoever_is_cancelled_leaves_the_pool_as_bounded_as_it_was() -> None:

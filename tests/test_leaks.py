@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from keystile import (
     _sync,
 )
 from keystile._sync import background, loops
+from keystile.answers.current import Current, shaper
 from keystile.answers.cursors import Cursor
 from keystile.answers.pages import PageParams
 from keystile.config import file as config
@@ -227,9 +229,12 @@ def objects() -> Iterator[Any]:
         refused = _sync.run_now(gate.check(request._replace(credentials=[*request.credentials] * 2), _sync.inline))
         assert (admitted.principal, refused.reason.status) == (issued.key.principal, 400)
         yield from (gate, gate.keys, gate.policy, gate.events, gate.limits, gate.transport, gate.quotas, gate._shop)
-        yield from (gate._prover, gate._prover._proofs, gate._callers, hasher, gate._shop.key_format, gate._shop.store)
+        order = gate._order
+        yield from (order.prover, order.prover._proofs, order.callers, hasher, gate._shop.key_format, gate._shop.store)
         yield from (request, issued, issued.key, issued.key.hashes, issued.key.hashes[0], admitted, refused, *events)
-        yield from (admitted.principal, refused.reason, admitted.shape, gate._shape, *gate._shape.args)
+        shape = shaper(gate)
+        assert isinstance(shape, partial)
+        yield from (admitted.principal, refused.reason, Current(admitted), shape(admitted), shape, *shape.args)
         yield Proof(issued.key.id, issued.key.hashes[0].hash)
     keyed = (CURSOR_SECRET.encode(),)
     yield PageParams(10, secrets=keyed)
@@ -598,5 +603,5 @@ def test_nothing_that_a_gate_holds_is_a_key_that_it_admitted(door: Door) -> None
 def test_the_walk_would_find_a_key_that_is_kept() -> None:
     gate = Gate(hasher=HmacHasher(b"p" * 16))
     secret = gate.keys.create("kept").secret
-    gate._prover._proofs.remember(secret.encode(), Proof("id", "hash"))
+    gate._order.prover._proofs.remember(secret.encode(), Proof("id", "hash"))
     assert secret.encode() in [each for each in reachable([gate], 500_000) if isinstance(each, bytes)]

@@ -235,14 +235,14 @@ def test_a_failed_check_costs_no_budget(door: Door) -> None:
 def test_a_store_that_is_down_spends_no_budget(door: Door) -> None:
     gate = door.open(failure_limits="1/minute")
     secret = door.create().secret
-    find = gate._prover._find
+    find = gate._order.prover._find
 
     async def failing(*_args: Any) -> None:
         raise StoreUnavailable("s", "down")
 
-    gate._prover._find = failing
+    gate._order.prover._find = failing
     assert [door.get(key=secret).status for _ in range(3)] == [503] * 3
-    gate._prover._find = find
+    gate._order.prover._find = find
     assert door.get(key=secret).status == 200
 
 

@@ -198,7 +198,7 @@ def test_as_many_keys_are_remembered_as_is_set(store: str, tmp_path: Path) -> No
         assert {host.ask(gate, key).code for key in keys[50:]} == {"ok"}
         assert {host.ask(gate, key).code for key in keys[10:]} == {"ok"}
         assert len(hasher.runs) == 60, "those that were not used for the longest time went, and no more of them"
-    held = [len(gate._prover._proofs), len(gate._known)]
+    held = [len(gate._order.prover._proofs), len(gate._order._known)]
     if store == "sqlite":
         held.append(len(gate._shop.store._kept.records))  # type: ignore[attr-defined]
     assert held == [50] * len(held)
@@ -209,10 +209,11 @@ def test_a_key_too_many_takes_the_place_of_one_other() -> None:
     gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), remembered_keys=100)
     key = gate.keys.create("key").key
     for number in range(350):
-        gate._callers.meet(replace(key, id=str(number)), None)
-        gate._callers.meet(replace(key, id="in use", last_used_at=key.created_at), gate._known.get("in use"))
-        assert len(gate._known) == min(number + 2, 100)
-        assert "in use" in gate._known
+        gate._order.callers.meet(replace(key, id=str(number)), None)
+        in_use = replace(key, id="in use", last_used_at=key.created_at)
+        gate._order.callers.meet(in_use, gate._order._known.get("in use"))
+        assert len(gate._order._known) == min(number + 2, 100)
+        assert "in use" in gate._order._known
 
 
 def test_10_100_keys_in_turn_are_proved_once_each() -> None:

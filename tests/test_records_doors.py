@@ -39,7 +39,7 @@ def test_an_unreadable_record_is_503_for_that_key_alone_and_told_once_a_minute(
 ) -> None:
     door, told, now = filed, list[Event](), [0.0]
     door.gate.on_event(told.append)
-    door.gate._outage._clock = lambda: now[0]
+    door.gate._order.outage._clock = lambda: now[0]
     broken, good = door.create("broken"), door.create("good")
     assert [door.get(key=each.secret).status for each in (broken, good)] == [200, 200]
     assert _sync.settled()
@@ -69,7 +69,7 @@ def test_an_unreadable_record_is_503_for_that_key_alone_and_told_once_a_minute(
 def test_what_is_remembered_of_unreadable_records_is_bounded(filed: Door) -> None:
     from keystile.exceptions import UnreadableRecord
 
-    outage = filed.gate._outage
+    outage = filed.gate._order.outage
     for number in range(5000):
         outage.begins(UnreadableRecord("store", f"key{number}", "x"))
     assert len(outage._unreadable) <= 1000
@@ -86,12 +86,12 @@ def test_a_key_that_is_used_now_and_then_is_read_once_and_first_used_once(door: 
         assert door.get(key=issued.secret).status == 200
         assert _sync.settled()
         now[0] += 2 * MINUTE
-    caller = door.gate._callers.known[issued.key.id]
+    caller = door.gate._order.callers.known[issued.key.id]
     for _ in range(5):
         assert door.get(key=issued.secret).status == 200
         assert _sync.settled()
         # What follows from the record is not worked out again.
-        assert door.gate._callers.known[issued.key.id] is caller
+        assert door.gate._order.callers.known[issued.key.id] is caller
         used = datetime.fromtimestamp(now[0], UTC)
         now[0] += 2 * MINUTE
         if not door.gate.needs_await:  # there it is a task of the request's event loop, which ends here with it
@@ -111,7 +111,7 @@ def test_another_process_that_noted_the_use_spares_us_the_write(filed: Door, tmp
     by_hand(filed, tmp_path, f"UPDATE keystile_keys SET last_used_at = {int(at * 1e6)}")
     for seconds, expected in ((30, at), (59, at), (61, at + 61)):
         now[0] = at + seconds
-        filed.gate._callers.known[issued.key.id].touch_due = 0.0
+        filed.gate._order.callers.known[issued.key.id].touch_due = 0.0
         assert filed.get(key=issued.secret).status == 200
         assert _sync.settled()
         shown: Any = filed.run(filed.gate.keys.aget, issued.key.id)

@@ -59,12 +59,12 @@ def gate_with(hasher: HeldHasher, **settings: Any) -> Gate:
 
 def waiting(gate: Gate, what: str = "ip:c0000201") -> int:
     """How many wait for a place of 192.0.2.1, or of another name."""
-    return gate._prover._budget.places.waiting(what)
+    return gate._order.prover._budget.places.waiting(what)
 
 
 def idle(gate: Gate) -> bool:
     """Whether nobody has a place, waits for one, or is counted as busy."""
-    budget = gate._prover._budget
+    budget = gate._order.prover._budget
     return not (budget.places._taken or any(budget._crowd._busy.values()) or budget._flights._flights)
 
 
@@ -139,9 +139,9 @@ def test_first_uses_of_one_key_share_a_proof_although_the_first_one_hangs_up(tas
     first = tasks.ask(gate, secret)
     until(lambda: hasher.under_way)
     others = [tasks.ask(gate, secret, peer) for peer in ("192.0.2.1", "192.0.2.2", "192.0.2.1")]
-    until(lambda: sum(gate._prover._budget._crowd._busy[name] for name in ("ip:c0000201", "ip:c0000202")) == 4)
+    until(lambda: sum(gate._order.prover._budget._crowd._busy[name] for name in ("ip:c0000201", "ip:c0000202")) == 4)
     first.hang_up()
-    until(lambda: sum(gate._prover._budget._crowd._busy[name] for name in ("ip:c0000201", "ip:c0000202")) == 3)
+    until(lambda: sum(gate._order.prover._budget._crowd._busy[name] for name in ("ip:c0000201", "ip:c0000202")) == 3)
     hasher.let_go()
     assert [other.code for other in others] == ["ok"] * 3
     assert len(hasher.runs) == 1
@@ -380,7 +380,7 @@ def test_a_proof_that_is_pushed_out_at_once_still_counts(host: Host, hasher: Hel
     hasher.open()
     assert [actor.code for actor in actors] == ["ok"] * 8
     assert len(hasher.runs) == 8
-    assert (len(gate._prover._proofs), len(gate._known)) == (1, 1)
+    assert (len(gate._order.prover._proofs), len(gate._order._known)) == (1, 1)
 
 
 def test_a_hash_that_another_process_renews_during_the_proof_is_not_renewed_again(

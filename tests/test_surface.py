@@ -19,6 +19,7 @@ SURFACE = [
     "ApiKey",
     "Argon2Hasher",
     "ConfigurationError",
+    "Current",
     "Gate",
     "HmacHasher",
     "InvalidRequest",

@@ -1,6 +1,6 @@
 """keystile: an embeddable gate for HTTP APIs, in front of any ASGI or WSGI app."""
 
-from .answers.current import current
+from .answers.current import Current, current
 from .exceptions import (
     ConfigurationError,
     InvalidRequest,
@@ -22,6 +22,7 @@ __all__ = [
     "ApiKey",
     "Argon2Hasher",
     "ConfigurationError",
+    "Current",
     "Gate",
     "HmacHasher",
     "InvalidRequest",

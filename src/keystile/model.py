@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from ._ground.frozen import FrozenDict, HiddenText
-
-if TYPE_CHECKING:
-    from .answers.pages import Page, PageParams
-    from .answers.shape import Shape
-
-T = TypeVar("T")
 
 Environment = Literal["production", "staging", "development"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
@@ -195,6 +189,26 @@ class Usage(NamedTuple):
     at: int = 0
 
 
+class Demand(NamedTuple):
+    """What a path asks of a caller, and of the answer.
+
+    Attributes:
+        public: no key is needed.
+        scopes: the scopes that a key needs, all of them.
+        windows: windows beside the caller's own.
+        cost: the units that a request counts.
+        envelope: the answer gets the envelope.
+        json: the request's body, if there is one, must be JSON.
+    """
+
+    public: bool
+    scopes: frozenset[str]
+    windows: tuple[Window, ...] = ()
+    cost: int = 1
+    envelope: bool = False
+    json: bool = False
+
+
 class Admitted(NamedTuple):
     """The gate let the request through.
 
@@ -203,74 +217,15 @@ class Admitted(NamedTuple):
         request_id: ``req_`` and 24 base62 characters, or the client's own name for the request if the policy takes
             that over; the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, this request counted.
-        shape: for doors: how the answer is shaped, or None where it gets nothing but headers.
-        strict: for doors: the answer says that this host is to be reached over https.
+        demand: what the path asked for.
+        strict: the answer says that this host is to be reached over https.
     """
 
     principal: Principal | None
     request_id: str
     usages: tuple[Usage, ...] = ()
-    shape: Shape | None = None
+    demand: Demand = Demand(public=True, scopes=frozenset())
     strict: bool = False
-
-    @property
-    def caller(self) -> Principal:
-        """Who is calling, for paths that need a key: never None, as `principal` is on public paths.
-
-        Raises:
-            LookupError: nobody is known to call: the path is public, or the request a CORS preflight that passed.
-        """
-        if self.principal is None:
-            raise LookupError("nobody is known to call here, because no key was asked for: look at `principal`")
-        return self.principal
-
-    def add_meta(self, **fields: Any) -> None:
-        """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
-
-        Args:
-            fields: JSON values by name.
-
-        Raises:
-            ValueError: a name is one of the gate's own, or a number is not finite.
-            TypeError: a value is not JSON.
-            RuntimeError: the answer has begun.
-        """
-        if self.shape is not None:
-            self.shape.add_meta(fields)
-
-    def page_params(self, *, default: int | None = None, maximum: int | None = None) -> PageParams:
-        """How many items the client wants, and after which: from the query of this request.
-
-        Args:
-            default: items in a page when the client names no limit; without it, the page style's.
-            maximum: items in a page at most; without it, the page style's.
-
-        Raises:
-            InvalidRequest: the limit or the cursor cannot be used. The door answers 400, naming the parameter.
-            LookupError: the answers of this path have no envelope.
-            ConfigurationError: there is a cursor, and nothing to verify it with.
-        """
-        return self._enveloped().page_params(default, maximum)
-
-    def paginate(self, page: Page[T]) -> list[T]:
-        """Have the envelope of this answer say where the page ends, and its ``Link`` lead to the next.
-
-        Args:
-            page: what the answer lists.
-
-        Returns:
-            The page's items, for the handler to return.
-
-        Raises:
-            LookupError: the answers of this path have no envelope.
-            RuntimeError: the answer has begun.
-        """
-        return self._enveloped().paginate(page)
-
-    def _enveloped(self) -> Shape:
-        if self.shape is None:
-            raise LookupError("the answers of this path have no envelope: use keystile.pagination by itself")
-        return self.shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,20 +1,113 @@
-"""The request that is being handled: its id, and how a handler finds it."""
+"""What the app sees of the request that it handles: who is calling, and what it may say of its answer."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from contextvars import ContextVar, Token
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .._sync import on_fork
-from ..keys.format import BASE62
-from ..model import Admitted
+from ..model import Admitted, Principal, Usage
 
-_BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
+if TYPE_CHECKING:
+    from ..gate import Gate
+    from .pages import Page, PageParams
+    from .shape import Shape
 
-_current: ContextVar[Admitted] = ContextVar("keystile_current")
+T = TypeVar("T")
 
 
-def current() -> Admitted:
+class Current(NamedTuple):
+    """The request that is being handled.
+
+    Attributes:
+        admitted: the gate's verdict on it.
+        shape: how its answer is shaped, or None where that gets nothing but headers. For doors.
+    """
+
+    admitted: Admitted
+    shape: Shape | None = None
+
+    @property
+    def principal(self) -> Principal | None:
+        """The caller, or None on a public path."""
+        return self.admitted.principal
+
+    @property
+    def caller(self) -> Principal:
+        """Who is calling, for paths that need a key: never None, as `principal` is on public paths.
+
+        Raises:
+            LookupError: nobody is known to call: the path is public, or the request a CORS preflight that passed.
+        """
+        principal = self.admitted.principal
+        if principal is None:
+            raise LookupError("nobody is known to call here, because no key was asked for: look at `principal`")
+        return principal
+
+    @property
+    def request_id(self) -> str:
+        """The value of ``X-Request-ID`` in the answer."""
+        return self.admitted.request_id
+
+    @property
+    def usages(self) -> tuple[Usage, ...]:
+        """Where the caller stands in each window that holds here, this request counted."""
+        return self.admitted.usages
+
+    def add_meta(self, **fields: Any) -> None:
+        """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
+
+        Args:
+            fields: JSON values by name.
+
+        Raises:
+            ValueError: a name is one of the gate's own, or a number is not finite.
+            TypeError: a value is not JSON.
+            RuntimeError: the answer has begun.
+        """
+        if self.shape is not None:
+            self.shape.add_meta(fields)
+
+    def page_params(self, *, default: int | None = None, maximum: int | None = None) -> PageParams:
+        """How many items the client wants, and after which: from the query of this request.
+
+        Args:
+            default: items in a page when the client names no limit; without it, the page style's.
+            maximum: items in a page at most; without it, the page style's.
+
+        Raises:
+            InvalidRequest: the limit or the cursor cannot be used. The door answers 400, naming the parameter.
+            LookupError: the answers of this path have no envelope.
+            ConfigurationError: there is a cursor, and nothing to verify it with.
+        """
+        return self._enveloped().page_params(default, maximum)
+
+    def paginate(self, page: Page[T]) -> list[T]:
+        """Have the envelope of this answer say where the page ends, and its ``Link`` lead to the next.
+
+        Args:
+            page: what the answer lists.
+
+        Returns:
+            The page's items, for the handler to return.
+
+        Raises:
+            LookupError: the answers of this path have no envelope.
+            RuntimeError: the answer has begun.
+        """
+        return self._enveloped().paginate(page)
+
+    def _enveloped(self) -> Shape:
+        if self.shape is None:
+            raise LookupError("the answers of this path have no envelope: use keystile.pagination by itself")
+        return self.shape
+
+
+_current: ContextVar[Current] = ContextVar("keystile_current")
+
+
+def current() -> Current:
     """The request that is being handled: its `caller` and `request_id`. For sync and async handlers.
 
     Raises:
@@ -26,35 +119,23 @@ def current() -> Admitted:
         raise LookupError("no request of a keystile gate is being handled here") from None
 
 
-def enter(admitted: Admitted) -> Token[Admitted]:
+def enter(handled: Current) -> Token[Current]:
     """Make it the current one, until `leave`. For doors."""
-    return _current.set(admitted)
+    return _current.set(handled)
 
 
 leave = _current.reset
 
 
-class RequestIds:
-    """``req_`` and 24 random base62 characters (about 142 bits; a name, not a secret).
+def shaper(gate: Gate) -> Callable[[Admitted], Shape | None]:
+    """What makes the shape of an answer. It is called only where a path asks for an envelope, or for JSON."""
+    if not gate.shapes:  # not for every gate: pages need a good part of the standard library
+        return _unshaped
+    from .shape import Pages, Shape
 
-    Drawn in batches: asking the system for random octets each time would cost a tenth of the whole check.
-    """
+    policy = gate.policy
+    return partial(Shape, Pages(policy.page_style, gate.cursor_secrets, policy.public_url, gate.mask))
 
-    BATCH = 128
 
-    def __init__(self) -> None:
-        self.reset()
-        on_fork(self)
-
-    def reset(self) -> None:
-        """Forget what is left: a forked child must not use the ids of its parent."""
-        self._ready: list[str] = []
-
-    def draw(self) -> str:
-        """The next one."""
-        try:
-            return self._ready.pop()
-        except IndexError:
-            letters = os.urandom(24 * self.BATCH).translate(_BASE62_OF_OCTET).decode()
-            self._ready = ["req_" + letters[start : start + 24] for start in range(0, len(letters), 24)]
-            return self._ready.pop()
+def _unshaped(_admitted: Admitted) -> None:
+    return None

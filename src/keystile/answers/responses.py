@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
-from ..rules.limits import ratelimits
+from .limits import NAMES as LIMIT_NAMES
 from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
@@ -93,7 +93,7 @@ class RefusalWriter(Generic[AnyStr]):
         Args:
             refused: the outcome.
             now: Unix seconds.
-            limits: the fields of a `ratelimits.FieldWriter`.
+            limits: the fields of a `limits.FieldWriter`.
             form: one of `policy.ErrorFormat`.
         """
         reason, request_id = refused.reason, refused.request_id
@@ -148,7 +148,7 @@ class HeaderWriter(Generic[AnyStr]):
         self._id: AnyStr = encode("x-request-id")
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
-        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in ratelimits.NAMES)
+        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in LIMIT_NAMES)
         # How an app opts out of the envelope; nobody else needs to know.
         self._hidden: AnyStr = encode(OPT_OUT)
         self._names: frozenset[AnyStr] = (
@@ -174,7 +174,7 @@ class HeaderWriter(Generic[AnyStr]):
             headers: (name, value) pairs, kept in order, repeats included.
             request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
             protected: whether a key was asked for.
-            limits: the fields of a `ratelimits.FieldWriter`; they replace the app's of these names.
+            limits: the fields of a `limits.FieldWriter`; they replace the app's of these names.
         """
         written = list(headers)
         others = self._others

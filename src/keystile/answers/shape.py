@@ -1,6 +1,6 @@
 """How the answer to one request is shaped, and what the app adds to its envelope.
 
-Made by the gate where a path asks for more than headers, filled by the app through `current()`, read by the door when
+Made by the door where a path asks for more than headers, filled by the app through `current()`, read by the door when
 the answer begins. From then on it is fixed: the length of what follows the app's bytes is part of the head.
 """
 
@@ -10,7 +10,7 @@ import json
 from typing import Any, NamedTuple, TypeVar
 
 from ..exceptions import InvalidRequest
-from ..model import Principal
+from ..model import Admitted
 from ..policy.pages import PageStyle
 from ..rules.limits.subjects import subject
 from ..rules.requests.masks import Mask
@@ -48,12 +48,11 @@ class Shape:
 
     Args:
         pages: the gate's.
-        envelope: the answer gets the envelope.
-        json: the request's body must be JSON.
-        principal: the caller, whom cursors are made for.
+        admitted: its request: what the path demands, and the caller, whom cursors are made for.
 
     Attributes:
-        envelope, json: as given.
+        envelope: the answer gets the envelope.
+        json: the request's body must be JSON.
         target: set by the door: the path as the client wrote it, decoded, and the query behind it as it was sent.
         begun: the answer begins, and nothing can be added from here on; set by the door.
         fault: what the app found wrong with the request, in case that its framework turns the exception into a 500.
@@ -66,12 +65,12 @@ class Shape:
     fault: InvalidRequest | None = None
     target: tuple[str, bytes] | None = None
 
-    def __init__(self, pages: Pages, envelope: bool, json: bool, principal: Principal | None) -> None:
-        self.envelope, self.json = envelope, json
-        self._pages, self._principal = pages, principal
+    def __init__(self, pages: Pages, admitted: Admitted) -> None:
+        self.envelope, self.json = admitted.demand.envelope, admitted.demand.json
+        self._pages, self._principal = pages, admitted.principal
 
     def add_meta(self, fields: dict[str, Any]) -> None:
-        """See `Admitted.add_meta`."""
+        """See `Current.add_meta`."""
         if not self.envelope:
             return
         self._check_open()
@@ -83,7 +82,7 @@ class Shape:
         self._meta = found
 
     def page_params(self, default: int | None, maximum: int | None) -> PageParams:
-        """See `Admitted.page_params`."""
+        """See `Current.page_params`."""
         self._check_enveloped()
         style, secrets = self._pages.style, self._pages.secrets
         path, query = self._target()
@@ -103,7 +102,7 @@ class Shape:
             raise
 
     def paginate(self, page: Page[T]) -> list[T]:
-        """See `Admitted.paginate`."""
+        """See `Current.paginate`."""
         self._check_enveloped()
         self._check_open()
         self._page = page

@@ -10,11 +10,11 @@ from ..events import Event
 from ..exceptions import InvalidRequest
 from ..gate import Gate
 from ..model import Admitted, Refused
-from ..rules.limits.ratelimits import FieldWriter
 from ..rules.outcomes import HTTPS_REDIRECTS
 from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
 from .envelopes import EnvelopeWriter
+from .limits import FieldWriter
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .shape import Shape

@@ -28,7 +28,7 @@ from ..model import Reason
 from ..policy import Policy
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas, Windows
-from ..rules.limits.ratelimits import refuses, retry_seconds
+from ..rules.limits.usages import refuses, retry_seconds
 
 PLACES, WAITING = 2, 16
 # Of all addresses together, whatever else allows more: a task that waits needs about 10 kB.

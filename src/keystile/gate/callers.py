@@ -15,11 +15,10 @@ from datetime import UTC, datetime, timedelta
 from ..events import Events
 from ..exceptions import UnreadableRecord
 from ..keys.workshop import Workshop
-from ..model import ApiKey, Reason, SecretHash, Window
+from ..model import ApiKey, Demand, Reason, SecretHash, Window
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
 from ..rules.requests import addresses
-from ..rules.requests.paths import Demand
 from .transport import Visit, event_of
 
 TOUCH_EVERY = 60.0

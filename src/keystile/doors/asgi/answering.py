@@ -1,69 +1,18 @@
-"""What the ASGI door does where a path asks for more than headers: the envelope, and JSON bodies."""
+"""One answer of the app, put into the envelope on its way to an ASGI server."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable
 from functools import partial
-from typing import Any
 
 from ...answers.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, begins_json, whole
 from ...answers.responses import Fields, Reply
 from ...answers.shape import Shape
 from ...answers.writers import Writers
 from ...exceptions import InvalidRequest
-from ...model import Admitted, Reason
-from ...rules import outcomes
-from ...rules.requests.bodies import announced_length, refuse_body, refuse_head
-from .wire import Scope, head_ends
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-_OF_THE_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"))
-# By these an app would send octets past us: it does not see that the server can.
-_SHORT_CUTS = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
-
-
-def hide(scope: Scope) -> Scope:
-    """Take from the scope what invites to an encoding or to a short cut; otherwise as `hide_short_cuts`."""
-    before = {"headers": scope["headers"], **hide_short_cuts(scope)}
-    scope["headers"] = [
-        field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
-    ]
-    return before
-
-
-def hide_short_cuts(scope: Scope) -> Scope:
-    """Take from the scope the server's offer to send files by itself.
-
-    In place, because middleware around us reads what the app and its router leave there. What this gives is to be put
-    back when the app has run.
-    """
-    extensions = scope.get("extensions")
-    if not extensions or _SHORT_CUTS.isdisjoint(extensions):
-        return {}
-    scope["extensions"] = {name: value for name, value in extensions.items() if name not in _SHORT_CUTS}
-    return {"extensions": extensions}
-
-
-def header(scope: Scope, wanted: bytes) -> str | None:
-    """The value of a header that stands there once."""
-    values = [value for name, value in scope["headers"] if name.lower() == wanted]
-    return values[0].decode("latin-1") if len(values) == 1 else None
-
-
-def accepted_by(scope: Scope) -> str:
-    """What the client accepts."""
-    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"accept")
-
-
-def accept_of(scope: Scope) -> str:
-    """What the client accepts, where that could matter to us: an error is JSON, or a problem document."""
-    for name, value in scope["headers"]:
-        if name == b"accept" and b"problem" in value.lower():
-            return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
-    return ""
+from ...model import Admitted
+from .reading import Asked
+from .wire import Message, Send
 
 
 class Answering:
@@ -71,7 +20,7 @@ class Answering:
 
     Args:
         send: the server's.
-        scope: the server's.
+        asked: what it has to know of its request.
         admitted: whose answer it is.
         shape: what it is to look like.
         writers: what writes heads and bodies.
@@ -85,8 +34,8 @@ class Answering:
     # What the app found wrong with the request, if that was answered.
     _told: InvalidRequest | None = None
 
-    def __init__(self, send: Send, scope: Scope, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
-        self._send, self._scope, self._admitted, self._shape, self._writers = send, scope, admitted, shape, writers
+    def __init__(self, send: Send, asked: Asked, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
+        self._send, self._asked, self._admitted, self._shape, self._writers = send, asked, admitted, shape, writers
         self._on_body = send
 
     # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
@@ -110,7 +59,7 @@ class Answering:
         if self.begun:
             return self._told is error
         fault = error if isinstance(error, InvalidRequest) else None
-        reply = self._writers.failed(fault, self._shape, self._admitted, accept_of(self._scope))
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._asked.accept())
         await self._reply(reply)
         return fault is not None
 
@@ -119,12 +68,12 @@ class Answering:
         status, headers = message["status"], list(message.get("headers") or ())
         shape, writers = self._shape, self._writers
         shape.begun = True
-        if status >= 400 and writers.replaces(status, headers, accepted_by(self._scope)):
+        if status >= 400 and writers.replaces(status, headers, self._asked.accept()):
             self.held, self._collected = (status, headers), Collected()
             self._on_body = self._collect
             return _nothing()
         fields, tail = writers.success(status, headers, shape, self._admitted)
-        if self._scope["method"] == "HEAD" or status in BODYLESS:
+        if self._asked.head or status in BODYLESS:
             self._on_body = self._without_body
         elif tail is not None:
             # Whether it is what it says it is shows with the first octets.
@@ -173,16 +122,16 @@ class Answering:
             await self.finish()
 
     async def _replace(self, status: int, headers: Fields[bytes]) -> None:
-        body, head = self._collected.body, self._scope["method"] == "HEAD"
+        body, head = self._collected.body, self._asked.head
         self._told = self._writers.fault_behind(status, headers, self._shape)
         reply = self._writers.error(
-            status, headers, body, self._shape, self._admitted, accept_of(self._scope), lengthless=head and not body
+            status, headers, body, self._shape, self._admitted, self._asked.accept(), lengthless=head and not body
         )
         await self._reply(reply)
 
     async def _reply(self, reply: Reply[bytes]) -> None:
         self.held, self._waiting, self._on_body, self.begun = None, None, self._drop, True
-        body = b"" if self._scope["method"] == "HEAD" else reply.body
+        body = b"" if self._asked.head else reply.body
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -192,62 +141,3 @@ class Answering:
 
 async def _nothing() -> None:
     """There is nothing to send for this message of the app's."""
-
-
-async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Receive | None:
-    """Read the request's body and see whether it is JSON. Whether there is one shows only when it is read: lengths lie.
-
-    Args:
-        scope, receive: the server's.
-        most: how many bytes may come.
-
-    Returns:
-        Why it is refused; or what the app receives the same bytes from; or None, if the client has left.
-    """
-    fields = _body_fields(scope)
-    if not {b"content-length", b"transfer-encoding"} & set(fields) and scope.get("http_version", "1.1") < "2":
-        return receive
-    length = announced_length(fields.get(b"content-length", []))
-    if length == 0 and b"transfer-encoding" not in fields:
-        return receive
-    types, codings = fields.get(b"content-type", []), fields.get(b"content-encoding", [])
-    reason = refuse_head(types[0] if len(types) == 1 else None, ", ".join(codings), length, most)
-    if reason is not None and fields.keys() & {b"content-length", b"transfer-encoding"}:
-        return reason
-    body = await _read(receive, most)
-    if not isinstance(body, bytes):
-        return body
-    if body and (reason := reason or refuse_body(body)):
-        return reason
-    return _replaying(body, receive)
-
-
-def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
-    found: dict[bytes, list[str]] = {}
-    certain = head_ends(scope)
-    for at, (name, value) in enumerate(scope["headers"]):
-        if at <= certain and (lowered := name.lower()) in _OF_THE_BODY:
-            found.setdefault(lowered, []).append(value.decode("latin-1"))
-    return found
-
-
-async def _read(receive: Receive, most: int) -> bytes | Reason | None:
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > most:
-            return outcomes.too_large(most)
-        more = message.get("more_body", False)
-    return bytes(body)
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def received() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return received

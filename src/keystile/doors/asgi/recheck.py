@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ...model import Refused
-from .answering import Message, Receive, Send
+from .wire import Message, Receive, Send
 
 Check = Callable[[], Awaitable[Refused | None]]
 Refuse = Callable[[Refused], Awaitable[None]]

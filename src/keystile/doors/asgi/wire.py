@@ -9,16 +9,19 @@ the head, in one list, before the app is called. All that is certain there is th
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ...model import Wire
 
 Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 LISTED, PROTO, CODING = b"x-forwarded-for", b"x-forwarded-proto", b"transfer-encoding"
 TELLING = frozenset((LISTED, CODING))
-"""The headers by which a door knows that `read` has something to find."""
+"""The headers by which a door knows that `read_wire` has something to find."""
 
 _MERGING = "uvicorn.protocols.http.httptools_impl"
 
@@ -38,7 +41,7 @@ def head_ends(scope: Scope) -> int:
     return len(headers)
 
 
-def read(scope: Scope, header: bytes | None, twin: bytes, credentials: frozenset[bytes]) -> tuple[Wire, bool]:
+def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: frozenset[bytes]) -> tuple[Wire, bool]:
     """What the connection and the proxies say, and whether a credential may be a trailer.
 
     Args:

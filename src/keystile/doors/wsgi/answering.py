@@ -1,34 +1,19 @@
-"""What the WSGI door does where a path asks for more than headers: the envelope, and JSON bodies."""
+"""One answer of the app, put into the envelope on its way to a WSGI server."""
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from types import TracebackType
-from typing import Any, Protocol
 
 from ...answers.envelopes import BODYLESS, STATUS_LINES, Collected, Splice, begins_json
 from ...answers.responses import Reply
 from ...answers.shape import Shape
 from ...answers.writers import Writers
 from ...exceptions import InvalidRequest
-from ...model import Admitted, Reason
-from ...rules import outcomes
-from ...rules.requests.bodies import announced_length, refuse_body, refuse_head
-
-Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-Write = Callable[[bytes], object]
-
-
-class StartResponse(Protocol):
-    """PEP 3333's ``start_response``."""
-
-    def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
-
+from ...model import Admitted
+from .protocol import Body, ExcInfo, Headers, StartResponse, Write, close
+from .reading import Asked
 
 logger = logging.getLogger("keystile")
 
@@ -42,7 +27,7 @@ class Answering:
 
     Args:
         start: the server's ``start_response``.
-        environ: the server's.
+        asked: what it has to know of its request.
         admitted: whose answer it is.
         shape: what it is to look like.
         writers: what writes heads and bodies.
@@ -59,13 +44,13 @@ class Answering:
     def __init__(  # noqa: PLR0917 - what an answer is made of
         self,
         start: StartResponse,
-        environ: Environ,
+        asked: Asked,
         admitted: Admitted,
         shape: Shape,
         writers: Writers[str],
         raises: Callable[[], bool],
     ) -> None:
-        self._server_start, self._environ, self._raises = start, environ, raises
+        self._server_start, self._asked, self._raises = start, asked, raises
         self._admitted, self._shape, self._writers = admitted, shape, writers
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
@@ -78,8 +63,8 @@ class Answering:
         code = int(status[:3])
         self._shape.begun = True
         self._head = (status, headers, exc_info)
-        self._collected = Collected() if self._writers.replaces(code, headers, self._accept) else None
-        self._bodyless = self._environ["REQUEST_METHOD"] == "HEAD" or code in BODYLESS
+        self._collected = Collected() if self._writers.replaces(code, headers, self._asked.accept()) else None
+        self._bodyless = self._asked.head or code in BODYLESS
         return self._write
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
@@ -131,8 +116,7 @@ class Answering:
         """Whether nothing of it is needed: no octets are to go out, or the server sends them by a way of its own."""
         if self._head is None or self._collected is not None:
             return False
-        wrapper = self._environ.get("wsgi.file_wrapper")
-        is_file = isinstance(wrapper, type) and isinstance(iterable, wrapper)
+        is_file = self._asked.sends_itself(iterable)
         return self._bodyless or (is_file and not self._writers.splices(int(self._head[0][:3]), self._head[1]))
 
     def _let_go(self, iterable: Iterable[bytes], answer: list[bytes]) -> list[bytes]:
@@ -151,12 +135,8 @@ class Answering:
             if self._raises():
                 raise error
             logger.error("the app failed, request %s", self._admitted.request_id, exc_info=error)
-        reply = self._writers.failed(fault, self._shape, self._admitted, self._accept)
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._asked.accept())
         return self._reply(reply, STATUS_LINES[reply.status])
-
-    @property
-    def _accept(self) -> str:
-        return self._environ.get("HTTP_ACCEPT") or ""
 
     def _begin(self, first: bytes = b"", *, whole: bool = False) -> None:
         """Give the server the head of a success, now that the first octets of its body are known."""
@@ -198,9 +178,9 @@ class Answering:
             raise AssertionError("an error became a success while its body was read")
         status, headers, _ = self._head
         code, body = int(status[:3]), self._collected.body
-        lengthless = self._environ["REQUEST_METHOD"] == "HEAD" and not body
+        lengthless = self._asked.head and not body
         shape, admitted = self._shape, self._admitted
-        reply = self._writers.error(code, headers, body, shape, admitted, self._accept, lengthless=lengthless)
+        reply = self._writers.error(code, headers, body, shape, admitted, self._asked.accept(), lengthless=lengthless)
         return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status])
 
     def _reply(self, reply: Reply[str], status: str) -> list[bytes]:
@@ -208,71 +188,4 @@ class Answering:
         self._head, self._collected, self._started = None, None, True
         self._server_start(status, reply.headers)
         # Not an empty chunk: a server may take the length of that for the answer's.
-        return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
-
-
-class Body:
-    """A generator's octets, with a ``close`` that reaches the app's iterable also where nothing was iterated."""
-
-    def __init__(self, octets: Iterator[bytes], iterable: Iterable[bytes]) -> None:
-        self._octets, self._iterable = octets, iterable
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._octets)
-
-    def close(self) -> None:
-        """See PEP 3333."""
-        close(self._iterable)
-
-
-def close(iterable: Iterable[bytes]) -> None:
-    """Let go of an app's iterable, where it wants that (PEP 3333)."""
-    closing = getattr(iterable, "close", None)
-    if closing is not None:
-        closing()
-
-
-def read_json(environ: Environ, most: int) -> Reason | None:
-    """Read the request's body, see whether it is JSON, and leave the same bytes in the environ.
-
-    Args:
-        environ: the server's.
-        most: how many bytes may come.
-
-    Returns:
-        Why it is refused, or None.
-    """
-    length = environ.get("CONTENT_LENGTH") or ""
-    announced = announced_length([length]) if length else None
-    unannounced = "HTTP_TRANSFER_ENCODING" in environ or environ.get("SERVER_PROTOCOL", "") >= "HTTP/2"
-    if not unannounced and (announced == 0 or not length):
-        return None
-    if length and announced is None:
-        return outcomes.MALFORMED
-    if unannounced:
-        announced = None
-    encoding = environ.get("HTTP_CONTENT_ENCODING")
-    reason = refuse_head(environ.get("CONTENT_TYPE") or None, encoding, announced, most)
-    if reason is not None:
-        return reason
-    body = _read(environ["wsgi.input"], most + 1 if announced is None else announced)
-    if body is None or (announced is not None and len(body) < announced):
-        return outcomes.MALFORMED
-    if len(body) > most:
-        return outcomes.too_large(most)
-    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
-    environ["wsgi.input_terminated"] = True
-    return refuse_body(body) if body else None
-
-
-def _read(stream: Any, most: int) -> bytes | None:
-    body = bytearray()
-    try:
-        while len(body) < most and (chunk := stream.read(most - len(body))):
-            body += chunk
-    except Exception:  # noqa: BLE001 - each server has an exception of its own for chunks that are none
-        return None
-    return bytes(body)
+        return [] if self._asked.head else [reply.body]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 
 from ...model import Refused
-from .answering import Body, ExcInfo, Headers, StartResponse, Write, close
+from .protocol import Body, ExcInfo, Headers, StartResponse, Write, close
 
 Check = Callable[[], Refused | None]
 Refuse = Callable[[Refused], Iterable[bytes]]

@@ -16,7 +16,6 @@ All moments are whole microseconds of whatever clock the caller reads; nothing h
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -76,29 +75,6 @@ def refund(packed: bytes, windows: Sequence[Window], units: int, at: int, now: i
     return pack(
         {slot: give_back(state, slot[1] * SECOND, units, at, now) if slot in slots else state for slot, state in held}
     )
-
-
-def binding(usages: Sequence[Usage]) -> Usage:
-    """The window to tell the client of.
-
-    Of an admitted request, the one that binds first: least remains in it, and it is the longest of those. Of a refused
-    one, the one that must be waited for longest.
-    """
-    found = usages[0]
-    if found.retry_after != 0.0:
-        return max(usages, key=_wait)
-    least = found.remaining
-    for each in usages[1:]:
-        if each.retry_after != 0.0:
-            return max(usages, key=_wait)
-        remaining = each.remaining
-        if remaining < least or (remaining == least and each.window.seconds > found.window.seconds):
-            found, least = each, remaining
-    return found
-
-
-def _wait(each: Usage) -> tuple[float, int]:
-    return math.inf if each.retry_after is None else each.retry_after, each.window.seconds
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
-from ...model import Window
+from ...model import Demand
 from ...policy import METHODS, Rule
 from ..limits.notation import MOST_WINDOWS, check_windows, parse_limits
 from .canonical import canonical
@@ -28,26 +28,6 @@ MAX_REMEMBERED = 512
 # `GET` also holds HEAD. The empty name is that of rules for every method.
 _NAMES = {method: (method, "") for method in METHODS} | {"HEAD": ("HEAD", "GET", ""), "": ("",)}
 _WITHOUT_SLASH, _WITH_SLASH = 0, 1
-
-
-class Demand(NamedTuple):
-    """What a path asks of a caller.
-
-    Attributes:
-        public: no key is needed.
-        scopes: the scopes that a key needs, all of them.
-        windows: windows beside the caller's own. Where they are too many for one request, only one too many is here.
-        cost: the units that a request counts.
-        envelope: the answer gets the envelope.
-        json: the request's body, if there is one, must be JSON.
-    """
-
-    public: bool
-    scopes: frozenset[str]
-    windows: tuple[Window, ...] = ()
-    cost: int = 1
-    envelope: bool = False
-    json: bool = False
 
 
 class _Held(NamedTuple):

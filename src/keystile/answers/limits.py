@@ -11,27 +11,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import AnyStr, Generic
 
-from ...model import Usage
-from .windows import binding
+from ..model import Usage
+from ..rules.limits.usages import binding
 
 Fields = list[tuple[str, str]]
 
 LIMIT, REMAINING, RESET = NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
-
-
-def refuses(usages: Sequence[Usage]) -> bool:
-    """Whether one of the windows is full."""
-    return any(usage.retry_after != 0.0 for usage in usages)
-
-
-def retry_seconds(usages: Sequence[Usage]) -> int | None:
-    """Whole seconds, at least 1, to wait: then it is admitted if nobody else came. None if waiting never helps."""
-    wait = 0.0
-    for usage in usages:
-        if usage.retry_after is None:
-            return None
-        wait = max(wait, usage.retry_after)
-    return max(1, math.ceil(wait))
 
 
 class FieldWriter(Generic[AnyStr]):

@@ -1,0 +1,174 @@
+"""Reading ASGI requests: the scope of a server in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from ...answers.responses import given_request_id
+from ...gate import Gate
+from ...model import Request
+from ...rules.requests.canonical import OVERRIDES, ambiguous, below
+from ...rules.requests.credentials import spellings
+from ...rules.requests.preflights import is_preflight
+from ...rules.requests.querykeys import UNREAD, is_long, take
+from .wire import CODING, TELLING, Scope, read_wire
+
+_new = tuple.__new__
+_OVERRIDING = frozenset(spelling for name in OVERRIDES for spelling in spellings(name))
+_STARLETTE = frozenset(("starlette.applications.Starlette", "starlette.routing.Router"))
+
+
+class Reader:
+    """Reads what the gate and its answers need to know of a request.
+
+    Args:
+        gate: whose settings hold.
+        app: what stands behind the gate, and may take a prefix off a path by itself.
+    """
+
+    def __init__(self, gate: Gate, app: Any) -> None:
+        policy = gate.policy
+        self._transport, self._credentials = gate.transport, gate.accepted.wanted
+        self._own_root_path, self._strict_router = _reader_of(app)
+        self._fixed_root_path = policy.root_path
+        self._asks_for_root = self._own_root_path is not None or self._fixed_root_path is not None
+        self._wanted = self._credentials | TELLING | _OVERRIDING
+        self._wanted_lengths = frozenset(map(len, self._wanted))
+        self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
+        self._query = (policy.query_parameter or "").encode()
+        self._passes = policy.preflight == "pass"
+        self._looks_into_query = bool(self._query) or policy.https == "redirect"
+        self._looks = gate.transport.header is not None
+
+    def read(self, scope: Scope) -> Request:  # noqa: C901 - one pass over what a server gives
+        """What the gate looks at. A key in the query is taken out of the scope: no app and no log sees it."""
+        lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
+        presented, wire, unreadable, long_query = [], None, False, False
+        for name, value in scope["headers"]:
+            # Most names differ in length already; servers should send lower case, and not all do.
+            if len(name) in lengths and (lowered := name.lower()) in wanted:
+                if lowered in TELLING:
+                    looks = True
+                elif lowered in _OVERRIDING:
+                    unreadable = True
+                else:
+                    presented.append((lowered, value))
+        client = scope.get("client")
+        if looks or (client and client[1] == 0):
+            transport = self._transport
+            wire, unsure = read_wire(scope, transport.header, transport.twin, self._credentials)
+            if unsure:
+                presented.append((CODING, b""))  # which no key is read from: there may be another key than it seems
+        if self._looks_into_query and (query := scope.get("query_string")):
+            long_query = is_long(query)
+            if self._query:
+                scope["query_string"], values = take(query, self._query)
+                presented += [(b"?" + self._query, value) for value in values]
+                if long_query:
+                    presented.append(UNREAD)
+        path = scope["path"]
+        root_path = self._root_path(scope) if self._asks_for_root else scope.get("root_path")
+        if root_path:
+            unreadable = unreadable or ambiguous(path, root_path, strict_router=self._strict_router)
+            path = below(path, root_path)
+        kind = scope["type"]
+        method = scope["method"] if kind == "http" else "GET"
+        return _new(
+            Request,
+            (
+                method,
+                path,
+                scope.get("raw_path") or b"",
+                presented,
+                client[0] if client else None,
+                given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
+                scope.get("scheme", "http"),
+                self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
+                wire,
+                long_query,
+                unreadable,
+            ),
+        )
+
+    def _root_path(self, scope: Scope) -> str:
+        """The prefix that the app takes off."""
+        if self._fixed_root_path is not None:
+            return self._fixed_root_path
+        own = "" if self._own_root_path is None else self._own_root_path()
+        return own or scope.get("root_path") or ""
+
+    def asked(self, scope: Scope) -> Asked:
+        """What an answer may have to know of this request, read when it does."""
+        return Asked(scope, self._root_path)
+
+
+class Asked:
+    """What an answer has to know of its request.
+
+    Args:
+        scope: the server's.
+        root_path: gives the prefix that the app takes off.
+    """
+
+    __slots__ = ("_root_path", "_scope", "head")
+
+    def __init__(self, scope: Scope, root_path: Callable[[Scope], str]) -> None:
+        self._scope, self._root_path = scope, root_path
+        self.head = scope["type"] == "http" and scope["method"] == "HEAD"
+        """The request is HEAD: its answer has no body."""
+
+    def accept(self) -> str:
+        """What the client accepts; empty for no word of it."""
+        lines = [value for name, value in self._scope["headers"] if len(name) == 6 and name.lower() == b"accept"]
+        return b",".join(lines).decode("latin-1")
+
+    def target(self) -> tuple[str, bytes]:
+        """The path as the client wrote it, decoded, and the query behind it."""
+        path, stem = self._scope["path"], self._root_path(self._scope).rstrip("/")
+        whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
+        return whole, self._scope.get("query_string") or b""
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    """The value of a header that stands there once."""
+    values = [value for name, value in scope["headers"] if name.lower() == wanted]
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def _lines(scope: Scope, name: str) -> list[str]:
+    """The value of each line with this lower-case name, however its dashes are written: an app may fold them."""
+    wanted = name.encode()
+    return [value.decode("latin-1") for found, value in scope["headers"] if found.lower().replace(b"_", b"-") == wanted]
+
+
+def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
+    """What the app behind the gate takes off a path by itself, if it does; and whether its router is strict about where
+    (`rules.canonical.ambiguous`).
+
+    Rules are relative to what the app routes, so the gate has to take off the same. Only what is known to be a prefix
+    of URLs is taken for one: FastAPI's `root_path` and Django's FORCE_SCRIPT_NAME. In Flask and Quart an attribute of
+    that name is the folder of the app's files. Middleware in between is looked through by its usual attribute.
+    """
+    for _ in range(100):
+        kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
+        if "fastapi.applications.FastAPI" in kinds:
+            return partial(_root_path_of, app), True
+        if not kinds.isdisjoint(_STARLETTE):
+            return None, True
+        if any(kind.startswith("django.") for kind in kinds):
+            return _script_name, True
+        app = getattr(app, "app", None)
+        if app is None:
+            break
+    return None, False
+
+
+def _root_path_of(app: Any) -> str:
+    return app.root_path or ""
+
+
+def _script_name() -> str:
+    return str(import_module("django.conf").settings.FORCE_SCRIPT_NAME or "")

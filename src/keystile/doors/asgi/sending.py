@@ -1,0 +1,60 @@
+"""Sending what needs no envelope: the head of an app's answer with the gate's fields in it, and the gate's refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from ...answers.responses import Reply
+from ...answers.writers import Writers
+from ...gate import Gate
+from ...model import Admitted, Refused
+from .reading import Asked
+from .wire import Message, Receive, Scope, Send
+
+# The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
+_HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+
+class Sender:
+    """Sends for one door.
+
+    Args:
+        gate: whose settings hold.
+        writers: what writes heads and bodies.
+    """
+
+    def __init__(self, gate: Gate, writers: Writers[bytes]) -> None:
+        self._writers, self._clock = writers, gate.clock
+        self._write, self._write_limits = writers.headers.write, writers.limits.write
+
+    def with_fields(self, send: Send, admitted: Admitted) -> Send:
+        """For the app, in the place of the server's: it writes the gate's fields into the head."""
+        write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None
+        limits = self._write_limits(admitted.usages, self._clock()) if admitted.usages else ()
+        strict = admitted.strict
+
+        # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
+        def send_written(message: Message) -> Awaitable[None]:
+            if message["type"] in _HEADS:
+                headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
+                if strict:
+                    headers.append(self._writers.strict)
+                message = dict(message, headers=headers)
+            return send(message)
+
+        return send_written
+
+    async def refuse(self, refused: Refused, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        """The gate's own answer, in the app's place."""
+        reply = self._writers.refusal(refused, asked.accept(), asked.target)
+        if scope["type"] == "http":
+            return await _answer(send, "http.response", reply, b"" if asked.head else reply.body)
+        await receive()  # websocket.connect, which the protocol has come before any answer
+        if "websocket.http.response" in (scope.get("extensions") or ()):
+            return await _answer(send, "websocket.http.response", reply, reply.body)
+        return await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
+
+
+async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
+    await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -1,0 +1,42 @@
+"""What PEP 3333 speaks of, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Protocol
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Write = Callable[[bytes], object]
+
+
+class StartResponse(Protocol):
+    """PEP 3333's ``start_response``."""
+
+    def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
+
+
+class Body:
+    """A generator's octets, with a ``close`` that reaches the app's iterable also where nothing was iterated."""
+
+    def __init__(self, octets: Iterator[bytes], iterable: Iterable[bytes]) -> None:
+        self._octets, self._iterable = octets, iterable
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._octets)
+
+    def close(self) -> None:
+        """See PEP 3333."""
+        close(self._iterable)
+
+
+def close(iterable: Iterable[bytes]) -> None:
+    """Let go of an app's iterable, where it wants that (PEP 3333)."""
+    closing = getattr(iterable, "close", None)
+    if closing is not None:
+        closing()

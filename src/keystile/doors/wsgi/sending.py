@@ -1,0 +1,45 @@
+"""Sending what needs no envelope: the head of an app's answer with the gate's fields in it, and the gate's refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...answers.envelopes import STATUS_LINES
+from ...answers.writers import Writers
+from ...gate import Gate
+from ...model import Admitted, Refused
+from .protocol import ExcInfo, Headers, StartResponse, Write
+from .reading import Asked
+
+
+class Sender:
+    """Sends for one door.
+
+    Args:
+        gate: whose settings hold.
+        writers: what writes heads and bodies.
+    """
+
+    def __init__(self, gate: Gate, writers: Writers[str]) -> None:
+        self._writers, self._clock = writers, gate.clock
+        self._write, self._write_limits = writers.headers.write, writers.limits.write
+
+    def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
+        """For the app, in the place of the server's: it writes the gate's fields into the head."""
+        write, request_id, protected = self._write, admitted.request_id, admitted.principal is not None
+        limits = self._write_limits(admitted.usages, self._clock()) if admitted.usages else ()
+        strict = admitted.strict
+
+        def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
+            written = write(headers, request_id, protected=protected, limits=limits)
+            if strict:
+                written.append(self._writers.strict)
+            return start_response(status, written, exc_info) if exc_info else start_response(status, written)
+
+        return start_written
+
+    def refuse(self, refused: Refused, asked: Asked, start_response: StartResponse) -> Iterable[bytes]:
+        """The gate's own answer, in the app's place."""
+        reply = self._writers.refusal(refused, asked.accept(), asked.target)
+        start_response(STATUS_LINES[reply.status], reply.headers)
+        return [] if asked.head else [reply.body]
