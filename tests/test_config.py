@@ -159,7 +159,7 @@ WRONG = {
     "redirect_status: unknown": ("redirect_status = 302", "redirect_status", "expected one of 301, 308"),
     "redirect_status: text": ('redirect_status = "308"', "redirect_status", "expected a whole number, got a string"),
     "preflight: unknown": ('preflight = "allow"', "preflight", "expected one of refuse, pass"),
-    "preflight: true": ("preflight = true", "preflight", "expected a string, got true or false"),
+    "preflight: true": ("preflight = true", "preflight", "expected one of refuse, pass, got true or false"),
     "https: no URL": ('https = "redirect"', "https", "needs public_url"),
     "https: plain URL": ('https = "redirect"\npublic_url = "http://a.example"', "https", "needs public_url"),
     "not yet: management": ('[management]\npath = "/manage"', "management", "no such setting"),
