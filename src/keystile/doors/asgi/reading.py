@@ -43,7 +43,7 @@ class Reader:
         self._looks_into_query = bool(self._query) or policy.https == "redirect"
         self._looks = gate.transport.header is not None
 
-    def read(self, scope: Scope) -> Request:  # noqa: C901 - one pass over what a server gives
+    def read(self, scope: Scope) -> Request:
         """What the gate looks at. A key in the query is taken out of the scope: no app and no log sees it."""
         lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
         presented, wire, unreadable, long_query = [], None, False, False
@@ -65,17 +65,13 @@ class Reader:
         if self._looks_into_query and (query := scope.get("query_string")):
             long_query = is_long(query)
             if self._query:
-                scope["query_string"], values = take(query, self._query)
-                presented += [(b"?" + self._query, value) for value in values]
-                if long_query:
-                    presented.append(UNREAD)
+                presented += self._take(scope, query, long_query)
         path = scope["path"]
         root_path = self._root_path(scope) if self._asks_for_root else scope.get("root_path")
         if root_path:
             unreadable = unreadable or ambiguous(path, root_path, strict_router=self._strict_router)
             path = below(path, root_path)
-        kind = scope["type"]
-        method = scope["method"] if kind == "http" else "GET"
+        method = scope["method"] if scope["type"] == "http" else "GET"
         return _new(
             Request,
             (
@@ -86,12 +82,18 @@ class Reader:
                 client[0] if client else None,
                 given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http"),
-                self._passes and kind == "http" and is_preflight(method, partial(_lines, scope)),
+                self._passes and scope["type"] == "http" and is_preflight(method, partial(_lines, scope)),
                 wire,
                 long_query,
                 unreadable,
             ),
         )
+
+    def _take(self, scope: Scope, query: bytes, long_query: bool) -> list[tuple[bytes, bytes]]:
+        """The keys of the query, which loses them."""
+        scope["query_string"], values = take(query, self._query)
+        presented = [(b"?" + self._query, value) for value in values]
+        return [*presented, UNREAD] if long_query else presented
 
     def _root_path(self, scope: Scope) -> str:
         """The prefix that the app takes off."""
