@@ -1,1 +1,6 @@
-"""TODO."""
+"""The life of a key: its format, its hash, the proofs that are remembered, and the ring that creates and revokes.
+
+Knows the stores, the limiters' contract, the rules and the words, and nothing of requests. A hasher or a key format can
+be changed or added here alone, but keys and hashes that exist must still be read: `format` and `hashing` say what is
+fixed. What a record holds is in `model`, how it is kept in `stores`.
+"""
