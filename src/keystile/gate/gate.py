@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 
 from .._ground.checks import names_checked
@@ -21,6 +20,7 @@ from ..events import Events, L, Outage
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..keys.format import KeyFormat
 from ..keys.hashing import Hasher, HasherName
+from ..keys.parts import Parts
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter, Usages
@@ -42,6 +42,7 @@ from ..policy import (
     Rule,
 )
 from ..policy.pages import DEFAULT_PAGE_STYLE, PageStyle
+from ..policy.settings import made
 from ..rules import outcomes
 from ..rules.limits import ratelimits
 from ..rules.limits.notation import MOST_WINDOWS
@@ -70,18 +71,7 @@ READ_PATIENCE = 0.25
 class Gate:
     """Decides for each request who is calling and whether they may.
 
-    Args:
-        store: a URL (``memory://``, ``sqlite:///keystile.db``) or a `KeyStore`.
-        prefix: the first part of every key, ``"key"`` by default: a letter, then at most 19 letters and digits.
-        peppers: server secrets of at least 16 bytes that key the check in every key: the first signs, all verify.
-        accept_crc: with peppers, accept keys made before there were any.
-        hasher: ``"argon2id"``, ``"hmac-sha256"`` (keyed with the first pepper) or a `Hasher`.
-        key_format: a `KeyFormat` in place of the default one, which `prefix` and `accept_crc` belong to.
-        limiter: a URL (``memory://``, ``sqlite:///keystile.db``, ``redis://…``) or a `RateLimiter`.
-        cursor_secrets: what cursors of pages are signed with, at least 16 bytes each; without them, the peppers.
-        clock: Unix seconds.
-
-    Every other argument is a setting of `policy.Policy`, and described there.
+    The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
 
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
@@ -135,9 +125,8 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
-        if not callable(clock):
-            raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
-        self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
+        made(Parts, given)  # checks them; each is opened from what was given
+        self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events, clock)
         self._hsts, self._https = hsts is not None, https != "off"
