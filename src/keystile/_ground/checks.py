@@ -64,12 +64,13 @@ def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | No
     return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
 
 
-def check_choice(value: Any, literal: Any, key: str) -> None:
-    """ConfigurationError unless the value is one of those of a ``Literal`` type, which is all that knows them."""
+def check_choice(value: Any, literal: Any, key: str) -> Any:
+    """The value, if it is one of those of a ``Literal`` type, which is all that knows them; or ConfigurationError."""
     choices = get_args(literal)
     # 301.0 equals 301, and is not what anybody meant.
     if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         raise ConfigurationError(f"expected one of {', '.join(map(str, choices))}", key=key)
+    return value
 
 
 def unknown_name(name: str, names: Iterable[str]) -> str:
@@ -94,34 +95,46 @@ def names_checked(kind: type[T]) -> type[T]:
     return kind
 
 
-def check_flag(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a bool."""
+def check_text(value: Any, key: str) -> str:
+    """A string, or ConfigurationError. The value is not repeated: it may be a secret."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"expected a string, got {type(value).__name__}", key=key)
+    return value
+
+
+def check_flag(value: Any, key: str) -> bool:
+    """True or False, or ConfigurationError."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"expected true or false, got {value!r}", key=key)
+    return value
 
 
-def check_count(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a whole number from 1."""
+def check_count(value: Any, key: str) -> int:
+    """A whole number from 1, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
+    return value
 
 
-def check_seconds(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a number of seconds, from 0 to an hour."""
+def check_seconds(value: Any, key: str) -> float:
+    """A number of seconds, from 0 to an hour, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600:
         raise ConfigurationError(f"expected a number of seconds from 0 to 3600, got {value!r}", key=key)
+    return value
 
 
-def check_name(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a word that needs no escaping in JSON or in a query."""
+def check_name(value: Any, key: str) -> str:
+    """A word that needs no escaping in JSON or in a query, or ConfigurationError."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
+    return value
 
 
-def check_root_path(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a path of plain segments without a slash at its end, or empty."""
+def check_root_path(value: Any, key: str) -> str:
+    """A path of plain segments without a slash at its end, or an empty string, or ConfigurationError."""
     if not isinstance(value, str) or not _ROOT_PATH.fullmatch(value):
         raise ConfigurationError(f"expected a path like '/api', or '' for none, got {value!r}", key=key)
+    return value
 
 
 def check_origin(value: Any, key: str) -> str:

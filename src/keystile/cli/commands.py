@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -21,17 +22,9 @@ import click
 from .. import __version__
 from .._ground.checks import known
 from .._sync import patiently
+from ..config.example import EXAMPLE_STORE, example
 from ..config.faults import told
-from ..config.file import (
-    EXAMPLE_STORE,
-    PEPPER_VARIABLE,
-    Settings,
-    default_path,
-    example,
-    load,
-    open_gate,
-    write_private,
-)
+from ..config.file import PEPPER_VARIABLE, Settings, default_path, load, open_gate, write_private
 from ..exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from ..gate import Gate
 from ..keys.ring import MAX_PAGE
@@ -133,6 +126,14 @@ def _look_at_limiter(settings: Settings, gate: Gate) -> None:
     except StoreUnavailable as error:
         place = shown_url(_url(settings, "limiter"))
         raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of keystile.toml, for editors."""
+    from ..config.schema import schema_of_file
+
+    click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
 @main.group()

@@ -14,85 +14,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..keys.hashing import HasherName
+from ..policy import Rule
+from ..policy.kinds import SECRETS
 from ..rules.requests.urls import place_of
 from .origin import Origin
-from .tables import SETTINGS, read_rule, read_table
+from .tables import SETTINGS, FileAlone, build, in_files, read_table
 
 FILE_VARIABLE, PEPPER_VARIABLE = "KEYSTILE_CONFIG", "KEYSTILE_PEPPER"
 DEFAULT_FILE = "keystile.toml"
-
-_EXAMPLE = """\
-# keystile: who may call this service. `keystile check` says whether this file can be used.
-# Keep it to yourself: it may hold a secret. ${NAME} in a string is taken from the environment.
-
-# Where the keys are; a relative path is relative to this file.
-store = "sqlite:///%(store)s"
-
-# The secret that keys are checked with before anything else is asked: what was not made with it costs next to nothing.
-# Keys are of no use without it, so keep a copy. The first one signs, all verify. Without any, KEYSTILE_PEPPER is it.
-%(peppers)s
-
-# The first part of every key, so that people and secret scanners recognise it.
-prefix = "key"
-
-# Where requests are counted. In memory each process counts for itself; in this file all on one machine count together,
-# and in redis:// all machines.
-# limiter = "sqlite:///keystile.db"
-
-# How many requests a key may make: windows that hold together. Keys that name no plan have the default plan's; without
-# one they are unlimited.
-# default_plan = "free"
-
-# How many wrong keys an address may try; false is no bound.
-# failure_limits = "20/minute"
-
-# Paths that need no key; "/static/*" is everything below /static/.
-public = ["/health"]
-
-# The proxies before this service, whose word on the client's address and scheme is taken.
-# trusted_proxies = ["10.0.0.0/8"]
-
-# What becomes of plain http: "off", "redirect" (to public_url) or "require".
-# https = "redirect"
-# public_url = "https://api.example.com"
-
-# Every answer in one shape: {"data": …, "meta": …} and {"error": …, "meta": …}.
-# envelope = true
-
-# The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.
-# app = "service.main:app"
-
-# What a path asks of a key. The most specific rule holds.
-# [[rules]]
-# match = "POST /v1/exports"
-# scopes = ["exports:write"]
-# limits = "10/hour"
-
-# [plans.free]
-# limits = "60/minute; 5000/day"
-
-# [plans.pro]
-# limits = "1000/minute"
-"""
-
-EXAMPLE_STORE = "keystile.db"
-
-
-def example(pepper: str | None) -> str:
-    """A file to begin with.
-
-    Args:
-        pepper: the secret in it; without one, the line is a comment that says how to name one.
-    """
-    peppers = f'# peppers = ["${{{PEPPER_VARIABLE}}}"]' if pepper is None else f'peppers = ["{pepper}"]'
-    return _EXAMPLE % {"store": EXAMPLE_STORE, "peppers": peppers}
-
 
 _NO_STORE = (
     "is missing: name where the keys are, like 'sqlite:///keystile.db'; "
@@ -100,7 +34,8 @@ _NO_STORE = (
 )
 _NO_FILE = f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another"
 _logger = logging.getLogger("keystile")
-_SECRETS = ("peppers", "cursor_secrets")
+_SECRETS = [name for name, each in SETTINGS.items() if each.kind is SECRETS]
+_PLACES = [name for name, each in SETTINGS.items() if each.kind.is_place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +87,15 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
         _tell_mode(file)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
-    hashers = get_args(HasherName)
-    if found.get("hasher", hashers[0]) not in hashers:
-        raise origin.error("hasher", f"expected one of {', '.join(hashers)}")
-    for name in ("store", "limiter"):
+    for name in _PLACES:
         if name in found:
             found[name] = _beside(origin, file, name, found[name])
     for index, open_path in enumerate(found.get("public", ())):
-        read_rule(origin, {"match": open_path, "public": True}, f"public[{index}]", "")
-    app = found.pop("app", None)
-    if app is not None and "store" not in found:
+        build(origin, Rule, {"match": open_path, "public": True}, f"public[{index}]", "")
+    own = FileAlone(**{name: found.pop(name) for name in in_files(FileAlone) if name in found})
+    if own.app is not None and "store" not in found:
         raise origin.error("store", _NO_STORE)
-    return Settings(str(file), app, FrozenDict(found), origin)
+    return Settings(str(file), own.app, FrozenDict(found), origin)
 
 
 def write_private(path: Path, text: str) -> None:

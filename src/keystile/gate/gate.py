@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
@@ -16,6 +15,7 @@ from ..events import Events, L
 from ..exceptions import ConfigurationError
 from ..keys.format import KeyFormat
 from ..keys.hashing import Hasher, HasherName
+from ..keys.parts import Parts
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter
@@ -36,6 +36,7 @@ from ..policy import (
     Rule,
 )
 from ..policy.pages import DEFAULT_PAGE_STYLE, PageStyle
+from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
@@ -48,18 +49,7 @@ from .transport import Transport
 class Gate:
     """Decides for each request who is calling and whether they may.
 
-    Args:
-        store: a URL (``memory://``, ``sqlite:///keystile.db``) or a `KeyStore`.
-        prefix: the first part of every key, ``"key"`` by default: a letter, then at most 19 letters and digits.
-        peppers: server secrets of at least 16 bytes that key the check in every key: the first signs, all verify.
-        accept_crc: with peppers, accept keys made before there were any.
-        hasher: ``"argon2id"``, ``"hmac-sha256"`` (keyed with the first pepper) or a `Hasher`.
-        key_format: a `KeyFormat` in place of the default one, which `prefix` and `accept_crc` belong to.
-        limiter: a URL (``memory://``, ``sqlite:///keystile.db``, ``redis://…``) or a `RateLimiter`.
-        cursor_secrets: what cursors of pages are signed with, at least 16 bytes each; without them, the peppers.
-        clock: Unix seconds.
-
-    Every other argument is a setting of `policy.Policy`, and described there.
+    The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
 
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
@@ -113,9 +103,8 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
-        if not callable(clock):
-            raise ConfigurationError("expected a function that gives Unix seconds", key="clock")
-        self.policy = Policy(**{each.name: given[each.name] for each in fields(Policy)})
+        made(Parts, given)  # checks them; each is opened from what was given
+        self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events, clock)
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)

@@ -1,23 +1,22 @@
 """The settings of a gate: frozen values, checked when they are built."""
 
+from .kinds import Limits
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
+from .plans import Plan
 from .policy import (
     CREDENTIAL_FORMS,
-    METHODS,
     MIN_PEPPER_BYTES,
     REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
     Https,
     LimitBy,
-    Limits,
     OnLimiterError,
-    Plan,
     Policy,
     Preflight,
     RedirectStatus,
-    Rule,
 )
+from .rules import METHODS, Rule
 
 __all__ = [
     "CREDENTIAL_FORMS",

@@ -1,0 +1,79 @@
+"""The settings that name the parts a gate works with, by URL or name in a file and as objects in code.
+
+They stand above the other settings, in `policy`, because their types do. Whoever opens a part checks it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import ConfigurationError
+from ..limiters import RateLimiter
+from ..policy.settings import check_settings, setting
+from ..stores import KeyStore
+from .format import KeyFormat
+from .hashing import Hasher, HasherName
+
+
+def _check_clock(clock: Any, key: str) -> Any:
+    if not callable(clock):
+        raise ConfigurationError("expected a function that gives Unix seconds", key=key)
+    return clock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gate works with. docs/settings.md describes each setting.
+
+    Raises:
+        ConfigurationError: a setting has the wrong type.
+    """
+
+    store: str | KeyStore = setting(
+        "Where the keys are: `memory://` or `sqlite:///file.db`. In a file, a relative path is relative to that file.",
+        default="memory://",
+        example='"sqlite:///keystile.db"',
+        begins=True,
+        show=False,
+    )
+    peppers: Sequence[str | bytes] = setting(
+        "Server secrets of at least 16 bytes that key the check in every key: what was not made with one costs next to "
+        "nothing. The first signs, all verify. Keys are of no use without them, so keep a copy. Where a file names "
+        "none, the environment variable `KEYSTILE_PEPPER` is it.",
+        default=(),
+        example='["${KEYSTILE_PEPPER}"]',
+        show=False,
+    )
+    prefix: str | None = setting(
+        "The first part of every key, so that people and secret scanners recognise it: a letter, then at most 19 "
+        'letters and digits. None is "key".',
+        default=None,
+        example='"key"',
+        begins=True,
+    )
+    limiter: str | RateLimiter = setting(
+        "Where requests are counted. In `memory://` each process counts for itself; in `sqlite:///file.db` all on one "
+        "machine count together, and in `redis://…` all machines.",
+        default="memory://",
+        example='"sqlite:///keystile.db"',
+        show=False,
+    )
+    accept_crc: bool = setting("With peppers, accept keys made before there were any.", default=False)
+    hasher: HasherName | Hasher = setting(
+        'How keys are kept at rest: "argon2id", or "hmac-sha256" (keyed with the first pepper).', default="argon2id"
+    )
+    key_format: KeyFormat | None = setting(
+        "What keys look like, in place of the default format, which `prefix` and `accept_crc` belong to.", default=None
+    )
+    cursor_secrets: Sequence[str | bytes] = setting(
+        "What cursors of pages are signed with, at least 16 bytes each; without them, the peppers.",
+        default=(),
+        show=False,
+    )
+    clock: Callable[[], float] = setting("What gives the time, in Unix seconds.", default=time.time, check=_check_clock)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
