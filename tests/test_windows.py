@@ -14,6 +14,7 @@ from keystile.model import Usage, Window
 from keystile.rules.limits import windows as rules
 from keystile.rules.limits.notation import check_windows, parse_limits
 from keystile.rules.limits.packed import ends, forget, unpack
+from keystile.rules.limits.usages import binding
 from tests.plain_windows import SECOND, PlainLimiter
 
 START = 1_700_000_000 * SECOND
@@ -285,19 +286,19 @@ class TestBinding:
 
     def test_the_least_remaining_binds(self):
         usages = (Usage(self.SHORT, 3, 1.0, 0.0), Usage(self.LONG, 2, 1.0, 0.0))
-        assert rules.binding(usages).window == self.LONG
-        assert rules.binding(usages[::-1]).window == self.LONG
+        assert binding(usages).window == self.LONG
+        assert binding(usages[::-1]).window == self.LONG
 
     def test_of_equals_the_longer_binds(self):
         usages = (Usage(self.SHORT, 3, 1.0, 0.0), Usage(self.LONG, 3, 1.0, 0.0))
-        assert rules.binding(usages).window == self.LONG
-        assert rules.binding(usages[::-1]).window == self.LONG
+        assert binding(usages).window == self.LONG
+        assert binding(usages[::-1]).window == self.LONG
 
     @pytest.mark.parametrize("waits", [(2.0, 1.0), (2.0, 0.0), (None, 5.0), (None, 0.0)])
     def test_of_a_refused_request_the_longest_wait_binds(self, waits):
         usages = tuple(Usage(window, 0, 1.0, each) for window, each in zip((self.SHORT, self.LONG), waits, strict=True))
-        assert rules.binding(usages).window == self.SHORT
-        assert rules.binding(usages[::-1]).window == self.SHORT
+        assert binding(usages).window == self.SHORT
+        assert binding(usages[::-1]).window == self.SHORT
 
 
 class TestNotation:
