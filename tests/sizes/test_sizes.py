@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from functools import partial
 
 import pytest
 
+from tests.selection import often
 from tests.sizes.fed import everything, functions, functions_in
 from tests.sizes.shapes import LARGE, SMALL, UNITS, USUAL, cost, shape
 from tests.sizes.table import NO_STRANGERS, NOT_FED, TABLE, Row
@@ -17,7 +17,7 @@ from tests.test_floors import MODULES
 # Machines differ and are shared. What is not linear is beyond this by far.
 SLACK = 3.0
 # What grows faster than its size is among the slowest at the usual size already: so many are tried at the largest.
-SLOWEST = len(UNITS) if os.environ.get("KEYSTILE_STRESS") else 8
+SLOWEST = often(8, len(UNITS))
 
 
 @pytest.fixture(autouse=True)
