@@ -85,8 +85,8 @@ class Behind:
 
     def let_go(self) -> None:
         """Close every connection of this process; the gate opens others when it needs them."""
+        assert _sync.settled()  # the first use is noted, which may open one
         self.gate.close()
-        assert _sync.settled()
 
     def status(self) -> int:
         answers: list[tuple[str, list[tuple[str, str]]]] = []
