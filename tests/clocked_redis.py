@@ -31,7 +31,8 @@ class ClockedRedisLimiter(RedisLimiter):
     """
 
     def __init__(self, url: str, clock: Callable[[], int]) -> None:
-        super().__init__(url)
+        # What is compared is not how long an answer takes.
+        super().__init__(url, socket_timeout=20, socket_connect_timeout=20)
         self._clock, self._sha = clock, self._links.client("").script_load(with_clock_as_argument())
 
     def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:

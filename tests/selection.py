@@ -1,8 +1,9 @@
 """Which tests run: `make test` leaves out those that need more than Python packages and those that take long.
 
 `@pytest.mark.services("nginx")` runs with KEYSTILE_SERVICES=1, `@pytest.mark.stress` with KEYSTILE_STRESS=1: `make
-test-all` sets both. A service that is not installed is left out and named; where CI is set its tests run all the same,
-and fail. Nothing is left out silently, and nothing is skipped.
+test-all` sets both. What only repeats the same goes on for longer with KEYSTILE_STRESS (`often`). A service that is not
+installed is left out and named; where CI is set its tests run all the same, and fail. Nothing is left out silently, and
+nothing is skipped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ PACKAGES = {"nginx": "nginx-light"}
 def program(name: str) -> str | None:
     """Where it is; Debian keeps servers where users need not look."""
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def often(usually: int, under_stress: int) -> int:
+    """How often a test repeats what it repeats."""
+    return under_stress if os.environ.get("KEYSTILE_STRESS") else usually
 
 
 def reasons(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

@@ -82,12 +82,12 @@ def test_a_walk_by_the_links_sees_every_stable_row_once(fastapi: tuple[Server, s
     assert len(seen) == len(set(seen))
 
 
-@pytest.mark.parametrize("query", ["limit=x", "limit=0", "cursor=x"])
-def test_fastapi_answers_a_bad_page_with_a_400(fastapi: tuple[Server, str], query: str) -> None:
+def test_fastapi_answers_a_bad_page_with_a_400(fastapi: tuple[Server, str]) -> None:
     server, secret = fastapi
-    answer = server.get(f"/v1/traces?{query}", {"Authorization": f"Bearer {secret}"})
-    assert (answer.status, answer.code) == (400, "invalid_request")
-    assert answer.json["error"]["details"]["parameter"] == query.partition("=")[0]
+    for query in ("limit=x", "limit=0", "cursor=x"):
+        answer = server.get(f"/v1/traces?{query}", {"Authorization": f"Bearer {secret}"})
+        assert (answer.status, answer.code) == (400, "invalid_request")
+        assert answer.json["error"]["details"]["parameter"] == query.partition("=")[0]
     assert server.get("/nowhere", {"Authorization": f"Bearer {secret}"}).code == "not_found"
 
 

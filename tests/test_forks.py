@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from tests.selection import often
 
 SETUP = """
     import os, sys, threading, time
@@ -237,8 +238,8 @@ LOAD = """
     """
 
 
-def test_200_forks_under_load_all_can_use_the_store(tmp_path: Path) -> None:
-    forks = int(os.environ.get("KEYSTILE_STRESS", "200"))
+def test_many_forks_under_load_all_can_use_the_store(tmp_path: Path) -> None:
+    forks = often(50, 500)
     assert run(LOAD.replace("FORKS", str(forks)), tmp_path / "keys.db", 60 + forks) == [f"{{0: {forks}}}"]
 
 

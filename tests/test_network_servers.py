@@ -63,10 +63,12 @@ def started(kind: str, command: list[str] | None, folder: Path, monkeypatch: pyt
         found.gate.close()
 
 
-@pytest.fixture(params=[*KINDS, *OTHERS])
-def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    kind = request.param
-    with started(kind, ["-m", *KINDS[kind]] if kind in KINDS else None, tmp_path, monkeypatch) as found:
+@pytest.fixture(scope="module", params=[*KINDS, *OTHERS])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One server of each kind, for all tests: none leaves anything behind that another one would see."""
+    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
+    command = ["-m", *KINDS[kind]] if kind in KINDS else None
+    with pytest.MonkeyPatch.context() as monkeypatch, started(kind, command, folder, monkeypatch) as found:
         yield found
 
 

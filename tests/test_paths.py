@@ -16,6 +16,7 @@ from keystile import ConfigurationError, Rule
 from keystile.policy import Policy
 from keystile.rules.requests.canonical import LONGEST, MOST_SEGMENTS, ambiguous, below, canonical
 from keystile.rules.requests.paths import MAX_REMEMBERED, MOST_RULE_SEGMENTS, Demand, RuleTable
+from tests.selection import often
 
 CANONICAL = [
     "/",
@@ -398,7 +399,7 @@ def meant(rules: list[Rule], method: str, path: str) -> tuple[bool, set[str], se
     return False, set(), windows
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=often(300, 1500), deadline=None)
 @given(
     st.lists(listed_rules, max_size=6, unique_by=lambda rule: (rule.method, rule.path.rstrip("/"))),
     st.lists(st.tuples(st.sampled_from(["GET", "HEAD", "POST", "PUT", "BREW"]), plain_paths), min_size=1, max_size=8),
@@ -415,7 +416,7 @@ def test_the_look_up_is_what_the_rules_say_in_words(rules: list[Rule], asked: li
         assert {window.scope for window in demand.windows} == windows
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=often(300, 1500), deadline=None)
 @given(st.lists(listed_rules, max_size=5), st.sampled_from(["GET", "HEAD", "POST", "PUT", "BREW"]), plain_paths)
 def test_no_rule_ever_drops_the_scopes_of_a_wider_one(rules: list[Rule], method: str, path: str) -> None:
     try:

@@ -22,6 +22,7 @@ from keystile.gate.budget import PLACES, WAITING
 from keystile.model import Refused, Request, SecretHash
 from keystile.stores.memory import MemoryStore
 from tests.async_store import AsyncStore
+from tests.selection import often
 from tests.stage import KINDS, HeldHasher, Host, hosting, until, wrong
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -493,7 +494,7 @@ class Hasty(HeldHasher):
 
 
 def test_a_storm_of_good_and_wrong_keys_and_hang_ups_leaves_nothing_taken() -> None:
-    rounds = 30 if os.environ.get("KEYSTILE_STRESS") else 2
+    rounds = often(2, 30)
     hasher = Hasty()
     gate = gate_with(hasher, failure_limits="5/minute", remembered_keys=20)
     keys = [gate.keys.create("key").secret for _ in range(40)]

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from keystile import ApiKey, ConfigurationError, StoreUnavailable
+from keystile._ground import connection as opening
 from keystile._sync import patiently
 from keystile.exceptions import StoreBusy, UnreadableRecord
 from keystile.limiters.sqlite import SQLiteLimiter
@@ -768,6 +769,38 @@ def test_a_log_that_was_lost_while_in_use_is_down_here_and_harms_nobody_else(pat
         revoked = connection.execute("SELECT revoked_at IS NOT NULL FROM keystile_keys").fetchall()
     if lose.startswith("the file"):
         assert revoked == [(0,)]
+
+
+def test_a_log_that_another_thread_makes_meanwhile_is_not_taken_for_lost(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, look = SQLiteStore(path), opening._ids
+    for each in (other, store):
+        each.close()
+
+    def looked(path: str) -> Any:
+        found = look(path)
+        monkeypatch.setattr(opening, "_ids", look)
+        # Between this look at what lies there and the next one at what this process uses.
+        assert other.find("0123456789AB") == a_key()
+        return found
+
+    monkeypatch.setattr(opening, "_ids", looked)
+    assert store.find("0123456789AB") == a_key()
+    other.close()
+
+
+def test_a_log_at_which_another_thread_still_looks_says_nothing_of_the_next_one(store: SQLiteStore, path: Path) -> None:
+    seen = list(opening._logs.values())
+    store.close()
+    # The numbers of the files that are gone are not given again.
+    others = [path.with_name(f"other{number}").open("w") for number in range(3)]
+    for _ in range(2):
+        assert store.find("0123456789AB") == a_key()
+        store._file._shelf._free[0].due = 0.0  # to look again
+    assert seen
+    for each in others:
+        each.close()
 
 
 @pytest.mark.parametrize("through", ["this store", "another store of this process", "a link"])

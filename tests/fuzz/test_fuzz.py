@@ -19,7 +19,7 @@ from keystile.keys.format import crc_check
 from keystile.stores.memory import MemoryStore
 from tests.fuzz.requests import Doors, Sent, masked, requests
 
-LONG = settings(max_examples=int(os.environ.get("KEYSTILE_FUZZ", "400")), deadline=None)
+LONG = settings(max_examples=int(os.environ.get("KEYSTILE_FUZZ", "120")), deadline=None)
 ANY = settings(LONG, suppress_health_check=list(HealthCheck))
 
 STORE = MemoryStore()

@@ -10,13 +10,20 @@ from tests.test_floors import MODULES
 
 # Text, octets, and the values of ours and of the servers' that hold some of a request.
 _FED = re.compile(
-    r"\b(str|bytes|Any|AnyStr|Request|Scope|Environ|Message|Headers|Fields|Lines|Event|Visit|Filters|Exception|Wire)\b"
+    r"\b(str|bytes|Any|AnyStr|object|Hashable|Hidden\w+|Request|Scope|Environ|Message|Headers|Fields|Lines|Event|Visit"
+    r"|Filters|Exception|Wire|Command)\b"
 )
 
 
 def functions(module: str) -> Iterator[str]:
     """The full name of everything in this module that takes text or octets."""
     yield from functions_in(module, MODULES[module].read_text(encoding="utf-8"))
+
+
+def everything(module: str) -> Iterator[str]:
+    """The full name of every public function and method in this module, whatever it takes."""
+    for name, _ in _public(ast.parse(MODULES[module].read_text(encoding="utf-8")).body):
+        yield f"{module}.{name}"
 
 
 def functions_in(module: str, source: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from keystile.answers.cursors import Cursor
-from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, whole
+from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, begins_json, whole
 from keystile.answers.hosterrors import describe
 from keystile.answers.pages import Page, PageParams
-from keystile.answers.problems import asks_for_problem
+from keystile.answers.problems import asks_for_problem, prefers
 from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
 from keystile.answers.shape import Pages, Shape
 from keystile.events import Event, Events, as_json, as_text
@@ -26,13 +26,15 @@ from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
 from keystile.rules.requests.addresses import parse
 from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
+from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.clients import ClientResolver
 from keystile.rules.requests.credentials import accepted, extract
 from keystile.rules.requests.masks import Mask
-from keystile.rules.requests.paths import RuleTable, canonical
+from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import is_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
 from keystile.rules.requests.urls import MOST_PATH, target_of
+from tests.sizes import parts
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -224,7 +226,19 @@ JSON_MOST = 2.0
 ERROR_MOST = 5.0
 
 TABLE = (
-    Row(("rules.requests.paths.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
+    Row(("rules.requests.canonical.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
+    *(
+        Row(
+            (
+                "rules.requests.canonical.ambiguous",
+                "rules.requests.canonical.below",
+                "rules.requests.canonical.repeats",
+            ),
+            text(parts.below_root(root)),
+            how=root,
+        )
+        for root in ("/", "/a", "/a/a/a", "/0/9/")
+    ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
     Row(
         ("rules.requests.paths.RuleTable.demand",),
@@ -250,6 +264,31 @@ TABLE = (
     Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
     Row(("rules.requests.addresses.parse",), text(parse)),
     Row(("rules.limits.subjects.anonymous_subject",), text(anonymous_subject)),
+    Row(("rules.limits.subjects.guessing_subjects", "rules.limits.quotas.Quotas.failures"), text(parts.failures)),
+    Row(("gate.budget.FailureBudget.spend",), text(parts.spend)),
+    Row(
+        (
+            "rules.limits.packed.unpack",
+            "rules.limits.packed.ends",
+            "rules.limits.packed.forget",
+            "rules.limits.packed.mark_of",
+            "rules.limits.packed.Layout.open",
+        ),
+        octets(parts.unpack_all),
+        most=8.0,  # as many windows as there are octets for, where a caller has a few
+    ),
+    Row(("limiters.script.key_of", "limiters.script.arguments", "limiters.script.with_script"), text(parts.command)),
+    Row(("limiters.script.usages", "limiters.script.is_unreadable"), octets(parts.reply)),
+    *(
+        Row(
+            ("rules.requests.clients.is_rewritten",),
+            lines(parts.rewritten(peer, port)),
+            most=3.0,  # each entry that names the peer is read
+            how=f"{peer} {port or ''}".strip(),
+        )
+        for peer in ("10.0.0.2", "::")
+        for port in (None, 9)
+    ),
     Row(("rules.requests.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
     Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
     Row(
@@ -303,6 +342,8 @@ TABLE = (
         text(lambda sent: asks_for_problem("a/problem+json," + sent)),
         how="named",
     ),
+    Row(("answers.problems.prefers",), text(lambda sent: prefers(sent, sent))),
+    Row(("answers.problems.prefers",), text(lambda sent: prefers(sent[:1024], "text/html")), how="accept"),
     Row(("rules.requests.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
     Row(("rules.requests.bodies.announced_length",), text(lambda sent: announced_length([sent]))),
     Row(
@@ -358,6 +399,7 @@ TABLE = (
     Row(("answers.envelopes.EnvelopeWriter.error",), octets(enveloped_error), most=ERROR_MOST),
     Row(("answers.envelopes.Splice.pieces", "answers.envelopes.Collected.add"), lines(collect), most=2.0),
     Row(("answers.envelopes.whole",), octets(lambda sent: whole(sent, b"}"))),
+    Row(("answers.envelopes.begins_json",), octets(lambda sent: begins_json(sent, whole=False))),
     Row(("answers.hosterrors.describe",), octets(host_error("application/json")), ERROR_MOST, "json"),
     Row(("answers.hosterrors.describe",), octets(host_error("application/json", b"[", b"1]")), ERROR_MOST, "list"),
     Row(
@@ -379,6 +421,23 @@ TABLE = (
     Row(("gate.transport.event_of",), event_from),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    *(
+        Row(("gate.gate.Gate.recheck", "gate.rechecking.Rechecker.judge"), parts.recheck(where), how=where)
+        for where in ("path", "key", "keys")
+    ),
+    *(
+        Row(
+            ("doors.asgi.wire.read", "doors.asgi.wire.head_ends"),
+            parts.wire(header, merging=merging),
+            most=5.0,
+            how=how,
+        )
+        for header, merging, how in (
+            (b"x-forwarded-for", False, "plain"),
+            (b"x-forwarded-for", True, "trailers"),
+            (None, True, "nobody believed"),
+        )
+    ),
 )
 
 _DOORS = "a part of a door: test_requests.py sends whole requests through it"
@@ -388,29 +447,35 @@ _BOUNDED = "takes what was found short or well-formed before"
 _APP = "takes the app's octets or exceptions and does not read them"
 
 NOT_FED = {
-    "_asgi_recheck.HeldAnswer.send": _APP,
-    "_asgi_recheck.WatchedSocket.send": _APP,
-    "_asgi_shape.Answering.send": _DOORS,
-    "_asgi_shape.Answering.settles": _APP,
-    "_asgi_shape.accept_of": _DOORS,
-    "_asgi_shape.header": _DOORS,
-    "_asgi_shape.hide": _DOORS,
-    "_asgi_shape.read_json": _DOORS,
-    "_wsgi_recheck.HeldAnswer.body": _APP,
-    "_wsgi_recheck.HeldAnswer.start": _APP,
-    "_wsgi_shape.Answering.body": _APP,
-    "_wsgi_shape.Answering.failed": _APP,
-    "_wsgi_shape.Answering.start": _DOORS,
-    "_wsgi_shape.StartResponse.__call__": "a protocol",
-    "_wsgi_shape.close": _APP,
-    "_wsgi_shape.read_json": _DOORS,
+    "_sync.places.Crowd.joined": _BOUNDED,
+    "_sync.places.Places.enter": _BOUNDED,
+    "_sync.places.Places.take": _BOUNDED,
+    "_sync.places.Places.waiting": _BOUNDED,
     "asgi.GateMiddleware.__call__": _DOORS,
+    "doors.asgi.answering.Answering.send": _DOORS,
+    "doors.asgi.answering.Answering.settles": _APP,
+    "doors.asgi.answering.accept_of": _DOORS,
+    "doors.asgi.answering.accepted_by": _DOORS,
+    "doors.asgi.answering.header": _DOORS,
+    "doors.asgi.answering.hide": _DOORS,
+    "doors.asgi.answering.hide_short_cuts": "looks at what the server offers, not at the request",
+    "doors.asgi.answering.read_json": _DOORS,
+    "doors.asgi.recheck.HeldAnswer.send": _APP,
+    "doors.asgi.recheck.WatchedSocket.send": _APP,
+    "doors.wsgi.answering.Answering.body": _APP,
+    "doors.wsgi.answering.Answering.failed": _APP,
+    "doors.wsgi.answering.Answering.start": _DOORS,
+    "doors.wsgi.answering.StartResponse.__call__": "a protocol",
+    "doors.wsgi.answering.close": _APP,
+    "doors.wsgi.answering.read_json": _DOORS,
+    "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
+    "doors.wsgi.recheck.HeldAnswer.body": _APP,
+    "doors.wsgi.recheck.HeldAnswer.start": _APP,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,
     "answers.cursors.refuse_cursor": _SETTING,
     "events.Outage.begins": "takes what a store raised",
     "gate.gate.Gate.check": _DOORS,
-    "gate.gate.Gate.recheck": _DOORS,
     "gate.gate.Gate.refuse": _DOORS,
     "model.Admitted.add_meta": _APP,
     "answers.pages.Page.from_query": "takes the app's rows",
@@ -420,7 +485,9 @@ NOT_FED = {
     "answers.pages.members": "takes the app's page",
     "gate.proving.Prover.prove": _BOUNDED,
     "gate.proving.Prover.prove_now": _OURS,
+    "rules.requests.addresses.is_wide": _SETTING,
     "rules.requests.credentials.accepted": _SETTING,
+    "rules.requests.credentials.spellings": _SETTING,
     "answers.envelopes.EnvelopeWriter.invalid": _OURS,
     "answers.envelopes.EnvelopeWriter.link": _OURS,
     "answers.problems.ErrorText.with_id": _BOUNDED,
@@ -444,8 +511,10 @@ NOT_FED = {
     "answers.writers.Writers.error": _DOORS,
     "answers.writers.Writers.failed": _DOORS,
     "answers.writers.Writers.fault_behind": _DOORS,
+    "answers.writers.Writers.no_json": "takes the app's fields: see HeaderWriter.write",
     "answers.writers.Writers.refusal": _DOORS,
     "answers.writers.Writers.replaces": _DOORS,
+    "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
 }
@@ -453,10 +522,12 @@ NOT_FED = {
 # Modules that see nothing of a request, whatever their functions take.
 _OPERATOR = "its user is whoever runs the service"
 _STORED = "takes what keystile itself has stored or made"
+_SERVERS = "takes the operator's settings, and what the operator's own servers reply"
 NO_STRANGERS = {
     "": "only names what others hold",
     "__main__": _OPERATOR,
     "_ground.checks": _OPERATOR,
+    "_ground.connection": "takes the names of files, which the operator gives",
     "_ground.frozen": _STORED,
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
@@ -471,24 +542,29 @@ NO_STRANGERS = {
     "_sync.running": "calls functions and looks at no value",
     "cli.typed": _OPERATOR,
     "cli.commands": _OPERATOR,
+    "config.faults": _OPERATOR,
     "config.file": _OPERATOR,
     "demo": _OPERATOR,
     "demo.servers": _OPERATOR,
     "demo.story": _OPERATOR,
     "demo.transcript": _OPERATOR,
+    "doors.apps": "looks at the app, when a door is built",
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",
     "keys.ring": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,
+    "limiters.cluster": _SERVERS,
     "limiters.failsafe": _STORED,
+    "limiters.health": _SERVERS,
+    "limiters.links": _SERVERS,
     "limiters.memory": _STORED,
     "limiters.redis": _STORED,
+    "limiters.servers": _SERVERS,
     "limiters.sqlite": _STORED,
     "limiters.storages": _STORED,
     "policy.policy": _OPERATOR,
     "rules.limits.batches": _STORED,
-    "rules.limits.packed": _STORED,
     "rules.limits.windows": _STORED,
     "stores": _STORED,
     "stores.memory": _STORED,

@@ -32,17 +32,29 @@ _Id = tuple[int, int]
 
 
 class _Log:
-    """The log of a file that this process has open: (device, inode) of its ``-wal`` and of its ``-shm``."""
+    """The log of a file that this process has open: (device, inode) of its ``-wal`` and of its ``-shm``.
 
-    __slots__ = ("__weakref__", "shm", "wal")
+    SQLite removes it with the last connection that uses it, so that without users it says nothing any more: another
+    thread may be looking at it still.
+    """
+
+    __slots__ = ("__weakref__", "shm", "users", "wal")
 
     def __init__(self, wal: _Id | None, shm: _Id | None) -> None:
         self.wal, self.shm = wal, shm
+        self.users: set[int] = set()
+
+    def is_at(self, other: _Log) -> bool:
+        """Whether both are the same files."""
+        return (self.wal, self.shm) == (other.wal, other.shm)
 
 
 # By (device, inode) of the file. Within a process all connections to a file use one -shm, the first one's, also if
 # another one lies at its path when they are opened.
 _logs: weakref.WeakValueDictionary[_Id, _Log] = weakref.WeakValueDictionary()
+# Other threads open and close connections between a look at a log and a look at who uses it: so often it is looked at
+# again, with a pause of so many seconds, before it counts as lost.
+_LOOKS, _PAUSE = 3, 0.01
 
 
 class Connection(_sync.Item):
@@ -66,7 +78,11 @@ class Connection(_sync.Item):
         self._file, self._log = _ids(self._path)
         self.settled, self.due = -1, 0.0
         if self._log.wal:
-            self._log = _logs.setdefault(self._file[:2], self._log)
+            known = _logs.get(self._file[:2])
+            if known is None or not known.users:
+                _logs[self._file[:2]] = known = self._log
+            known.users.add(id(self))
+            self._log = known
 
     def is_current(self) -> bool:
         """Look whether it is on the file and the log that are there now; False if it is to be opened anew.
@@ -79,7 +95,7 @@ class Connection(_sync.Item):
         linked = self._named != self._path
         file, log = _ids(os.path.realpath(self._named) if linked else self._path)
         moved = file[:2] != self._file[:2]
-        same_log = (log.wal, log.shm) == (self._log.wal, self._log.shm)
+        same_log = log.is_at(self._log)
         if moved and ((log.wal and log.wal == self._log.wal) or (log.shm and log.shm == self._log.shm)):
             raise StoreUnavailable(self.url, _BESIDE)
         if not moved and not same_log and self._log.wal:
@@ -94,12 +110,13 @@ class Connection(_sync.Item):
         into a file that may have been restored since."""
         with suppress(OSError):
             file, log = _ids(self._path)
-            if file[:2] == self._file[:2] and (log.wal, log.shm) != (self._log.wal, self._log.shm) and self._log.wal:
+            if file[:2] == self._file[:2] and not log.is_at(self._log) and self._log.wal:
                 _keep_for_ever(self)
                 return
-        self.inner.close()
-        # Another file may get the number of this one from now on.
+        # First this: from the moment that it is closed, another file may have the number of this one.
+        self._log.users.discard(id(self))
         self._log = _Log(None, None)
+        self.inner.close()
 
 
 def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> Connection:
@@ -114,10 +131,12 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
     if not _sync.may_block():
         raise StoreBusy(url, "is opened off the event loop")
     forget()
-    file, log = _ids(os.path.realpath(path))
-    known = _logs.get(file[:2])
-    if known is not None and (known.wal, known.shm) != (log.wal, log.shm):
-        raise StoreUnavailable(url, _LOST)
+    looks = 1
+    while _seems_lost(path):
+        if looks == _LOOKS:
+            raise StoreUnavailable(url, _LOST)
+        looks += 1
+        time.sleep(_PAUSE)
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it cannot be written")
     inner = sqlite3.connect(
@@ -129,6 +148,13 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
     except BaseException:
         inner.close()
         raise
+
+
+def _seems_lost(path: str) -> bool:
+    """Whether others of this process use another log than the one that is there now."""
+    file, log = _ids(os.path.realpath(path))
+    known = _logs.get(file[:2])
+    return known is not None and bool(known.users) and not known.is_at(log)
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:
