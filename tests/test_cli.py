@@ -420,7 +420,7 @@ REFUSED = {
         ["keys", "create", "x", "--allow", "10.1.2.3/8"],
         "ip_allowlist: '10.1.2.3/8' has host bits set: did you mean '10.0.0.0/8', or '10.1.2.3' alone?",
     ),
-    "limits": (["keys", "create", "x", "--limits", "often"], "limits: 'often' is not like '60/minute'"),
+    "limits": (["keys", "create", "x", "--limits", "often"], "limits: cannot read 'often'; write '60/minute'"),
     "limits: empty": (["keys", "create", "x", "--limits", ""], "limits: "),
     "limits: no id": (["limits", "show", "nope"], "no key has this id"),
     "metadata": (["keys", "create", "x", "--metadata", '{"a": NaN}'], "metadata: expected JSON values"),

@@ -101,9 +101,9 @@ def check_flag(value: Any, key: str) -> None:
 
 
 def check_count(value: Any, key: str) -> None:
-    """ConfigurationError unless the value is a whole number from 1."""
+    """ConfigurationError unless the value is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
+        raise ConfigurationError(f"expected a whole number of at least 1, got {value!r}", key=key)
 
 
 def check_seconds(value: Any, key: str) -> None:
