@@ -271,7 +271,7 @@ WRONG = {
     "rule: public": ('[[rules]]\nmatch = "/a"\npublic = "yes"', "rules[0].public", "expected true or false"),
     "rule: no match": ("[[rules]]\npublic = true", "rules[0].match", "is missing"),
     "rule: bad match": ('[[rules]]\nmatch = "v1"', "rules[0].match", "neither '/path' nor 'METHOD /path'"),
-    "rule: bad scope": ('[[rules]]\nmatch = "/a"\nscopes = ["a b"]', "rules[0].scopes", "'a b' is no scope"),
+    "rule: bad scope": ('[[rules]]\nmatch = "/a"\nscopes = ["a b"]', "rules[0].scopes", "'a b' is not a scope"),
     "rule: public with scopes": (
         '[[rules]]\nmatch = "/a"\npublic = true\nscopes = ["a"]',
         "rules[0].scopes",
@@ -308,7 +308,7 @@ WRONG = {
     "limiter: misspelt": ('limiter = "redsi://h"', "limiter", "there is no such limiter; did you mean 'redis"),
     "hasher: no pepper": ('hasher = "hmac-sha256"', "hasher", "needs a pepper"),
     "pepper: short": ('peppers = ["short"]', "peppers", "at least 16 bytes"),
-    "accept_crc without peppers": ("accept_crc = true", "accept_crc", "means nothing without peppers"),
+    "accept_crc without peppers": ("accept_crc = true", "accept_crc", "has no meaning without peppers"),
     "store: unknown": ('store = "ftp://host/keys"', "store", "no key store for the scheme 'ftp'"),
     "store: no path": ('store = "sqlite://keys.db"', "store", "expected 'sqlite:///file.db'"),
     "store: in memory": ('store = "sqlite:///:memory:"', "store", "expected 'sqlite:///file.db'"),
