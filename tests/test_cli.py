@@ -178,7 +178,7 @@ def test_init_overwrites_nothing(folder: Path) -> None:
     (folder / "keystile.toml").write_text("mine")
     result = run("init")
     assert result.exit_code == 1
-    assert result.stderr == "Error: keystile.toml exists already and is left as it is\n"
+    assert result.stderr == "Error: keystile.toml exists already and was not changed; name another file with -c\n"
     assert (folder / "keystile.toml").read_text() == "mine"
 
 
@@ -412,22 +412,22 @@ def test_wrong_usage_is_exit_code_2(ready: Path, arguments: list[str]) -> None:
 
 REFUSED = {
     "name": (["keys", "create", ""], "name: expected 1 to 200 printable characters"),
-    "scope": (["keys", "create", "x", "--scope", "a b"], "scopes: 'a b' is no scope"),
+    "scope": (["keys", "create", "x", "--scope", "a b"], "scopes: 'a b' is not a scope"),
     "network": (["keys", "create", "x", "--allow", "300.0.0.0/8"], "ip_allowlist: "),
-    "expired": (["keys", "create", "x", "--expires", "2001-01-31T12:00:00Z"], "expires_at: lies in the past"),
+    "expired": (["keys", "create", "x", "--expires", "2001-01-31T12:00:00Z"], "expires_at: is in the past"),
     "plan": (["keys", "create", "x", "--plan", "gold"], "plan: there is no plan 'gold'; there are none"),
     "network: host bits": (
         ["keys", "create", "x", "--allow", "10.1.2.3/8"],
         "ip_allowlist: '10.1.2.3/8' has host bits set: did you mean '10.0.0.0/8', or '10.1.2.3' alone?",
     ),
-    "limits": (["keys", "create", "x", "--limits", "often"], "limits: 'often' is not like '60/minute'"),
+    "limits": (["keys", "create", "x", "--limits", "often"], "limits: cannot read 'often'; write '60/minute'"),
     "limits: empty": (["keys", "create", "x", "--limits", ""], "limits: "),
-    "limits: no id": (["limits", "show", "nope"], "no key has this id"),
+    "limits: no id": (["limits", "show", "nope"], "this is not the id of a key"),
     "metadata": (["keys", "create", "x", "--metadata", '{"a": NaN}'], "metadata: expected JSON values"),
     "show: unknown": (["keys", "show", "012345678901"], "no key has the id '012345678901'"),
     "revoke: unknown": (["keys", "revoke", "012345678901"], "no key has the id '012345678901'"),
-    "revoke: no id": (["keys", "revoke", "nope"], "no key has this id"),
-    "list: no id": (["keys", "list", "--after", "nope"], "no key has this id"),
+    "revoke: no id": (["keys", "revoke", "nope"], "this is not the id of a key"),
+    "list: no id": (["keys", "list", "--after", "nope"], "this is not the id of a key"),
 }
 
 
@@ -661,7 +661,9 @@ def test_windows_in_memory_cannot_be_seen(folder: Path, command: str, limiter: s
     (folder / "keystile.toml").write_text(f'store = "sqlite:///keys.db"\n{limiter}')
     result = run("limits", command, made("ci")["key"]["id"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: keystile.toml: limiter: what a server counts in memory no command can see")
+    assert result.stderr.startswith(
+        "Error: keystile.toml: limiter: no command can see what a server counts in its memory"
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "reset"])

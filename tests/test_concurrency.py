@@ -267,7 +267,7 @@ def test_background_work_that_fails_is_one_line_a_minute_and_the_next_is_done(
         assert all(record.exc_info is None for record in caplog.records)
         return [record.getMessage() for record in caplog.records]
 
-    assert fail_often() == ["background work failed (told once a minute): ZeroDivisionError"]
+    assert fail_often() == ["background work failed (logged once a minute): ZeroDivisionError"]
     minute[0] = 59.9
     assert fail_often() == []
     minute[0] = 60.0
@@ -289,6 +289,6 @@ def test_tasks_that_fail_are_one_line_a_minute_too(
 
     anyio.run(fail_often, backend=backend)
     assert [record.getMessage() for record in caplog.records] == [
-        "background work failed (told once a minute): store: is down"
+        "background work failed (logged once a minute): store: is down"
     ]
     assert caplog.records[0].exc_info is None

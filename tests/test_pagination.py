@@ -267,7 +267,7 @@ def test_a_limit_is_a_number_from_1_in_ascii_digits(sent: str) -> None:
     for query in (f"limit={sent}", f"limit={sent}".encode()):
         with pytest.raises(InvalidRequest) as caught:
             read(query)
-        assert (caught.value.parameter, caught.value.reason) == ("limit", "expected a whole number from 1")
+        assert (caught.value.parameter, caught.value.reason) == ("limit", "expected a whole number of at least 1")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""What happened at the gate, for logs and for whoever watches: one value for each decision that matters.
+"""What happened at the gate, for logs and listeners: one value for each decision that matters.
 
-An event says who, where, what and why, and never holds a secret. What a client chose (method, path, request id) may
-hold anything, so keys are taken out, and control characters are escaped before it becomes a line of a log.
+An event says who, where, what and why, and never holds a secret. What a client chooses (method, path, request id) may
+hold anything. So keys in it are masked, and control characters are escaped before it becomes a line of a log.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ logger = logging.getLogger("keystile")
 
 TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
-# What a client may have chosen: of the peer too, where a server has it from a header.
+# What a client may have chosen. The peer too, where a server takes it from a header.
 _TEXTS = ("client", "method", "path", "request_id", "reason")
-# How often an unreadable record is told of, in seconds, and how many such keys are remembered.
+# An unreadable record is reported at most this often, in seconds; and how many such keys are remembered.
 _TELL_EVERY, _UNREADABLE_KEYS = 60.0, 1000
 
 
@@ -35,15 +35,15 @@ class Event(NamedTuple):
             ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"limiter_refused"``,
             ``"limiter_unreadable"``, ``"peer_rewritten"``, ``"preflight"`` (one that passed),
             ``"unreadable_record"``, ``"wide_trusted_proxies"``, ``"trailers_merged"``, ``"not_json"``.
-        level: of `logging`: INFO for refusals, which strangers can bring about as they like; WARNING for what somebody
-            should look at; ERROR for what is down.
+        level: of `logging`. INFO for refusals, which strangers can cause as often as they like; WARNING for what
+            somebody should look at; ERROR for what is down.
         status: of the answer, or None.
         key_id: the id of a proved key, or None.
         client: the client's address, or None if it is unknown.
-        method, path: of the request, as it came but for keys and for what is behind 8192 characters; empty where
+        method, path: of the request as it was sent, with keys masked, and cut after 8192 characters; empty where
             there is none.
         request_id: as in the answer; empty where there is no request.
-        reason: more for people, or empty.
+        reason: more, for people; or empty.
     """
 
     code: str
@@ -89,12 +89,12 @@ def _word(value: Any) -> str:
 
 
 class Outage:
-    """Tells that a store went away or came back, once for each change.
+    """Reports that a store went down or came back, once for each change.
 
     Args:
-        events: where it is told.
+        events: where it is reported.
         what: the first part of the events' codes.
-        meaning: what it means that it is down.
+        meaning: what it means while the store is down.
         clock: seconds on a clock that never steps.
     """
 
@@ -104,12 +104,12 @@ class Outage:
         self.lasts = False
 
     def begins(self, error: Exception) -> None:
-        """It does not answer; or it cannot for one key, which says nothing of others."""
+        """It does not answer; or it cannot for one key, which says nothing about others."""
         if isinstance(error, UnreadableRecord):
             self._tell_unreadable(error)
         elif not self.lasts:
             self.lasts = True
-            # A foreign driver's message may hold a password: its type says enough.
+            # A driver's message may hold a password: its type says enough.
             reason = str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
             self._events.tell(Event(f"{self._what}_down", logging.ERROR, reason=f"{self._meaning}: {reason}"))
 
@@ -120,7 +120,7 @@ class Outage:
             self._events.tell(Event(f"{self._what}_up", logging.WARNING))
 
     def _tell_unreadable(self, error: UnreadableRecord) -> None:
-        """Its client chooses how often this happens, so once a minute is enough."""
+        """Clients choose how often this happens, so once a minute is enough."""
         now, due = self._clock(), self._unreadable
         if now < due.get(error.key_id, now):
             return
@@ -141,26 +141,26 @@ class Events:
         self._as_line = as_json if form == JSON else as_text
         self._listeners: list[Listener] = []
         self.hide: Callable[[str], str] = str
-        """What takes keys out of a text that a client chose: the method, the path, and where a server has it from a
-        header, the peer. A request's id is looked over when it is read."""
+        """Masks keys in a text that a client chose: the method, the path and, where a server takes it from a header,
+        the peer. A request's id is checked when it is read."""
 
     def listen(self, listener: L) -> L:
-        """Have a function called with every event from now on.
+        """Call a function with every event from now on.
 
         Raises:
             ConfigurationError: it cannot be called, or is async.
         """
         if not callable(listener) or inspect.iscoroutinefunction(listener):
-            raise ConfigurationError("expected a plain function that takes an Event", key="on_event")
+            raise ConfigurationError("expected a plain function that takes an Event, not async", key="on_event")
         self._listeners.append(listener)
         return listener
 
     def wanted(self, level: int) -> bool:
-        """Whether anybody would hear of an event of this level: then it is worth making."""
+        """Whether anybody listens to events of this level, so that making one is worth it."""
         return bool(self._listeners) or logger.isEnabledFor(level)
 
     def tell(self, event: Event) -> None:
-        """Tell everybody. A listener that fails is logged and harms no request."""
+        """Tell everybody. If a listener fails, that is logged and harms no request."""
         client, method, path = event.client or "", event.method, event.path
         if len(client) >= SHORTEST and (hidden := self.hide(client)) != client:
             event = event._replace(client=hidden)

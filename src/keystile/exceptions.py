@@ -1,7 +1,7 @@
 """What can go wrong with the set-up or with a store. A refused request is never one of these: it is a value.
 
-Every exception carries data and shares one root, so that a host can tell them apart without reading messages.
-None ever holds a raw key or the hash of one.
+Every exception carries data, and all share one base class, so that a host can tell them apart without reading
+messages. None ever holds a raw key or a hash.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class StoreUnavailable(KeystileError):
 
 
 class StoreBusy(StoreUnavailable):
-    """Another process holds the store for a moment: worth another try within milliseconds."""
+    """Another process has locked the store for a moment. Worth another try within milliseconds."""
 
 
 class UnreadableRecord(StoreUnavailable):
-    """A store holds something under a key's id that is no record: edited by hand, most likely. It concerns that key
-    alone, which is refused with 503; other keys go on.
+    """What a store holds under a key's id is not a record; most likely somebody edited it by hand. Only that key is
+    refused, with 503; other keys go on.
 
     Args:
         store: which one, without credentials.
         key_id: the id of the key.
-        reason: what is wrong, without anything of the record.
+        reason: what is wrong, without any part of the record.
     """
 
     def __init__(self, store: str, key_id: str, reason: str) -> None:
@@ -69,18 +69,18 @@ class UnreadableRecord(StoreUnavailable):
 
 
 class Overloaded(KeystileError):
-    """A bounded pool has neither a free worker nor a place in its queue. The gate answers 503."""
+    """A bounded pool has no free worker and no place in its queue. The gate answers 503."""
 
 
 class KeyNotFound(KeystileError, LookupError):
     """No key has this id.
 
     Args:
-        key_id: the id that was looked for (public: the secret is not part of it).
+        key_id: the id that was looked up. It is public: the secret is not part of it.
     """
 
     def __init__(self, key_id: str) -> None:
-        # People paste whole keys where an id belongs: what is behind an id's length is not repeated.
+        # People paste whole keys where an id belongs, so nothing beyond the length of an id is repeated.
         self.key_id = key_id if len(key_id) <= SHOWN else key_id[:SHOWN] + "…"
         super().__init__(self.key_id)
 
@@ -94,7 +94,7 @@ class InvalidRequest(KeystileError, ValueError):
     `answer` (Flask: ``app.register_error_handler(InvalidRequest, InvalidRequest.answer)``).
 
     Args:
-        reason: what would be right, for people. The value that was sent is not part of it.
+        reason: what was expected, for people. The value that was sent is not part of it.
         parameter: the name of the parameter, as the client wrote it.
     """
 

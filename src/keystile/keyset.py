@@ -1,8 +1,8 @@
 """Pages of a SQLAlchemy select by its sort keys (keyset or seek pagination), never by OFFSET.
 
-OFFSET counts from the start on every page: it slows down with depth, and skips or repeats rows when others come and go
-before it. A condition on the sort keys does neither, provided that the keys of a row are unique, never NULL, and come
-back from the database as they are stored there (not ``REAL`` on PostgreSQL, not a ``Numeric`` that SQLite rounds).
+OFFSET counts from the start on every page: it slows down with depth, and skips or repeats rows when other rows are
+added or deleted before it. A condition on the sort keys does neither. The keys of a row must be unique and never NULL,
+and the database must return them as it stores them (not ``REAL`` on PostgreSQL, not a ``Numeric`` that SQLite rounds).
 """
 
 from __future__ import annotations
@@ -58,24 +58,26 @@ def select_page(
     *,
     order_by: OrderBy,
 ) -> Page[Any]:
-    """One page of what a select gives.
+    """One page of the result of a select.
 
     Args:
         execute: ``session.execute`` or ``connection.execute``.
-        statement: a select of entities or columns. An order, a limit and an offset of its own are replaced. A union is
-            selected from as a subquery.
+        statement: a select of entities or columns. Its own order, limit and offset are replaced. Select from a union as
+            a subquery.
         params: what the client asked for.
-        order_by: the sort keys, each a column or an expression, maybe with ``.asc()`` or ``.desc()``. Together they are
-            unique among the rows of the statement: where a join repeats a row, they end with the primary keys of both
+        order_by: the sort keys, each a column or an expression, optionally with ``.asc()`` or ``.desc()``. Together
+            they must be unique among the rows of the statement: if a join repeats a row, end with the primary keys of
+                both
             sides.
 
     Returns:
-        Entities or values where the statement selects one thing, else its rows.
+        Entities or values if the statement selects one thing, otherwise its rows.
 
     Raises:
-        ConfigurationError: the keys are none, may be NULL or are, or are not known to be unique.
-        InvalidRequest: the cursor has another number of keys: the list was sorted in another way then.
-        ValueError: two rows have the same keys; or as `Page.from_rows`, from which TypeError comes too.
+        ConfigurationError: there are no keys, a key is NULL or may be, or the keys are not known to be unique.
+        InvalidRequest: the cursor has another number of keys, so the list was sorted in another way.
+        ValueError: two rows have the same keys; also as `Page.from_rows`.
+        TypeError: as `Page.from_rows`.
     """
     keys = _keys(statement, order_by)
     return _page(execute(_seek(statement, keys, params)), statement, len(keys), params)
@@ -108,10 +110,10 @@ def _keys(statement: GenerativeSelect, order_by: OrderBy) -> list[_Key]:
         if not isinstance(expression, coalesce) and any(
             _may_be_null(each, outer) for each in visitors.iterate(expression)
         ):
-            raise _wrong(f"{expression} may be NULL, and such rows would be lost: use func.coalesce({expression}, …)")
+            raise _wrong(f"{expression} may be NULL, and such rows would be lost; use func.coalesce({expression}, …)")
     columns = [key.expression for key in keys if isinstance(key.expression, Column)]
     if not _unique(columns):
-        raise _wrong("the columns are not known to be unique together: end with the primary key")
+        raise _wrong("the columns are not known to be unique together; end with the primary key")
     return keys
 
 
@@ -122,10 +124,10 @@ def _key(given: Any) -> _Key:
     descending = False
     if isinstance(found, UnaryExpression) and found.modifier in (operators.asc_op, operators.desc_op):
         descending, found = found.modifier is operators.desc_op, found.element
-    if isinstance(found, Label):  # a WHERE has no names for what is selected
+    if isinstance(found, Label):  # a WHERE cannot use the names of selected columns
         found = found.element
     if isinstance(found, UnaryExpression) and found.modifier is not None:
-        raise _wrong("expected .asc() or .desc() alone: keys that are never NULL need no place for it")
+        raise _wrong("expected only .asc() or .desc(); keys are never NULL, so they need no nulls_first or nulls_last")
     if not isinstance(found, ColumnElement):
         raise _wrong(f"expected columns, got {type(found).__name__}")
     return _Key(found, descending)
@@ -136,7 +138,7 @@ def _may_be_null(part: Any, outer: set[Any]) -> bool:
 
 
 def _outer(statement: Select[Any]) -> set[Any]:
-    """The tables whose rows an outer join may fill up with NULLs."""
+    """The tables whose columns an outer join may fill with NULLs."""
     joins = (each for origin in statement.get_final_froms() for each in visitors.iterate(origin))
     sides: list[FromClause] = []
     for join in joins:
@@ -146,10 +148,10 @@ def _outer(statement: Select[Any]) -> set[Any]:
 
 
 def _unique(columns: Sequence[Column[Any]]) -> bool:
-    """Whether no two rows of some table have the same values in these columns."""
+    """Whether these columns are unique within a table."""
     names: dict[Any, set[str]] = {}
     for column in columns:
-        # What a column of an alias stands for; a subquery may repeat its rows.
+        # Columns of an alias stand for those of its table; a subquery may repeat rows.
         originals = column.base_columns if _plain(column.table) else ()
         if any(isinstance(original, Column) and original.unique for original in originals):
             return True
@@ -170,7 +172,7 @@ def _plain(table: Any) -> bool:
 
 
 def _seek(statement: Any, keys: Sequence[_Key], params: PageParams) -> Select[Any]:
-    """The statement for this page and one row more, the keys behind what it selects."""
+    """The statement for this page and one more row, with the keys added after the selected columns."""
     labels = [key.expression.label(f"{_LABEL}{number}") for number, key in enumerate(keys)]
     order = [label.desc() if key.descending else label.asc() for key, label in zip(keys, labels, strict=True)]
     found: Select[Any] = statement.add_columns(*labels).order_by(None).order_by(*order)
@@ -181,13 +183,13 @@ def _seek(statement: Any, keys: Sequence[_Key], params: PageParams) -> Select[An
 
 
 def _beyond(keys: Sequence[_Key], after: Sequence[Any]) -> ColumnElement[bool]:
-    """What holds for the rows behind these keys: ``a >= 1 AND (a > 1 OR b < 2)`` for a going up and b down.
+    """The condition for rows after these keys: ``a >= 1 AND (a > 1 OR b < 2)`` for a ascending and b descending.
 
-    It is spelled out because a comparison of whole rows, ``(a, b) > (1, 2)``, knows no mixed directions. The first part
-    follows from the second; it is there because an index can start from it.
+    It is spelled out because comparing whole rows, ``(a, b) > (1, 2)``, does not support mixed directions. The first
+    part follows from the second; it is there so that an index can start from it.
     """
     (expression, descending), *rest = keys
-    # With the key's own type: what is bound would follow from the Python value otherwise.
+    # With the key's own type: otherwise the bound type would follow from the Python value.
     value = literal(after[0], None if isinstance(expression.type, NullType) else expression.type)
     further = expression < value if descending else expression > value
     if not rest:
@@ -199,13 +201,13 @@ def _beyond(keys: Sequence[_Key], after: Sequence[Any]) -> ColumnElement[bool]:
 def _page(result: Result[Any], statement: Any, count: int, params: PageParams) -> Page[Any]:
     entities = all(each.get("entity") is each["expr"] for each in statement.column_descriptions)
     if entities and not isinstance(result, CursorResult):
-        result = result.unique()  # one with a collection that is joined eagerly comes in several rows
+        result = result.unique()  # an entity with an eagerly joined collection comes in several rows
     frozen = result.freeze()
     found: list[Any] = list(frozen.data)
     width = len(found[0]) - count if found else 1
     keys = [tuple(row[width:]) for row in found]
     if any(None in each for each in keys):
-        raise _wrong("a sort key is NULL, and such rows would be lost: use func.coalesce")
+        raise _wrong("a sort key is NULL, and such rows would be lost; use func.coalesce")
     items: Sequence[Any] = [row[0] for row in found] if width == 1 else frozen().columns(*range(width)).all()
     rows: list[tuple[Any, tuple[Any, ...]]] = list(zip(items, keys, strict=True))
     page = Page.from_rows(rows, params, itemgetter(1))

@@ -1,6 +1,6 @@
 """Pages of a list, for handlers: what a client asks for, and what it gets.
 
-`keystile.keyset` cuts them from SQLAlchemy selects.
+`keystile.keyset` makes them from SQLAlchemy selects.
 """
 
 from .answers.cursors import Cursor

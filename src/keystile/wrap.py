@@ -1,4 +1,4 @@
-"""The configured app behind the gate, for services whose code knows nothing of keystile.
+"""The configured app behind the gate, for services whose code does not know keystile.
 
 uvicorn keystile.wrap:asgi
 gunicorn keystile.wrap:wsgi
@@ -30,7 +30,7 @@ wsgi: Any
 _TARGET = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
 _built: dict[str, Any] = {}
 _lock = Lock()
-# Which settings this thread is building from: an app that asks for itself would wait for its own lock.
+# The settings that this thread is building from. An app that imports itself from here would wait for its own lock.
 _building: ContextVar[Settings | None] = ContextVar("keystile_wrap_building", default=None)
 
 
@@ -39,9 +39,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     under_way = _building.get()
     if under_way is not None:
-        raise under_way.error(
-            "app", f"asks for {__name__}:{name} while that is being built: name the service's own app"
-        )
+        raise under_way.error("app", f"imports {__name__}:{name} while that is being built; name the service's own app")
     with _lock:
         if name not in _built:
             _built[name] = _build(name)
@@ -49,8 +47,8 @@ def __getattr__(name: str) -> Any:
 
 
 def find_app(settings: Settings) -> Callable[..., Any]:
-    """The app that the settings name, imported. What its own code raises passes through, but for AttributeError:
-    a server that asks for an attribute here would take that for the attribute being missing.
+    """Import the app that the settings name. Exceptions of its own code pass through, except AttributeError: a server
+    that asks for an attribute of this module would take that as "no such attribute".
 
     Args:
         settings: with `app` as ``"module:attribute"``; the attribute may be dotted.
@@ -59,10 +57,10 @@ def find_app(settings: Settings) -> Callable[..., Any]:
         ConfigurationError: no app is named, or there is no such module or attribute, or it cannot be called.
     """
     if settings.app is None:
-        raise settings.error("app", "is missing: name the app to serve, like 'service.main:app'")
+        raise settings.error("app", "is missing; name the app to serve, like 'service.main:app'")
     target = _TARGET.fullmatch(settings.app)
     if target is None:
-        raise settings.error("app", f"{settings.app!r} is not 'module:attribute'")
+        raise settings.error("app", f"expected 'module:attribute', like 'service.main:app', got {settings.app!r}")
     found: Any = _module(settings, target[1])
     for name in target[2].split("."):
         try:
@@ -95,7 +93,7 @@ def _build(door: str) -> Any:
 
 
 def _module(settings: Settings, name: str) -> ModuleType:
-    """The service's module, from the working directory if it is nowhere else."""
+    """The service's module; from the working directory if it is not found elsewhere."""
     found = _import(settings, name)
     here = str(Path.cwd())
     if found is None and here not in sys.path:
@@ -109,7 +107,7 @@ def _module(settings: Settings, name: str) -> ModuleType:
 
 
 def _import(settings: Settings, name: str) -> ModuleType | None:
-    """The module, or None if there is none. One that the service itself misses is the service's own error."""
+    """The module, or None if there is none. If the service lacks another module, that is its own error and raised."""
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)

@@ -31,8 +31,8 @@ WORDS = {
     "key that a proxy set. Drop names with underscores at the proxy.",
     "last line counts": "of several lines the gate sees only the last, so that key decides what should be a 400. "
     "Let the proxy refuse repeated credentials, or let it set the header itself.",
-    "emptied": "the server replaces a value that is not ASCII by an empty one, and an empty value counts as no key: 401, "
-    "but `missing_api_key`; a good key in another header of the request counts.",
+    "emptied": "the server replaces a value that is not ASCII by an empty one, and an empty value counts as no key: "
+    "401, but `missing_api_key`; a good key in another header of the request counts.",
     "trimmed": "the server strips control characters off the value as if they were blanks; the key in it is good.",
     "ends a line": "a bare CR ends a line, so what follows is a header of its own. Through a proxy that passes on a CR "
     "in a value, a client can smuggle in a header: let the proxy refuse them.",
@@ -40,11 +40,11 @@ WORDS = {
     "read as /health": "the server merges several slashes into one, or reads an authority, before app and gate see the "
     "path. Both then see the public path, and that is what is served.",
     "read as /public/a": "the same.",
-    "decoded": "the server turns `%2F` into a slash before app and gate see the path, and does not pass the raw target on. "
-    "Both see the same public path. A proxy that routes by the raw path may see another: let it refuse `%2F`, or "
+    "decoded": "the server turns `%2F` into a slash before app and gate see the path, and does not pass the raw target "
+    "on. Both see the same public path. A proxy that routes by the raw path may see another: let it refuse `%2F`, or "
     "normalise there.",
-    "taken off": "the server obeys a `SCRIPT_NAME` header from a peer on the same machine, and takes that prefix off the "
-    "path. Gate and app see the same rest, and the rules hold for that. Let the proxy drop names with underscores, "
+    "taken off": "the server obeys a `SCRIPT_NAME` header from a peer on the same machine, and takes that prefix off "
+    "the path. Gate and app see the same rest, and the rules hold for that. Let the proxy drop names with underscores, "
     "or set `--forwarder-headers ''`.",
     "next gets 400": "the chunks of the body stay in the connection and are read as the next request, which is refused "
     "as malformed. Let a proxy that reuses connections buffer request bodies (nginx does by default).",
@@ -55,10 +55,11 @@ WORDS = {
     "with both.",
     "may be a trailer": "the server appends the trailers of a chunked body to the headers, so a header after "
     "`Transfer-Encoding` may be a trailer. A key there is refused; `X-Forwarded-*` and `Content-Type` there are not "
-    "believed; the event `trailers_merged` says so. Use another parser (`--http h11`) where clients or proxies send chunked "
-    "bodies with the key after that line (programs in Go do, and Caddy and Traefik), or let the proxy buffer bodies.",
-    "waits for the body": "a refusal is sent only when the announced body has arrived. Bound body sizes and times at the "
-    "proxy: without a key, a client can have bodies held in memory or on disk.",
+    "believed; the event `trailers_merged` says so. Use another parser (`--http h11`) where clients or proxies send "
+    "chunked bodies with the key after that line (programs in Go do, and Caddy and Traefik), or let the proxy "
+    "buffer bodies.",
+    "waits for the body": "a refusal is sent only when the announced body has arrived. Bound body sizes and times at "
+    "the proxy: without a key, a client can have bodies held in memory or on disk.",
     "sends 100": "the server asks for the body before anybody has checked the key. The same advice.",
     "others wait": "while one client stalls nobody else is served. Put a proxy that buffers requests in front.",
     "runs the app": "a head that is cut off before its empty line counts as complete. The key in it was checked.",
@@ -72,8 +73,8 @@ _HEAD = """\
 
 keystile sees a request as the server hands it over, and servers differ. These tables show how. The tests observe it
 over raw sockets: every case on every server with its default settings, and behind the gate a plain app that notes each
-of its runs. For every case on every server: **nothing is admitted without a valid key, and what is refused never reaches
-the app.** The rest is here so that you know beforehand what your server does with odd requests.
+of its runs. For every case on every server: **nothing is admitted without a valid key, and what is refused never
+reaches the app.** The rest is here so that you know beforehand what your server does with odd requests.
 
 `KEYSTILE_WRITE_DOCS=1 pytest tests/matrix` writes this page. Without the variable the same tests compare it with what
 they observe, for the versions of servers below.
@@ -116,8 +117,9 @@ _ADVICE = """\
 
 ## Forks
 
-A fork waits until no thread uses SQLite, at most 5 seconds. Then the file is closed, and opened again in both processes.
-The host's own use of SQLite in other threads is not covered. Whatever a fork interrupts, the child starts afresh.
+A fork waits until no thread uses SQLite, at most 5 seconds. Then the file is closed, and opened again in both
+processes. If a thread still uses SQLite after that, the child answers 503 until it is restarted. The host's own use of
+SQLite in other threads is not covered.
 
 ## Checks for blocking calls
 
@@ -144,8 +146,9 @@ client is unknown: no allowlist admits it, all such clients share one window, an
 most once a minute. Let the server leave the peer alone, and name the proxies to the gate.
 
 - **uvicorn** replaces the peer by default if the peer is on its own machine. With `--forwarded-allow-ips '*'` or
-  `FORWARDED_ALLOW_IPS=*`, which some platforms set, it replaces every peer by the leftmost entry, which the client itself
-  writes. The gate can see it: the port is 0, or stands beside the address in the entry. Use `--no-proxy-headers`.
+  `FORWARDED_ALLOW_IPS=*`, which some platforms set, it replaces every peer by the leftmost entry, which the client
+  itself writes. The gate can see it: the port is 0, or stands beside the address in the entry. Use
+  `--no-proxy-headers`.
 - **hypercorn** and **granian (ASGI)** do it only in their own middleware (`ProxyFixMiddleware`,
   `wrap_asgi_with_proxy_headers`). The gate can see it: the port is 0.
 - **daphne** does it only with `--proxy-headers`, by the leftmost entry. The gate can see it, except for a client that

@@ -22,8 +22,8 @@ _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
 
 
 def known(names: Iterable[str], wrong: str = "") -> str:
-    """What there is, for a message about a name that is not among it; the likeliest alone, if one is near."""
-    import difflib  # only for whoever has made a mistake
+    """What to say about an unknown name: the likeliest of the names if one is close, else all of them."""
+    import difflib  # only needed after a mistake
 
     listed = list(names)
     near = difflib.get_close_matches(wrong, listed, n=1)
@@ -38,13 +38,13 @@ def check_scopes(scopes: Any, key: str = "scopes") -> tuple[str, ...]:
     for scope in listed:
         if not _SCOPE.fullmatch(scope):
             raise ConfigurationError(
-                f"{scope!r} is no scope: printable ASCII without spaces, quotes, backslashes", key=key
+                f"{scope!r} is not a scope: use printable ASCII without spaces, quotes, backslashes", key=key
             )
     return tuple(listed)
 
 
 def check_strings(values: Any, key: str) -> tuple[str, ...]:
-    """The values as a tuple of str, or ConfigurationError. A lone string is refused: its letters are not meant."""
+    """The values as a tuple of str, or ConfigurationError. A single string is refused: nobody means its letters."""
     return check_all(values, str, key)
 
 
@@ -60,27 +60,27 @@ def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
 
 
 def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | None:
-    """A rate notation, or several as a tuple, or None; what they say is read where windows are made."""
+    """A rate notation, or several as a tuple, or None. `rules.limits.notation` parses them."""
     return limits if limits is None or isinstance(limits, str) else check_strings(limits, key)
 
 
 def check_choice(value: Any, literal: Any, key: str) -> Any:
     """The value, if it is one of those of a ``Literal`` type, which is all that knows them; or ConfigurationError."""
     choices = get_args(literal)
-    # 301.0 equals 301, and is not what anybody meant.
+    # 301.0 equals 301, but nobody means it.
     if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         raise ConfigurationError(f"expected one of {', '.join(map(str, choices))}", key=key)
     return value
 
 
 def unknown_name(name: str, names: Iterable[str]) -> str:
-    """What to say of a setting that there is not: the one that was probably meant, or those that there are."""
+    """What to say about a setting that does not exist: the one that was probably meant, or all of them."""
     return f"there is no such setting; {known(names, name)}"
 
 
 def names_checked(kind: type[T]) -> type[T]:
-    """Have a class say in a ConfigurationError which of its arguments' names there is not, where Python would raise a
-    TypeError. Its signature stays as it is written, for editors, type checkers and `inspect`."""
+    """Have a class raise ConfigurationError for an unknown argument, where Python would raise TypeError. The signature
+    stays the same for editors, type checkers and `inspect`."""
     init: Callable[..., None] = kind.__init__
     known = [name for name in signature(init).parameters if name != "self"]
 
@@ -110,9 +110,9 @@ def check_flag(value: Any, key: str) -> bool:
 
 
 def check_count(value: Any, key: str) -> int:
-    """A whole number from 1, or ConfigurationError."""
+    """A whole number of at least 1, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"expected a whole number from 1, got {value!r}", key=key)
+        raise ConfigurationError(f"expected a whole number of at least 1, got {value!r}", key=key)
     return value
 
 
@@ -142,7 +142,7 @@ def check_origin(value: Any, key: str) -> str:
     if isinstance(value, str) and _ORIGIN.fullmatch(value):
         try:
             parts = urlsplit(value)
-            port = parts.port  # raises for what is no port
+            port = parts.port  # raises if this is not a port
         except ValueError:
             parts, port = urlsplit(""), None
         if parts.hostname and port != 0:

@@ -1,8 +1,8 @@
 """One connection to a SQLite file, and whether that is still the file that its path names.
 
 An open connection goes on reading a file that was deleted or replaced, and a log (``-wal``, ``-shm``) that nobody else
-sees any more. So it remembers by their numbers what it was opened on. It looks at them when something in their folder
-was removed, replaced or put in, which the time of the folder's last change tells, and once a second in any case.
+sees any more. So it remembers the device and inode numbers of what it was opened on. It checks them when something in
+the folder was removed, replaced or added, which the folder's modification time shows, and once a second in any case.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from urllib.parse import quote
 from .. import _sync
 from ..exceptions import StoreBusy, StoreUnavailable
 
-# How often a file and its log are looked at whatever their folder says, in seconds.
+# A file and its log are checked at least this often, whatever their folder says, in seconds.
 LOOK_EVERY = 1.0
-# For so long another change of a folder may get the time of the one before, in nanoseconds: file systems take it from a
-# clock that ticks every few milliseconds.
+# For this long, in nanoseconds, another change of a folder may get the same time as the one before: file systems take
+# the time from a clock that ticks every few milliseconds.
 _TICK = 100_000_000
-_BESIDE = "another file has taken its place beside the old one's log: remove its -wal and -shm"
+_BESIDE = "another file has replaced it, but the log of the old one is still there: remove its -wal and -shm"
 _LOST = "its log (-wal, -shm) was removed or replaced while it was in use: restart the processes that use it"
 
 _Id = tuple[int, int]
@@ -49,8 +49,8 @@ class _Log:
         return (self.wal, self.shm) == (other.wal, other.shm)
 
 
-# By (device, inode) of the file. Within a process all connections to a file use one -shm, the first one's, also if
-# another one lies at its path when they are opened.
+# By (device, inode) of the file. Within a process all connections to a file use the first one's -shm, even if another
+# file is at its path when they are opened.
 _logs: weakref.WeakValueDictionary[_Id, _Log] = weakref.WeakValueDictionary()
 # Other threads open and close connections between a look at a log and a look at who uses it: so often it is looked at
 # again, with a pause of so many seconds, before it counts as lost.
@@ -63,10 +63,10 @@ class Connection(_sync.Item):
     Attributes:
         url: of the file, for errors.
         inner: SQLite's own.
-        base, level: how much a commit waits for the disk, commonly and now: SQLite's ``synchronous``.
+        base, level: how much a commit waits for the disk, usually and now: SQLite's ``synchronous``.
         folder: where the file is, without symbolic links.
-        settled: the time of the folder's last change before the last look; no time if that alone cannot tell.
-        due: when the next look is due, whatever the folder says, on the monotonic clock.
+        settled: the folder's modification time at the last check; -1 if it cannot show a change.
+        due: when the next check is due, whatever the folder says, on the monotonic clock.
     """
 
     __slots__ = ("_file", "_log", "_named", "_path", "base", "due", "folder", "inner", "level", "settled", "url")
@@ -85,10 +85,10 @@ class Connection(_sync.Item):
             self._log = known
 
     def is_current(self) -> bool:
-        """Look whether it is on the file and the log that are there now; False if it is to be opened anew.
+        """Whether it is open on the file and the log that are there now. If not, a new connection must be opened.
 
         Raises:
-            StoreUnavailable: it is not, and neither can another one be.
+            StoreUnavailable: it is not, and no new connection can be opened either.
             OSError: there is no file.
         """
         now, changed = time.time_ns(), os.stat(self.folder).st_mtime_ns  # noqa: PTH116 - likewise
@@ -100,14 +100,14 @@ class Connection(_sync.Item):
             raise StoreUnavailable(self.url, _BESIDE)
         if not moved and not same_log and self._log.wal:
             raise StoreUnavailable(self.url, _LOST)
-        # Another change may still get the same time; and where links lead may be another folder next time.
+        # Another change may still get the same time; and a link may lead to another folder next time.
         tells = now - changed > _TICK and not linked
         self.settled, self.due = changed if tells else -1, time.monotonic() + LOOK_EVERY
         return file == self._file and same_log
 
     def close(self) -> None:
-        """Close it, or leave it open for good if its log is not the file's any more: SQLite would write what it holds
-        into a file that may have been restored since."""
+        """Close it; or leave it open for ever if its log is no longer the file's. On closing, SQLite would write that
+        log into a file that may have been restored since."""
         with suppress(OSError):
             file, log = _ids(self._path)
             if file[:2] == self._file[:2] and not log.is_at(self._log) and self._log.wal:
@@ -126,10 +126,10 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
         url: of the file, for errors.
         path: of the file.
         durable: as for `SQLiteFile`.
-        forget: called first: what was read before may be of another file.
+        forget: called first, because what was read before may come from another file.
     """
     if not _sync.may_block():
-        raise StoreBusy(url, "is opened off the event loop")
+        raise StoreBusy(url, "can only be opened off the event loop")
     forget()
     looks = 1
     while _seems_lost(path):
@@ -158,8 +158,8 @@ def _seems_lost(path: str) -> bool:
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Have the name of a file that was just made survive a loss of power."""
-    if os.name == "nt":  # it cannot open a folder, and keeps names by itself
+    """Make sure that the name of a new file survives a loss of power."""
+    if os.name == "nt":  # Windows cannot open a folder, and keeps names without this
         return
     folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
     try:
@@ -169,12 +169,12 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
 
 
 def _settle(inner: sqlite3.Connection, durable: bool) -> str:
-    """Have its commits wait for the disk no more than they must."""
+    """Set how long commits wait for the disk: no longer than they must."""
     # NORMAL is durable against a crash of the process, and in WAL mode cannot corrupt the file on power loss.
     inner.execute("PRAGMA synchronous=NORMAL")
     tables = {row[0] for row in inner.execute("SELECT name FROM sqlite_schema")}
     if "keystile_schema" in tables:
-        # A copy that VACUUM INTO made is in another mode. And reading has the log made, which is looked at next.
+        # A copy made by VACUUM INTO is in another mode. And reading creates the log, which is checked next.
         inner.execute("PRAGMA journal_mode=WAL")
         inner.execute("SELECT count(*) FROM keystile_schema").fetchone()
     if not durable and "keystile_schema" in tables:
@@ -207,5 +207,5 @@ def _keep_for_ever(connection: Connection) -> None:
     with suppress(ImportError):  # some systems have no ctypes
         import ctypes
 
-        # Nor when the interpreter ends, which would close it as well.
+        # Also keep it when the interpreter ends, which would close it too.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection.inner))

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that nobody can change: one record serves many requests, and no handler may edit what the next one sees.
+    """A dict that nobody can change. One record serves many requests, so no handler may edit what the next one sees.
 
-    It stays a dict, so that it pickles, compares and serialises like one.
+    It is still a dict, so it pickles, compares and serialises like one.
     """
 
     def _refuse(self, *_args: object, **_named: object) -> NoReturn:
@@ -34,7 +34,7 @@ def frozen(value: Any) -> Any:
 
 
 class HiddenBytes(bytes):
-    """Octets that a repr does not show: tracebacks with locals end up in logs and in error trackers."""
+    """Octets that a repr does not show: tracebacks with local variables end up in logs and error trackers."""
 
     __slots__ = ()
 
@@ -43,7 +43,7 @@ class HiddenBytes(bytes):
 
 
 class HiddenRow(tuple[Any, ...]):
-    """A row of a table of which a repr shows nothing."""
+    """A row of a table that a repr does not show."""
 
     __slots__ = ()
 

@@ -2,14 +2,14 @@
 
 The threads of a process take connections in turn (`_sync.Shelf`), in WAL mode, so that readers never wait for a
 writer. SQLite's busy handler is off, because it can starve a process for seconds: a busy file raises StoreBusy at once,
-and the caller tries again off the event loop. To open a connection takes longer than to use one, and is put off in this
-way too.
+and the caller tries again off the event loop. Opening a connection takes longer than using one, so that is also done
+off the event loop.
 
-Every use makes sure that the file and its log are what was opened (`_connection`), and opens anew what is there now;
-but not while the log of the file before lies beside it, which SQLite would apply to the new one, nor where the log
-alone has changed, because others may write to another one. A missing file is never created at run time: an empty store
-would look like one in which every key was revoked. A file that cannot be written counts as down: nobody could revoke a
-key in it.
+Every use checks that the file and its log are still those that were opened (`connection`). If not, it opens the file
+that is there now. There are two exceptions. If the log of the old file still lies beside the new file, SQLite would
+apply it there. If only the log has changed, other processes may write to another log. In both cases the file counts as
+down. A missing file is never created at run time: an empty store would look like one in which every key was revoked. A
+file that cannot be written counts as down: nobody could revoke a key in it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _logger = logging.getLogger("keystile")
 _stat = os.stat
 
 CREATE_PATIENCE = 10.0
-# The last one is what a race for the first connection in WAL mode can give.
+# The last code can come from a race for the first connection in WAL mode.
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 IN_PLACE = (
     ("keystile/_ground/sqlite.py", frozenset({"_taken", "row", "rows", "write"})),
     ("keystile/limiters/sqlite.py", frozenset({"hit", "peek", "refund", "reset"})),
 )
-"""Which functions of which files do small things in place, on an event loop too, for tools that look for what blocks
-one: ``blockbuster.functions["os.stat"].can_block_in(file, functions)``. Files are opened and closed elsewhere."""
+"""The files and functions that read in place, even on an event loop. For tools that look for blocking calls:
+``blockbuster.functions["os.stat"].can_block_in(file, functions)``. Files are opened and closed off the event loop."""
 
 Schema = tuple[str, int, tuple[str, ...]]
 
@@ -50,7 +50,7 @@ def path_of(url: str, key: str = "store") -> str:
     """The file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names; `key` is the setting for errors."""
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or not path or "?" in path or "\0" in path or path == ":memory:":
-        # Not the URL itself: whoever mistook the scheme may have written a password.
+        # Not the URL itself: with a wrong scheme it may hold a password.
         raise ConfigurationError("expected 'sqlite:///file.db' or 'sqlite:////absolute/file.db'", key=key)
     return path
 
@@ -66,13 +66,13 @@ class SQLiteFile:
         path: of the file; created here if it is missing, never later.
         schema: the component's name, its version, and the statements that make its tables.
         key: the setting that named the file, for errors.
-        durable: whether the file must survive a loss of power. If not, and nothing else is in it, no commit waits for
-            the disk.
-        steps: statements that make the tables of the version after out of those of a version.
-        forget: called when a connection is opened: what was read before may be of another file.
+        durable: whether the file must survive a loss of power. If not, and nothing else is in the file, no commit waits
+            for the disk.
+        steps: by version, the statements that migrate its tables to the next version.
+        forget: called when a connection is opened, because what was read before may come from another file.
 
     Raises:
-        ConfigurationError: the file cannot be created, opened or written, is no database, or was written by another
+        ConfigurationError: the file cannot be created, opened or written, is not a database, or was written by another
             version of the schema.
     """
 
@@ -99,7 +99,7 @@ class SQLiteFile:
         held = self._taken()
         try:
             return held.inner.execute(sql, parameters).fetchone()
-        except Exception as error:  # noqa: BLE001 - nothing but SQLite is asked here
+        except Exception as error:  # noqa: BLE001 - only SQLite is called here
             raise self._failed(error, held) from None
         finally:
             self._shelf.give(held)
@@ -119,7 +119,7 @@ class SQLiteFile:
         """One transaction that holds the write lock from its start; rolled back if the block raises.
 
         Args:
-            synced: what was written is on the disk when the block ends, and survives a loss of power.
+            synced: the data is on the disk when the block ends, and survives a loss of power.
         """
         held = self._taken()
         connection = held.inner
@@ -147,7 +147,7 @@ class SQLiteFile:
             self._shelf.give(held)
 
     def close(self) -> None:
-        """Close the connections; those that are in use, as soon as they are not."""
+        """Close the connections; those in use as soon as they are given back."""
         self._shelf.renew()
 
     def _taken(self) -> Connection:
@@ -167,7 +167,8 @@ class SQLiteFile:
         return self._taken()
 
     def _failed(self, error: Exception, held: Connection | None = None) -> StoreUnavailable:
-        """What to raise for an error; a connection that had one is not used again, unless the file was only busy."""
+        """The exception to raise for an error. A connection that had one is not used again, unless the file was only
+        busy."""
         if isinstance(error, StoreUnavailable):
             return error
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
@@ -176,14 +177,14 @@ class SQLiteFile:
             held.epoch = -1
         if isinstance(error, sqlite3.Error):
             return StoreUnavailable(self.url, str(error))
-        # Of the path alone, which the URL names anyway.
+        # Only strerror: the rest is the path, which the URL names anyway.
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return StoreUnavailable(self.url, ": ".join(filter(None, [type(error).__name__, reason])))
 
     def _create(self, schema: Schema) -> None:
         try:
             made = self._make_file()
-            # Every worker of a server comes here at the same moment.
+            # All workers of a server come here at the same moment.
             _sync.patiently(CREATE_PATIENCE, self._prepare, schema)
             if not made:
                 self._tell_mode()
@@ -192,33 +193,33 @@ class SQLiteFile:
             if not isinstance(error, (OSError, StoreUnavailable)):
                 raise
             reason = error.reason if isinstance(error, StoreUnavailable) else str(error)
-            raise ConfigurationError(f"cannot use it: {reason}", key=self._key, source=self.url) from None
+            raise ConfigurationError(f"cannot be used: {reason}", key=self._key, source=self.url) from None
 
     def _make_file(self) -> bool:
-        """Make the file, and say whether there was none."""
+        """Create the file; whether there was none before."""
         try:
-            # The hashes in it are nobody else's business.
+            # Mode 0600: nobody else may read the hashes in it.
             os.close(os.open(self._absolute, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
-            # It is not opened here: to close it again would give up the locks that other connections of this process
+            # It is not opened here: closing it again would release the locks that other connections of this process
             # hold on it (sqlite.org/howtocorrupt.html, section 2.2).
             return False
         sync_folder(self._absolute)
         return True
 
     def _tell_mode(self) -> None:
-        """Say so if others may use a file that was there before."""
+        """Log a warning if other users may read or write a file that was there before."""
         mode = stat.S_IMODE(_stat(self._absolute).st_mode)
         if mode & 0o066:
             said = "%s: other users may read or write it (mode %03o), and its -wal and -shm: chmod 600 them"
             _logger.warning(said, self.url, mode)
 
     def _prepare(self, schema: Schema) -> None:
-        """Make the tables, or make sure that they are the ones this version knows; leave a connection open."""
+        """Create the tables, or check that this version knows them; leave a connection open."""
         self.row("PRAGMA journal_mode=WAL", ())
         with self.write(synced=True) as connection:
             self._settle_schema(connection, schema)
-        self._shelf.renew()  # opened before there was a log to remember, or before it was known what is in the file
+        self._shelf.renew()  # opened before there was a log to remember, or before the contents of the file were known
         self.row("SELECT 1", ())
 
     def _settle_schema(self, connection: sqlite3.Connection, schema: Schema) -> None:
@@ -227,7 +228,7 @@ class SQLiteFile:
         found = connection.execute("SELECT version FROM keystile_schema WHERE component = ?", (component,)).fetchone()
         if found is not None and found[0] != version and found[0] not in self._steps:
             raise ConfigurationError(
-                f"holds {component} in schema version {found[0]}, this keystile reads and writes version {version}",
+                f"holds {component} in schema version {found[0]}, but this keystile reads and writes version {version}",
                 key=self._key,
                 source=self.url,
             )

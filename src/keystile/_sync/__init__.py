@@ -1,11 +1,14 @@
-"""All that keystile knows of threads, and of sync against async. Nothing else imports threading, asyncio or anyio.
+"""Everything about threads, and about sync and async. Nothing else here imports threading, asyncio or anyio.
 
-The gate is one coroutine. The ASGI door awaits it with `pooled`, the WSGI door runs it by a single `send(None)` with
-`inline`: what must block goes through that `Offload`, so the coroutine never learns which door it serves. Everything
-here works under asyncio, trio and plain threads, also when one gate serves all three at once.
+Knows nothing of keystile but its exceptions; everybody may use it. Callers import from this package, never from its
+modules, so a module can be changed here alone. What must stay true: everything works under asyncio, trio, plain threads
+and gevent, even when one gate serves all of them at once, and after a fork.
 
-Nothing survives a fork half-done: what a child inherits in the middle of another thread's work is started afresh. What
-waits is made when it is first used: gevent may replace the ways of waiting after the import.
+The gate is one coroutine. The ASGI door awaits it with `pooled`; the WSGI door runs it with a single `send(None)` and
+`inline`. Blocking work goes through that `Offload`, so the coroutine does not know which door it serves.
+
+Nothing half-done survives a fork: what a child inherits in the middle of another thread's work starts afresh. Locks and
+queues are made on first use, because gevent may replace them after the import.
 """
 
 from .background import later, settled

@@ -1,4 +1,4 @@
-"""Small things done off the path of requests."""
+"""Small tasks that run off the path of requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .loops import spawn
 from .running import is_async
 
 _logger = logging.getLogger("keystile")
-# How often somebody is told that background work fails, in seconds: a full disk would be a line for each request.
+# Failures of background work are logged at most this often, in seconds. A full disk would log a line per request.
 TELL_EVERY = 60.0
 
 
@@ -33,18 +33,18 @@ class _Complaints:
         self._due: dict[str, float] = {}
 
     def tell(self, what: str, error: Exception) -> None:
-        """Say what happened, unless that was said in the last minute."""
+        """Log what happened, unless that was logged within the last minute."""
         now = self.clock()
         if now < self._due.get(what, now):
             return
         self._due[what] = now + TELL_EVERY
-        # A foreign driver's message may hold a password: its type says enough.
+        # A driver's message may hold a password: its type says enough.
         reason = str(error) if isinstance(error, KeystileError) else type(error).__name__
-        _logger.warning("%s (told once a minute): %s", what, reason)
+        _logger.warning("%s (logged once a minute): %s", what, reason)
 
 
 class _Background:
-    """One thread that does small things off the path of requests; started when there is something to do."""
+    """One thread for small tasks off the path of requests. It is started when there is something to do."""
 
     LIMIT = 10_000
 
@@ -53,19 +53,19 @@ class _Background:
         on_fork(self)
 
     def reset(self) -> None:
-        """Begin anew, in a child."""
+        """Start afresh, in a forked child."""
         self._made_by: Any = None
         self._making = threading.Lock()
         self.started = False
 
     def add(self, work: Callable[[], Any]) -> None:
-        """Have it done soon."""
+        """Queue the work."""
         if self._made_by is not threading.Lock:
             with self._making:
                 if self._made_by is not threading.Lock:
                     self._make()
         if self._work.qsize() >= self.LIMIT:
-            return  # nothing that comes here is worth unbounded memory
+            return  # no work that comes here is worth unbounded memory
         self._work.put(work)
         if not self.started:
             with self._lock:
@@ -73,8 +73,8 @@ class _Background:
                     self._start(self._work)
 
     def _make(self) -> None:
-        """Make what is waited with. Again, if gevent has replaced the ways of waiting since: its greenlets would hang
-        on what was made before."""
+        """Make the lock and the queue. Make them again if gevent has patched threading since: its greenlets would hang
+        on the old ones."""
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
         self.started = False
@@ -83,7 +83,7 @@ class _Background:
     def _start(self, work: queue.SimpleQueue[Callable[[], Any]]) -> None:
         try:
             threading.Thread(target=_serve, args=(work,), name="keystile-background", daemon=True).start()
-        except RuntimeError as error:  # no request fails because the system has no thread to spare
+        except RuntimeError as error:  # no request may fail because the system has no thread to spare
             complaints.tell("background work waits", error)
         else:
             self.started = True
@@ -94,7 +94,7 @@ def _serve(queued: queue.SimpleQueue[Callable[[], Any]]) -> None:
         work = queued.get()
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - whoever asked for it has gone on
+        except Exception as error:  # noqa: BLE001 - the caller has gone on
             complaints.tell("background work failed", error)
         del work
 
@@ -106,7 +106,7 @@ _background = _Background()
 def later(function: Callable[..., Any], *args: Any) -> None:
     """Call a plain function on the background thread, or a coroutine function as a task of the running loop.
 
-    Its failure is logged and goes no further. When too much waits already, the call is dropped.
+    A failure is logged and not raised. If too much work is waiting already, the call is dropped.
     """
     if not is_async(function):
         _background.add(functools.partial(function, *args))
@@ -122,7 +122,7 @@ async def _logged(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
 
 
 def settled(seconds: float = 5.0) -> bool:
-    """Whether the background thread did all that was handed to it before this call, within that time."""
+    """Wait until the background thread has done everything queued before this call; False if the time runs out."""
     done = threading.Event()
     _background.add(done.set)
     return done.wait(seconds)

@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class SingleFlight:
-    """Concurrent calls with one key share one run of the work, over all threads and event loops.
+    """Concurrent calls with the same key share one run of the work, over all threads and event loops.
 
-    Those who wait take no place in any pool. If the one who runs it is cancelled or finds no room in its time, another
-    takes over, who may have more of it left.
+    Calls that wait take no place in any pool. If the call that runs the work is cancelled, or finds no room in its
+    time, another call takes over, which may have more time left.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class SingleFlight:
         on_fork(self)
 
     def reset(self) -> None:
-        """Forget what is under way."""
+        """Forget all runs that are under way."""
         self._lock = threading.Lock()
         self._flights: dict[Hashable, Future[Any]] = {}
 
     async def run(self, key: Hashable, offload: Offload, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result or exception, from this call's run or from the one under way."""
+        """The work's result or exception, from this call's own run or from one that was under way."""
         while True:
             with self._lock:
                 flight = self._flights.get(key)

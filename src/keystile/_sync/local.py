@@ -1,4 +1,4 @@
-"""What a forked child finds as if nobody had used it."""
+"""Objects that a forked child finds unused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _forked: weakref.WeakSet[_Resettable] = weakref.WeakSet()
 
 
 def on_fork(each: _Resettable) -> None:
-    """Have it reset in every child that this process forks, for as long as it lives."""
+    """Call `reset` of this object in every child that this process forks, as long as the object lives."""
     _forked.add(each)
 
 
@@ -30,14 +30,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class Lock:
-    """A mutual exclusion that a forked child finds free, whoever held it in the parent."""
+    """A lock that is free in a forked child, whoever held it in the parent."""
 
     def __init__(self) -> None:
         self.reset()
         on_fork(self)
 
     def reset(self) -> None:
-        """Free it, in a child."""
+        """Free the lock, in a forked child."""
         lock = threading.Lock()
         self.acquire, self.release = lock.acquire, lock.release
 

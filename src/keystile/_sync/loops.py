@@ -1,4 +1,4 @@
-"""What belongs to one event loop: tasks of its own, and values."""
+"""Tasks and values that belong to one event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _tasks: set[Any] = set()
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
-    """Begin a task that belongs to the running event loop, asyncio's or trio's, and to none of its tasks.
+    """Start a task that belongs to the running event loop (asyncio or trio), and not to any of its tasks.
 
     Args:
         work: a coroutine function.
@@ -49,7 +49,7 @@ def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
 async def _to_its_end(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
     try:
         ended.set_result(await work())
-    except Exception as error:  # noqa: BLE001 - whoever waits is told; a system task that raises ends trio
+    except Exception as error:  # noqa: BLE001 - the future tells whoever waits; a system task that raises ends trio
         ended.set_exception(error)
     finally:
         if not ended.done():
@@ -57,7 +57,7 @@ async def _to_its_end(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[
 
 
 def on_event_loop() -> bool:
-    """Whether this thread runs an event loop, asyncio's or trio's: whatever blocks it holds up everybody."""
+    """Whether this thread runs an event loop (asyncio or trio), which blocking calls would hold up for everybody."""
     asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
     for running in (asyncio and asyncio.get_running_loop, trio and trio.lowlevel.current_trio_token):
         try:
@@ -69,15 +69,15 @@ def on_event_loop() -> bool:
     return False
 
 
-# In how many parts a deadline is waited for, and how many turns more the loop gets when the last one is over.
+# A deadline is waited for in this many parts; after the last one, the loop gets this many more turns.
 PARTS, TURNS = 5, 3
 
 
 async def in_time(seconds: float, work: Awaitable[T]) -> T:
-    """What the work gives; it is cancelled, with TimeoutError, if that takes longer.
+    """The result of the work. If it takes longer than this, it is cancelled, with TimeoutError.
 
-    Under asyncio, time in which the loop had no turn is not counted, and what has come in by then is read first: a
-    handler that blocks its loop makes nobody else late. Under trio it is a plain deadline.
+    Under asyncio, time in which the loop did not run does not count, and data that has arrived by then is read first: a
+    handler that blocks its loop makes no other call late. Under trio this is a plain deadline.
     """
     import asyncio  # not at the top: a WSGI process never needs it
 
@@ -95,7 +95,8 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
 
 
 class _Patience:
-    """Ends a scope when a loop has had so much time, in parts: one that is late by hours uses up one part."""
+    """Ends a scope when the loop has run for so long. The time is split into parts: a loop that is late by hours uses
+    up one part."""
 
     __slots__ = ("_left", "_loop", "_part", "_scope", "handle")
 
@@ -132,7 +133,7 @@ class PerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         value = self._values.get(loop)
         if value is None:
-            # A client refers to its loop, so that neither would ever go by itself.
+            # A client refers to its loop, so neither would ever be collected.
             for ended in [each for each in list(self._values) if each.is_closed()]:
                 self._values.pop(ended, None)
             value = self._values[loop] = self._make()

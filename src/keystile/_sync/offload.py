@@ -1,4 +1,4 @@
-"""How each door does what blocks, and how much of it may be under way at once."""
+"""How each door runs blocking work, and how much of it may run at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Pool:
-    """How much blocking work may be under way at once, over all threads and event loops of this process.
+    """Bounds how much blocking work runs at once, over all threads and event loops of this process.
 
     Args:
         slots: how many run at once.
@@ -36,7 +36,7 @@ class Pool:
         on_fork(self)
 
     def reset(self) -> None:
-        """Start with nothing under way."""
+        """Start with no work under way."""
         self._made_by = threading.Lock
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self.slots)
@@ -44,7 +44,7 @@ class Pool:
 
     def enter(self) -> _Place:
         """Take a place, or raise Overloaded at once."""
-        if self._made_by is not threading.Lock:  # gevent has replaced it: a greenlet would wait for ever
+        if self._made_by is not threading.Lock:  # gevent has patched threading: a greenlet would wait for ever
             self.reset()
         with self._lock:
             if self._inside >= self.places:
@@ -69,28 +69,28 @@ class Pool:
 
 
 class _Place:
-    """A place in a pool. Whoever claims it gives it back: the thread that runs the work, or, if none ever will, the
-    caller. A caller that is cancelled goes at once, while its thread still works."""
+    """A place in a pool. Whoever claims it must give it back: the thread that runs the work or, if no thread ever will,
+    the caller. A cancelled caller leaves at once, while its thread still works."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._unclaimed = [True]
 
     def claim(self) -> bool:
-        """Whether nobody claimed it before."""
+        """Whether nobody has claimed it before."""
         try:
             return self._unclaimed.pop()
         except IndexError:
             return False
 
     def abandon(self) -> None:
-        """Give it back unless a thread works on it."""
+        """Give it back, unless a thread is working on it."""
         if self.claim():
             self._pool.leave()
 
 
 class Offload(Protocol):
-    """How a door does what blocks.
+    """How a door runs blocking work.
 
     Attributes:
         blocks: whether waiting holds up a thread.
@@ -107,18 +107,18 @@ class Offload(Protocol):
         """Return when the future is done, however it ended, or when the time is over."""
 
     async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
-        """The work's result. Once begun it goes on to its end, also if whoever waits for it here is cancelled.
+        """The work's result. Work that has begun goes on to its end, even if the caller that waits here is cancelled.
 
         Args:
             work: a coroutine function.
-            after: called when the work has ended in whatever way.
+            after: called when the work has ended, in any way.
 
         Raises:
             Overloaded: the event loop ended it.
         """
 
     def on_asyncio(self) -> bool:
-        """Whether what is made for asyncio alone can be awaited here."""
+        """Whether asyncio runs here, so that code for asyncio alone can be awaited."""
 
 
 class _Inline:
@@ -146,8 +146,8 @@ class _Inline:
 class _Pooled:
     """Hands over to worker threads and never blocks the event loop.
 
-    The workers have a limiter of their own beside anyio's default one, so that hashing cannot take the threads that
-    a host runs its synchronous handlers in.
+    The workers have their own limiter, apart from anyio's default one. So hashing cannot take the threads in which a
+    host runs its synchronous handlers.
     """
 
     blocks = False
@@ -169,7 +169,7 @@ class _Pooled:
         soon = _caller_into_loop()
 
         def wake(_future: Future[Any]) -> None:
-            with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and whoever waited with it
                 soon(done.set)
 
         future.add_done_callback(wake)
@@ -214,8 +214,8 @@ pooled: Offload = _Pooled()
 
 
 def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
-    """A function that has the running event loop call something soon, from any thread, its own included."""
-    import asyncio  # not at the top: a WSGI process never needs it, and it is a third of what this package loads
+    """A function with which any thread can have the running event loop call something soon."""
+    import asyncio  # not at the top: a WSGI process never needs it, and it is a third of this package's import time
 
     try:
         return asyncio.get_running_loop().call_soon_threadsafe
@@ -228,8 +228,8 @@ def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
 def worker_count() -> int:
     """How many threads may compute at once.
 
-    All processors but the event loop's, up to four; and two where there are two: after a restart every key is proved
-    anew, and the system lets a loop that slept go before threads that compute.
+    All processors except the event loop's, at most four. With two processors it is two: after a restart every key is
+    proved anew, and the system runs an event loop that slept before threads that compute.
     """
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(2, available), min(4, available - 1))

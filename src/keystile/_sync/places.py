@@ -1,6 +1,6 @@
-"""Bounded places for what must not be under way too often at once, and lines for those who find none free.
+"""A bounded number of places for work that must not run too often at once, and queues for those who find none free.
 
-Both hold over all threads and event loops of a process; a forked child finds every place free and nobody in line.
+Both hold over all threads and event loops of a process. In a forked child every place is free and nobody is queued.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .offload import Offload
 
 
 class Place:
-    """One of the places for something; whoever has it gives it to `Places.leave` exactly once."""
+    """One of the places for something. Its owner passes it to `Places.leave` exactly once."""
 
     __slots__ = ("inside", "lines", "what")
 
     def __init__(self, what: Hashable) -> None:
         self.what = what
-        # All who have a place for this share one object, which counts them; and who waits, by name, the next one first.
+        # Shared by all places for the same thing: how many are taken; and who waits, by name, the next one first.
         self.inside = 0
         self.lines: OrderedDict[Hashable, deque[Future[None]]] = OrderedDict()
 
 
 class Places:
-    """For each thing a number of places. They are handed over in turn by name: a name with many in line is given one
-    place in each round, like a name with one in line."""
+    """A number of places for each thing. Free places are given to the names in turn: a name with many in the queue gets
+    one place in each round, like a name with one."""
 
     def __init__(self) -> None:
         self.reset()
@@ -38,7 +38,7 @@ class Places:
 
     def reset(self) -> None:
         """Forget who has places and who waits."""
-        # Reentrant: the collector may end an abandoned coroutine, which then leaves its place, in the middle of this.
+        # Reentrant: in the middle of this, the collector may end an abandoned coroutine, which then leaves its place.
         self._lock = threading.RLock()
         self._taken: dict[Hashable, Place] = {}
 
@@ -49,10 +49,10 @@ class Places:
             return 0 if place is None else sum(len(line) for line in place.lines.values())
 
     def take(self, what: Hashable, count: int) -> Place | None:
-        """A place, if one is free at once.
+        """A place, if one is free now; otherwise None.
 
         Args:
-            what: what is under way.
+            what: the thing that the places are for.
             count: how many places there are for it, the same number each time.
         """
         with self._lock:
@@ -65,7 +65,7 @@ class Places:
             return place
 
     async def enter(self, what: Hashable, count: int, name: Hashable, offload: Offload, seconds: float) -> Place:
-        """A place, as soon as it is this one's turn.
+        """A place, as soon as it is this caller's turn.
 
         Args:
             what, count: as for `take`.
@@ -86,14 +86,14 @@ class Places:
             await offload.wait(turn, seconds)
         except BaseException:
             if not self._withdraw(place, name, turn):
-                self.leave(place)  # which it was given at that very moment
+                self.leave(place)  # it was given the place at that very moment
             raise
         if self._withdraw(place, name, turn):
-            raise Overloaded(f"{seconds:.1f} s went by in line")
+            raise Overloaded(f"no place became free within {seconds:.1f} s")
         return place
 
     def leave(self, place: Place) -> None:
-        """Hand the place over to whoever is next, or give it back."""
+        """Hand the place to the next in the queue, or give it back."""
         turn = None
         with self._lock:
             if place.lines:
@@ -109,7 +109,7 @@ class Places:
             turn.set_result(None)
 
     def _withdraw(self, place: Place, name: Hashable, turn: Future[None]) -> bool:
-        """Whether this one was still in line, and is not any more."""
+        """Leave the queue. Whether this caller was still in it."""
         with self._lock:
             line = place.lines.get(name, ())
             if turn not in line:
@@ -121,13 +121,13 @@ class Places:
 
 
 class Crowd:
-    """Counts who is busy with something, by name, and how many of all hold up a thread meanwhile.
+    """Counts how many are busy with something, by name, and how many of them hold up a thread.
 
     Args:
-        each: of one name that are not too many.
-        spare: threads that may be held up beside a quarter of all.
-        threads: how many threads serve requests; None takes all that this process has at the moment.
-        most: of all names together.
+        each: how many of one name are not too many.
+        spare: how many threads may be held up besides a quarter of all.
+        threads: how many threads serve requests; None counts all that this process has at the moment.
+        most: how many of all names together there is room for.
     """
 
     def __init__(self, each: int, spare: int, threads: int | None, most: int) -> None:
@@ -142,17 +142,17 @@ class Crowd:
 
     @contextmanager
     def joined(self, name: Hashable, offload: Offload) -> Iterator[bool]:
-        """Be counted for as long as the block lasts.
+        """Count this caller while the block runs.
 
         Returns:
-            Whether this one is too many: of its name where tasks wait, of those who hold up threads where threads do.
+            Whether this caller is one too many: where tasks wait, of its name; where threads wait, of all threads.
 
         Raises:
-            Overloaded: there is no room for anybody.
+            Overloaded: there is no room for anybody else.
         """
         counted = (_ALL, _HELD if offload.blocks else _FREE, name)
         with self._lock:
-            busy = self._busy  # a child that was forked in between counts in another one
+            busy = self._busy  # a child that is forked in between has another counter
             if busy[_ALL] >= self._most:
                 raise Overloaded(f"{self._most} wait already")
             busy.update(counted)
@@ -169,5 +169,5 @@ class Crowd:
         return self._spare + max(1, (self._threads or threading.active_count()) // 4)
 
 
-# No name of anybody's.
+# Never equal to a caller's name.
 _ALL, _HELD, _FREE = object(), object(), object()

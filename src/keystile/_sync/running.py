@@ -1,4 +1,4 @@
-"""Calling what is plain and what is async in one way."""
+"""One way to call plain and async functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that never suspends.
 
     Raises:
-        RuntimeError: it suspended; something async-only stands behind a sync door.
+        RuntimeError: it suspended, because something behind a sync door is async only.
     """
     try:
         coroutine.send(None)
@@ -30,14 +30,14 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     coroutine.close()
-    raise RuntimeError("a coroutine that must finish at once suspended: is something behind it async only?")
+    raise RuntimeError("the coroutine suspended, but a sync door cannot wait: is the store or the limiter async only?")
 
 
 def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
-    """The work's result, tried again after short random pauses while the store says that it is busy.
+    """The work's result. While the store says that it is busy, the work is tried again after short random pauses.
 
-    Random and far shorter than a time slice, because SQLite's own busy handler lets one process starve the others for
-    seconds, and pauses of milliseconds would make every wait that long.
+    The pauses are random and far shorter than a time slice. SQLite's own busy handler lets one process starve the
+    others for seconds, and pauses of milliseconds would make every wait that long.
     """
     deadline = time.monotonic() + seconds
     token = _patient.set(True)
@@ -54,7 +54,8 @@ def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
 
 
 def may_block() -> bool:
-    """Whether what takes longer than a point read may be done here: off an event loop, or where the caller waits."""
+    """Whether work that takes longer than a point read may be done here: off an event loop, or where the caller
+    waits."""
     return _patient.get() or not on_event_loop()
 
 
@@ -64,7 +65,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def at_once(function: Callable[..., T], *, blocking: bool) -> Callable[..., T] | None:
-    """The function itself if it runs in place, so that nothing needs to be awaited unless it raises StoreBusy."""
+    """The function itself if it runs in place: then nothing needs to be awaited, unless it raises StoreBusy."""
     return None if blocking or is_async(function) else function
 
 
@@ -77,16 +78,16 @@ def adapt(
     awaited: Callable[..., Awaitable[Any]] | None = None,
     within: float | None = None,
 ) -> Callable[..., Awaitable[Any]]:
-    """One way to call a store, whatever it is: ``await adapted(offload, *args)``.
+    """One way to call any kind of store: ``await adapted(offload, *args)``.
 
     Args:
         function: a coroutine function, or a plain one.
         pool: where blocking calls go.
-        blocking: a plain function that may take more than microseconds. Others run in place, and are handed over
-            only if they raise StoreBusy.
+        blocking: a plain function may take more than microseconds. Otherwise it runs in place, and is handed over
+            only if it raises StoreBusy.
         patience: for how many seconds a busy store is tried again.
-        awaited: does the same for asyncio alone, where that is the host.
-        within: seconds after which what is awaited is given up with TimeoutError; None waits for ever.
+        awaited: does the same for asyncio alone; used if asyncio runs here.
+        within: after this many seconds an awaited call is given up, with TimeoutError; None waits for ever.
     """
 
     async def await_it(_offload: Offload, *args: Any) -> Any:
@@ -96,7 +97,7 @@ def adapt(
     async def hand_over(offload: Offload, *args: Any) -> Any:
         result = await offload.run(pool, patiently, patience, function, *args)
         if inspect.isawaitable(result):
-            raise StoreUnavailable(str(function), "gives an awaitable, but is not a coroutine function")
+            raise StoreUnavailable(str(function), "returns an awaitable, but is not a coroutine function")
         return result
 
     async def in_place(offload: Offload, *args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Values that threads take in turn, such as connections, and what a fork does to them."""
+"""Values that threads take in turn, such as connections, and how they survive a fork."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-# How many lie on a shelf at most when nobody uses them.
+# A shelf keeps at most this many values that nobody uses.
 KEEP = 8
-# For how long a fork waits until nobody uses any, in seconds.
+# How long a fork waits until nobody uses a value, in seconds.
 FORK_PATIENCE = 5.0
 _LOOK_AGAIN = 0.0002
 
 
 class ForkedInUse(RuntimeError):
-    """This process was forked while its parent was using such values, and cannot have any of its own."""
+    """This process was forked while its parent was using such values, so it cannot have any of its own."""
 
 
 class Item:
-    """What lies on a shelf, with the shelf's notes about it.
+    """A value on a shelf, with the shelf's notes about it.
 
     Attributes:
-        epoch: which time of the shelf it belongs to; an item of another time is closed instead of kept.
+        epoch: the epoch of the shelf that it belongs to. An item of another epoch is closed and not kept.
         pid: of the process that opened it.
     """
 
@@ -41,15 +41,15 @@ _inherited: list[Item] = []
 class Shelf(Generic[T]):
     """Values that are opened when none is free, taken by one thread at a time, and given back for the next one.
 
-    So there are never more than were in use at once, however many threads or greenlets come by.
+    So there are never more values than were in use at once, however many threads or greenlets there are.
 
-    A fork waits until all are given back, and closes them: the libraries behind them keep state of their own in the
-    process (SQLite: its mutexes, and which locks it holds on a file), which a child must not inherit half-done.
+    A fork waits until all values are given back, and closes them. The libraries behind them keep state in the process
+    (SQLite: its mutexes, and which locks it holds on a file), which a child must not inherit half-done.
 
     Args:
         open: makes a value.
-        close: lets go of one.
-        may_close: whether a thread may do that, which can take long; else the next one does that may.
+        close: closes a value.
+        may_close: whether this thread may close one, which can take long; if not, the next thread that may does it.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Shelf(Generic[T]):
         self._epoch = 0
         self.reset()
         _forks.know(self)
-        # Not __del__: the collector may finalise a value first, and a connection then warns that nobody closed it. At
-        # exit too, but not what another thread may be using at that moment.
+        # Not __del__: the collector may finalise a value first, and a connection then warns that nobody closed it. This
+        # also runs at exit, but not for values that another thread may be using at that moment.
         weakref.finalize(self, _close_all, self._free, close)
 
     def reset(self) -> None:
-        """Begin anew, in a child."""
+        """Start afresh, in a forked child."""
         self._lock = threading.Lock()
         self._users: set[int] = set()
         self._left: list[T] = []
@@ -75,7 +75,7 @@ class Shelf(Generic[T]):
         self._out = 0
 
     def take(self) -> T:
-        """A value for this thread alone, until it gives it back."""
+        """A value for this thread alone, until the thread gives it back."""
         try:
             item = self._free.pop()
         except IndexError:
@@ -86,30 +86,31 @@ class Shelf(Generic[T]):
         return item
 
     def give(self, item: T) -> None:
-        """Give back what was taken."""
+        """Give a value back."""
         self._free.append(item)
         if item.epoch != self._epoch or len(self._free) > KEEP:
             self._tidy()
 
     def renew(self) -> None:
-        """Close what lies here; what is in use is closed when it is given back."""
+        """Close the values on the shelf. Those in use are closed when they are given back."""
         with self._lock:
             self._epoch += 1
         self._tidy()
         self._close_left()
 
     def enter(self) -> None:
-        """Say that this thread runs other code while it has a value: a fork in that code waits for the others alone."""
+        """Say that this thread runs other code while it has a value: a fork in that code waits only for other
+        threads."""
         self._users.add(threading.get_ident())
 
     def leave(self) -> None:
-        """Say that it does so no more."""
+        """Say that this thread no longer does so."""
         self._users.discard(threading.get_ident())
 
     def emptied(self, until: float) -> bool:
-        """Whether everything was given back and is closed by then, on the monotonic clock.
+        """Whether every value was given back and closed by this moment on the monotonic clock.
 
-        What this thread itself uses is not waited for.
+        Values that this thread itself uses are not waited for.
         """
         mine = int(threading.get_ident() in self._users)
         self.renew()
@@ -136,7 +137,7 @@ class Shelf(Generic[T]):
         self._out += 1
 
     def _tidy(self) -> None:
-        """Close what is out of date, and what is too much."""
+        """Close values of an old epoch, and those beyond `KEEP`."""
         with self._lock:
             lying = [self._free.pop() for _ in range(len(self._free))]
             keep = [item for item in lying if item.epoch == self._epoch][:KEEP]
@@ -146,7 +147,7 @@ class Shelf(Generic[T]):
                 self._discard(item)
 
     def _discard(self, item: T) -> None:
-        """Close an item, or leave that to a thread which may."""
+        """Close an item, or leave that to a thread that may."""
         self._left.append(item)
         if self._may_close():
             self._close_left()
@@ -169,7 +170,7 @@ class Shelf(Generic[T]):
 
 
 def _close_unless_inherited(item: T, close: Callable[[T], None]) -> None:
-    """Close it, unless a parent process opened it: closing a parent's SQLite connection in the child can break the
+    """Close it, unless a parent process opened it. Closing a parent's SQLite connection in the child can break the
     parent's locks (sqlite.org/howtocorrupt.html, section 2.6)."""
     if item.pid == os.getpid():
         close(item)
@@ -183,7 +184,7 @@ def _close_all(free: list[T], close: Callable[[T], None]) -> None:
 
 
 class _Forks:
-    """Keeps every shelf empty while this process is forked."""
+    """Keeps every shelf empty while this process forks."""
 
     def __init__(self) -> None:
         self._shelves: weakref.WeakSet[Shelf[Item]] = weakref.WeakSet()
@@ -192,16 +193,14 @@ class _Forks:
         self._reset()
 
     def know(self, shelf: Shelf[T]) -> None:
-        """Have it emptied before each fork."""
+        """Empty this shelf before each fork."""
         with self._lock:
             self._shelves.add(shelf)  # type: ignore[arg-type]
 
     def enter(self, lock: threading.Lock, count: Callable[[], None]) -> bool:
-        """Count somebody who opens a value, unless a fork is under way."""
+        """Count a caller that opens a value, unless a fork is under way."""
         if self._spoilt:
-            raise ForkedInUse(
-                "this process was forked while its parent was in the middle of using a SQLite file: restart it"
-            )
+            raise ForkedInUse("this process was forked while its parent was using a SQLite file: restart this process")
         with lock:
             if self._over is not None:
                 return False
@@ -215,10 +214,10 @@ class _Forks:
             over.wait(2 * FORK_PATIENCE)
 
     def before(self) -> None:
-        """Have every shelf empty and stay so; that some could not be emptied is remembered for the child."""
+        """Empty every shelf and keep it empty. If one could not be emptied, the child remembers that."""
         with self._lock:
             self._under_way += 1
-            # Made now: gevent may have replaced what there was at the import.
+            # Made now, because gevent may have patched threading after the import.
             self._over = self._over or threading.Event()
             shelves = list(self._shelves)
         until = time.monotonic() + FORK_PATIENCE
@@ -238,7 +237,8 @@ class _Forks:
             over.set()
 
     def after_in_child(self) -> None:
-        """Begin anew. What could not be emptied would hang here, or be locked for good: it is an error instead."""
+        """Start afresh. A shelf that could not be emptied would hang here or stay locked: using it is an error
+        instead."""
         self._spoilt = self._spoilt or threading.get_ident() in self._in_use
         self._reset()
         for shelf in list(self._shelves):

@@ -1,8 +1,8 @@
-"""What a client is told of its windows: ``Retry-After``, ``X-RateLimit-*``, and the IETF draft's fields on request.
+"""What a client learns about its windows: ``Retry-After``, ``X-RateLimit-*``, and the IETF draft's fields on request.
 
-``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` speak of one window: of an admitted request, the one that binds
-first (least remaining; of equals, the longer); of a refused one, the one that must be waited for. Reset is the moment
-when Remaining next grows, in Unix seconds, rounded up.
+``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` describe one window. For an admitted request it is the one that
+will be full first (least remaining; of equals, the longer); for a refused request, the one with the longest wait. Reset
+is the moment when Remaining next grows, in Unix seconds, rounded up.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LIMIT, REMAINING, RESET = NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining",
 
 
 class FieldWriter(Generic[AnyStr]):
-    """Writes the header fields for a caller's windows, in the text type of one door and with names in lower case.
+    """Writes the header fields for a caller's windows in the text type of one door, with names in lower case.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
-        ietf: with ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-11) behind them.
+        ietf: add ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-11).
     """
 
     def __init__(self, encode: Callable[[str], AnyStr], *, ietf: bool) -> None:
@@ -35,7 +35,7 @@ class FieldWriter(Generic[AnyStr]):
         self._reset: AnyStr = encode(RESET)
 
     def write(self, usages: Sequence[Usage], now: float) -> list[tuple[AnyStr, AnyStr]]:
-        """The fields for where the caller stands; none for no windows.
+        """The fields that say where the caller stands; none if there are no windows.
 
         Args:
             usages: what the limiter answered.
@@ -67,6 +67,6 @@ def _draft(usages: Sequence[Usage], now: float) -> Fields:
 
 
 def _quoted(scope: str) -> str:
-    """A rule's match as it may stand in an RFC 9651 string, behind a space."""
+    """A rule's match in the form that an RFC 9651 string allows, with a space before it."""
     shown = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in scope)
     return f" {shown}" if shown else ""

@@ -55,7 +55,7 @@ def _limit(sent: bytes | None, default: int, maximum: int) -> int:
     # int() alone would take signs, spaces and underscores, and refuse thousands of digits with a ValueError.
     digits = sent.lstrip(b"0") if sent.isdigit() else b""
     if not digits:
-        raise InvalidRequest("expected a whole number from 1", parameter="limit")
+        raise InvalidRequest("expected a whole number of at least 1", parameter="limit")
     return maximum if len(digits) > len(str(maximum)) else min(int(digits), maximum)
 
 
@@ -102,8 +102,8 @@ class PageParams:
             maximum: items in a page at most, a higher limit is clamped to it; without it, the style's.
 
         Raises:
-            InvalidRequest: the limit is no number from 1 in ASCII digits, the cursor was made for something else, one
-                of them is there twice, or the query is longer than 8192 bytes or 1000 parameters.
+            InvalidRequest: the limit is not a whole number of at least 1 in ASCII digits, the cursor was made for
+                something else, one of them is there twice, or the query is longer than 8192 bytes or 1000 parameters.
             ConfigurationError: there is a cursor and no usable secret, or `default` or `maximum` is below 1.
         """
         default = style.default_limit if default is None else default

@@ -1,7 +1,7 @@
-"""The `keystile` command: set up a file, check it, and handle the keys of its store and what they have used.
+"""The `keystile` command: set up a file, check it, manage the keys of its store and show what they have used.
 
-What machines read goes to stdout, notes for people to stderr. A secret is printed once, when its key is made. Whatever
-goes wrong is one line on stderr and exit code 1 (2 for wrong usage).
+Output for machines goes to stdout, notes for people go to stderr. A secret is printed once, when its key is made. An
+error is one line on stderr and exit code 1 (2 for wrong usage).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from ..rules.limits.subjects import subject
 from .shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from .typed import as_moment, as_object, check_key_id
 
-# For how long a command waits for a limiter that servers are writing to, in seconds.
+# How long a command waits for a limiter that servers are writing to, in seconds.
 _PATIENCE = 5.0
 
 
 class _Group(click.Group):
-    """Turns what goes wrong into one line."""
+    """Turns an error into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,7 +49,7 @@ class _Group(click.Group):
             raise click.ClickException(str(error)) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
-                raise  # click ends quietly: whoever read the output has seen enough
+                raise  # click ends quietly: the reader of the output has closed it
             raise click.ClickException(error.strerror or type(error).__name__) from None
 
 
@@ -66,7 +66,7 @@ class _Group(click.Group):
 def main(ctx: click.Context, config: Path | None) -> None:
     """API keys for any ASGI or WSGI app."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
     ctx.obj = config
 
@@ -77,29 +77,29 @@ def main(ctx: click.Context, config: Path | None) -> None:
 def init(config: Path | None, file: Path | None) -> None:
     """Write a commented configuration and create its key store."""
     path = file or config or default_path()
-    # Keys that are there already were made with another pepper or none, and would be refused under a new one.
+    # Existing keys were made with another pepper or without one, and would be refused with a new one.
     old = path.with_name(EXAMPLE_STORE).exists() or PEPPER_VARIABLE in os.environ
     try:
         write_private(path, example(None if old else token_urlsafe(32)))
     except FileExistsError:
-        raise click.ClickException(f"{path} exists already and is left as it is") from None
+        raise click.ClickException(f"{path} exists already and was not changed; name another file with -c") from None
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from None
     try:
         open_gate(load(path)).close()
     except BaseException:
-        path.unlink()  # or the next try would be refused for a file that never worked
+        path.unlink()  # otherwise the next try would be refused because of a file that never worked
         raise
     option = "" if path == default_path() else f" -c {path}"
     click.echo(f"Wrote {path} and made its key store. Next: keystile{option} keys create NAME")
     if old:
-        click.echo(f"Note: {EXAMPLE_STORE} or {PEPPER_VARIABLE} was there before, so no pepper was made.", err=True)
+        click.echo(f"Note: {EXAMPLE_STORE} or {PEPPER_VARIABLE} existed before, so no pepper was made.", err=True)
 
 
 @main.command()
 @click.pass_obj
 def check(config: Path | None) -> None:
-    """Say whether the configuration can be used, and what it means."""
+    """Check that the configuration can be used, and show what it says."""
     settings = load(config)
     with closing(open_gate(settings)) as gate:
         gate.keys.list(limit=1)
@@ -116,11 +116,11 @@ def check(config: Path | None) -> None:
         ]
     )
     if _in_memory(settings, "store"):
-        click.echo("Note: keys in memory end with their process; no command can make one for a server.", err=True)
+        click.echo("Note: keys in memory end with their process, so no command can make one for a server.", err=True)
 
 
 def _look_at_limiter(settings: Settings, gate: Gate) -> None:
-    """Ask it for a window that nobody uses: a limiter connects when it is asked."""
+    """Ask the limiter for a window that nobody uses: a limiter connects when it is asked."""
     try:
         patiently(_PATIENCE, gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
     except StoreUnavailable as error:
@@ -149,11 +149,14 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--organization", "organization_id", metavar="ID", help="Whom the key belongs to.")
 @click.option("--owner", "owner_id", metavar="ID", help="Whom in it.")
 @click.option("--environment", type=click.Choice(ENVIRONMENTS), default="production", show_default=True)
-@click.option("--plan", metavar="NAME", help="One of the configuration's plans; default: its default_plan.")
-@click.option("--limits", metavar="NOTATION", help="In place of its plan's, like '60/minute; 5000/day'.")
+@click.option("--plan", metavar="NAME", help="One of the plans in the configuration; default: its default_plan.")
+@click.option("--limits", metavar="NOTATION", help="Limits that replace its plan's, like '60/minute; 5000/day'.")
 @click.option("--scope", "scopes", metavar="S", multiple=True, help="What the key may do; repeatable.")
 @click.option(
-    "--allow", metavar="CIDR", multiple=True, help="From where it may be used; repeatable; default: anywhere."
+    "--allow",
+    metavar="CIDR",
+    multiple=True,
+    help="Address or network that it may be used from; repeatable; default: anywhere.",
 )
 @click.option(
     "--expires",
@@ -162,7 +165,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
     metavar="TIME",
     help="2030-01-31T12:00:00Z, 30d or 12h; default: never.",
 )
-@click.option("--metadata", callback=as_object, metavar="JSON", help="An object to keep with the key.")
+@click.option("--metadata", callback=as_object, metavar="JSON", help="A JSON object to keep with the key.")
 @_as_json
 @click.pass_obj
 def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **described: Any) -> None:
@@ -181,9 +184,14 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
 @keys.command("list")
 @click.option("--organization", "organization_id", metavar="ID", help="Only its keys.")
 @click.option("--owner", "owner_id", metavar="ID", help="Only theirs.")
-@click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=100, show_default=True, help="At most so many.")
 @click.option(
-    "--after", callback=check_key_id, metavar="KEY_ID", help="Those behind this key: the last one of the page before."
+    "--limit", type=click.IntRange(1, MAX_PAGE), default=100, show_default=True, help="Show at most this many."
+)
+@click.option(
+    "--after",
+    callback=check_key_id,
+    metavar="KEY_ID",
+    help="Start after the key with this id: the last one of the previous page.",
 )
 @_as_json
 @click.pass_obj
@@ -218,7 +226,7 @@ def revoke(config: Path | None, key_id: str, as_json: bool) -> None:
 
 @main.group()
 def limits() -> None:
-    """Show and forget what a key has used of its windows."""
+    """Show or reset what a key has used of its windows."""
 
 
 @limits.command("show")
@@ -251,7 +259,7 @@ def reset(config: Path | None, key_id: str) -> None:
 
 
 def _windows(gate: Gate, key: ApiKey) -> tuple[str, tuple[Window, ...]]:
-    """Under which name a key's requests are counted, and in which windows: its own, then those of the rules."""
+    """The name under which a key's requests are counted, and the windows: its own, then those of the rules."""
     if not gate.quotas.knows(key.plan):
         reason = f"the key's plan {key.plan!r} is gone, so the key is refused; {known(gate.policy.plans)}"
         raise ConfigurationError(reason, key="plans")
@@ -276,7 +284,7 @@ def demo(ctx: click.Context) -> None:
 
 @contextmanager
 def _opened(config: Path | None, *lasting: str) -> Iterator[Gate]:
-    """The gate, if what these settings name outlasts this command."""
+    """The gate, if its store and its limiter outlast this command."""
     settings = load(config)
     for name in lasting:
         if _in_memory(settings, name):
@@ -286,8 +294,8 @@ def _opened(config: Path | None, *lasting: str) -> Iterator[Gate]:
 
 
 _IN_MEMORY = {
-    "store": "keys in memory end with this command: name a store like 'sqlite:///keystile.db'",
-    "limiter": "what a server counts in memory no command can see: name a limiter like 'sqlite:///keystile.db'",
+    "store": "keys in memory end with this command; name a store like 'sqlite:///keystile.db'",
+    "limiter": "no command can see what a server counts in its memory; name a limiter like 'sqlite:///keystile.db'",
 }
 
 
@@ -301,7 +309,7 @@ def _url(settings: Settings, name: str) -> str:
 
 
 def _shown_app(settings: Settings) -> str:
-    """The app and what serves it; the service's own errors end here, because its settings may stand in their text."""
+    """The app and the door that serves it. The service's own errors end here, because their text may hold settings."""
     if settings.app is None:
         return "-"
     from ..doors.apps import advice, fits
@@ -311,7 +319,7 @@ def _shown_app(settings: Settings) -> str:
         app = find_app(settings)
     except KeystileError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a service's import may raise anything, or end the process
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing a service may raise anything, or end the process
         raise settings.error("app", f"importing it raised {told(error, os.environ)}") from None
     doors = [f"keystile.wrap:{door}" for door in ("asgi", "wsgi") if fits(app, door)]
     if not doors:

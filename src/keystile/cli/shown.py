@@ -1,6 +1,6 @@
 """How the command line shows keys, plans and windows: tables for people, JSON for machines.
 
-Nothing here shows a secret, a hash, or what stands in a URL beside its place.
+Nothing here shows a secret, a hash, or any part of a URL beyond its place.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def shown_url(url: str) -> str:
     return url if url.startswith("sqlite:") else place_of(url) + _part_of(url)
 
 
-# One server; then the path is the number of a database. Under Sentinel it is the name of the master.
+# For one server the path is the number of a database. With Sentinel it is the name of the master.
 _ONE, _SENTINEL = re.compile(r"(?:redis|valkey)s?"), re.compile(r"(?:redis|valkey)\+sentinel")
 
 
 def _part_of(url: str) -> str:
-    """Which part of a Redis is meant, if it is one and that can be no part of a password."""
+    """Which database of a Redis is meant; empty if it is another store, or could be part of a password."""
     scheme, _, rest = url.partition("://")
     address, _, query = rest.rpartition("@")[2].partition("?")
     path = address.partition("/")[2]
@@ -88,7 +88,7 @@ def _part_of(url: str) -> str:
 
 
 def shown_plans(policy: Policy) -> list[tuple[str, str]]:
-    """A row for each plan: what it is called, what it allows."""
+    """A row for each plan: its name and what it allows."""
     rows = []
     for name, plan in policy.plans.items():
         limits = "unlimited" if plan.limits is None else _notation(plan.limits)
@@ -116,7 +116,7 @@ def _standing(usage: Usage) -> dict[str, Any]:
 
 
 def _reset(usage: Usage) -> datetime | None:
-    """When `remaining` next grows, rounded up as in the headers; None where nothing is used."""
+    """When `remaining` next grows, rounded up as in the headers; None if nothing is used."""
     if usage.remaining >= usage.window.limit:
         return None
     return datetime.fromtimestamp(math.ceil(usage.reset_at), UTC)
@@ -129,7 +129,7 @@ def _span(seconds: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it: moments in ISO 8601, UTC, whole seconds."""
+    """The value as JSON: moments in ISO 8601, UTC, whole seconds."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
@@ -141,7 +141,7 @@ def _cell(value: Any) -> str:
 
 
 def record(key: ApiKey) -> dict[str, Any]:
-    """Everything about a key but its hashes."""
+    """Everything about a key except its hashes."""
     return {**{each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}, "hints": _hints(key)}
 
 

@@ -1,4 +1,4 @@
-"""What people type on the command line, read."""
+"""Reads what people type on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
 
 def as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """A moment in UTC: of ISO 8601 with a time zone, or so many days or hours from now."""
+    """A moment in UTC, from ISO 8601 with a time zone, or from a number of days or hours from now."""
     if value is None:
         return None
     duration = _DURATION.fullmatch(value)
@@ -25,27 +25,27 @@ def as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -
             return datetime.now(UTC) + timedelta(hours=int(duration[1]) * (24 if duration[2] == "d" else 1))
         moment = datetime.fromisoformat(value)
         if moment.utcoffset() is None:
-            raise click.BadParameter("it has no time zone; write Z at its end for UTC")
+            raise click.BadParameter("it has no time zone; write Z at the end for UTC")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter("expected a time like 2030-01-31T12:00:00Z, or 30d, or 12h") from None
 
 
 def as_object(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """A JSON object; an empty one where nothing was typed."""
+    """A JSON object; an empty one if nothing was typed."""
     try:
         found = json.loads(value) if value is not None else {}
     except (ValueError, RecursionError):
-        raise click.BadParameter("it is not JSON") from None
+        raise click.BadParameter('it is not JSON; write an object like {"team": "data"}') from None
     if not isinstance(found, dict):
         raise click.BadParameter('expected a JSON object like {"team": "data"}')
     return found
 
 
 def check_key_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Never repeats what it was given: people paste whole keys here."""
+    """Never repeat what was typed: people paste whole keys here."""
     if value is None or _KEY_ID.fullmatch(value):
         return value
     raise click.ClickException(
-        f"no key has this id: one has {ID_LENGTH} letters and digits, as `keystile keys list` shows them"
+        f"this is not the id of a key; an id has {ID_LENGTH} letters and digits, as `keystile keys list` shows"
     )

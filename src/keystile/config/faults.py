@@ -1,7 +1,7 @@
-"""What is told of an exception that a service's own code raised: one line that says what and where, and no secret.
+"""How an exception of a service's own code is reported: one line that says what and where, and holds no secret.
 
-Its words are the service's, and its settings may stand in them. So the values of the environment are replaced by their
-names, and what stands in a URL before its host is left out.
+The message comes from the service and may hold its settings. So values of the environment are replaced by their names,
+and everything before the host of a URL is left out.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
 
-# A longer line is no summary, and who knows what a framework puts at its end.
+# A longer line is not a summary, and nobody knows what a framework puts at its end.
 _LONGEST = 300
-# So few characters in a row are no secret, and words of the message itself would be taken for one. What a name calls a
-# secret may be shorter.
+# A shorter value is not treated as a secret: ordinary words of the message would look like one. It may be shorter if
+# its name calls it a secret.
 _TELLING, _SHORTEST = 8, 4
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|PEPPER|CREDENTIAL|DSN|AUTH", re.IGNORECASE)
 _USER = re.compile(r"://[^\s/]*@")
@@ -31,7 +31,7 @@ def told(error: BaseException, environ: Mapping[str, str]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    # The text of a SyntaxError ends with the place, which is told for all exceptions alike.
+    # The text of a SyntaxError ends with the place, which is added here for every exception.
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     line = (text.strip().splitlines() or [""])[0]
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
@@ -46,7 +46,7 @@ def _without_secrets(line: str, environ: Mapping[str, str]) -> str:
 
 
 def _place_of(error: BaseException) -> str | None:
-    """File and line of the deepest frame that is the service's own; of the file that is no Python, its line."""
+    """File and line of the deepest frame in the service's own code; for a SyntaxError, of the faulty line."""
     if isinstance(error, SyntaxError) and error.filename:
         return _shown(error.filename, error.lineno)
     frames = [frame for frame in extract_tb(error.__traceback__) if _is_file(frame.filename)]

@@ -1,7 +1,7 @@
-"""Where settings come from: the file that an error names, and the environment, of which no error shows a thing.
+"""Where settings come from: the file, which an error names, and the environment, which no error shows.
 
-What came from the environment may be a secret. So the reason of an error names the variable in place of its value, and
-where a part of the value would still show, the reason is left out.
+A value from the environment may be a secret. So the reason of an error names the variable instead of its value, and if
+a part of the value would still show, the reason is left out.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Mapping
 
 from ..exceptions import ConfigurationError
 
-# "$${" first, so that the reference behind it is not taken for one. What follows "${" and is no name is an error.
+# "$${" comes first, so that the text after it is not read as a reference. "${" without a valid name is an error.
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
-# So few characters in a row are no secret, and words of the message itself would be taken for one.
+# A shorter value is not treated as a secret: ordinary words of the message would look like one.
 _TELLING = 4
 
 
 class Origin:
-    """Where the settings come from, which is what an error must name, and must not show.
+    """Where the settings come from: the file that an error must name, and the values that it must not show.
 
     Args:
         source: the file, as its user wrote it.
-        environ: what references are looked up in.
+        environ: where references are looked up.
     """
 
     def __init__(self, source: str, environ: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class Origin:
         return ConfigurationError(reason, key=key, source=self.source)
 
     def hiding(self, key: str | None, reason: str) -> ConfigurationError:
-        """The exception for this setting, with what came from the environment taken out of the reason."""
+        """The exception for this setting. Values from the environment are taken out of the reason."""
         mine: dict[str, str] = {}
         for at, found in self._referenced.items():
             mine.update(found if _overlap(at, key) else {})
@@ -50,14 +50,14 @@ class Origin:
         return self.error(key, reason)
 
     def variable(self, key: str, name: str) -> str:
-        """What the environment has for this name; an error if that is nothing."""
+        """The value of this environment variable; an error if it is unset or empty."""
         value = self._environ.get(name, "")
         if not value:
             raise self.error(key, f"the environment variable {name} is unset or empty")
         self._referenced.setdefault(key, {})[name] = value
         try:
             value.encode()
-        except UnicodeEncodeError:  # octets that the locale could not decode; the exception would show them
+        except UnicodeEncodeError:  # octets that the locale cannot decode; the exception would show them
             raise self.error(key, "is not UTF-8") from None
         return value
 
@@ -68,7 +68,7 @@ class Origin:
             if match[0] == "$${":
                 return "${"
             if match[1] is None:
-                raise self.error(key, "'${' begins a reference like ${NAME}; write $${ for the characters themselves")
+                raise self.error(key, "'${' begins a reference like ${NAME}; write $${ for a literal '${'")
             return self.variable(key, match[1])
 
         resolved = _REFERENCE.sub(replacement, text)
@@ -78,7 +78,7 @@ class Origin:
 
 
 def _overlap(one: str, other: str | None) -> bool:
-    """Whether one setting is the other or a part of it."""
+    """Whether one setting is the same as the other, or a part of it."""
     if other is None:
         return False
     short, long = sorted((one, other), key=len)
@@ -86,7 +86,7 @@ def _overlap(one: str, other: str | None) -> bool:
 
 
 def _shows(message: str, value: str) -> bool:
-    """Whether the message holds the value or a telling part of it, as it is or escaped by repr."""
+    """Whether the message holds the value or a revealing part of it, plain or escaped by repr."""
     message = message.casefold()
     for text in (value.casefold(), repr(value)[1:-1].casefold()):
         width = min(_TELLING, len(text))

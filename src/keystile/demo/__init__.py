@@ -1,8 +1,11 @@
-"""`keystile demo`: the main job shown for real, with nothing else to install or run.
+"""`keystile demo`: the main features shown on real servers, with nothing else to install or run.
+
+Knows the keys' format and the exceptions, nothing else: it drives the example apps and the command line from outside,
+as a user would. The story (`story`) can be changed here alone; the apps are in `examples/`, which the wheel includes.
 
 Two example apps, FastAPI on uvicorn and Flask on gunicorn, share one SQLite file, which holds the keys and counts the
-requests. Keys are made and revoked by the command line in other processes, and every answer over HTTP is held against
-what was promised.
+requests. The command line makes and revokes keys in other processes, and every answer over HTTP is compared with what
+was promised.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ __all__ = ["run"]
 
 
 def run(echo: Echo = click.echo) -> int:
-    """Show it.
+    """Run the demo.
 
     Args:
         echo: takes each line of the transcript.
@@ -48,7 +51,7 @@ def run(echo: Echo = click.echo) -> int:
     return 1 if transcript.broken or not transcript.kept else 0
 
 
-# The plans of the example apps, so that the command line knows them.
+# The plans of the example apps, for the command line.
 _CONFIG = """\
 store = {url}
 limiter = {url}
@@ -89,7 +92,7 @@ def _check_installed() -> None:
 
 @contextmanager
 def _ended_like_interrupted() -> Iterator[None]:
-    """SIGTERM as Ctrl-C, so that the servers are stopped then, too."""
+    """Treat SIGTERM like Ctrl-C, so that the servers are stopped then, too."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

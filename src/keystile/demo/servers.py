@@ -1,6 +1,6 @@
 """The example apps as real servers, each a process of its own on a free loopback port.
 
-The port is the server's own choice (it binds port 0 and logs what it got): picking a free one for it would be a race.
+Each server chooses its own port: it binds port 0 and logs what it got. Picking a free port for it would be a race.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..exceptions import ConfigurationError, KeystileError
 START_SECONDS, STOP_SECONDS, ANSWER_SECONDS = 20.0, 5.0, 10.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:([1-9][0-9]*)")
 _LOG_END = 2000
-# Settings of the user's own servers and gates: in here they would change what is shown.
+# Settings of the user's own servers and gates, which would change what the demo shows.
 _FOREIGN = ("KEYSTILE_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
-# In a file and not on the command line: versions that do not know the setting skip it there. The control socket
-# would lie in the user's home.
+# In a file and not on the command line: versions that do not know the setting ignore it there. Without it, the control
+# socket would be in the user's home.
 _GUNICORN_CONF = "control_socket_disable = True\n"
 
 
@@ -48,12 +48,12 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens, or 0 while it does not."""
+        """The port it listens on, or 0 while it does not."""
         listening = _LISTENING.search(self.log_text())
         return int(listening[1]) if listening else 0
 
     def log_text(self) -> str:
-        """What it has logged so far."""
+        """What the server has logged so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def wait_until_up(self) -> None:
@@ -70,7 +70,7 @@ class Server:
         raise DemoBroken(f"{self.name} did not start. The end of its log:\n{self.log_text()[-_LOG_END:]}")
 
     def stop(self) -> None:
-        """End it, kindly first."""
+        """Stop it: ask first, then kill."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -80,12 +80,12 @@ class Server:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without what would set up servers or gates, and with `extra`."""
+    """This process's environment without settings of servers and gates, and with `extra`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)} | extra
 
 
 def commands(examples: Path, folder: Path) -> dict[str, list[str]]:
-    """The servers by name, and how to start them. gunicorn has two workers: a revoke must bind in both."""
+    """The servers by name, and how to start them. gunicorn has two workers: a revocation must take effect in both."""
     conf = folder / "gunicorn.conf.py"
     conf.write_text(_GUNICORN_CONF, encoding="utf-8")
     uvicorn = ["uvicorn", "--app-dir", str(examples), "--host", "127.0.0.1", "--port", "0", "fastapi_app:app"]

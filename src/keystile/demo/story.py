@@ -1,4 +1,4 @@
-"""What the demo shows: the calls, and what is promised of each."""
+"""What the demo shows: the calls, and what each one promises."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Key(NamedTuple):
 
     @property
     def caller(self) -> dict[str, str | None]:
-        """What ``/v1/me`` says of it."""
+        """What ``/v1/me`` says about it."""
         return {"id": self.id, "name": self.name, "organization": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys, made, revoked and asked about by the `keystile` command in a process of its own.
+    """Makes, revokes and shows keys with the `keystile` command, in a process of its own.
 
     Args:
         config: the keystile.toml that names the store.
@@ -90,7 +90,7 @@ class Keys:
 
 def tell(transcript: Transcript, keys: Keys) -> None:
     """The whole story, on every server of the transcript."""
-    transcript.say("", "Keys, made on the command line. Each secret is told once, and cut short here:")
+    transcript.say("", "Keys, made on the command line. Each secret is shown once, and cut short here:")
     reporting = keys.create("reporting")
     exporter = keys.create("exporter", "--scope", "exports:write")
     office = keys.create("office", "--allow", "192.0.2.0/24")
@@ -147,7 +147,7 @@ def _from_where(transcript: Transcript, outside: Key, inside: Key) -> None:
 
 
 def _how_often(transcript: Transcript, keys: Keys) -> None:
-    transcript.say("", "Two more keys, one with limits of its own, one of another plan:")
+    transcript.say("", "Two more keys: one with limits of its own, one with another plan:")
     key, other = keys.create("trial", "--limits", "5/minute; 100/day"), keys.create("busy", "--plan", "pro")
     call = _me("Api-Key", key.secret)
     left = [Promise(200, body=key.caller, quota=Quota(5, 60, remaining)) for remaining in (4, 3, 2, 1, 0)]
@@ -155,16 +155,16 @@ def _how_often(transcript: Transcript, keys: Keys) -> None:
     full = Promise(429, "rate_limited", quota=Quota(5, 60, 0))
     transcript.step("A sixth, on either app", full, call)
     plan = [Promise(200, body=other.caller, quota=Quota(1000, 60, remaining)) for remaining in (999, 998)]
-    transcript.turns("Meanwhile, the key of the other plan", _me("Api-Key", other.secret), plan)
+    transcript.turns("Meanwhile, the key with the other plan", _me("Api-Key", other.secret), plan)
     transcript.say("")
-    # What was refused took nothing from the day.
+    # Refused calls took nothing from the day's limit.
     transcript.expect("left of each window, by its seconds", {60: 0, 86_400: 95}, keys.standing(key))
     keys.forget(key)
-    transcript.turns("The first key, once what it used is forgotten", call, left[:1])
+    transcript.turns("The first key, after its use was reset", call, left[:1])
 
 
 def _waited_out(transcript: Transcript, keys: Keys) -> None:
-    transcript.say("", "A key with a window so short that it can be waited for:")
+    transcript.say("", "A key with a window short enough to wait for:")
     key = keys.create("brief", "--limits", "2/3 seconds")
     call = _me("Api-Key", key.secret)
     promises = [Promise(200, quota=Quota(2, 3, 1)), Promise(200, quota=Quota(2, 3, 0))]
@@ -181,7 +181,7 @@ def _revoked(transcript: Transcript, keys: Keys, key: Key) -> None:
     transcript.say("")
     keys.revoke(key)
     gone = Promise(401, "revoked_api_key", _INVALID_TOKEN)
-    # Twice: with two workers behind one port, the second call tends to reach the other one.
+    # Twice: with two workers behind one port, the second call usually reaches the other one.
     transcript.step("The very next requests, in servers that were told nothing", gone, call, call)
 
 
@@ -198,5 +198,5 @@ def _draw(length: int) -> str:
 
 
 def _forge(key_id: str) -> str:
-    """A key with a right check that was never given out."""
+    """A key with a correct check that was never issued."""
     return PrefixedFormat(PREFIX).mint("production", lambda length: key_id if length == ID_LENGTH else _draw(length))

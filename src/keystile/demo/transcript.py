@@ -1,4 +1,4 @@
-"""What was asked, what came back, and whether that was promised."""
+"""The calls, the answers, and whether each answer is as promised."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .servers import ANSWER_SECONDS, Server
 
 Echo = Callable[[str], None]
 
-# Anything behind the id of a key, well-formed or not.
+# Everything after the id of a key, well-formed or not.
 _SECRET = re.compile(r"([0-9A-Za-z]+_(?:live|stage|test)_[0-9A-Za-z]{12})[0-9A-Za-z]+")
 
 _RATE = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 
 def hide(text: str) -> str:
-    """The text with every key cut off behind its id."""
+    """The text with every key cut off after its id."""
     return _SECRET.sub("\\1\N{HORIZONTAL ELLIPSIS}", text)
 
 
 class Call(NamedTuple):
-    """A request to make, on every server alike."""
+    """A request to make, the same on every server."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back. Status 0: nothing did, and the body is the reason.
+    """What came back. Status 0: there was no answer, and the body is the reason.
 
     Attributes:
         headers: names in lower case.
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """Where a caller must stand in the window that its answer speaks of.
+    """Where a caller must stand in the window that its answer describes.
 
     Attributes:
         limit, seconds: the window.
@@ -85,20 +85,20 @@ class Quota(NamedTuple):
         return f"X-RateLimit: {self.remaining} of {self.limit} left"
 
     def faults(self, answer: Answer) -> list[str]:
-        """Each way in which the answer speaks of another window, or of another wait."""
+        """Each way in which the answer describes another window or another wait."""
         try:
             limit, remaining, reset = (int(answer.headers[name]) for name in _RATE)
         except (KeyError, ValueError):
             return ["X-RateLimit-Limit, -Remaining or -Reset is missing"]
         found = [] if (limit, remaining) == (self.limit, self.remaining) else [f"promised {self}"]
-        # It was counted between these two moments, by a clock that is the demo's own.
+        # It was counted between these two moments, on the demo's own clock.
         soonest, latest = math.ceil(answer.began), math.ceil(answer.ended)
         if not soonest <= reset <= latest + self.seconds:
             found.append(f"X-RateLimit-Reset is {reset}, not within {self.seconds} seconds of {soonest}")
         if answer.status == 429:
             wait = int(answer.headers.get("retry-after", 0))
             if not soonest <= reset - wait <= latest:
-                found.append(f"Retry-After is {wait}, yet X-RateLimit-Reset is {reset - latest} seconds ahead")
+                found.append(f"Retry-After is {wait}, but X-RateLimit-Reset is {reset - latest} seconds ahead")
             told = {"limit": self.limit, "window_seconds": self.seconds, "retry_after": wait}
             if answer.body["error"].get("details") != told:
                 found.append(f"error.details: promised {told}, got {answer.body['error'].get('details')}")
@@ -111,10 +111,10 @@ class Promise:
 
     Args:
         status: the HTTP status.
-        code: `error.code` of the envelope; None: there is no error.
-        challenge: the whole ``WWW-Authenticate``; None is not looked at.
-        body: what the JSON body must be; None is not looked at.
-        quota: where the caller must stand; None is not looked at.
+        code: `error.code` of the envelope; None if there is no error.
+        challenge: the whole ``WWW-Authenticate``; None is not checked.
+        body: what the JSON body must be; None is not checked.
+        quota: where the caller must stand; None is not checked.
     """
 
     status: int
@@ -143,7 +143,7 @@ class Promise:
         if not answer.headers.get("x-request-id", "").startswith("req_"):
             faults.append("X-Request-ID is missing")
         if ("retry-after" in answer.headers) != (self.status in (429, 503)):
-            faults.append("Retry-After belongs to 429 and 503, and to nothing else")
+            faults.append("Retry-After belongs to 429 and 503 only")
         if self.quota is not None and not faults:
             faults += self.quota.faults(answer)
         return faults
@@ -177,12 +177,12 @@ class Transcript:
                 self._make(server, call, promise)
 
     def turns(self, title: str, call: Call, promises: Sequence[Promise]) -> list[Answer]:
-        """The same call again and again, on one server after the other, each with a promise of its own."""
+        """The same call several times, on one server after the other, each with its own promise."""
         self._begin(title, *(f"   promised: {promise}" for promise in dict.fromkeys(map(str, promises))))
         return [self._make(*each) for each in zip(cycle(self.servers), repeat(call), promises, strict=False)]
 
     def expect(self, what: str, promised: object, got: object) -> None:
-        """Hold anything else against what was promised."""
+        """Compare anything else with what was promised."""
         self.say(f"   {'      ok' if got == promised else '  BROKEN'} {what}: {got}")
         if got != promised:
             self.say(f"            promised {promised}")
@@ -200,7 +200,7 @@ class Transcript:
         return answer
 
     def check(self, promise: Promise, answer: Answer) -> None:
-        """Hold one answer against what was promised."""
+        """Compare one answer with what was promised."""
         faults = promise.faults(answer)
         self.say(f"   {'  BROKEN' if faults else '      ok'} {answer}", *(f"            {fault}" for fault in faults))
         self.kept += not faults
@@ -213,7 +213,7 @@ def _joined(status: int, code: str | None, challenge: str | None, quota: str | N
 
 
 def ask(server: Server, call: Call) -> Answer:
-    """Make the call, on a connection of its own."""
+    """Make the call, on its own connection."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=ANSWER_SECONDS)
     began = time.time()
     try:

@@ -1,8 +1,8 @@
 """What a raw key looks like: ``<prefix>_<live|stage|test>_<id><secret><check>``, base62.
 
-The id (12 characters) is public and finds the record; the secret (32 characters, 190 bits) proves it; the check
-(6 characters) turns away typos before they cost a store read. With a pepper the check is keyed, and then nobody
-outside can even make a string that reaches the hasher. Underscores keep a double click selecting the whole key.
+The id (12 characters) is public and finds the record. The secret (32 characters, 190 bits) proves the key. The check
+(6 characters) catches typing errors before they cost a store read. With a pepper the check is keyed: nobody outside can
+make a string that reaches the hasher. The separators are underscores, so that a double click selects the whole key.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
 
 
 class Parsed(NamedTuple):
-    """What a well-formed key says of itself.
+    """What a well-formed key says about itself.
 
     Attributes:
         id: finds the record.
-        hint: the raw key's last characters, which pick one of a record's hashes.
+        hint: the raw key's last characters, which select one of the record's hashes.
     """
 
     id: str
@@ -52,12 +52,12 @@ class KeyFormat(Protocol):
         """The id and hint of a raw key, or None if it is not well-formed or its check fails."""
 
 
-# Two digits at a time: a flood of malformed keys should cost as little as may be.
+# Two digits at a time, so that a flood of malformed keys costs as little as possible.
 _PAIRS = [high + low for high in BASE62 for low in BASE62]
 
 
 def base62(number: int, pairs: int) -> str:
-    """A non-negative number in base62, in twice `pairs` digits: left-padded with ``0``, or the last ones it has."""
+    """A non-negative number in base62 with twice `pairs` digits: padded on the left with ``0``, or its last digits."""
     text = ""
     for _ in range(pairs):
         number, pair = divmod(number, 3844)
@@ -66,14 +66,14 @@ def base62(number: int, pairs: int) -> str:
 
 
 def crc_check(body: bytes) -> str:
-    """CRC32 (IEEE) of the bytes in 6 base62 digits: it stops typos, not attackers."""
+    """CRC32 (IEEE) of the bytes in 6 base62 digits: it catches typing errors, not attackers."""
     crc = zlib.crc32(body)
     return _PAIRS[crc // 3844**2] + _PAIRS[crc // 3844 % 3844] + _PAIRS[crc % 3844]
 
 
 def keyed_check(body: bytes, pepper: bytes) -> str:
     """The first 6 base62 digits of HMAC-SHA256: without the pepper nobody can make one."""
-    # 256 bits are at most 43 digits (62**43 > 2**256); the one more that pairs make is always 0.
+    # 256 bits are at most 43 digits (62**43 > 2**256); the 44th digit, which pairs add, is always 0.
     return base62(int.from_bytes(hmac.digest(pepper, body, hashlib.sha256), "big"), 22)[1 : 1 + CHECK_LENGTH]
 
 
@@ -95,13 +95,15 @@ class PrefixedFormat:
             raise ConfigurationError("expected a letter, then at most 19 letters and digits", key="prefix")
         listed = check_all(peppers, bytes, "peppers")
         if any(len(pepper) < MIN_PEPPER_BYTES for pepper in listed):
-            raise ConfigurationError(f"a pepper has at least {MIN_PEPPER_BYTES} bytes", key="peppers")
+            raise ConfigurationError(f"a pepper must have at least {MIN_PEPPER_BYTES} bytes", key="peppers")
         if not isinstance(accept_crc, bool):
             raise ConfigurationError(f"expected true or false, got {accept_crc!r}", key="accept_crc")
         if accept_crc and not listed:
-            raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
+            raise ConfigurationError(
+                "has no meaning without peppers, where CRC32 is the only check; leave it out", key="accept_crc"
+            )
         self.prefix = prefix
-        # Within a text, in any case and also where the path was encoded twice: the id may be shown, the rest not.
+        # Within a text, in any case, and even in a path that was encoded twice. The id may be shown, the rest may not.
         self.within = re.compile(
             rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}[0-9a-z]{{{ID_LENGTH}}})[0-9a-z]++",
             re.ASCII | re.IGNORECASE,
@@ -120,7 +122,8 @@ class PrefixedFormat:
         return body + check
 
     def parse(self, raw: bytes) -> Parsed | None:
-        """The id and hint of a raw key whose shape and check are right, else None. The environment is decoration."""
+        """The id and hint of a raw key whose shape and check are right, else None. The environment has no meaning
+        here."""
         shape = self._shape.fullmatch(raw)
         if shape is None or not self._checks(raw[:-CHECK_LENGTH], shape[2]):
             return None

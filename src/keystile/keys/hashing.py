@@ -1,7 +1,7 @@
-"""Keys at rest, and the memory of what was proved.
+"""Keys at rest, and the cache of proofs.
 
-A hasher turns a raw key into what the store keeps, and proves a raw key against it. argon2id is the default: a stolen
-store gives nothing away even for keys that a service brought along itself. It costs milliseconds, so `ProofCache`
+A hasher turns a raw key into the form that the store keeps, and proves a raw key against it. argon2id is the default: a
+stolen store reveals nothing, even about keys that a service made itself. It costs milliseconds, so `ProofCache`
 remembers which hash a raw key proved: the proof, never the verdict. Revocation, expiry and everything else are read
 from the record on every request.
 """
@@ -22,8 +22,8 @@ from argon2.low_level import Type, error_to_str
 from ..exceptions import ConfigurationError, Overloaded
 from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
 
-# What a stored hash may make us compute at most. Anybody who can write to the store could otherwise have every
-# process allocate gigabytes; real parameters stay far below.
+# The highest parameters of a stored hash that are computed. Otherwise anybody who can write to the store could have
+# every process allocate gigabytes. Real parameters are far lower.
 MAX_MEMORY_KIB, MAX_TIME, MAX_LANES = 262_144, 16, 16
 # ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key.
 _NO_MEMORY = error_to_str(-22)
@@ -35,7 +35,7 @@ class Hasher(Protocol):
     """How keys are kept at rest.
 
     Attributes:
-        blocking: whether `hash` and `verify` take longer than an event loop may be held up.
+        blocking: whether `hash` and `verify` take too long for an event loop.
     """
 
     @property
@@ -46,17 +46,17 @@ class Hasher(Protocol):
         """The form to store."""
 
     def verify(self, stored: str, raw: bytes) -> bool:
-        """Whether the raw key is the one that was hashed; never raises for what a store may hold.
+        """Whether the raw key is the one that was hashed. Never raises, whatever the store holds.
 
         Raises:
-            Overloaded: the machine cannot do it now.
+            Overloaded: the machine cannot compute it now.
         """
 
     def needs_rehash(self, stored: str) -> bool:
-        """Whether this hash was made with other settings than today's."""
+        """Whether this hash was made with other settings than the current ones."""
 
     def decoy(self) -> str:
-        """A hash that no key proves and that costs as much to try as a real one."""
+        """A hash that no key proves, and that costs as much to try as a real one."""
 
 
 class Argon2Hasher:
@@ -66,7 +66,7 @@ class Argon2Hasher:
         memory_kib, time_cost, parallelism: OWASP's first choice by default: 19 MiB, 2 passes, 1 lane.
 
     Raises:
-        ConfigurationError: a parameter is not one that argon2 can use, or above the ceiling for stored ones.
+        ConfigurationError: argon2 cannot use a parameter, or it is above the ceiling for stored hashes.
     """
 
     blocking = True
@@ -89,7 +89,7 @@ class Argon2Hasher:
             return False
         try:
             return self._argon2.verify(stored, raw)
-        except (VerificationError, ValueError) as error:  # a mismatch, or nothing that argon2 can read
+        except (VerificationError, ValueError) as error:  # a mismatch, or a text that argon2 cannot read
             if str(error) == _NO_MEMORY:
                 raise Overloaded(_NO_MEMORY) from None
             return False
@@ -126,8 +126,9 @@ def _check_whole(key: str, value: Any, least: int, most: int) -> None:
 class HmacHasher:
     """HMAC-SHA256 under a server secret: microseconds instead of milliseconds, for large fleets.
 
-    Right for generated keys only: 190 bits of entropy cannot be searched (OWASP ASVS 6.5.2 asks for 112), and without
-    the pepper a stolen store cannot even be tried. It reads only what it wrote: choose it before keys are made.
+    Only for generated keys: 190 bits of entropy cannot be searched (OWASP ASVS 6.5.2 asks for 112), and without the
+    pepper nobody can even try keys against a stolen store. It reads only hashes that it made itself, so choose it
+    before you make keys.
 
     Args:
         peppers: at least 16 bytes each, kept outside the store. The first signs, all verify; a key that an older one
@@ -143,12 +144,12 @@ class HmacHasher:
     def __init__(self, *peppers: bytes) -> None:
         if not peppers or any(not isinstance(each, bytes) or len(each) < MIN_PEPPER_BYTES for each in peppers):
             raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="peppers")
-        # A stored hash names its pepper by a MAC of nothing, so that one comparison decides.
+        # A stored hash names its pepper by a MAC of the empty text, so that one comparison decides.
         self._peppers = {self._MARK + hmac.digest(each, b"", hashlib.sha256)[:4].hex() + "$": each for each in peppers}
         self._newest = next(iter(self._peppers))
 
     def hash(self, raw: bytes) -> str:
-        """The marked hexadecimal MAC."""
+        """The hexadecimal MAC, with its mark."""
         return self._mac(self._newest, raw)
 
     def verify(self, stored: str, raw: bytes) -> bool:
@@ -158,7 +159,7 @@ class HmacHasher:
         return hmac.compare_digest(expected.encode(), stored.encode(errors="replace"))
 
     def needs_rehash(self, stored: str) -> bool:
-        """Whether it was made with another pepper than the first."""
+        """Whether it was made with a pepper other than the first."""
         return not stored.startswith(self._newest)
 
     def decoy(self) -> str:
@@ -182,12 +183,12 @@ class Proof(NamedTuple):
 class ProofCache:
     """Which raw key proved which hash, for the most recently used ones.
 
-    Raw keys are not kept: an entry is found by a BLAKE2b of the key under a random key of this process, so that a
-    memory dump gives nothing to replay. An entry is worth nothing by itself: it counts only while the record that was
-    read for this very request still holds the same hash.
+    Raw keys are not kept: an entry is found by a BLAKE2b of the key under a random key of this process, so a memory
+    dump holds nothing to replay. An entry alone admits nobody: it counts only while the record that was read for this
+    very request still holds the same hash.
 
     Args:
-        capacity: how many proofs are kept (`policy.Policy.remembered_keys` says what they need).
+        capacity: how many proofs are kept (see `policy.Policy.remembered_keys` for the memory they need).
     """
 
     def __init__(self, capacity: int = REMEMBERED_KEYS) -> None:
@@ -196,7 +197,7 @@ class ProofCache:
         self._proofs: OrderedDict[bytes, Proof] = OrderedDict()
 
     def digest(self, raw: bytes) -> bytes:
-        """What stands for the raw key in here."""
+        """The digest that stands for the raw key in this cache."""
         keyed = self._keyed.copy()
         keyed.update(raw)
         return keyed.digest()
@@ -207,12 +208,12 @@ class ProofCache:
         if proof is not None:
             try:  # noqa: SIM105 - `suppress` would cost as much as the look-up
                 self._proofs.move_to_end(digest)
-            except KeyError:  # another thread pushed it out in between
+            except KeyError:  # another thread removed it in between
                 pass
         return proof
 
     def remember(self, digest: bytes, proof: Proof) -> None:
-        """Keep a proof; the least recently used one goes if there are too many."""
+        """Keep a proof. If there are too many, the least recently used one is dropped."""
         self._proofs[digest] = proof
         if len(self._proofs) > self._capacity:
             self._proofs.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Keys as their owner handles them: create, get, list, revoke.
+"""What a service does with its keys: create, get, list, revoke.
 
 Each operation is written once, as a coroutine, and has two names: `create` blocks, `acreate` is awaited.
 """
@@ -32,7 +32,7 @@ _Operation = Callable[Concatenate["KeyRing", Offload, P], Coroutine[Any, Any, T]
 
 
 def _signed_like(operation: Callable[..., Any], twin: Callable[..., Any], mark: str = "") -> None:
-    """Make the twin show the operation's docstring, its name, and its signature without the offload."""
+    """Give the twin the operation's docstring and name, and its signature without the offload."""
     functools.update_wrapper(twin, operation)
     twin.__name__ = mark + operation.__name__.lstrip("_")
     twin.__qualname__ = f"KeyRing.{twin.__name__}"
@@ -95,12 +95,13 @@ class KeyRing:
 
         Args:
             name: a label for people, 1 to 200 characters.
-            organization_id, owner_id: whom it belongs to, in the host's own identifiers.
+            organization_id, owner_id: to whom it belongs, as the host's own ids.
             environment: shown in the key's prefix.
             plan: one of the gate's plans; None for its default.
-            limits: windows in place of the plan's, ``"60/minute; 5000/day"``.
+            limits: windows that replace the plan's, ``"60/minute; 5000/day"``.
             scopes: what it may do (RFC 6749 section 3.3).
-            ip_allowlist: addresses or CIDR networks it may be used from; None is unrestricted, empty is refused.
+            ip_allowlist: addresses or CIDR networks that it may be used from. None is unrestricted; an empty list is
+                refused.
             expires_at: an aware datetime in the future, or None for never.
             metadata: JSON values to keep with it, at most 16 KiB.
 
@@ -152,7 +153,7 @@ class KeyRing:
 
         Args:
             organization_id, owner_id: only theirs.
-            after: only what is behind the key with this id: the last one of the page before.
+            after: only keys after the one with this id, the last one of the previous page.
             limit: at most this many, 1 to 1000.
         """
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
@@ -162,7 +163,8 @@ class KeyRing:
         return cast("Sequence[ApiKey]", await self._store_list(offload, *checked, limit))
 
     async def _revoke(self, offload: Offload, key_id: str) -> ApiKey:
-        """Revoke a key for good: it is refused from the next request on, in every process. Twice is like once.
+        """Revoke a key for good: it is refused from the next request on, in every process. Revoking it twice is no
+        error.
 
         Raises:
             KeyNotFound: there is no such key.
@@ -183,7 +185,7 @@ class KeyRing:
         raw = HiddenText(shop.key_format.mint(environment, _draw))
         parsed = shop.key_format.parse(raw.encode())
         if parsed is None:
-            raise ConfigurationError("it cannot read the keys that it makes", key="key_format")
+            raise ConfigurationError("cannot read the keys that it makes itself", key="key_format")
         stored = await offload.run(shop.hash_pool, shop.hasher.hash, HiddenBytes(raw.encode()))
         return raw, parsed.id, SecretHash(stored, parsed.hint)
 
@@ -221,9 +223,9 @@ def _check_expiry(value: Any, now: datetime) -> datetime | None:
     try:
         moment = value.astimezone(UTC)
     except OverflowError:
-        raise ConfigurationError("is no moment of the years 1 to 9999 in UTC", key="expires_at") from None
+        raise ConfigurationError("is not within the years 1 to 9999 in UTC", key="expires_at") from None
     if moment <= now:
-        raise ConfigurationError("lies in the past", key="expires_at")
+        raise ConfigurationError("is in the past", key="expires_at")
     return moment
 
 

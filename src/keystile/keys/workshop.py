@@ -1,4 +1,4 @@
-"""What a gate and its key ring work with, made from settings."""
+"""What a gate and its key ring share: store, key format, hasher and pools, made from the settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..stores import KeyStore, open_store
 from .format import KeyFormat, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 
-# How long a write waits for others who write to the same file, in seconds.
+# How long a write waits for other writers to the same file, in seconds.
 WRITE_PATIENCE = 5.0
-# How many new keys may wait to be hashed: with 20 ms each, the last one waits a bit more than a second. Proofs wait
-# elsewhere (`proving`), and no more of them come here than there are threads for.
+# How many new keys may wait to be hashed. At 20 ms each, the last one waits a bit more than a second. Proofs wait
+# elsewhere (`gate.budget`); no more of them come here than there are threads.
 HASH_QUEUE = 64
 STORE_SLOTS, STORE_QUEUE = 8, 256
 _STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
@@ -29,7 +29,7 @@ _LIMITER_METHODS = ("hit", "peek", "refund", "reset", "close")
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What keys are made and proved with: shared by a gate and its key ring.
+    """What is needed to make and prove keys: shared by a gate and its key ring.
 
     Attributes:
         store, key_format, hasher: where keys live, what they look like, how they are kept.
@@ -45,24 +45,24 @@ class Workshop:
     clock: Callable[[], float]
 
     def is_key(self, raw: bytes) -> bool:
-        """Whether these octets are a key by their form, or begin like one."""
+        """Whether these octets have the form of a key, or begin like one."""
         prefix = getattr(self.key_format, "prefix", None)
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
 
     @property
     def mask(self) -> Mask:
-        """What finds keys within a text."""
+        """Finds keys within a text."""
         return Mask(self.is_key, getattr(self.key_format, "within", None))
 
     def later(self, method: Callable[..., Any], *args: Any) -> None:
-        """Have a method of the store called off the path of requests."""
+        """Call a method of the store off the path of requests."""
         if is_async(method):
             later(method, *args)
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
 
     def note_use(self, key_id: str, at: datetime, every: timedelta) -> None:
-        """Have `last_used_at` written off the path of requests, unless another process did so less than `every` ago."""
+        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago."""
         last_used = getattr(self.store, "last_used", None)
         if last_used is None or is_async(self.store.touch):
             self.later(self.store.touch, key_id, at)
@@ -92,7 +92,7 @@ def open_workshop(
     return Workshop(
         key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
         hasher=_as_hasher(hasher, secrets),
-        store=_as_store(store, remembered_keys),  # last: a wrong setting leaves no file behind
+        store=_as_store(store, remembered_keys),  # last, so that a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
         clock=clock,
@@ -100,7 +100,7 @@ def open_workshop(
 
 
 def as_limiter(limiter: Any) -> RateLimiter:
-    """The limiter that a setting names or is; ConfigurationError if it is none."""
+    """The limiter that a setting names, or is; ConfigurationError if it is neither."""
     if isinstance(limiter, str):
         return open_limiter(limiter)
     _check_has(limiter, _LIMITER_METHODS, "RateLimiter", "limiter")
@@ -109,7 +109,7 @@ def as_limiter(limiter: Any) -> RateLimiter:
 
 
 def as_cursor_secrets(given: Any, peppers: Any) -> tuple[bytes, ...]:
-    """What cursors are signed with; ConfigurationError if these are no secrets, or too short for a MAC."""
+    """The secrets that sign cursors; ConfigurationError if they are not secrets, or too short for a MAC."""
     for secret in as_secrets(given, "cursor_secrets"):
         if len(secret) < MIN_PEPPER_BYTES:
             raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
@@ -129,7 +129,9 @@ def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], a
         return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
     for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
         if setting not in (None, False):
-            raise ConfigurationError("belongs to the default key format, and another one is given", key=key)
+            raise ConfigurationError(
+                "belongs to the default key format, but key_format names another; leave one of them out", key=key
+            )
     _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
     return cast("KeyFormat", given)
 
@@ -139,7 +141,7 @@ def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
         return Argon2Hasher()
     if hasher == "hmac-sha256":
         if not peppers:
-            raise ConfigurationError("'hmac-sha256' needs a pepper", key="hasher")
+            raise ConfigurationError("'hmac-sha256' needs a pepper; set peppers", key="hasher")
         return HmacHasher(*peppers)
     if isinstance(hasher, str):
         names = ", ".join(map(repr, get_args(HasherName)))
@@ -152,18 +154,18 @@ def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> N
     name = given.__name__ if isinstance(given, type) else type(given).__name__
     missing = [each for each in methods if not callable(getattr(given, each, None))]
     if missing:
-        raise ConfigurationError(f"{name} is no {contract}: it lacks {', '.join(missing)}", key=key)
+        raise ConfigurationError(f"{name} is not a {contract}: it lacks {', '.join(missing)}", key=key)
     if isinstance(given, type):
-        raise ConfigurationError(f"{name} is a class: give one of its instances", key=key)
+        raise ConfigurationError(f"{name} is a class; expected an instance of it", key=key)
 
 
 def _check_one_kind(given: Any, methods: Iterable[str], key: str) -> None:
     if len({is_async(getattr(given, name)) for name in methods}) > 1:
-        raise ConfigurationError("some of its methods are async and some are not", key=key)
+        raise ConfigurationError("some of its methods are async and some are not; make them all one kind", key=key)
 
 
 def as_secrets(given: Any, key: str) -> tuple[bytes, ...]:
-    """Server secrets as octets; ConfigurationError if these are none."""
+    """Server secrets as octets; ConfigurationError if they are not secrets."""
     found: list[bytes] = []
     if isinstance(given, (str, bytes)):
         raise ConfigurationError("expected a list of str or bytes", key=key)

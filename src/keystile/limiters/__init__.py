@@ -1,4 +1,10 @@
-"""Rate limiters: where windows are counted. `RateLimiter` is the contract; memory, SQLite and Redis are built in."""
+"""Rate limiters: where windows are counted. `RateLimiter` is the contract; memory, SQLite and Redis are built in.
+
+Knows the arithmetic of windows (`rules.limits`), the words, the events, `_sync` and SQLite files (`_ground`); knows no
+keys and no requests. A limiter can be changed or added here alone, as long as it passes the contract suite
+(`tests/test_limiters.py`). `windows.lua` is the twin of `rules/limits/windows.py`: change both or neither. Every call
+of the gate goes through `failsafe`.
+"""
 
 from __future__ import annotations
 
@@ -16,45 +22,46 @@ Usages = tuple[Usage, ...]
 
 
 class NotCounted(StoreUnavailable):
-    """This one call was not counted, for a reason that says nothing of others: the limiter is not down."""
+    """This one call was not counted, for a reason that concerns no other call: the limiter is not down."""
 
 
 def ignore(_subject: str) -> None:
-    """What a limiter calls about a subject as long as nobody listens."""
+    """The `on_unreadable` of a limiter to which nobody listens."""
 
 
 class RateLimiter(Protocol):
     """What the gate asks of a limiter. Each method may be plain or ``async def``, all of one kind.
 
-    A plain limiter is taken to block, so that its calls leave the event loop, unless it has an attribute
-    ``blocking = False``: then a hit runs in place and must take microseconds. It may raise StoreBusy, and is then tried
-    again off the event loop, and `NotCounted` about one call alone. Whatever else a method raises, it counts as down.
+    A plain limiter is expected to block, so its calls leave the event loop. If it has an attribute ``blocking =
+    False``, a hit runs in place and must take microseconds; it may raise StoreBusy, and is then tried again off the
+    event loop. A method may raise `NotCounted` about one call alone. After any other exception the limiter counts as
+    down.
 
-    What a limiter may have besides: ``open()``, plain or async as the others, which connects before the first request;
-    ``node_of(subject)``, which of its servers keeps the subject's windows, so that one that is down concerns nobody
-    else; ``on_unreadable``, which it calls with a subject for which something was stored that it cannot read;
-    ``bounded = True`` if it is async and each call ends by itself in short time, so that no deadline is put around it.
+    A limiter may also have: ``open()``, plain or async like the others, which connects before the first request;
+    ``node_of(subject)``, which names the server that keeps the subject's windows, so that a server that is down
+    concerns nobody else; ``on_unreadable``, which it calls with a subject whose stored state it cannot read; ``bounded
+    = True`` if it is async and each call ends soon without help, so that no deadline is needed.
 
-    A subject is a string of `subject` or `anonymous_subject`. Its windows are told apart by scope and seconds, never by
-    what they allow: with another limit the count goes on.
+    A subject is a string made by `subject` or `anonymous_subject`. Windows are told apart by scope and seconds, never
+    by their limit: when the limit changes, the count goes on.
     """
 
     def hit(self, subject: str, windows: Sequence[Window], cost: int) -> Usages | Awaitable[Usages]:
         """Count the cost in all windows in one step, or in none.
 
         Returns:
-            For each window where the subject stands after this. The request is refused if and only if one of them has
-            a `retry_after` that is None or greater than 0; nothing was counted then.
+            The usage of each window after this. The request is refused if and only if one of them has a `retry_after`
+            that is None or greater than 0; then nothing was counted.
         """
 
     def peek(self, subject: str, windows: Sequence[Window]) -> Usages | Awaitable[Usages]:
-        """For each window where the subject stands, with `retry_after` for a cost of 1. Counts nothing."""
+        """The usage of each window, with `retry_after` for a cost of 1. Counts nothing."""
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> Awaitable[None] | None:
-        """Take back units that an admitted hit counted: as many as were not used after all.
+        """Take back units that an admitted hit counted: those that were not used after all.
 
-        The oldest units of a window go first, and only where its length has not passed since the hit, by the limiter's
-        own clock. A later refund changes nothing there.
+        The oldest units of a window go first. If a window's length has passed since the hit, by the limiter's own
+        clock, the refund changes nothing there.
 
         Args:
             subject, windows: those of the hit.

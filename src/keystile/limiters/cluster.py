@@ -1,8 +1,8 @@
-"""Which node of a Redis Cluster keeps which key, and how that is found out.
+"""Which node of a Redis Cluster holds which key, and how to find out.
 
-The drivers' own Cluster clients close every connection when one node fails, and look around anew for everybody. Here a
-node is a server like any other, so that one that is down concerns its own keys alone. A node says where a key went;
-that call is sent again there, once, for it did nothing before.
+When one node fails, the drivers' own Cluster clients close every connection and read the map again for everybody. Here
+a node is a server like any other, so a node that is down concerns only its own keys. A node says where a key has
+moved; the call is then sent once more, to that node, because it did nothing on the first one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .script import Command
 from .servers import Servers
 
 SLOTS = 16384
-# How many nodes are asked for the map at most, so that a call is bounded in a large Cluster too.
+# At most this many nodes are asked for the map, so that a call is bounded in a large Cluster too.
 ASKED = 4
 
 Execute = Callable[..., Awaitable[Any]]
 
 
 def slot_of(key: bytes) -> int:
-    """The slot of a key: of what is between its first braces, if there is something."""
+    """The slot of a key: that of the text between its first braces, if there is any."""
     tag = key.partition(b"{")[2].partition(b"}")
     return binascii.crc_hqx(tag[0] if tag[0] and tag[1] else key, 0) % SLOTS
 
@@ -39,17 +39,17 @@ class Topology:
         self._servers = servers
         self._slots: list[str] = []
         self.nodes = tuple(servers.hosts)
-        """Every node that is known, at first those of the URL."""
+        """Every known node; at first those of the URL."""
         self.suspects: set[str] = set()
         """Nodes that failed, so that the map is read again before they are asked."""
 
     @property
     def primaries(self) -> list[str]:
-        """The nodes that keep keys, as far as the map is known."""
+        """The nodes that hold keys, as far as the map is known."""
         return list(dict.fromkeys(filter(None, self._slots)))
 
     def node_of(self, key: bytes) -> str:
-        """The node that keeps this key; empty if that is not known."""
+        """The node that holds this key; empty if that is not known."""
         return self._slots[slot_of(key)] if self._slots else ""
 
     def needs_look(self, key: bytes) -> bool:
@@ -58,7 +58,7 @@ class Topology:
         return not node or node in self.suspects
 
     def moved(self, slot: int, node: str) -> None:
-        """A node said that this slot is at another one now."""
+        """Note that a slot has moved to another node."""
         if self._slots and slot < SLOTS:
             self._slots[slot] = node
             if node not in self.nodes:
@@ -77,7 +77,7 @@ class Topology:
                 self.suspects.add(node)
             else:
                 return
-        # Turned, so that in a large Cluster others are asked next time.
+        # Rotated, so that in a large Cluster other nodes are asked next time.
         self.nodes = self.nodes[ASKED:] + self.nodes[:ASKED]
         raise failure or StoreUnavailable(self._servers.name, "knows no node")
 
@@ -85,7 +85,7 @@ class Topology:
         slots = [""] * SLOTS
         for first, last, primary, *_ in rows:
             host = primary[0].decode() if isinstance(primary[0], bytes) else primary[0]
-            # A node that does not know its own name is where it was found.
+            # A node that does not know its own name gets the name under which it was reached.
             name = self._servers.node(host if host and host != "?" else asked.rpartition(":")[0], int(primary[1]))
             slots[first : last + 1] = [name] * (last + 1 - first)
         found = tuple(dict.fromkeys(filter(None, slots)))
@@ -96,21 +96,21 @@ class Topology:
 
 
 async def ask(topology: Topology, servers: Servers, execute: Execute, command: Command, again: Sequence[Any]) -> Any:
-    """The answer of the node that keeps the command's key.
+    """The answer of the node that holds the command's key.
 
     Args:
         topology, servers: the Cluster.
         execute: sends a command to a node; with ``asking=True`` for a key that is on its way there.
         command: its fourth word is the key.
-        again: the same for a node that does not know the script.
+        again: the same command for a node that does not know the script.
     """
     key = command[3]
-    assert isinstance(key, bytes)  # noqa: S101 - it is `redis.arguments` that makes them
+    assert isinstance(key, bytes)  # noqa: S101 - `script.arguments` makes the command
     if topology.needs_look(key):
         await topology.look(execute)
     node, asking = topology.node_of(key), False
     if not node:
-        raise StoreUnavailable(servers.name, "no node keeps this key")
+        raise StoreUnavailable(servers.name, "no node holds this key")
     for last in (False, True):
         try:
             try:

@@ -1,8 +1,8 @@
-"""A limiter that always answers in time, also while the one behind it is down.
+"""A limiter that always answers in time, even while the limiter behind it is down.
 
-While a server of the limiter is down, the policy's choice holds for the subjects whose windows it keeps (`health` says
-when it is asked again). Down means that there is no answer. An answer that is an error says something of one call, and
-the choice holds for that one alone. Nothing is sent twice: whoever got no answer may have been counted.
+While a server of the limiter is down, `Policy.on_limiter_error` holds for the subjects whose windows that server keeps
+(`health` says when it is asked again). Down means that there is no answer. An error reply concerns one call, and
+`on_limiter_error` holds for that call alone. Nothing is sent twice: a call without an answer may have been counted.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from .memory import MemoryLimiter
 
 logger = logging.getLogger("keystile")
 
-# For how long a request waits for a limiter that another process holds; for an async limiter's answer, where that does
-# not end by itself, and for its connections at the start; in seconds. How long a call may block its thread is the
-# limiter's own affair.
+# In seconds: how long a request waits for a limiter that another process has locked; for the answer of an async
+# limiter without its own time limit; and for connections at start. How long a call may block its thread is up to the
+# limiter.
 PATIENCE, ANSWER_WITHIN, OPEN_WITHIN = 0.25, 0.5, 5.0
 SLOTS, QUEUE = 16, 1024
-# How many servers' states are remembered.
+# The states of at most this many servers are remembered.
 NODES = 10_000
 
 
 class LimiterDown(StoreUnavailable, Overloaded):
-    """The limiter is down, and the policy denies: 503, but nothing is wrong with the key store."""
+    """The limiter is down and the policy says ``"deny"``: 503, though nothing is wrong with the key store."""
 
 
 class _Local(tuple[Usage, ...]):
-    """Usages that were counted in this process, in place of the limiter."""
+    """Usages that were counted in this process instead of the limiter."""
 
     __slots__ = ()
 
 
 class Failsafe:
-    """Windows that hold, as far as they can, whatever happens to the limiter.
+    """Windows that hold as far as possible, whatever happens to the limiter.
 
     Args:
         limiter: where windows are counted.
         on_error: ``"local"``, ``"allow"`` or ``"deny"``: what holds while it is down (`policy.Policy`).
-        events: where it is told that the limiter went away or came back, and what it could not read.
+        events: told when the limiter goes down or comes back, and when it cannot read what it stored.
     """
 
     def __init__(self, limiter: RateLimiter, on_error: OnLimiterError, events: Events | None = None) -> None:
@@ -56,7 +56,8 @@ class Failsafe:
         self.needs_await = _sync.is_async(limiter.hit)
         """Whether the limiter is async, so that WSGI cannot use it."""
         self._on_error, self._events = on_error, events or Events("text")
-        # Kept from one outage to the next: a limiter that comes and goes gives nobody a fresh window each time.
+        # Kept from one outage to the next, so that a limiter that comes and goes does not give out fresh windows each
+        # time.
         self._local = MemoryLimiter()
         self._pool = _sync.Pool(SLOTS, QUEUE)
         self._twin = _twin_of(limiter)
@@ -69,10 +70,10 @@ class Failsafe:
             if hasattr(each, "on_unreadable"):
                 each.on_unreadable = self._tell_unreadable
         self.hit_now = limiter.hit if isinstance(limiter, MemoryLimiter) else None
-        """A plain function, where the limiter is in this process's memory and cannot be down."""
+        """A plain function, if the limiter is in this process's memory and cannot be down; otherwise None."""
 
     async def open(self, offload: _sync.Offload) -> None:
-        """Have the limiter connect, so that no request does; if it cannot, it is down from the start."""
+        """Have the limiter connect, so that no request has to. If it cannot, it is down from the start."""
         opening = getattr(self.limiter, "open", None)
         if opening is None:
             return
@@ -95,11 +96,11 @@ class Failsafe:
     async def hit(
         self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, *, count: bool = True
     ) -> Usages:
-        """What `RateLimiter.hit` answers, or `peek` if nothing is to be counted; empty if the policy admits without
+        """What `RateLimiter.hit` answers, or `peek` if nothing is to be counted. Empty if the policy admits without
         counting.
 
         Raises:
-            LimiterDown: the limiter is down, and the policy denies then.
+            LimiterDown: the limiter is down, and the policy says ``"deny"``.
         """
         health = self._health if self._node_of is None else self._health_of(subject)
         seen = health.changes
@@ -132,11 +133,11 @@ class Failsafe:
     async def refund(
         self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, usages: Usages
     ) -> None:
-        """Give back what a hit counted, as far as it can be; fails for nobody.
+        """Give back what a hit counted, as far as possible. Never raises.
 
         Args:
-            usages: what the hit answered. It says when and where the cost was counted, if the limiter went down or came
-                back since.
+            usages: what the hit answered. It says when and where the cost was counted, even if the limiter has gone
+                down or come back since.
         """
         if not usages:
             return
@@ -155,7 +156,7 @@ class Failsafe:
             health.failed(seen, error)
 
     def limiters(self) -> list[Any]:
-        """Everything that wants to be closed: the limiter, and its twin for asyncio if it has one."""
+        """Everything that must be closed: the limiter, and its twin for asyncio if it has one."""
         return [self.limiter] if self._twin is None else [self.limiter, self._twin]
 
     def _adapted(self, name: str) -> Any:
@@ -200,7 +201,7 @@ class Failsafe:
         self._tell_seldom("limiter_refused", f"on_limiter_error={self._on_error!r} holds for one call: {_shown(error)}")
 
     def _tell_unreadable(self, subject: str) -> None:
-        self._tell_seldom("limiter_unreadable", f"what was stored for {subject} is not ours: its windows start afresh")
+        self._tell_seldom("limiter_unreadable", f"cannot read what was stored for {subject}: its windows start afresh")
 
     def _tell_seldom(self, code: str, reason: str) -> None:
         now = time.monotonic()
@@ -210,12 +211,12 @@ class Failsafe:
 
 
 def _shown(error: Exception) -> str:
-    """Of a foreign driver's error, the type alone: its message may hold a password."""
+    """A reason to log. Of a driver's error only the type: its message may hold a password."""
     return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__
 
 
 def _twin_of(limiter: RateLimiter) -> Any:
-    """What does the same for asyncio; None if there is none, or its driver is not installed."""
+    """The same limiter for asyncio; None if there is none, or its driver is not installed."""
     for_asyncio = getattr(limiter, "for_asyncio", None)
     if for_asyncio is None:
         return None
@@ -233,11 +234,11 @@ def _checked(usages: Any, windows: tuple[Window, ...]) -> Usages:
 
 
 def _unless_down(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same with a server's state and number before its arguments: a call that waited for a thread is not made if
-    the server went down meanwhile.
+    """The same function, with a server's health and its number as first arguments. If the server went down while a
+    call waited for a thread, the call is not made.
 
-    Else those that queue while it hangs would each wait for it in turn. How long a call waited decides nothing: its
-    event loop may have been late.
+    Otherwise the calls that queue up while a server hangs would each wait for it in turn. How long a call has waited
+    does not matter: its event loop may have been late.
     """
 
     def call(health: Health, seen: int, *args: Any) -> Any:

@@ -2,9 +2,9 @@
 
 After a failure the server is asked again only now and then, by one request at a time, at growing intervals.
 
-The state is one number that grows with each change: odd while the server is down. A call remembers the number it
-started with, and what becomes of it counts only while that number holds: hundreds may be under way when a server goes
-down or comes back, and what was sent before says nothing of afterwards.
+The state is one number that grows with each change: odd while the server is down. A call remembers the number with
+which it started, and its outcome counts only if the number is still the same. Hundreds of calls may be under way when a
+server goes down or comes back, and a call that was sent before says nothing about the time after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from .. import _sync
 
 FIRST_PROBE, LAST_PROBE = 0.1, 5.0
-# A server that comes and goes is told of once in so many seconds.
+# A server that comes and goes is reported at most once in this many seconds.
 TELL_EVERY = 60.0
 
 
@@ -25,7 +25,7 @@ class Health:
     """The state of one server.
 
     Args:
-        tell: called with why when it is down, and with None when it is up again.
+        tell: called with the error when the server goes down, and with None when it is up again.
     """
 
     def __init__(self, tell: Callable[[Exception | None], None]) -> None:
@@ -43,7 +43,7 @@ class Health:
         self._probing = False
 
     def may_probe(self) -> bool:
-        """Whether this request is the one that asks whether it is back. It then calls `probed` in the end."""
+        """Whether this request is the one that asks whether the server is back. It must call `probed` afterwards."""
         with self._lock:
             if self._probing or time.monotonic() < self._next_probe:
                 return False
@@ -51,20 +51,20 @@ class Health:
             return True
 
     def probed(self) -> None:
-        """The request that asked is done, or gave up."""
+        """The request that asked is finished, or has given up."""
         self._probing = False
 
     def failed(self, seen: int, error: Exception) -> None:
-        """A call that began at this number got no answer."""
+        """Note that a call which began at this number got no answer."""
         with self._lock:
             if seen != self.changes:
                 return
             now = time.monotonic()
-            # One that goes down again as soon as it is back is not asked more often for it.
+            # A server that goes down again right after coming back is not asked more often because of that.
             lasted = seen % 2 == 0 and now - self._up_since >= LAST_PROBE
             self._wait = FIRST_PROBE if lasted else min(self._wait * 2, LAST_PROBE)
             self.changes = seen | 1
-            # Jittered, so that processes do not probe in step.
+            # With jitter, so that processes do not probe in step.
             self._next_probe = now + self._wait * random.uniform(0.75, 1.25)  # noqa: S311
             if self._told or now < self._tell_due:
                 return
@@ -72,7 +72,7 @@ class Health:
         self._tell(error)
 
     def answered(self, seen: int) -> None:
-        """A call that began at this number, while it was down, got an answer."""
+        """Note that a call which began at this number, while the server was down, got an answer."""
         with self._lock:
             if seen != self.changes:
                 return

@@ -1,6 +1,6 @@
 """Connections to Redis or Valkey, and what is sent over them.
 
-A Cluster's node has a name, ``host:port``; of one server alone it is empty.
+A node of a Cluster has a name, ``host:port``. The name of a single server is empty.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .cluster import Topology, ask
 from .script import SCRIPT, Command, with_script
 from .servers import Servers, with_sentinels
 
-# In how many seconds a connection is made, where there is none yet, and a command answered over it.
+# Within how many seconds a connection must be made, if there is none, and a command answered.
 OPEN_WITHIN = 1.0
 
 
@@ -26,7 +26,8 @@ class Links:
         self.clients: dict[str, Any] = {}
 
     def ask(self, command: Command) -> bytes:
-        """What `answer` gives, of one server alone. Plain, because a coroutine would cost as much as all the rest."""
+        """What `answer` gives, for a single server. A plain function: a coroutine would cost as much as everything
+        else."""
         servers, client = self._servers, self.clients.get("") or self.client("")
         try:
             try:
@@ -64,22 +65,22 @@ class Links:
                 each.close()
 
     def _look_at(self, error: Exception, client: Any) -> None:
-        if self._servers.is_replica(error):  # its name may stand for another server by now
+        if self._servers.is_replica(error):  # the name may belong to another server by now
             client.connection_pool.disconnect(inuse_connections=False)
 
 
 class AsyncLinks:
-    """The same for one event loop. Time in which the loop had no turn is not counted against a server."""
+    """The same for one event loop. Time in which the loop did not run is not counted against a server."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self.clients: dict[str, Any] = {}
-        # Nodes that have answered.
+        # The nodes that have answered.
         self._open: set[str] = set()
 
     async def execute(self, node: str, *command: Any, asking: bool = False) -> Any:
         """The reply to a command."""
-        # Making a client imports the driver, which is no part of the time that a server has to answer.
+        # Making a client imports the driver. That must not use up the server's time to answer.
         client = self.clients.get(node) or self.client(node)
         within = self._servers.timeout
         if node not in self._open:
@@ -115,7 +116,7 @@ async def answer(links: Any, servers: Servers, topology: Topology | None, comman
     """The script's reply, over either kind of connections.
 
     Raises:
-        StoreUnavailable: no answer; NotCounted if only this call has none.
+        StoreUnavailable: no answer; NotCounted if only this call got none.
     """
     try:
         if topology is not None:
@@ -133,7 +134,7 @@ async def answer(links: Any, servers: Servers, topology: Topology | None, comman
 
 
 async def open_all(links: Any, servers: Servers, topology: Topology | None) -> None:
-    """Connect to every server that keeps windows, and have it know the script."""
+    """Connect to every server that holds windows, and load the script there."""
     try:
         if topology is not None:
             await topology.look(links.execute)

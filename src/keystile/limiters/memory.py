@@ -1,9 +1,9 @@
-"""Windows in this process's memory: no other process sees them, and they are gone when it ends.
+"""Windows in this process's memory: no other process sees them, and they are gone when the process ends.
 
-Everything a subject has used is one byte string (`rules.packed`), and the dictionaries hold nothing else, so that the
-garbage collector need not walk over a million callers. There is no thread and no sweep over all of them: now and then a
-shard puts its dictionary aside, and each later hit there takes a few subjects out of it, either back or away for ever.
-A subject stays where it is until it is admitted or taken up; what a refused one has used is never moved.
+Everything that a subject has used is one byte string (`rules.limits.packed`), and the dictionaries hold nothing else,
+so the garbage collector need not visit a million callers. There is no thread and no sweep over all subjects. Now and
+then a shard puts its dictionary aside, and each later hit in that shard takes a few subjects out of it: they move back
+or are dropped for good. A subject stays where it is until it is admitted or taken out; a refused one is never moved.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..rules.requests.urls import place_of
 from . import ANONYMOUS
 
 SHARDS = 64
-# How many subjects a hit takes out of a dictionary that was put aside: two, so that it is empty before long.
+# How many subjects a hit takes out of a dictionary that was put aside. Two, so that it is empty soon.
 SWEPT = 2
-# One shard after the other puts its dictionary aside, the next one after this many microseconds.
+# One shard after the other puts its dictionary aside, with this many microseconds in between.
 TURN = 1_000_000
 # How many lists of windows are remembered by identity.
 REMEMBERED_LISTS = 10_000
@@ -33,7 +33,7 @@ _NOTHING: tuple[Sequence[Window] | None, Decider] = (None, Ledger(()).decide)
 
 
 class _Shard:
-    """Some of the subjects, and the lock that each look at them takes."""
+    """Some of the subjects, and the lock for every access to them."""
 
     __slots__ = ("__weakref__", "acquire", "kept", "leaving", "release")
 
@@ -50,7 +50,7 @@ class _Shard:
         self.acquire, self.release = lock.acquire, lock.release
 
     def find(self, subject: str) -> bytes | None:
-        """What it has used, wherever that is."""
+        """What the subject has used, wherever that is stored."""
         return self.kept.get(subject) or self.leaving.get(subject)
 
 
@@ -67,7 +67,7 @@ class _Places:
         self._lock = _sync.Lock()
 
     def take(self) -> bool:
-        """Whether there was one."""
+        """Take one; False if none is free."""
         with self._lock:
             if self.free <= 0:
                 return False
@@ -75,7 +75,7 @@ class _Places:
             return True
 
     def give(self) -> None:
-        """One is free again."""
+        """Give one back."""
         with self._lock:
             self.free += 1
 
@@ -83,12 +83,12 @@ class _Places:
 class MemoryLimiter:
     """A `RateLimiter` for one process.
 
-    Subjects that authenticated are all known, as many as there are. Anonymous ones cost their caller nothing, so only
-    a number of them is: the others share one bucket until a place is free. Whoever is known stays known, so a flood of
-    new addresses neither frees an abuser nor locks out those who were there before.
+    All authenticated subjects are known, however many there are. Anonymous ones cost their caller nothing, so only a
+    limited number of them is known; the others share one bucket until a place is free. A known subject stays known, so
+    a flood of new addresses neither frees an abuser nor locks out those who were there before.
 
     Args:
-        anonymous: how many anonymous subjects are known at most.
+        anonymous: the largest number of anonymous subjects that are known.
         clock: nanoseconds on a clock that never steps.
         wall: Unix time in nanoseconds, for `reset_at`.
     """
@@ -163,7 +163,7 @@ class MemoryLimiter:
         return ledger(tuple(windows)).look(packed, now, self._wall() // 1000 - now)
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
-        """Take back units that a hit counted at this moment, in the shared bucket if that is where they count."""
+        """Take back units that a hit counted at this moment; in the shared bucket if they were counted there."""
         shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:
@@ -199,7 +199,7 @@ class MemoryLimiter:
         """Nothing to let go of."""
 
     def _hit_other(self, shard: _Shard, subject: str, decide: Decider, cost: int, now: int) -> tuple[Usage, ...] | None:
-        """Decide about a subject that was put aside or is new; None if there is no place for it."""
+        """Decide about a subject that was put aside or is new; None if there is no free place for it."""
         packed = shard.leaving.get(subject)
         needs_place = packed is None and subject.startswith(ANONYMOUS)
         if needs_place and not self._places.take():
@@ -213,7 +213,8 @@ class MemoryLimiter:
         return usages
 
     def _sweep(self, shard: _Shard, now: int) -> None:
-        """Take some subjects out of what was put aside: back, or away if nothing of them counts any more."""
+        """Take some subjects out of what was put aside: move them back, or drop them if nothing of them still
+        counts."""
         for _ in range(min(SWEPT, len(shard.leaving))):
             subject, packed = shard.leaving.popitem()
             if ends(packed) > now:
@@ -221,14 +222,14 @@ class MemoryLimiter:
             else:
                 self._gone(subject)
         if not shard.leaving:
-            shard.leaving = {}  # the emptied one still has its size
+            shard.leaving = {}  # an emptied dictionary keeps its size in memory
 
     def _gone(self, subject: str) -> None:
         if subject.startswith(ANONYMOUS):
             self._places.give()
 
     def _turn(self, now: int) -> None:
-        """Look at the calendar, and have the next shard put its dictionary aside if the last one is empty by now."""
+        """Have the next shard put its dictionary aside, if it is time and the last one is empty by now."""
         self._next_turn = now + TURN
         self._shift = self._wall() // 1000 - now
         self._turns += 1
@@ -242,7 +243,7 @@ class MemoryLimiter:
 
     def _decider(self, windows: Sequence[Window]) -> Decider:
         decide = ledger(tuple(windows)).decide
-        if isinstance(windows, tuple):  # a list might hold other windows next time
+        if isinstance(windows, tuple):  # a list could hold other windows next time
             if len(self._deciders) >= REMEMBERED_LISTS:
                 self._deciders.clear()
             self._deciders[id(windows)] = (windows, decide)

@@ -1,8 +1,8 @@
 """Windows in Redis or Valkey, shared by every process on every machine.
 
 One script decides and counts all windows of a request in one command (`script`, `windows.lua`). A command is never sent
-twice: after a timeout or a broken connection nobody knows whether it was counted. The only exceptions are servers that
-say that they did nothing: they do not know the script, or the key is at another node.
+twice: after a timeout or a broken connection nobody knows whether it was counted. The only exceptions are answers which
+say that nothing was done: the server does not know the script, or the key is on another node.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .servers import Servers
 class RedisLimiter:
     """A `RateLimiter` in Redis (5 or newer) or Valkey: strict windows, decided by one command a request.
 
-    For callers that may block: WSGI, and trio through worker threads. Under asyncio use `for_asyncio()`. Threads may
-    share it, and forked processes too: each opens connections of its own.
+    For callers that may block: WSGI, and trio through worker threads. Under asyncio use `for_asyncio()`. Threads and
+    forked processes may share it; each process opens its own connections.
 
     Args:
         url: ``redis://``, ``rediss://``, ``redis+unix://``, ``redis+sentinel://host:port,host:port/name`` or
@@ -41,7 +41,7 @@ class RedisLimiter:
         self._servers = servers = Servers(url, options)
         self._topology = Topology(servers) if servers.is_cluster else None
         self._links = Links(servers)
-        self._links.client(servers.hosts[0] if servers.is_cluster else "")  # what is wrong shall be found now
+        self._links.client(servers.hosts[0] if servers.is_cluster else "")  # finds errors now and not during a request
         self.on_unreadable: Callable[[str], object] = ignore
         """Called with a subject for which something was stored that is not ours, so that it started afresh."""
         self._for_asyncio = AsyncRedisLimiter(url, _topology=self._topology, **options)
@@ -59,7 +59,7 @@ class RedisLimiter:
         return self._for_asyncio
 
     def node_of(self, subject: str) -> str:
-        """The server that keeps a subject's windows: empty but in a Cluster whose map is known."""
+        """The server that holds a subject's windows; empty, except in a Cluster whose map is known."""
         return "" if self._topology is None else self._topology.node_of(key_of(subject))
 
     def open(self) -> None:
@@ -67,7 +67,7 @@ class RedisLimiter:
         run_now(open_all(self._links, self._servers, self._topology))
 
     def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        """Count the cost in all windows if it fits in each, else in none.
+        """Count the cost in all windows if it fits into each, otherwise in none.
 
         Args:
             subject: whose windows.
@@ -75,10 +75,10 @@ class RedisLimiter:
             cost: units, at least 1.
 
         Returns:
-            Where each window stands now; admitted, if no `retry_after` is above 0 or None.
+            The usage of each window. The request is admitted if every `retry_after` is 0.
 
         Raises:
-            StoreUnavailable: no answer; whether it was counted is not known.
+            StoreUnavailable: no answer; nobody knows whether it was counted.
             NotCounted: this one call was refused; nothing was counted.
         """
         return self._ask(HIT, subject, windows, cost)
@@ -109,10 +109,10 @@ class RedisLimiter:
 
 
 class AsyncRedisLimiter:
-    """The same for asyncio, with connections of its own for each event loop; several loops may use it at once.
+    """The same for asyncio. Each event loop has its own connections; several loops may use the limiter at once.
 
-    Args and Raises as `RedisLimiter`; its methods too. ``socket_timeout`` bounds a whole call here, and time in which
-    the loop had no turn does not count.
+    Arguments, errors and methods as `RedisLimiter`. Here ``socket_timeout`` bounds a whole call, and time in which the
+    loop did not run does not count.
     """
 
     bounded = True

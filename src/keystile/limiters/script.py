@@ -1,6 +1,6 @@
-"""The one command of the Redis limiter: how it is put together, and how its reply is read.
+"""The one command of the Redis limiter: how it is built, and how its reply is read.
 
-The arithmetic is `windows.lua`, the twin of `rules/windows.py`.
+The arithmetic is in `windows.lua`, the twin of `rules/limits/windows.py`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
 LOOK, HIT, FORGET, REFUND = range(4)
 _SECOND = 1_000_000
 _HEAD, _WINDOW = struct.Struct("<Bq"), struct.Struct("<qqq")
-# Lua's numbers are exact up to here; a larger limit or cost means the same.
+# Lua's numbers are exact up to here. A larger limit or cost would mean the same.
 _MOST = 2**53
-_PREFIX = "keystile:1:"  # with the layout of the stored value, so that another layout never reads it
+_PREFIX = "keystile:1:"  # names the layout of the stored value, so that no other layout reads it
 
 Command = tuple[str | bytes, ...]
 
-# On the path of every request, where a named tuple's own constructor costs twice as much.
+# Every request comes through here, and the named tuple's own constructor costs twice as much.
 _new = tuple.__new__
 
 
 def key_of(subject: str) -> bytes:
-    """The key that holds a subject's windows. All of the subject is the Cluster hash tag, whatever braces it has."""
+    """The key that holds a subject's windows. The whole subject is the Cluster hash tag, whatever braces it holds."""
     escaped = subject.replace("%", "%25").replace("}", "%7D")
     return f"{_PREFIX}{{{escaped}}}".encode("utf-8", "surrogatepass")
 
@@ -47,7 +47,7 @@ def _packed(act: int, windows: tuple[Window, ...], cost: int) -> bytes:
 
 
 def arguments(act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> Command:
-    """The command that does one of LOOK, HIT, FORGET and REFUND; this one of what was counted at that moment."""
+    """The command for LOOK, HIT, FORGET or REFUND. REFUND takes back what was counted at that moment."""
     packed = _packed(act, tuple(windows), cost)
     if act == REFUND:
         packed = packed[:8] + min(max(at, 0), _MOST).to_bytes(7, "little") + packed[8:]
@@ -63,7 +63,7 @@ def usages(reply: object, windows: Sequence[Window]) -> tuple[Usage, ...]:
     """What the script answered.
 
     Raises:
-        ValueError: this is no answer of the script.
+        ValueError: this is not an answer of the script.
     """
     if not isinstance(reply, bytes) or len(reply) != _HEAD.size + 24 * len(windows):
         raise ValueError("malformed reply")
@@ -75,5 +75,5 @@ def usages(reply: object, windows: Sequence[Window]) -> tuple[Usage, ...]:
 
 
 def is_unreadable(reply: bytes) -> bool:
-    """Whether the subject's key held something that is not ours: the subject starts afresh."""
+    """Whether the subject's key held something that the script did not write, so that the subject starts afresh."""
     return reply[0] == 1

@@ -1,8 +1,7 @@
 """Where a limiter's Redis or Valkey is, how to connect to it, and what its errors mean.
 
-Drivers differ, and so do their versions; what is known of them stands here alone. Errors are told apart by whom they
-concern: a server that loads, is full or reads only answers nobody, while any other error that it replies is about that
-one call.
+Drivers differ, and so do their versions; only this module knows about that. It distinguishes two kinds of errors: a
+server that is loading, full or read-only answers nobody, so it is down; any other error reply concerns one call.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from ..exceptions import ConfigurationError, StoreUnavailable
 from ..rules.requests.urls import place_of
 from . import NotCounted
 
-# How long a connection may take to open, and a command to be answered, in seconds.
+# How long opening a connection may take, and answering a command, in seconds.
 TIMEOUT = 0.25
 
 _KINDS = ("", "s", "+unix", "+sentinel", "+cluster")
@@ -32,8 +31,8 @@ _CLUSTER_ONLY = (
     "require_full_coverage",
 )
 
-# Replies of a server that answers nobody; drivers have classes for some of them and drop the word then. Redis before 7
-# puts it behind words of its own when a script fails.
+# Replies of a server that answers nobody. Drivers have classes for some of them and then drop the first word. Redis
+# before 7 puts its own words in front when a script fails.
 _SERVER_CLASSES = {
     "AuthenticationError",
     "ClusterDownError",
@@ -51,7 +50,7 @@ _ELSEWHERE = re.compile(r"^(?:MOVED |ASK )?(\d+) (\S*):(\d+)$")
 
 
 class Servers:
-    """One server, the master that Sentinels name, or a Cluster.
+    """A single server, the master that Sentinels name, or a Cluster.
 
     Args:
         url, options: as for `RedisLimiter`.
@@ -79,36 +78,37 @@ class Servers:
             raise self._wrong(f"needs the driver {self._driver}: pip install 'keystile[redis]'") from None
         self.no_script: type[Exception] = exceptions["NoScriptError"]
         self.reply: type[Exception] = exceptions["ResponseError"]
-        # Not all of a driver's errors share a root. ValueError: a reply that is not what the script sends.
+        # A driver's errors do not all share a base class. ValueError: a reply that the script does not send.
         known = (each for each in exceptions.values() if isinstance(each, type) and issubclass(each, Exception))
         self.failures: tuple[type[Exception], ...] = (OSError, ValueError, *known)
 
     def connect(self, node: str = "") -> Any:
-        """A client that blocks, of a Cluster's node if one is named. It connects when it is used."""
+        """A blocking client, for a node of a Cluster if one is named. It connects when it is used."""
         client = self._client("", node, {}).get_connection()
-        try:  # a driver looks at its options when it connects, which would be while a request waits
+        try:  # a driver only checks its options when it connects, which would be while a request waits
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
         except TypeError as error:
             raise self._wrong(f"the driver refuses an option: {error}") from None
         return client
 
     def connect_async(self, node: str = "") -> Any:
-        """The same for the running event loop. It bounds no call: that is for `_sync.in_time`."""
+        """The same for the running event loop. It has no time limit for calls: `_sync.in_time` sets that."""
         implementation = {"redis": "redispy"}.get(self._driver, self._driver)
         more = {"implementation": implementation, "socket_timeout": None, "socket_connect_timeout": None}
         return self._client("async+", node, more).bridge.get_connection()
 
     def unavailable(self, error: Exception, node: str = "") -> StoreUnavailable:
-        """What callers get to see; the driver's own words may hold more than they should."""
+        """The exception for callers. The driver's own words may hold secrets."""
         kind = NotCounted if self._concerns_one_call(error) else StoreUnavailable
         return kind(f"{self.name}, {node}" if node else self.name, type(error).__name__)
 
     def is_replica(self, error: Exception) -> bool:
-        """Whether a server says that it takes no writes."""
+        """Whether a server says that it accepts no writes."""
         return type(error).__name__ == "ReadOnlyError" or "READONLY" in str(error)
 
     def elsewhere(self, error: Exception, node: str) -> tuple[int, str, bool] | None:
-        """The slot that a Cluster's node redirects to, where to, and whether only for this call; else None."""
+        """If a node of a Cluster redirects: the slot, the node that has it, and whether only for this call. Else
+        None."""
         kind, text = type(error).__name__, str(error)
         is_asking = kind == "AskError" or text.startswith("ASK ")
         found = _ELSEWHERE.match(text) if is_asking or kind == "MovedError" or text.startswith("MOVED ") else None
@@ -123,7 +123,9 @@ class Servers:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _concerns_one_call(self, error: Exception) -> bool:
-        if type(error).__name__ == "MaxConnectionsError":  # the pool in this process has no more, the server is fine
+        if (
+            type(error).__name__ == "MaxConnectionsError"
+        ):  # this process's pool has no free connection; the server is fine
             return True
         if not isinstance(error, self.reply) or _SERVER_WORDS.search(str(error)):
             return False
@@ -146,7 +148,7 @@ class Servers:
         return ConfigurationError(reason, key="limiter", source=self.name)
 
     def _client(self, prefix: str, node: str, more: dict[str, Any]) -> Any:
-        """One of the storages of `limits`, which know how to read all these URLs."""
+        """The storage of `limits` for this URL: they know how to read all these URLs."""
         from limits.errors import ConfigurationError as LimitsError
         from limits.storage import storage_from_string
 
@@ -159,7 +161,7 @@ class Servers:
             options["sentinel_kwargs"].pop("implementation", None)
         try:
             storage: Any = storage_from_string(prefix + (self._url or f"{self._driver}://{node}"), **options)
-        except (LimitsError, ValueError) as error:  # their words may repeat the URL
+        except (LimitsError, ValueError) as error:  # the message may repeat the URL
             raise self._wrong(f"cannot use it: {type(error).__name__}") from None
         return storage
 
@@ -169,6 +171,6 @@ def _as_told(address: tuple[str, int]) -> tuple[str, int]:
 
 
 def with_sentinels(client: Any) -> list[Any]:
-    """The client and those that it asks where the master is; nobody else closes them."""
+    """The client, and the Sentinel clients that it asks for the master: nobody else closes those."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     return [client, *getattr(manager, "sentinels", ())]

@@ -1,9 +1,9 @@
-"""Windows in one SQLite file: exact over every process on the machine, with nothing to run beside it.
+"""Windows in one SQLite file: exact over every process on the machine, with no server to run.
 
-Each hit is one short transaction over one row, which holds everything its subject has used (`rules.packed`). The clock
-is the machine's. A row that holds something else starts afresh, and concerns its subject alone. The file may be the one
-that holds the keys; one of its own is better: what a loss of power may do to windows matters little, so that no hit
-waits for the disk then, and writing keys does not hold up hits.
+Each hit is one short transaction on one row, which holds everything that its subject has used
+(`rules.limits.packed`). The clock is the machine's. A row that cannot be read starts afresh; this concerns its subject
+alone. The file may be the one that holds the keys. A file of its own is better: losing the last moments of windows
+matters little, so no hit waits for the disk then, and writing keys does not hold up hits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..rules.limits.packed import LATEST, UNREADABLE, ends, forget
 from ..rules.limits.windows import Decision, ledger, refund
 from . import ignore
 
-# How many rows a new subject has looked at, so that idle ones leave: more than one, or the file would only grow.
+# How many rows each new subject checks, to delete idle ones. More than one, or the file would only grow.
 SWEPT = 3
 
-# With a row number: rows of a table without one spill into further pages at a kilobyte, and a busy caller's are longer.
+# With a row id: in a table without one, rows over a kilobyte spill into more pages, and a busy caller's row is longer.
 _SCHEMA = (
     "windows",
     1,
@@ -46,8 +46,8 @@ _NEXT = "SELECT id, expires_at FROM keystile_windows WHERE id > ? ORDER BY id LI
 class SQLiteLimiter:
     """A `RateLimiter` in a file that every process on the machine may use at once.
 
-    A hit takes about 20 microseconds and never waits: if another process is writing, it raises StoreBusy, and whoever
-    called tries again off the event loop.
+    A hit takes about 20 microseconds and never waits. If another process is writing, it raises StoreBusy, and the
+    caller tries again off the event loop.
 
     Args:
         path: of the file; created if it is missing.
@@ -64,7 +64,7 @@ class SQLiteLimiter:
         self._clock = clock
         self.on_unreadable: Callable[[str], object] = ignore
         """Called with a subject whose row could not be read, so that it started afresh."""
-        # Up to which row idle ones were looked for.
+        # Idle rows were searched for up to this row.
         self._swept = 0
 
     @classmethod
@@ -81,7 +81,7 @@ class SQLiteLimiter:
             return ()
         decide = ledger(tuple(windows)).decide
         with self._file.write() as connection:
-            # Read under the lock: whoever writes later, writes with a later clock.
+            # The clock is read under the lock, so that a later write has a later time.
             now = self._clock() // 1000
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
             if packed is None:
@@ -137,7 +137,7 @@ class SQLiteLimiter:
     def _decide(
         self, subject: str, decide: Callable[..., Decision], packed: Any, cost: int, now: int
     ) -> tuple[bytes | None, tuple[Usage, ...], int]:
-        """What `decide` says, and when what is kept ends; as of a new subject, if what it holds is no such thing."""
+        """What `decide` says, and when the stored state ends. A state that cannot be read counts as a new subject's."""
         try:
             after, usages = decide(packed, cost, now)
             until = 0 if after is None else ends(after)
@@ -150,7 +150,7 @@ class SQLiteLimiter:
         return after, usages, 0 if after is None else ends(after)
 
     def _sweep(self, connection: sqlite3.Connection, now: int) -> None:
-        """Look at the next few rows, and drop those of which nothing counts any more."""
+        """Check the next few rows, and delete those in which nothing counts any more."""
         rows = connection.execute(_NEXT, (self._swept, SWEPT)).fetchall()
         for row, expires_at in rows:
             if expires_at <= now:

@@ -1,21 +1,21 @@
-"""Windows in any other storage of `limits`: memcached, MongoDB, what else it will have or somebody registers there.
+"""Windows in any other storage of `limits`: memcached, MongoDB, and whatever else it supports or somebody registers.
 
-It is the best that those storages can do, and less than memory, SQLite and Redis here do. What they cannot promise:
+This is the best that those storages can do, and less than memory, SQLite and Redis do here. What they cannot promise:
 
-- Not atomic. A request costs several commands, and its windows are counted one after another. All are asked before
-  any is counted, so that a refused request spends nothing unless another one came in between.
-- Not strict. The best strategy that a storage supports is taken: a sliding counter is an estimate that can admit more
-  than the limit in some span, a fixed window up to twice as much.
-- `reset_at` is what the strategy says. `retry_after` is taken from it: whoever waits that long may be refused again if
-  the cost is above 1.
+- Not atomic. A request takes several commands, and its windows are counted one after the other. All are checked before
+  any is counted, so a refused request spends nothing unless another request came in between.
+- Not strict. The best strategy that a storage supports is used. A sliding counter is an estimate that can admit more
+  than the limit in some span; a fixed window can admit up to twice as much.
+- `reset_at` is what the strategy says, and `retry_after` follows from it. After waiting that long, a request may be
+  refused again if its cost is above 1.
 - A refund lowers the counter of the window in which the hit was counted, in two commands and by no more than it holds.
-  Once the next window has begun nothing is given back, and never where moments are kept (MovingWindowRateLimiter).
+  Once the next window has begun, nothing is given back; nor is it where moments are stored (MovingWindowRateLimiter).
 - The clock is each process's own.
-- memcached keeps nothing longer than 30 days, and a sliding counter two lengths of its window: longer windows than 15
-  days raise ConfigurationError there.
-- How long a call may take is the driver's affair: name its timeouts in the options.
+- memcached stores nothing for longer than 30 days, and a sliding counter needs two lengths of its window. So windows
+  longer than 15 days raise ConfigurationError there.
+- The driver limits how long a call may take: set its timeouts in the options.
 
-A change of plan keeps the count, as everywhere: what a window allows is no part of its name.
+A change of plan keeps the count, as everywhere: the limit of a window is not part of its name.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from ..rules.requests.urls import place_of
 
 logger = logging.getLogger("keystile")
 
-# With what reads the counter of each.
+# Each with the method that reads its counter.
 _STRATEGIES = {
     "SlidingWindowCounterRateLimiter": "get_sliding_window",
     "MovingWindowRateLimiter": None,
     "FixedWindowRateLimiter": "get",
 }
-# Without them a driver waits for ever.
+# Without these timeouts a driver waits for ever.
 _TIMEOUTS = {
     "memcached": {"connect_timeout": 0.25, "timeout": 0.25},
-    # Here the gate's own deadline comes first. A driver's would also count time in which the loop had no turn.
+    # Here the gate's own deadline comes first. A driver's would also count time in which the loop did not run.
     "async+memcached": {"connect_timeout": 5.0, "read_timeout": 5.0},
 }
-# What a refused request waits at least, where a storage says that it need not wait.
+# The least `retry_after` of a refused request, if a storage says that it need not wait.
 _MOMENT = 0.001
 SECOND = 1_000_000
 
@@ -67,12 +67,12 @@ Ask = Callable[..., Awaitable[Any]]
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ImportError:  # of the package that the module would be in
+    except ImportError:  # the package that the module would belong to
         return False
 
 
 class _Item(limits.RateLimitItemPerSecond):
-    """A window under a name of ours: `limits` would put the amount into it, and lose the count when that changes."""
+    """A window under our own name. `limits` would put the amount into the name, and lose the count when it changes."""
 
     def key_for(self, *_identifiers: bytes | str | float) -> str:
         return self.namespace
@@ -101,12 +101,12 @@ async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, 
     fits = [item.amount >= cost and await ask("test", item, cost=cost) for item in items]
     if count and all(fits):
         fits = [await ask("hit", item, cost=cost) for item in items]
-    # A storage need not know what a window is that allows nothing.
+    # A storage need not support a window that allows nothing.
     stats = [await ask("get_window_stats", item) if item.amount else None for item in items]
     return tuple(_usage(window, each, cost, fit) for window, each, fit in zip(windows, stats, fits, strict=True))
 
 
-async def _give_back(  # noqa: PLR0917 - whose, how many, and since when
+async def _give_back(  # noqa: PLR0917 - subject, amount and moment are all needed
     ask: Ask, place: _Place, subject: str, windows: Sequence[Window], cost: int, at: int
 ) -> None:
     for window in windows:
@@ -119,7 +119,7 @@ async def _give_back(  # noqa: PLR0917 - whose, how many, and since when
         elif place.counter == "get":
             counted = await ask("storage.get", key)
         if place.lower is not None and counted:
-            # It takes no negative amount. `limits` names the counter by the count of windows since 1970.
+            # No amount may be negative here. `limits` names the counter by the number of windows since 1970.
             await ask(place.lower, f"{key}/{int(time.time() / window.seconds)}", min(cost, counted))
         elif counted > 0:
             await ask("hit", item, cost=-min(cost, counted))
@@ -142,9 +142,9 @@ class _Place:
         self.failures: tuple[type[Exception], ...] = ()
         scheme = self._url.partition(":")[0]
         self.lower = {"memcached": "storage.storage.decr", "async+memcached": "storage.bridge.decr"}.get(scheme)
-        """What lowers a counter, where `hit` cannot."""
+        """The method that lowers a counter, if `hit` cannot."""
         self.counter: str | None = None
-        """What of the storage reads the counter of a window; None if its strategy has none."""
+        """The storage's method that reads the counter of a window; None if its strategy has none."""
 
     def open(self) -> Any:
         """The best strategy for the storage."""
@@ -164,12 +164,13 @@ class _Place:
         raise self._wrong("it supports no strategy of limits")
 
     def _check_driver(self) -> None:
-        """Look before `limits` does: it says neither what there is nor what to install, and leaves half a storage."""
+        """Check before `limits` does. Its errors do not say what to install, and it leaves a half-built storage
+        behind."""
         schemes: dict[str, Any] = vars(limits.storage)["SCHEMES"]
         kind = schemes.get(self._url.partition(":")[0])
         if kind is None:
             raise self._wrong(self._unknown(schemes))
-        # A list is of what is needed together, a mapping of what will do instead of each other.
+        # A list names packages that are needed together, a mapping names alternatives.
         together, needed = isinstance(kind.DEPENDENCIES, list), list(kind.DEPENDENCIES)
         missing = [module for module in needed if not _is_installed(module)]
         if missing and (together or missing == needed) and "library" not in self._options:
@@ -189,19 +190,22 @@ class _Place:
         """The windows, if the storage can keep them at all."""
         for window in windows:
             if window.seconds > self._longest:
-                raise ConfigurationError("memcached keeps no window longer than 15 days", source=self.name)
+                raise ConfigurationError(
+                    "memcached cannot store a window longer than 15 days; write a shorter one", source=self.name
+                )
         return windows
 
     def unavailable(self, error: Exception) -> StoreUnavailable:
-        """Without the driver's own words, which may hold more than they should."""
+        """The error without the driver's own words, which may hold secrets."""
         return StoreUnavailable(self.name, type(error).__name__)
 
 
 class StorageLimiter:
-    """A `RateLimiter` in a storage of `limits`. The module says what it cannot promise; so does the log, once.
+    """A `RateLimiter` in a storage of `limits`. The module's docstring says what it cannot promise; the log says it
+    once.
 
     Args:
-        url: as `limits` has it: ``memcached://host:port``, ``mongodb://host:port``...
+        url: as `limits` reads it: ``memcached://host:port``, ``mongodb://host:port``...
         options: for the storage's driver.
 
     Raises:
@@ -229,8 +233,8 @@ class StorageLimiter:
         """A limiter of the same windows for an asyncio host, through the asyncio driver that `limits` asks for.
 
         Raises:
-            ConfigurationError: that driver is missing or knows other options. This limiter may then be used in worker
-                threads, or an `AsyncStorageLimiter` built by hand.
+            ConfigurationError: that driver is missing or takes other options. Then use this limiter in worker threads,
+                or build an `AsyncStorageLimiter` by hand.
         """
         return self._for_asyncio()
 
@@ -251,7 +255,7 @@ class StorageLimiter:
         self._run(_forget(self._ask, subject, windows))
 
     def close(self) -> None:
-        """Nothing: `limits` keeps its connections."""
+        """Do nothing: `limits` keeps its connections."""
 
     async def _ask(self, method: str, *args: Any, **named: Any) -> Any:
         return attrgetter(method)(self._strategy)(*args, **named)
@@ -266,13 +270,13 @@ class StorageLimiter:
 class AsyncStorageLimiter:
     """The same for asyncio, with one storage for each event loop.
 
-    Args and Raises as `StorageLimiter`, for the asyncio driver; its methods too. What `limits` has in memory is not
-    shared between loops.
+    Arguments, errors and methods as `StorageLimiter`, with the options of the asyncio driver. What `limits` keeps in
+    memory is not shared between loops.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
         self._place = _Place(url, "async+", options)
-        self._place.open()  # what is wrong shall be found now; a loop gets one of its own
+        self._place.open()  # finds errors now; each loop gets a storage of its own
         self._strategies: PerLoop[Any] = PerLoop(self._place.open)
 
     @classmethod

@@ -1,7 +1,7 @@
 """How a request can end badly: the table of refusals, and nothing that decides between them.
 
-Whoever has not proved a secret gets one and the same answer whatever was wrong with it (RFC 6750 section 3.1; the
-difference would tell which ids exist).
+A caller who has not proved a secret gets the same answer whatever was wrong (RFC 6750 section 3.1): a difference would
+reveal which ids exist.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ AMBIGUOUS = Reason(
 )
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
 PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
-# Down: a while. Overloaded: the next second may already have room.
+# A store that is down takes a while to come back; an overloaded one may have room in the next second.
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
-# By their status, as the policy names it.
+# By status: `Policy.redirect_status`.
 HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
 MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
@@ -59,14 +59,14 @@ def limited(window: Window, retry_after: int | None) -> Reason:
 
 @lru_cache(maxsize=1024)
 def too_many_failures(retry_after: int | None) -> Reason:
-    """Too many keys from this address proved wrong."""
+    """Too many keys from this address were wrong."""
     message = "Too many invalid API keys from this address."
     return Reason(429, "too_many_failures", message, _NONE, retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)
 def lacking(scopes: frozenset[str]) -> Reason:
-    """The key is good, but does not hold all of these scopes."""
+    """The key is good, but lacks one of these scopes or more."""
     wanted = sorted(scopes)
     return Reason(
         403,

@@ -1,4 +1,9 @@
-"""Key stores: where records live. `KeyStore` is the contract; memory and SQLite are built in."""
+"""Key stores: where records are kept. `KeyStore` is the contract; memory and SQLite are built in.
+
+Knows the words, the exceptions, `_sync` and SQLite files (`_ground`); knows no requests and no hashing. A store can be
+changed or added here alone, as long as it passes the contract suite (`tests/test_stores.py`). A new column of a record
+needs a schema version with a migration (`sqlite`), because files that exist must still be read.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +19,18 @@ from ..policy import REMEMBERED_KEYS
 class KeyStore(Protocol):
     """What the gate and the key ring ask of a store. Each method may be plain or ``async def``, all of one kind.
 
-    A plain store is taken to block, so that its calls leave the event loop, unless it has an attribute
-    ``blocking = False``: then its reads run in place and must take microseconds. Whatever a method raises counts as
-    "the store is down": the gate stays closed.
+    A plain store is expected to block, so its calls leave the event loop. If it has an attribute ``blocking = False``,
+    its reads run in place and must take microseconds. Any exception of a method means "the store is down": the gate
+    stays closed.
 
-    A record is never written back whole: each method changes what its name says, and nothing else.
+    A record is never written back as a whole: each method changes what its name says, and nothing else.
 
-    What the gate works out of a record it keeps for as long as `find` gives the very same object. A store may give the
-    same one, with the `last_used_at` of earlier, while nothing but that has changed since it was set at all. Then it
-    has one method more: ``last_used(key_id)``, the moment as it is now, or None.
+    The gate keeps what it derives from a record as long as `find` returns the very same object. A store may go on
+    returning the same object, with an older `last_used_at`, while nothing else has changed; only the first
+    `last_used_at` counts as a change. Such a store has one more method, ``last_used(key_id)``: the current moment, or
+    None.
 
-    A store that cannot read one key's record raises `exceptions.UnreadableRecord`: that key alone is refused.
+    If a store cannot read one key's record, it raises `exceptions.UnreadableRecord`; only that key is refused.
     """
 
     def find(self, key_id: str) -> ApiKey | Awaitable[ApiKey | None] | None:
@@ -36,27 +42,28 @@ class KeyStore(Protocol):
     def list(
         self, organization_id: str | None, owner_id: str | None, after: str | None, limit: int
     ) -> Sequence[ApiKey] | Awaitable[Sequence[ApiKey]]:
-        """At most `limit` records, oldest first, those behind the key with the id `after`; None does not filter."""
+        """At most `limit` records, oldest first, starting after the key with the id `after`. None does not filter."""
 
     def touch(self, key_id: str, at: datetime) -> Awaitable[None] | None:
-        """Set `last_used_at` alone, never backwards. An unknown id is nothing to complain about."""
+        """Set `last_used_at` alone, never backwards. An unknown id is no error."""
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | Awaitable[ApiKey | None] | None:
-        """Set `revoked_at` unless it is set already, for good; the record as it is now, or None for an unknown id."""
+        """Set `revoked_at` for good, unless it is set already. Returns the record as it is now, or None for an unknown
+        id."""
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> Awaitable[None] | None:
-        """Put `new` in the place of `old` if it is still there: two processes may try at once."""
+        """Replace `old` by `new`, if `old` is still there: two processes may try at once."""
 
     def close(self) -> Awaitable[None] | None:
-        """Let go of files and connections. The store may be used again afterwards."""
+        """Close files and connections. The store may be used again afterwards."""
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
     """The store that a URL names: ``memory://``, ``sqlite:///file.db``.
 
     Args:
-        url: names it.
-        remembered_keys: how many records it keeps decoded, if it decodes any.
+        url: the URL.
+        remembered_keys: how many decoded records it keeps, if it decodes any.
 
     Raises:
         ConfigurationError: no store has this scheme, or it cannot be opened.

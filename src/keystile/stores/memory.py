@@ -11,13 +11,13 @@ from ..model import ApiKey, SecretHash
 
 
 class MemoryStore:
-    """A `KeyStore` that is gone when the process ends, and that no other process sees."""
+    """A `KeyStore` that no other process sees, and that is gone when the process ends."""
 
     blocking = False
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
-        # Beside the records, which stay the same objects: what follows from them is worked out once.
+        # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
         self._used: dict[str, datetime] = {}
         self._lock = _sync.Lock()
 
@@ -65,7 +65,7 @@ class MemoryStore:
             if key is None or (before is not None and before >= at):
                 return
             self._used[key_id] = at
-            if before is None:  # that it was used at all is a change, once
+            if before is None:  # the first use counts as a change of the record
                 self._keys[key_id] = replace(key, last_used_at=at)
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
@@ -74,13 +74,13 @@ class MemoryStore:
         return None if key is None else self._shown(key)
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
-        """Put one hash in another's place."""
+        """Replace one hash by another."""
         self._change(
             key_id, lambda key: replace(key, hashes=tuple(new if each == old else each for each in key.hashes))
         )
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def _shown(self, key: ApiKey) -> ApiKey:
         return replace(key, last_used_at=self._used.get(key.id))

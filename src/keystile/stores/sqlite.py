@@ -1,6 +1,6 @@
-"""Keys in one SQLite file that every process on the machine may use at once; nothing to run beside it.
+"""Keys in one SQLite file that every process on the machine may use at once, with no server to run.
 
-Columns hold what is looked up or changed by itself; lists, metadata and hashes are JSON. Moments are whole
+What is looked up or changed on its own has a column; lists, metadata and hashes are JSON. Moments are whole
 microseconds since the epoch, so that they compare as numbers in every SQLite tool.
 """
 
@@ -36,8 +36,8 @@ _ADD = f"INSERT INTO keystile_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-# What a verdict follows from has changed. Not when a key was used last: else a key that is used less than once a minute
-# would be read and decoded anew for every request. That it was used at all is told once, and a change.
+# Something has changed on which a verdict depends. A later `last_used_at` does not count: otherwise a key that is used
+# less than once a minute would be read and decoded anew for every request. The first use does count as a change.
 _UNCHANGED = " AND ".join(f"new.{name} IS old.{name}" for name in _COLUMNS if name != "last_used_at")
 _REVISED = f"""CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys
     WHEN new.revision = old.revision
@@ -63,24 +63,24 @@ Row = tuple[Any, ...]
 
 
 class _Kept:
-    """The records that were decoded lately, with the revision of each; all forgotten when a connection is opened."""
+    """Recently decoded records with their revisions. All are forgotten when a connection is opened."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Begin with none. Whoever reads at this moment goes on with those that there were."""
-        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        """Start with none. A reader that is under way goes on with the old ones."""
+        # Not a plain dict: taking the oldest entry out of one gets slower with each entry taken out before.
         self.records: OrderedDict[str, tuple[tuple[int], ApiKey]] = OrderedDict()
 
 
 class SQLiteStore:
     """A `KeyStore` in a file.
 
-    Every `find` reads the file, so that what another process changed binds on the next request. What it reads first
-    is the row's revision, a random number that every change draws anew (a trigger sees to it, also when somebody edits
-    the table by hand): the row itself is read and decoded only if that is not the revision it was decoded at. Of
-    `last_used_at` only the first one is such a change: what `find` gives may show an older one, `last_used` reads it.
+    Every `find` reads the file, so a change by another process takes effect on the next request. It first reads the
+    row's revision, a random number that a trigger draws anew on every change, even if somebody edits the table by hand.
+    The row itself is read and decoded only if its revision has changed. Only the first `last_used_at` is such a change:
+    the record from `find` may show an older moment, and `last_used` reads the current one.
 
     Args:
         path: of the file; created if it is missing.
@@ -179,7 +179,7 @@ class SQLiteStore:
         return self._decode(row) if row else None
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
-        """Put one hash in another's place."""
+        """Replace one hash by another."""
         with self._file.write(synced=True) as connection:
             row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
             if not row:
@@ -194,7 +194,7 @@ class SQLiteStore:
     def _decode(self, row: Row) -> ApiKey:
         try:
             return _decoded(row)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes are in no traceback
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes must not be in a traceback
             reason = type(error).__name__
         key_id = row[_COLUMNS.index("id")]
         del row
@@ -226,7 +226,7 @@ def _encode(key: ApiKey) -> Row:
 
 
 def _decoded(row: Row) -> ApiKey:
-    """The record; whatever it raises, the row cannot be read."""
+    """The record. If this raises anything, the row cannot be read."""
     values = dict(zip(_COLUMNS, row, strict=True))
     for name in _MOMENTS:
         values[name] = _moment(values[name])
@@ -245,7 +245,7 @@ def _as_hash(text: Any, hint: Any, end: int | None) -> SecretHash:
 
 
 def _check(key: ApiKey) -> None:
-    """Raise TypeError for what no keystile wrote: a scope list that is a text would grant each of its letters."""
+    """Raise TypeError for values that keystile never writes: a text as scope list would grant each of its letters."""
     texts = [key.id, key.name, key.environment, *key.scopes, *(key.ip_allowlist or ())]
     texts += [each for each in (key.organization_id, key.project_id, key.owner_id, key.plan, key.limits) if each]
     lists = [key.scopes, () if key.ip_allowlist is None else key.ip_allowlist]

@@ -1,4 +1,4 @@
-"""One window: which of its batches still count, and what that says to somebody who asks for more (`rules.windows`)."""
+"""One window: which of its batches still count, and what that means for the next request (see `windows`)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from ...model import Usage, Window
 from .packed import BATCH, EMPTY, SECOND, State
 
 BATCHES = 60
-"""A batch takes units in for so small a part of the window."""
+"""A batch takes in units for this fraction of the window's length: 1/60."""
 
-# A refusal builds a named tuple for each window, whose own constructor costs twice as much.
+# A refusal builds a named tuple for each window. The tuple's own constructor costs twice as much.
 _new = tuple.__new__
 
 Asked = tuple[Window, int, int, int]
 
 
 def asked(window: Window) -> Asked:
-    """A window with what it asks for: its limit, its length and a batch's width in microseconds."""
+    """A window with its limit, its length and the width of a batch, both in microseconds."""
     length = window.seconds * SECOND
     return window, window.limit, length, -(-length // BATCHES)
 
 
 def settle(state: State, length: int, now: int) -> State:
-    """The state without the batches that have left, and without those of a clock that was set back since."""
+    """The state without the batches that have expired, and without those from before the clock was set back."""
     first, last, count, rest, oldest, older = state
     if last <= now < last + length and (not rest or now < oldest + length):
         return state
     while last > now + length:
         if not older:
             return EMPTY
-        # Nothing joins the batch before it, for nothing knows when that began.
+        # The batch before it is closed: its first moment is not stored, so nothing can join it.
         last, count = BATCH.unpack_from(older, len(older) - BATCH.size)
         first, rest, older = last - length, rest - count, older[: -BATCH.size]
     gone = max(now, last) - length
@@ -46,11 +46,11 @@ def settle(state: State, length: int, now: int) -> State:
 
 
 def give_back(state: State, length: int, units: int, at: int, now: int) -> State:
-    """The state with so many of the units fewer that were counted at that moment.
+    """The state after giving back some of the units that were counted at the moment `at`.
 
-    The oldest go first, whoever counted them: what stays leaves later than what was really used, so that the limit
-    still holds in every span. Once the length has passed since, or when nothing in the state is as young as that, those
-    units do not count any more, and it stays as it is.
+    The oldest units go first, whoever counted them: the units that stay expire later than those that were really used,
+    so the limit still holds in every span. If the window's length has passed since `at`, or nothing in the state is as
+    recent as that, those units no longer count, and the state stays as it is.
     """
     first, last, count, rest, oldest, older = settle(state, length, now)
     if last < at or max(now, last) >= at + length:
@@ -66,7 +66,7 @@ def give_back(state: State, length: int, units: int, at: int, now: int) -> State
 
 
 def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
-    """What a settled state says to somebody who asks for this cost."""
+    """The usage to report for a settled state when a request asks for this cost."""
     window, limit, length, _ = term
     used = state[2] + state[3]
     wait: float | None = 0.0
@@ -76,13 +76,13 @@ def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
         wait = (_end(state, used + cost - limit) + length - now) / SECOND
     grows = now
     if used and limit:
-        # A limit that was lowered may leave more in use than it allows.
+        # After a limit was lowered, more may be in use than it allows.
         grows = _end(state, max(1, used - limit + 1)) + length
     return _new(Usage, (window, max(0, limit - used), (grows + shift) / SECOND, wait, now))
 
 
 def is_possible(usages: Sequence[Usage], cost: int, *, admitted: bool) -> bool:
-    """Whether a decision can be true. One about octets that only look like a subject's may be none."""
+    """Whether a decision is plausible. One made from octets that only look like a subject's state may not be."""
     if admitted:
         for usage in usages:  # noqa: SIM110 - all() costs three times as much, on the path of every hit
             if usage.remaining > usage.window.limit - cost:
@@ -95,7 +95,7 @@ def is_possible(usages: Sequence[Usage], cost: int, *, admitted: bool) -> bool:
 
 
 def _end(state: State, units: int) -> int:
-    """The last moment of the batch with which that many of the units, oldest first, are gone."""
+    """The last moment of the batch that has to expire until this many of the oldest units are gone."""
     _, last, _, rest, oldest, older = state
     if units > rest:
         return last

@@ -1,4 +1,4 @@
-"""Limits as people write them, ``"60/minute; 5000/day"``, and what a list of windows must not say."""
+"""Limits as people write them, ``"60/minute; 5000/day"``, and which lists of windows are refused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import pairwise
 from ...exceptions import ConfigurationError
 from ...model import Window
 
-# What every limiter can count to, and ten years: all beyond that is a slip of the pen.
+# The highest count that every limiter can store, and ten years. Anything beyond is a typing error.
 MOST = 2**53
 LONGEST = 366 * 86_400 * 10
 MOST_WINDOWS = 32
-"""So many windows may hold for one request; a limiter looks at each of them."""
-# `limits` reads "60/0minute" as if the 0 were not there.
+"""At most this many windows may hold for one request: a limiter looks at each of them."""
+# `limits` reads "60/0minute" as "60/minute".
 _ZERO_TIMES = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
 
 
@@ -36,18 +36,22 @@ def parse_limits(notation: str | Sequence[str] | None, *, scope: str = "") -> tu
         return ()
     texts = [notation] if isinstance(notation, str) else list(notation)
     if not texts:
-        raise ConfigurationError("is empty; leave it out for no limit, write '0/minute' to admit nothing", key="limits")
+        raise ConfigurationError(
+            "is empty; leave it out for no limit, or write '0/minute' to admit nothing", key="limits"
+        )
     windows = tuple(Window(limit, seconds, scope) for text in texts for limit, seconds in _parsed(text))
     if len(windows) > MOST_WINDOWS:
-        raise ConfigurationError(f"more than {MOST_WINDOWS} windows cannot hold for one request", key="limits")
+        raise ConfigurationError(
+            f"has more than {MOST_WINDOWS} windows, which is the most that one request may meet", key="limits"
+        )
     check_windows(windows)
     return windows
 
 
 def _parsed(text: str) -> list[tuple[int, int]]:
-    from limits import parse_many  # takes longer than all the rest of this package
+    from limits import parse_many  # this import takes longer than all the rest of this package
 
-    wrong = ConfigurationError(f"{text!r} is not like '60/minute' or '60/minute; 5000/day'", key="limits")
+    wrong = ConfigurationError(f"cannot read {text!r}; write '60/minute' or '60/minute; 5000/day'", key="limits")
     if not isinstance(text, str) or _ZERO_TIMES.search(text):
         raise wrong
     try:
@@ -57,21 +61,23 @@ def _parsed(text: str) -> list[tuple[int, int]]:
 
 
 def check_windows(windows: Sequence[Window], cost: int = 1) -> None:
-    """Refuse windows that contradict each other, and a cost that they could never admit.
+    """Refuse windows that contradict each other, and a cost that could never be admitted.
 
     Args:
         windows: all that may hold for one request. Only those with the same scope are compared.
-        cost: of the request. A limit of 0 admits nothing on purpose and is not compared with it.
+        cost: of the request. It is not compared with a limit of 0, which admits nothing on purpose.
 
     Raises:
-        ConfigurationError: a window is out of range or there twice, a shorter one allows more than a longer one, or the
-            cost is above a limit.
+        ConfigurationError: a window is out of range or listed twice, a shorter one allows more than a longer one, or
+            the cost is above a limit.
     """
     if isinstance(cost, bool) or not isinstance(cost, int) or cost < 1:
-        raise ConfigurationError(f"expected a whole number from 1, got {cost!r}", key="cost")
+        raise ConfigurationError(f"expected a whole number of at least 1, got {cost!r}", key="cost")
     for window in windows:
         if not 0 <= window.limit <= MOST or not 1 <= window.seconds <= LONGEST:
-            raise ConfigurationError(f"{_text(window)} is out of range: 2**53 units, ten years", key="limits")
+            raise ConfigurationError(
+                f"{_text(window)} is out of range: at most 2**53 units and ten years", key="limits"
+            )
         if 0 < window.limit < cost:
             raise ConfigurationError(f"{cost} is above {_text(window)}: it would never be admitted", key="cost")
     for scope in {window.scope for window in windows}:

@@ -1,13 +1,13 @@
-"""All that one subject has used, as one immutable byte string: from a dictionary in memory to a column of a database.
+"""Everything that one subject has used, as one immutable byte string, for a dictionary in memory or a database column.
 
-    mark    its own length (in 16 bits; or 0, and then in 32); then for each window its seconds, the length of its
-            scope, and its scope
+    mark    its own length (in 16 bits; or 0, followed by the length in 32 bits); then for each window its seconds, the
+            length of its scope, and its scope
     heads   for each window the newest batch (first, last, count), the units of all older batches, the last moment of
-            the oldest of these, and how many they are
+            the oldest of these, and the number of older batches
     older   (last, count) of each older batch, oldest first
 
-The mark says which windows these are and never how much they allow, so that a plan may change and the count stays.
-Moments are microseconds in 64 bits, counts go up to 2**53, and a window may span years: nothing here can overflow.
+The mark says which windows these are and never how much they allow, so the count survives a change of plan. Moments are
+microseconds in 64 bits, counts go up to 2**53, and a window may span years: nothing here can overflow.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LONG_SIZE = struct.Struct("<HI")
 _SLOT = struct.Struct("<IH")
 _LONG_AGO = -(2**62)
 LATEST = 2**62
-"""No moment that is ever kept comes after this."""
+"""No stored moment is later than this."""
 UNREADABLE = (struct.error, ValueError, TypeError, AttributeError, LookupError, OverflowError)
-"""What the functions of this module and of `rules.windows` raise for something that `pack` did not make."""
+"""What the functions of this module and of `windows` raise for a string that `pack` did not make."""
 
 
 # One window of one subject: first, last and count of its newest batch, the units of all older batches, the last moment
@@ -40,22 +40,22 @@ EMPTY: State = (_LONG_AGO, _LONG_AGO, 0, 0, 0, b"")
 
 
 class Layout:
-    """How certain windows are packed: their mark, and where everything stands behind it."""
+    """How a certain list of windows is packed: its mark, and the position of everything after the mark."""
 
     def __init__(self, slots: tuple[Slot, ...]) -> None:
         parts = [(scope.encode("utf-8", "surrogatepass"), seconds) for scope, seconds in slots]
         body = b"".join(_SLOT.pack(seconds, len(scope)) + scope for scope, seconds in parts)
         self.slots = slots
-        # For each window where among the fields its `last` stands, and its length.
+        # For each window the index of its `last` among the fields, and its length.
         self.lasts = [(index * FIELDS + 1, seconds * SECOND) for index, (_, seconds) in enumerate(slots)]
         self.bare = [b""] * len(slots)
         self.mark = _marked(body)
         self.heads = struct.Struct(f"<{len(self.mark)}s{'5qB' * len(slots)}")
-        # What a mark says need not be read where the mark is known.
+        # Where the mark is known it need not be read.
         self.fields = struct.Struct(f"<{len(self.mark)}x{'5qB' * len(slots)}")
 
     def open(self, packed: bytes) -> tuple[tuple[Any, ...], list[bytes]]:
-        """The fields of each window, all in a row; and each one's older batches."""
+        """The fields of all windows in one row, and the older batches of each window."""
         fields = self.fields.unpack_from(packed)
         at = self.heads.size
         if len(packed) == at:
@@ -69,7 +69,7 @@ class Layout:
 
 def _marked(body: bytes) -> bytes:
     size = _SIZE.size + len(body)
-    # Callers who used thousands of rules of late hold thousands of windows.
+    # A caller who has used thousands of rules lately has thousands of windows.
     return _SIZE.pack(size) + body if size < 2**16 else _LONG_SIZE.pack(0, _LONG_SIZE.size + len(body)) + body
 
 
@@ -89,7 +89,7 @@ def mark_of(packed: bytes) -> bytes:
 
 
 def unpack(packed: bytes | None) -> dict[Slot, State]:
-    """Each window's state; one of UNREADABLE is raised for what is no such string."""
+    """Each window's state. Raises one of UNREADABLE for a string that is not of this form."""
     if packed is None:
         return {}
     layout = _layout(mark_of(packed))
@@ -112,13 +112,13 @@ def pack(held: Mapping[Slot, State]) -> bytes:
 
 
 def ends(packed: bytes) -> int:
-    """The moment from which nothing of it counts any more."""
+    """The moment from which nothing in it counts any more."""
     layout = _layout(mark_of(packed))
     fields = layout.fields.unpack_from(packed)
     return int(max([fields[at] + length for at, length in layout.lasts]))
 
 
 def forget(packed: bytes | None, forgotten: Collection[Slot]) -> bytes | None:
-    """The same without these windows; None if that leaves nothing."""
+    """The same without these windows; None if nothing is left."""
     held = {slot: state for slot, state in unpack(packed).items() if slot not in forgotten}
     return pack(held) if held else None

@@ -1,4 +1,4 @@
-"""Which windows hold for a caller, and who is counted together."""
+"""Which windows hold for a caller, and which callers are counted together."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from .subjects import guessing_subjects, subject
 
 Windows = tuple[Window, ...]
 
-# How often the budget of one network the next wider ones have: each holds 256 of those before. Eight of them may be at
-# their worst before their neighbours are held to account, and whoever has a /48 gains 64 times, not 65,536 times.
+# How many times the budget of a /64 its /56 and its /48 have. Each of them holds 256 of the networks before it. So
+# eight networks can do their worst before their neighbours suffer, and the owner of a /48 gains 64 times, not 65,536
+# times.
 WIDER = (1, 8, 64)
 
 
 class Quotas:
-    """The plans of a policy, with their windows read.
+    """The plans of a policy, with their windows parsed.
 
     Args:
         policy: the settings.
-        costs: what requests may cost, by the rules.
+        costs: every cost that a rule gives a request.
         windows: how many windows the rules may add on public paths (True) and on others (False).
 
     Raises:
-        ConfigurationError: a notation cannot be read, a cost would never fit a plan, or a request could meet more
-            windows than may hold together.
+        ConfigurationError: a notation cannot be read, a cost would never fit into a plan, or a request could meet too
+            many windows.
     """
 
     def __init__(self, policy: Policy, costs: Iterable[int], windows: Mapping[bool, int] | None = None) -> None:
@@ -42,7 +43,7 @@ class Quotas:
         if policy.default_plan is not None:
             self._plans[None] = self._plans[policy.default_plan]
         self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits", public=True)
-        # A scope of their own, which no rule can have: then an address is one subject, and one anonymous place.
+        # Their own scope, which no rule can have. So an address is one subject and takes one anonymous place.
         failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
         self._failures = [_times(factor, failures) for factor in WIDER] if failures else []
 
@@ -54,14 +55,14 @@ class Quotas:
         self._read(limits, "limits")
 
     def knows(self, plan: str | None) -> bool:
-        """Whether this plan is one of the policy's; of another, nothing says what its keys may do."""
+        """Whether the policy has this plan. Nothing says what the keys of an unknown plan may do."""
         return plan in self._plans
 
     def of(self, caller: Principal, more: Windows = ()) -> Windows:
         """The windows for a caller of a known plan.
 
         Args:
-            caller: whose limits, if it has its own, replace its plan's.
+            caller: its own limits, if it has any, replace those of its plan.
             more: a rule's windows.
         """
         windows = self._plans[caller.plan] if caller.limits is None else _own(caller.limits)
@@ -72,7 +73,8 @@ class Quotas:
         return _joined(self._anonymous, more) if more else self._anonymous
 
     def failures(self, address: str | None) -> tuple[tuple[str, Windows], ...]:
-        """Where the failures of an address are counted, by subject, the narrowest first; nothing if nowhere."""
+        """The subjects and windows that count the failures of an address, the narrowest first; empty if there are
+        none."""
         if not self._failures:
             return ()
         return tuple(zip(guessing_subjects(address), self._failures, strict=False))

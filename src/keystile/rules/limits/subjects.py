@@ -1,4 +1,4 @@
-"""Names for whoever is counted together. No two callers share one, whatever their identifiers hold."""
+"""Names for callers that are counted together. No two callers share one, whatever characters their ids hold."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from functools import lru_cache
 from ..requests import addresses
 
 ANONYMOUS = "ip:"
-"""How the subjects of callers begin that are only known by their address; `subject` makes none like it."""
+"""The prefix of subjects that stand for an address alone. `subject` never makes a name with it."""
 
 
 @lru_cache(maxsize=65_536)
 def subject(*parts: str) -> str:
-    """A name that no other parts give: ``("a/b", "c")`` and ``("a", "b/c")`` differ."""
+    """A name that is different for different parts: ``("a/b", "c")`` and ``("a", "b/c")`` do not collide."""
     return "".join([f"{len(part)}:{part}" for part in parts])
 
 
 def anonymous_subject(address: str | None) -> str:
-    """A name for a caller of whom nothing else is known: IPv6 by its /64, all that have no address together.
+    """A name for a caller known only by address: IPv6 by its /64; all callers without an address share one name.
 
     Args:
         address: an IP address as text.
@@ -30,7 +30,7 @@ def anonymous_subject(address: str | None) -> str:
 
 
 def guessing_subjects(address: str | None) -> tuple[str, ...]:
-    """Names for all that count as one where keys are guessed, the narrowest first: IPv6 by its /64, /56 and /48.
+    """Names for the networks whose wrong keys are counted together, the narrowest first: IPv6 by /64, /56 and /48.
 
     A /64 is one network. Homes and small sites have a /56, 256 of them; larger sites a /48 (RFC 6177, RIPE-690).
 

@@ -1,15 +1,16 @@
 """Strict sliding windows in bounded memory, by anchored batches. The one home of this arithmetic in Python.
 
-Admitted units stand in batches. A unit joins the newest batch while less than a sixtieth of the window has passed since
-that batch's first unit, else it opens the next one; a batch leaves, whole, one window's length after its last unit. So
-there are at most 61 of them, and two promises hold:
+Admitted units are kept in batches. A unit joins the newest batch while less than a sixtieth of the window has passed
+since that batch's first unit; otherwise it opens the next batch. A batch expires as a whole, one window's length after
+its last unit. So there are at most 61 batches, and two promises hold:
 
 - in any span [t, t + length) no more than `limit` units are ever admitted;
 - a request is admitted whenever, in each of its windows, its cost and the units of the last 61/60 lengths fit.
 
-Callers whose requests are a sixtieth apart are decided exactly. Several windows are decided together: all admit or
-none, and what is refused changes nothing. A window's time never runs behind its newest batch, and a batch more than
-one length ahead of the clock is forgotten: a clock that is set back costs at most one fresh window.
+For callers whose requests are at least a sixtieth of the window apart, decisions are exact. Several windows are decided
+together: all count the request or none does, and a refused request changes nothing. The time used is never earlier than
+a window's newest batch, and a batch more than one length ahead of the clock is dropped: setting a clock back costs at
+most one fresh window.
 
 All moments are whole microseconds of whatever clock the caller reads; nothing here reads one.
 """
@@ -25,15 +26,15 @@ from ...model import Usage, Window
 from .batches import asked, give_back, settle, usage
 from .packed import BATCH, EMPTY, FIELDS, SECOND, Layout, Slot, State, mark_of, pack, unpack
 
-# How many other layouts a ledger remembers: as many as there are combinations of rules and plans.
+# How many other layouts a ledger remembers. There is one for each combination of rules and plans in use.
 OTHERS = 1000
-# How many windows of other requests a subject keeps, those that end last: its state is read and written whole, so that
-# it must not grow with every rule there is.
+# How many windows of other requests a subject keeps; those that end last stay. Its state is read and written as a
+# whole, so it must not grow with the number of rules.
 MOST_GUESTS = 256
 
 Decision = tuple[bytes | None, tuple[Usage, ...]]
 
-# This is on the path of every request, where a named tuple's own constructor costs twice as much.
+# Every request comes through here, and the named tuple's own constructor costs twice as much.
 _new = tuple.__new__
 _pack_batch, _BATCH = BATCH.pack, BATCH.size
 
@@ -42,32 +43,32 @@ def decide(packed: bytes | None, windows: tuple[Window, ...], cost: int, now: in
     """Decide about one request in all its windows at once.
 
     Args:
-        packed: what the subject has used (`rules.packed`), or None if nothing is known of it.
+        packed: what the subject has used (see `packed`), or None if nothing is known of it.
         windows: all that hold for this request; no two with the same scope and seconds.
         cost: units, at least 1.
         now: in microseconds.
         shift: what to add to a moment of this clock to get Unix microseconds.
 
     Returns:
-        What the subject has used afterwards, or None if the request is refused and it stays as it is; and the usage of
-        each window, after an admitted request with its cost counted.
+        What the subject has used afterwards, or None if the request is refused and nothing changes; and the usage of
+        each window, which includes the cost of an admitted request.
     """
     return ledger(windows).decide(packed, cost, now, shift)
 
 
 def look(packed: bytes | None, windows: tuple[Window, ...], now: int, shift: int = 0) -> tuple[Usage, ...]:
-    """The usage of each window as it stands, with `retry_after` for a cost of 1; arguments as for `decide`."""
+    """The current usage of each window, with `retry_after` for a cost of 1. Arguments as for `decide`."""
     return ledger(windows).look(packed, now, shift)
 
 
 def refund(packed: bytes, windows: Sequence[Window], units: int, at: int, now: int) -> bytes:
-    """What the subject has used after units that were counted in these windows are given back.
+    """What the subject has used after some of the units that these windows counted are given back.
 
     Args:
         packed: what it has used.
-        windows: those whose length has passed since keep what they have.
-        units: how many, in each of the windows; the oldest go first.
-        at: when they were counted, which is `Usage.at`.
+        windows: the windows. One whose length has passed since `at` stays as it is.
+        units: how many, in each window; the oldest go first.
+        at: when they were counted (`Usage.at`).
         now: as for `decide`.
     """
     slots = {(window.scope, window.seconds) for window in windows}
@@ -84,11 +85,11 @@ def ledger(windows: tuple[Window, ...]) -> Ledger:
 
 
 class Ledger:
-    """What `decide` and `look` need to know of a list of windows, worked out once.
+    """What `decide` and `look` need to know about a list of windows, worked out once.
 
     Args:
         windows: the list.
-        slots: the windows that the packed subjects hold, if others are among them: a rule's, or another plan's.
+        slots: the windows that the packed subjects hold, if there are others too: of a rule, or of another plan.
 
     Raises:
         ConfigurationError: two windows have the same scope and seconds.
@@ -104,7 +105,7 @@ class Ledger:
         self._mark, heads = self._layout.mark, self._layout.heads
         self._heads, self._write, self._read = heads.size, heads.pack, self._layout.fields.unpack_from
         self._fresh = pack(dict.fromkeys(self._layout.slots, EMPTY))
-        # Each packed window in turn: where its fields start; and what it asks for, None if it is not in the list.
+        # For each packed window: where its fields start, and its limit and length; None if it is not in the list.
         self._terms = [
             (index * FIELDS, asked(self._own[slot]) if slot in self._own else None)
             for index, slot in enumerate(self._layout.slots)
@@ -114,19 +115,19 @@ class Ledger:
         self._guests = [last for last, slot in zip(self._layout.lasts, slots, strict=False) if slot not in self._own]
         self._all: Any = tuple(item for window in windows for item in asked(window))
         written_out = {1: self._decide_one, 2: self._decide_two} if not slots else {}
-        # What the function `decide` does.
+        # Does the work of the function `decide`.
         self.decide: Callable[..., Decision] = written_out.get(len(windows), self._decide_any)
         self._others: dict[bytes, Ledger] = {}
 
     def look(self, packed: bytes | None, now: int, shift: int = 0) -> tuple[Usage, ...]:
-        """What the function `look` does."""
+        """Does the work of the function `look`."""
         ledger, packed = self._fit(packed, now)
         return ledger.usages(packed, 1, now, shift)
 
     def _decide_one(self, packed: bytes | None, cost: int, now: int, shift: int = 0) -> Decision:
-        """One window that loses nothing, or else what `_decide_any` says.
+        """One window in which nothing expires; otherwise what `_decide_any` says.
 
-        What most requests meet, written out for one and for two windows: half the time of `_decide_any`.
+        The usual case, written out for one and for two windows: it takes half the time of `_decide_any`.
         """
         if packed is None or packed[: self._size] != self._mark:
             return self._decide_any(packed, cost, now, shift)
@@ -150,7 +151,7 @@ class Ledger:
         )
 
     def _decide_two(self, packed: bytes | None, cost: int, now: int, shift: int = 0) -> Decision:
-        """Two windows that lose nothing, likewise."""
+        """Two windows in which nothing expires, likewise."""
         if packed is None or packed[: self._size] != self._mark:
             return self._decide_any(packed, cost, now, shift)
         window1, limit1, length1, width1, window2, limit2, length2, width2 = self._all
@@ -162,7 +163,7 @@ class Ledger:
         left1 = limit1 - count1 - rest1 - cost
         left2 = limit2 - count2 - rest2 - cost
         if left1 < 0 or left2 < 0:
-            # Nothing leaves, so there is nothing to settle.
+            # Nothing expires, so there is nothing to settle.
             start = self._heads
             older1 = packed[start : start + size1 * _BATCH]
             state1 = first1, last1, count1, rest1, old1, older1
@@ -198,9 +199,9 @@ class Ledger:
         return ledger.count(packed, cost, now, shift)
 
     def count(self, packed: bytes, cost: int, now: int, shift: int) -> Decision:
-        """Count the cost in any number of windows, whatever they meet; or in none."""
+        """Count the cost in all of any number of windows, or in none. Handles every case."""
         fields = list(self._read(packed))
-        # The new heads, then what is copied of the older batches and what comes in between.
+        # The new heads, then the older batches that are copied and those that are added.
         parts, usages = [b""], []
         copied = end = self._heads
         for at, term in self._terms:
@@ -241,7 +242,7 @@ class Ledger:
         return after, self._ordered(usages)
 
     def usages(self, packed: bytes, cost: int, now: int, shift: int) -> tuple[Usage, ...]:
-        """Each window as it stands, to somebody who asks for this cost."""
+        """The current usage of each window, for this cost."""
         fields, olders = self._layout.open(packed)
         usages = []
         for (at, term), older in zip(self._terms, olders, strict=False):
@@ -254,12 +255,13 @@ class Ledger:
         return tuple(usages) if self._order is None else tuple([usages[index] for index in self._order])
 
     def _without_guests(self, packed: bytes, now: int) -> bytes:
-        """Without what is not in the list and counts nothing any more."""
+        """The packed string without windows that are not in the list and have expired."""
         held = unpack(packed).items()
         return pack({slot: state for slot, state in held if slot in self._own or _counts(slot, state, now)})
 
     def _fit(self, packed: bytes | None, now: int) -> tuple[Ledger, bytes]:
-        """The ledger for the layout in which this is packed; packed anew if one of these windows is missing there."""
+        """The ledger for the layout of this string; the string is packed anew if one of these windows is missing in
+        it."""
         if packed is None:
             return self, self._fresh
         if packed.startswith(self._mark):

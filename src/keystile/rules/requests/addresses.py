@@ -1,7 +1,7 @@
 """Client addresses: how one is read, and whether an allowlist holds it.
 
-Every address is normalised before it is compared: a zone is dropped and an IPv4-mapped IPv6 address is its IPv4
-address (`::ffff:10.0.0.1` is not in `10.0.0.0/8` for the standard library, and would be in `::/0`).
+Every address is normalised before it is compared: a zone is dropped, and an IPv4-mapped IPv6 address becomes its IPv4
+address. (To the standard library `::ffff:10.0.0.1` is not in `10.0.0.0/8`, but is in `::/0`.)
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Address(NamedTuple):
     number: int
 
 
-# The longest address is 45 characters, and its zone the name of an interface.
+# The longest address has 45 characters; its zone is the name of an interface.
 MAX_TEXT = 100
 
 
 def parse(text: str | None) -> Address | None:
     """A normalised address, or None for anything that is not exactly one (a name, a port, leading zeros)."""
-    # Where a server puts what a header says in the peer's place, strangers choose what is remembered.
+    # Where a server replaces the peer by what a header says, strangers choose what this cache remembers.
     return _parse(text) if text and len(text) <= MAX_TEXT else None
 
 
@@ -44,7 +44,7 @@ def _parse(text: str) -> Address | None:
 
 
 class Allowlist:
-    """Addresses and networks that a key may be used from. `0.0.0.0/0` and `::/0` each mean their family.
+    """Addresses and networks that a key may be used from. `0.0.0.0/0` and `::/0` each stand for their whole family.
 
     Args:
         entries: IPv4 or IPv6 addresses or CIDR networks; at least one.
@@ -57,7 +57,7 @@ class Allowlist:
         listed = check_strings(entries, "ip_allowlist")
         if not listed:
             raise ConfigurationError(
-                "is empty and would shut everybody out; use None for no restriction", key="ip_allowlist"
+                "is empty, so nobody could use the key; use None for no restriction", key="ip_allowlist"
             )
         networks = [_network(entry) for entry in listed]
         self.entries = tuple(dict.fromkeys(str(network) for network in networks))
@@ -80,10 +80,10 @@ class Allowlist:
 
 
 def is_wide(entry: str) -> bool:
-    """Whether a network is wider than any that one operator runs: `10.0.0.0/8` and `fc00::/7` are not.
+    """Whether a network is wider than any that one operator runs. `10.0.0.0/8` and `fc00::/7` are not too wide.
 
     Raises:
-        ConfigurationError: it is no address or network.
+        ConfigurationError: it is not an address or network.
     """
     network = _network(entry)
     return network.prefixlen < (8 if network.version == 4 else 7)
@@ -93,7 +93,7 @@ def _network(entry: str) -> IPv4Network | IPv6Network:
     if not set(entry) <= set("0123456789abcdefABCDEF:./"):
         raise ConfigurationError(f"{entry!r} is not an address or CIDR network", key="ip_allowlist")
     _, _, length = entry.partition("/")
-    # ip_network("10.0.0.0/0.255.255.255") is read as /8: only a plain prefix length is meant here.
+    # ip_network("10.0.0.0/0.255.255.255") is read as /8; only a plain prefix length is accepted here.
     if "/" in entry and not (length.isascii() and length.isdigit()):
         raise ConfigurationError(f"{entry!r}: write the prefix length as a number", key="ip_allowlist")
     try:

@@ -1,6 +1,6 @@
 """Is the body of a request JSON (RFC 8259), where a rule demands it?
 
-A request without a body passes: whether one is needed is for the app to say.
+A request without a body passes: the app decides whether it needs one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def announced_length(values: Sequence[str]) -> int | None:
 
 
 def refuse_head(content_type: str | None, content_encoding: str | None, length: int | None, most: int) -> Reason | None:
-    """What speaks against the body by its header fields alone, before anything of it is read.
+    """Why a body is refused by its header fields alone, before any of it is read; None if it is not.
 
     Args:
         content_type, content_encoding: the fields' values, or None.
@@ -59,7 +59,7 @@ def refuse_head(content_type: str | None, content_encoding: str | None, length: 
 
 
 def refuse_body(body: bytes) -> Reason | None:
-    """What speaks against a body that is there."""
+    """Why a body that has been read is refused; None if it is not."""
     return None if is_json(body) else outcomes.MALFORMED
 
 
@@ -67,12 +67,12 @@ def is_json(body: bytes) -> bool:
     """Whether these octets are one JSON text in UTF-8 without a byte order mark."""
     try:
         json.loads(body.decode(), parse_constant=no_number)
-    # Nested too deeply, or a number of more digits than Python reads: no app behind us could read it either.
+    # Nested too deeply, or a number with more digits than Python reads: no app behind the gate could read it either.
     except (ValueError, RecursionError):
         return False
     return True
 
 
 def no_number(name: str) -> NoReturn:
-    """For NaN and Infinity, which Python reads and JSON does not have: ValueError."""
+    """Raise ValueError for NaN and Infinity: Python reads them, JSON does not have them."""
     raise ValueError(name)

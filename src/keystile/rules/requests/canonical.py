@@ -1,9 +1,9 @@
-"""Is a request one that everybody reads alike: its path, and its method?
+"""Does everybody read this request in the same way: its path, and its method?
 
-Servers do not normalise and routers do, each in its own way, so `/public/../admin` may be public to a gate and
-private to the app behind it. The same holds for the prefix under which an app is served: some routers take it off
-where it stands first, and some wherever it stands. And middleware inside the gate may run another method than the
-request's own, if a header says so.
+Servers do not normalise paths and routers do, each in its own way. So `/public/../admin` may be public to a gate and
+private to the app behind it. The same holds for the prefix under which an app is served: some routers take it off at
+the start of the path only, others wherever they find it. And middleware inside the gate may run another method than
+the request's own, if a header says so.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 
 LONGEST = 8192
-"""In characters, of a path and of its raw form; nothing of a longer one is looked at."""
+"""In characters, for a path and for its raw form. A longer one is not looked at."""
 MOST_SEGMENTS = 64
 
 OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 """The headers that name another method."""
 
-# A segment is not empty, not a dot segment, and has nothing that some parser decodes, splits or folds: no "\", no
-# ";" (path parameters), no "%" (a second decoding), no control, nothing that was not UTF-8 (U+FFFD, surrogates).
-# Nothing that has matched is ever given back, so that the time grows with the length alone.
+# A segment is not empty, not a dot segment, and holds nothing that some parser decodes, splits or folds: no "\", no
+# ";" (path parameters), no "%" (a second decoding), no control characters, nothing that was not UTF-8 (U+FFFD,
+# surrogates). The quantifiers are possessive, so that the time grows only linearly with the length.
 _SEGMENT = r"/(?!\.\.?(?:/|\Z))[^/\\;%\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]++"
 _CANONICAL = re.compile(rf"(?:{_SEGMENT}){{0,{MOST_SEGMENTS}}}+/?")
 # Encoded octets that servers decode before we see the path: "/", "\", "." and NUL.
@@ -39,9 +39,9 @@ def canonical(path: str, raw_path: bytes = b"") -> bool:
 
 
 def below(path: str, root_path: str) -> str:
-    """The path below the mount: the root path is taken off once, and only at the border of a segment.
+    """The path below the mount: the root path is taken off once, and only if it ends at the end of a segment.
 
-    Servers differ in whether `path` holds `root_path`; Starlette's router reads both in this same way.
+    Servers differ in whether `path` includes `root_path`. Starlette's router reads both in this same way.
     """
     if path.startswith(root_path):
         rest = path[len(root_path) :]
@@ -51,13 +51,13 @@ def below(path: str, root_path: str) -> str:
 
 
 def ambiguous(path: str, root_path: str, *, strict_router: bool = False) -> bool:
-    """Whether routers differ in what is left of the path when the root path is taken off.
+    """Whether routers differ in what they leave of the path after taking off the root path.
 
     Args:
         path: decoded, as the server gives it; with the root path or without.
         root_path: not empty.
-        strict_router: the app's router is known to look at the start of a path alone, as `below` does. Others split
-            the path where they first find the root path, be it in the middle of a segment.
+        strict_router: the app's router is known to look only at the start of a path, as `below` does. Others split
+            the path where they first find the root path, even in the middle of a segment.
     """
     if len(path) > LONGEST:
         return True
@@ -68,5 +68,5 @@ def ambiguous(path: str, root_path: str, *, strict_router: bool = False) -> bool
 
 
 def repeats(rest: str, root_path: str) -> bool:
-    """Whether the root path stands, as whole segments, in what is left of a path without it."""
+    """Whether the rest of a path holds the root path once more, as whole segments."""
     return f"{root_path}/" in f"{rest}/"

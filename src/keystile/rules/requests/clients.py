@@ -1,7 +1,7 @@
-"""Who is calling, where proxies stand between: read from what they say, and from nobody else's word.
+"""Who is calling, where there are proxies between: read from what trusted proxies say, and from nobody else.
 
-The list that proxies keep is read from the right, where the nearest of them wrote, and only as far as trust reaches:
-what stands left of that is the client's own invention. A client that cannot be told is unknown, never a guess.
+The list that proxies write is read from the right, where the nearest proxy wrote, and only as far as they are trusted:
+everything left of that may be the client's invention. A client that cannot be determined is unknown, never a guess.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ...exceptions import ConfigurationError
 from .addresses import Allowlist, parse
 
 MOST_ENTRIES = 32
-"""So many entries of a list are read, from the right; no chain of proxies is as long."""
+"""At most this many entries of a list are read, from the right. No chain of proxies is as long."""
 
-# In characters. No address with its zone and port is longer; what is longer never reaches a cache.
+# In characters. No address with its zone and port is longer, and nothing longer gets into a cache.
 _LONGEST_NODE = 100
 _LONGEST_KEPT = 256
-# Of `Forwarded`, in bytes: its quoted strings may hold commas, so that it cannot be cut at those unread.
+# In bytes, for `Forwarded`: its quoted strings may hold commas, so it cannot simply be cut at commas.
 _LONGEST_HEADER = MOST_ENTRIES * _LONGEST_KEPT
-# No proxy writes so many parameters; each costs more to read than a whole entry of the other header.
+# No proxy writes that many parameters. Each costs more to read than a whole entry of the other header.
 _MOST_PAIRS = 16
 _BLANKS = b" \t"  # RFC 9110 section 5.6.3: nothing else is optional whitespace
 _NAME = re.compile(r"[0-9A-Za-z-]{1,100}")
@@ -35,12 +35,12 @@ _PORTED = re.compile(r"\[([^]]*:[^]]*)](?::[0-9]{1,5})?|([^:[]+):[0-9]{1,5}")
 _PAIR = r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s",;\\]*+))"""
 _PAIRS = re.compile(_PAIR, re.DOTALL)
 _ELEMENT = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+;[ \t]*+(?:{_PAIR})?+)*+", re.DOTALL)
-# An element as it looks from the right, and the comma behind it. There, a quote within quotes is before its backslash.
+# An element and the comma after it, in reversed text. There, an escaped quote comes before its backslash.
 _MIRRORED = re.compile(r"""((?:[^",]++|"(?:[^"]|"(?=\\))*+")*+)(,?)""")
 
 # Of one header, in order, as they came.
 Lines = Sequence[bytes]
-# What an entry says: an address as written, without its port, and whether its sender came over https, if it says so.
+# What an entry says: the address as written, without its port; and whether its sender came over https, if it says.
 _Entry = tuple[str | None, bool | None]
 _UNKNOWN: _Entry = (None, False)
 
@@ -49,12 +49,12 @@ class Client(NamedTuple):
     """Who sent a request.
 
     Attributes:
-        address: normalised text, or None if it is unknown, which is a value of its own: no allowlist holds it.
+        address: normalised text, or None if the client is unknown; no allowlist holds None.
         counted: whom to count: the address, or the socket's peer where the client is unknown.
-        https: what a trusted proxy says of the client's connection; None where none speaks: then the server's own
-            scheme holds.
-        rewritten: there are signs that the server has already replaced the peer by what a header said. Then the peer
-            may be anybody's invention, and all of whom this holds are counted together.
+        https: what a trusted proxy says about the client's connection; None if none says anything, and then the
+            server's own scheme holds.
+        rewritten: the server seems to have replaced the peer by what a header said. Then anybody may have invented the
+            peer, and all such clients are counted together.
     """
 
     address: str | None
@@ -67,7 +67,8 @@ REWRITTEN = Client(None, None, None, rewritten=True)
 
 
 class _Known(NamedTuple):
-    """What is kept of an address: normalised, whether it is trusted, the client it is by itself, and to the letter."""
+    """What is cached about an address: its normalised form, whether it is trusted, the client that it makes if no
+    header is read, and its exact text."""
 
     text: str | None
     trusted: bool
@@ -80,8 +81,8 @@ class ClientResolver:
 
     Args:
         trusted_proxies: addresses and CIDR networks of proxies. A peer outside them is the client, whatever it sends.
-        trusted_hops: from 1 to 32: how many proxies there are. The client is what the outermost of them added. Without
-            `trusted_proxies` every peer is taken for a proxy, also one without an address (a unix socket).
+        trusted_hops: the number of proxies, from 1 to 32. The client is the entry that the outermost of them added.
+            Without `trusted_proxies` every peer counts as a proxy, even one without an address (a unix socket).
         header: the one header that is read: ``"X-Forwarded-For"``, ``"Forwarded"``, or the name of a header that holds
             one address (``"X-Real-IP"``). The proxies must set it themselves.
 
@@ -92,9 +93,9 @@ class ClientResolver:
     def __init__(self, trusted_proxies: Sequence[str], trusted_hops: int | None, header: str) -> None:
         self.header = _check_header(header)
         """The header's name in lower case."""
-        # A name without a dash has no twin, and is not to be taken for its own.
+        # A name without a dash has no twin, and must not be taken for its own twin.
         self.twin = self.header.replace(b"-", b"_") if b"-" in self.header else b""
-        """The same with underscores, as no proxy sends it; empty where the name has no dash."""
+        """The name with underscores, which no proxy sends; empty if the name has no dash."""
         self._standard = self.header == b"forwarded"
         self._entries: Callable[[Lines], Iterator[_Entry]] = _READERS.get(self.header, _lone)
         self._hops = _check_hops(trusted_hops, 1 if self._entries is _lone else MOST_ENTRIES)
@@ -118,10 +119,10 @@ class ClientResolver:
             peer: the address of the socket's other end as the server gave it, or None.
             port: of the socket's other end, or None.
             forwarded: each line of the header, in order, as it came.
-            proto: each line of ``X-Forwarded-Proto``, likewise. With ``Forwarded`` it is not looked at.
-            listed: each line of ``X-Forwarded-For``, by which servers replace the peer; None if it is `forwarded`.
-            doubtful: it is not certain that a proxy sent the header: then a trusted peer's client is unknown.
-            insecure: the same of ``X-Forwarded-Proto``: then a trusted peer's word is not taken for https.
+            proto: each line of ``X-Forwarded-Proto``, likewise. It is not read if the header is ``Forwarded``.
+            listed: each line of ``X-Forwarded-For``, from which servers replace the peer; None if that is `forwarded`.
+            doubtful: it is not certain that a proxy sent the header. Then the client of a trusted peer is unknown.
+            insecure: the same for ``X-Forwarded-Proto``. Then a trusted peer is not believed about https.
 
         Returns:
             The client.
@@ -147,11 +148,11 @@ class ClientResolver:
     def _find(self, peer: str | None, lines: Lines) -> _Entry:
         """The client that a trusted peer names."""
         if not b"".join(lines).strip(_BLANKS):
-            # Past counted proxies nobody comes without a header: such a request must not count as the proxy's own.
+            # Behind counted proxies every request has the header. One without it must not count as the proxy's own.
             return (peer, None) if self._hops is None else _UNKNOWN
         entries = self._entries(lines)
         if self._hops is not None:
-            # The leftmost of too few would be the client's own invention.
+            # With too few entries, the leftmost would be the client's own invention.
             entries = islice(entries, self._hops - 1, self._hops)
         found = _UNKNOWN
         for node, https in entries:
@@ -163,16 +164,16 @@ class ClientResolver:
 
 
 def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
-    """Whether the server has put what a header says in the place of the socket's other end.
+    """Whether the server has replaced the peer of the socket by what a header says.
 
-    Some (uvicorn, hypercorn, granian, daphne) put the port 0 beside it, which no socket has. But uvicorn takes a port
-    over where the entry has one, and then the header still shows what was taken from it.
+    Some servers (uvicorn, hypercorn, granian, daphne) then give the port 0, which no socket has. But uvicorn takes the
+    port from the entry if it has one; then the header still shows where the peer was taken from.
 
     Args:
         peer, port: as the server gave them.
         lines: each line of ``X-Forwarded-For``.
-        trusted: the peer is one of our proxies. Where several run on one machine, one of them may well have written its
-            address, but not with the port that it is calling from now.
+        trusted: the peer is one of our proxies. Where several proxies run on one machine, one of them may have written
+            this address, but not with the port that it calls from now.
     """
     if port == 0:
         return True
@@ -188,7 +189,7 @@ def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: b
     return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
 
 
-# Whatever may stand around an address, and cannot be a part of one.
+# Characters that may surround an address and cannot be a part of one.
 _BETWEEN_V6 = bytes(
     each if chr(each).isascii() and (chr(each).isalnum() or chr(each) in ".:%_-") else 32 for each in range(256)
 )
@@ -197,21 +198,21 @@ _NO_DIGITS = bytes(each for each in range(256) if not 48 <= each <= 57)
 
 
 def _number(text: bytes) -> int | None:
-    """What Python's `int` may make of it, which takes blanks, a sign, underscores and any number of zeros."""
+    """What Python's `int` may read it as. `int` accepts blanks, a sign, underscores and any number of zeros."""
     digits = text.translate(None, _NO_DIGITS).lstrip(b"0")
     return int(digits) if 0 < len(digits) < 6 else None
 
 
 def _listed(lines: Lines) -> Iterator[_Entry]:
     """The entries of `X-Forwarded-For` from the right."""
-    # A line holds an entry at least, so that those before the last ones are not reached.
+    # Every line holds at least one entry, so lines before the last `MOST_ENTRIES` are never reached.
     entries = b",".join(lines[-MOST_ENTRIES:]).rsplit(b",", MOST_ENTRIES)[-MOST_ENTRIES:]
     for entry in reversed(entries):
         yield _plain(entry), None
 
 
 def _lone(lines: Lines) -> Iterator[_Entry]:
-    """The entry of a header that holds one; of two, nobody can say which the proxy wrote."""
+    """The entry of a header that holds one. If there are two, nobody can say which one the proxy wrote."""
     if len(lines) == 1 and b"," not in lines[0]:
         yield _plain(lines[0]), None
 
@@ -219,16 +220,16 @@ def _lone(lines: Lines) -> Iterator[_Entry]:
 def _elements(lines: Lines) -> Iterator[_Entry]:
     """The elements of `Forwarded` from the right.
 
-    Well-formed, they are the same from either side; but a quote that a client leaves open swallows what the proxies
-    add only from the left.
+    If they are well-formed, both directions give the same. But if a client leaves a quote open, it swallows what the
+    proxies added only when reading from the left.
     """
     text = b",".join(lines[-MOST_ENTRIES:])
     if len(text) > _LONGEST_HEADER:
-        # No parameter begins with "=": the element that is cut through cannot be read.
+        # No parameter begins with "=", so an element that was cut cannot be read.
         text = b"=" + text[-_LONGEST_HEADER:]
     mirrored = text.decode("latin-1")[::-1]
     for found in islice(_MIRRORED.finditer(mirrored), MOST_ENTRIES):
-        if not found[2] and found.end() < len(mirrored):  # a quote that is not opened
+        if not found[2] and found.end() < len(mirrored):  # a quote that was never opened
             yield _UNKNOWN
             return
         read = _element if len(found[1]) <= _LONGEST_KEPT else _element.__wrapped__
@@ -250,12 +251,12 @@ def _element(text: str) -> _Entry:
 
 
 def _plain(entry: bytes) -> str | None:
-    # Its length is looked at first: to strip a long one takes longer than all the rest.
+    # The length comes first: stripping a long one takes longer than everything else here.
     return _node(entry.strip(_BLANKS).decode("latin-1")) if len(entry) <= _LONGEST_NODE else None
 
 
 def _node(text: str) -> str | None:
-    """The address in an entry, without brackets and port. What is in the place of one may be anything."""
+    """The address in an entry, without brackets and port. The result may be any text, not only an address."""
     if len(text) > _LONGEST_NODE:
         return None
     found = _PORTED.fullmatch(text)
@@ -268,13 +269,13 @@ _READERS = {b"x-forwarded-for": _listed, b"forwarded": _elements}
 def _all_secure(lines: Lines) -> bool | None:
     if not lines:
         return None
-    # What is beyond the last split keeps its commas, so that it is no scheme.
+    # What is left after the last split keeps its commas, so it equals no scheme.
     values = b",".join(lines).split(b",", MOST_ENTRIES)
     return all(value.strip(_BLANKS).lower() in (b"https", b"wss") for value in values)
 
 
 def _check_header(name: str) -> bytes:
-    # Servers drop names with underscores, or take them for those with dashes.
+    # Servers drop names with underscores, or treat underscores as dashes.
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(f"expected a name of letters, digits and '-', got {name!r}", key="client_header")
     return name.lower().encode()
@@ -282,7 +283,7 @@ def _check_header(name: str) -> bytes:
 
 def _check_hops(hops: int | None, most: int) -> int | None:
     if hops is not None and (isinstance(hops, bool) or not isinstance(hops, int) or not 1 <= hops <= most):
-        why = "1, as this header holds one entry" if most == 1 else f"a whole number from 1 to {most}"
+        why = "1, because this header holds one entry" if most == 1 else f"a whole number from 1 to {most}"
         raise ConfigurationError(f"expected {why}, got {hops!r}", key="trusted_hops")
     return hops
 

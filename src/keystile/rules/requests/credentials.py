@@ -1,12 +1,12 @@
 """Which key does a request present?
 
-The grammar is RFC 9110 section 11.4, ``auth-scheme 1*SP token68``, with names and schemes in any case. The rule
-above the grammar: a request presents one key or none. Whatever could be read in two ways is refused, and a bad
-credential never gives way to a good one beside it. An empty value presents nothing, and neither does one of our schemes
-with nothing behind it: gateways and templates send these where they have no key. A place that stands there twice is
-refused whatever it holds, because behind a server that joins lines nobody can tell what stood where.
+The grammar is RFC 9110 section 11.4, ``auth-scheme 1*SP token68``, with names and schemes in any case. Above the
+grammar there is one rule: a request presents one key or none. What could be read in two ways is refused, and a bad
+credential is never replaced by a good one beside it. An empty value counts as no key, and so does one of our schemes
+with nothing after it: gateways and templates send these where they have no key. A header that appears twice is refused
+whatever it holds, because behind a server that joins lines nobody can tell which value was in which line.
 
-Everything is bytes: header values may hold any octet, and comparing keys in constant time wants bytes.
+Everything is bytes: header values may hold any octet, and comparing keys in constant time needs bytes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 from .querykeys import form_of
 
-# The longest credential that is looked at: five times the longest key, so that nobody makes us hash megabytes.
+# The longest credential that is read. The longest key is five times shorter; nobody can make us hash megabytes.
 MAX_CREDENTIAL = 1024
 
-# RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may stand around the value.
+# RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may surround the value.
 _SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*")
 _TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)"
 _TOKEN_CHARS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
@@ -31,7 +31,7 @@ _IN_QUERY = re.compile(_TOKEN68)
 
 
 class Unusable(Enum):
-    """Why no key could be read."""
+    """Why no key could be read from the request."""
 
     MISSING = "no credential that is accepted here"
     MALFORMED = "a credential that cannot be a key"
@@ -55,14 +55,14 @@ class Accepted(NamedTuple):
     def wanted(self) -> frozenset[bytes]:
         """The header names that a door collects: the accepted ones and their underscore twins.
 
-        A server that folds ``_`` into ``-`` shows the app one header where the gate saw another: the twin is an
-        attack or a mistake, and either way not to be read past.
+        Behind a server that folds ``_`` into ``-``, the app sees one header where the gate saw another. The twin is an
+        attack or a mistake; either way it must not be ignored.
         """
         return frozenset(spelling for name in self.vary for spelling in spellings(name))
 
 
 def spellings(name: str) -> Iterator[bytes]:
-    """A header's name with each of its dashes as it is or as an underscore."""
+    """Every spelling of a header's name, with each dash kept or replaced by an underscore."""
     for letters in product(*("-_" if letter == "-" else letter for letter in name)):
         yield "".join(letters).encode()
 
@@ -111,7 +111,7 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
 
 
 def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
-    # What nearly every client sends: no blanks around, one space within. Looking it over this way takes half the time.
+    # What nearly every client sends: no blanks around, one space within. This check takes half the time of the grammar.
     token = value
     if name == b"authorization":
         scheme, _, token = value.partition(b" ")
@@ -133,7 +133,7 @@ def _read_slowly(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusabl
 def _grammar(name: bytes, accept: Accepted) -> re.Pattern[bytes]:
     if name == b"authorization":
         return accept.with_scheme
-    # White space around a header's value is not part of it (RFC 9110 section 5.5); in a query it is what was sent.
+    # White space around a header's value is not part of it (RFC 9110 section 5.5). In a query it is.
     return _IN_QUERY if name.startswith(b"?") else _WITHOUT_SCHEME
 
 
@@ -143,10 +143,10 @@ def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
     if name == b"authorization":
         scheme = _SCHEME.match(value)
         if scheme is None or scheme[1].lower() not in accept.schemes:
-            # Where a server joined two lines, ours may stand behind the foreign one, or an empty one.
+            # Where a server joined two lines, our scheme may come after a foreign one, or after an empty value.
             joined = accept.joined.search(value) or (scheme is None and b"," in value)
             return Unusable.AMBIGUOUS if joined else Unusable.MISSING
         if scheme.end() == len(value):
             return Unusable.MISSING
-    # A comma may be where a server joined two lines: no key has one.
+    # A comma may show that a server joined two lines: no key has one.
     return Unusable.AMBIGUOUS if b"," in value else Unusable.MALFORMED

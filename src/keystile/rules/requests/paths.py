@@ -1,12 +1,12 @@
 """Which rule holds for a path?
 
 A rule *demands* (scopes, windows, a cost, JSON) or *permits* (public). Routers differ in whether a slash at the end
-matters, so a rule demands the same with and without it, and permits only what is spelled as it is. What no rule can
-read alike, a path that is not canonical or a method that is none of HTTP's, meets every demand and no permission. It
-is not refused for that: it authenticates, and then the app may say 404.
+matters. So a rule demands the same with and without it, and permits only its own spelling. A request that may be read
+in two ways (a path that is not canonical, an unknown method) must meet every demand and gets no permission. It is not
+refused for that: with the right key it gets through, and then the app may say 404.
 
 The most specific rule decides alone: an exact path before a prefix, the longer prefix before the shorter, a rule with
-the method before one without. A rule that would so drop the scopes of a wider one is refused when the table is built.
+a method before one without. If a rule would drop the scopes of a wider one in this way, the table is not built.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .canonical import canonical
 MOST_RULE_SEGMENTS = 16
 MAX_REMEMBERED = 512
 
-# `GET` also holds HEAD. The empty name is that of rules for every method.
+# `GET` also covers HEAD. The empty name stands for rules for every method.
 _NAMES = {method: (method, "") for method in METHODS} | {"HEAD": ("HEAD", "GET", ""), "": ("",)}
 _WITHOUT_SLASH, _WITH_SLASH = 0, 1
 
 
 class _Held(NamedTuple):
-    """A rule where it holds.
+    """A rule at a place of the table.
 
     Attributes:
         key: the setting that the rule came from.
         rule: the rule.
         demand: what it asks for.
-        respelled: this is the path of a public rule, but for the slash at its end: nothing is permitted here.
+        respelled: this is the path of a public rule with the other ending (slash or not), so nothing is permitted here.
     """
 
     key: str
@@ -51,7 +51,7 @@ _Level = dict[str, _Held]
 
 
 class _Node:
-    """The rules of a path: for the path itself and for what lies below, each without and with a slash at its end."""
+    """The rules of a path: for the path itself and for everything below, each without and with a slash at the end."""
 
     __slots__ = ("below", "children", "exact")
 
@@ -82,7 +82,7 @@ class RuleTable:
         for each in held:
             self._add(each)
         self.every = self._together(self._plain, [each.demand for each in held])
-        """What is demanded where no rule can be told: everything that any rule demands."""
+        """The demand where nobody can tell which rule holds: everything that any rule demands."""
         self.demands = [self._plain, self.every, *(each.demand for each in held)]
         self.most_windows = dict.fromkeys((True, False), 0)
         """How many windows a canonical request can meet on public paths (True) and on others (False)."""
@@ -90,8 +90,8 @@ class RuleTable:
         self._remembered = lru_cache(maxsize=4096)(self._demand)
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
-        """What a request for this path must bring."""
-        # Paths repeat; only short ones are remembered, so that nobody fills the memory with long ones.
+        """What a request for this path must have."""
+        # Paths repeat. Only short ones are remembered, so that nobody can fill the memory with long ones.
         if len(method) + len(path) + len(raw_path) < MAX_REMEMBERED:
             return self._remembered(method, path, raw_path)
         return self._demand(method, path, raw_path)
@@ -102,16 +102,16 @@ class RuleTable:
         levels = self._levels(path)
         if method in METHODS:
             return self._decided(levels, method)
-        # Not folded: where one router takes "post" for POST, another takes it for nothing that it knows.
+        # Not folded to upper case: one router reads "post" as POST, another does not know it.
         return self._together(self._plain, [held.demand for level in levels for held in level.values()])
 
     def _levels(self, path: str) -> list[_Level]:
         """The rules of a canonical path, whatever their method, from the least to the most specific path."""
         node = self._root
         levels = [node.below[_WITH_SLASH]]
-        # What is deeper than the deepest rule stays in one piece.
+        # What lies deeper than the deepest rule is not split.
         for segment in path.split("/", self._depth + 1)[1:]:
-            if not segment:  # behind the slash at the end
+            if not segment:  # after the slash at the end
                 levels.append(node.exact[_WITH_SLASH])
                 return levels
             child = node.children.get(segment)
@@ -124,7 +124,7 @@ class RuleTable:
         return levels
 
     def _decided(self, levels: Sequence[_Level], method: str) -> Demand:
-        """What the most specific rule says, and what is demanded by those that are public in another spelling."""
+        """What the most specific rule says, together with the demands of rules that are public in another spelling."""
         demand, respelled = self._plain, []
         for held in _matching(levels, method):
             if not held.respelled:
@@ -134,7 +134,7 @@ class RuleTable:
         return self._together(demand, respelled) if respelled else demand
 
     def _together(self, first: Demand, others: Sequence[Demand]) -> Demand:
-        """The first, with all that the others demand and nothing that they permit."""
+        """The first, with everything that the others demand and nothing that they permit."""
         demands = [first, *others]
         windows = dict.fromkeys(window for each in demands for window in each.windows)
         return Demand(
@@ -165,7 +165,11 @@ class RuleTable:
             spelled, other = other, spelled
         for known in (spelled.get(rule.method), other.get(rule.method)):
             if known is not None and _contradict(known.rule, rule):
-                both = repr(rule.match) if known.rule.match == rule.match else f"{known.rule.match!r}, slash or not,"
+                both = (
+                    repr(rule.match)
+                    if known.rule.match == rule.match
+                    else f"{known.rule.match!r}, with or without a slash"
+                )
                 raise ConfigurationError(f"contradicts {known.key}: both hold for {both}", key=held.key)
         known = spelled.get(rule.method)
         if known is None or known.respelled or rule.public is not known.rule.public:
@@ -180,7 +184,7 @@ class RuleTable:
         return node
 
     def _check(self) -> None:
-        """Refuse what drops the scopes of a wider rule, and note how many windows a request can meet."""
+        """Refuse rules that drop the scopes of a wider rule, and note how many windows a request can meet."""
         for levels in self._kinds():
             for method in {name for level in levels for name in level} | {""}:
                 decided = next((held for held in _matching(levels, method) if not held.respelled), None)
@@ -192,12 +196,12 @@ class RuleTable:
                     _check_scopes(decided, held)
 
     def _kinds(self) -> Iterator[list[_Level]]:
-        """What holds for each kind of canonical path: for one that a rule names, and for one somewhere below it."""
+        """The rules for each kind of canonical path: one that a rule names, and one somewhere below it."""
         waiting: list[tuple[_Node, list[_Level]]] = [(self._root, [])]
         while waiting:
             node, above = waiting.pop()
             inside = [*above, node.below[_WITH_SLASH]] if node.below[_WITH_SLASH] else above
-            # Where a node adds no rule, its paths are of a kind that was there before.
+            # If a node adds no rule, its paths are of a kind that was listed before.
             if inside is not above or node is self._root:
                 yield inside
             if inside is not above or any(node.exact):
@@ -219,19 +223,19 @@ def _check_scopes(decided: _Held, wider: _Held) -> None:
     missing = sorted(wider.demand.scopes - decided.demand.scopes)
     if missing:
         raise ConfigurationError(
-            f"{decided.rule.match!r} decides alone where {wider.key} ({wider.rule.match!r}) holds too, and lacks its "
+            f"{decided.rule.match!r} decides alone where {wider.key} ({wider.rule.match!r}) holds too, but lacks its "
             f"scopes: add {', '.join(map(repr, missing))}",
             key=decided.key,
         )
 
 
 def _contradict(known: Rule, rule: Rule) -> bool:
-    """Whether two rules for the same method and the same path, but for a slash at its end, cannot both hold."""
+    """Whether two rules for the same method and path (with or without a slash at the end) contradict each other."""
     if replace(known, match=rule.match) == rule:
         return False
     if known.match == rule.match or not (known.public or rule.public):
         return True
-    # Public is one spelling alone; what another rule demands holds for both.
+    # Public is only one spelling; what another rule demands holds for both.
     return any(
         not each.public and bool(each.scopes or each.limits is not None or each.cost > 1 or each.require_json)
         for each in (known, rule)
@@ -242,8 +246,8 @@ def _segments(key: str, rule: Rule) -> list[str]:
     path = rule.path[:-1] if rule.path.endswith("/*") else rule.path
     if not canonical(path) or "*" in path:
         raise ConfigurationError(
-            f"{rule.path!r} is not canonical: no '//', dot segments, ';', '%', backslash or controls; "
-            "'*' only as '/*' at the end",
+            f"{rule.path!r} is not canonical: write no '//', dot segments, ';', '%', backslash or control characters; "
+            "and '*' only as '/*' at the end",
             key=key,
         )
     segments = [segment for segment in path.split("/") if segment]

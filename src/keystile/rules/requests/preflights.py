@@ -1,7 +1,7 @@
-"""Is a request what a browser asks before it sends one of another origin (Fetch standard, section 4.8)?
+"""Is this request a CORS preflight, which a browser sends before a request to another origin (Fetch standard, 4.8)?
 
-It brings no credential, and where the policy lets it pass the app answers it; so nothing that only looks like one may
-pass as one.
+A preflight has no credential, and where the policy lets it pass, the app answers it. So nothing that only looks like a
+preflight may pass as one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 ORIGIN, WANTED = "origin", "access-control-request-method"
-# What makes an app treat a request as one of another method. No browser sends these with a preflight: it names the
-# headers that are to come, and sends none of them.
+# Headers that make an app treat a request as one with another method. No browser sends them with a preflight, which
+# names the headers to come but sends none of them.
 OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 
 
@@ -19,7 +19,7 @@ def is_preflight(method: str, lines: Callable[[str], Sequence[str]]) -> bool:
 
     Args:
         method: of the request, as it came.
-        lines: gives the value of each line with this lower-case header name.
+        lines: gives the value of each line of the header with this lower-case name.
     """
     return (
         method == "OPTIONS"

@@ -1,7 +1,7 @@
-"""A key in the query string, for the clients that can send it nowhere else: taken out, so that no app logs it.
+"""A key in the query string, for clients that cannot send it anywhere else. It is taken out, so that no app logs it.
 
-RFC 6750 section 2.3 and OWASP's ASVS advise against it, since URLs end up in logs and histories; it is off by default.
-Whoever looks into a query asks first whether it is too long for that.
+RFC 6750 section 2.3 and OWASP's ASVS advise against it, because URLs end up in logs and histories. It is off by
+default. Every caller checks `is_long` before it reads a query.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 
-# What servers take for a whole request line by default, and what other parsers of forms take for parameters.
+# What servers accept as a whole request line by default, and how many parameters other form parsers accept.
 MOST_QUERY, MOST_PARAMETERS = 8192, 1000
 
 UNREAD = (b"?", b"")
-"""What a query that is too long presents: not a key, but nobody can say that there is none. No header has this name."""
+"""Stands for a query that is too long to read: nobody knows whether it holds a key. No header has this name."""
 
 _DIGITS = b"0123456789ABCDEFabcdef"
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -28,10 +28,10 @@ def is_long(query: bytes) -> bool:
 
 
 def decoded(octets: bytes) -> bytes:
-    """A name or a value of a query as it was meant; what is no escape stays as it is."""
+    """A name or a value of a query, decoded. A "%" that begins no escape stays as it is."""
     if b"+" in octets:
         octets = octets.replace(b"+", b" ")
-    # `urllib.parse.unquote_to_bytes` takes ten times as long for signs that escape nothing.
+    # `urllib.parse.unquote_to_bytes` takes ten times as long for percent signs that escape nothing.
     return _ESCAPED.sub(_octet, octets) if b"%" in octets else octets
 
 
@@ -40,11 +40,11 @@ def _octet(found: re.Match[bytes]) -> bytes:
 
 
 def without_keys(query: bytes, holds_key: Callable[[bytes], bool]) -> bytes:
-    """The query without parameters that hold a key, whatever they are called: for URLs that answers lead to.
+    """The query without parameters that hold a key, whatever their names: for URLs in answers.
 
     Args:
-        query: as it was sent, still encoded; nothing of one that is too long is kept.
-        holds_key: whether there is a key in these octets.
+        query: as it was sent, still encoded. If it is too long, the result is empty.
+        holds_key: whether these octets hold a key.
     """
     if is_long(query):
         return b""
@@ -54,12 +54,13 @@ def without_keys(query: bytes, holds_key: Callable[[bytes], bool]) -> bytes:
 
 
 def form_of(parameter: str) -> bytes:
-    """What stands for this parameter where header names stand; no header can have this name."""
+    """The name for this parameter in a list of header names. No header can have it."""
     return b"?" + parameter.encode()
 
 
 def take(query: bytes, parameter: bytes) -> tuple[bytes, list[bytes]]:
-    """The query without this parameter, however long it is, and the first two values that it had: two are too many.
+    """The query without this parameter, however long the query is; and its first two values, since two are one too
+    many.
 
     Args:
         query: as it was sent, still encoded.
@@ -71,12 +72,12 @@ def take(query: bytes, parameter: bytes) -> tuple[bytes, list[bytes]]:
     values = [found[1] or b"" for found in islice(pattern.finditer(shown), 2)]
     if not values:
         return query, []
-    # What stands in a query that is too long is not used.
+    # A value that is too long is not used.
     return pattern.sub(b"", shown)[1:], [b"" if len(value) > MOST_QUERY else decoded(value) for value in values]
 
 
 @lru_cache(maxsize=64)
 def _sent(parameter: bytes) -> re.Pattern[bytes]:
-    """This parameter and the sign before it: each octet of its name as it is or escaped, and the value."""
+    """Finds this parameter, with the "&" before it: each octet of its name plain or escaped, and its value."""
     octets = (b"(?:%b|(?i:%%%02x))" % (re.escape(bytes((octet,))), octet) for octet in parameter)
     return re.compile(rb"&" + b"".join(octets) + rb"(?:=([^&]*+))?(?![^&])")
