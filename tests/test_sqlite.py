@@ -475,7 +475,7 @@ def test_a_child_has_no_part_in_its_parents_transaction_nor_takes_its_locks_alon
                 try:
                     store.find("x")
                 except StoreUnavailable as error:
-                    assert "forked while its parent was in the middle" in str(error)
+                    assert "forked while its parent was using a SQLite file" in str(error)
                     store.close()
                     sys.exit(0)
                 sys.exit(1)

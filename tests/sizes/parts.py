@@ -118,7 +118,7 @@ def wire(header: bytes | None, *, merging: bool) -> Callable[[bytes], Callable[[
 
         def read() -> None:
             with mock.patch.object(asgi_wire, "_MERGING", "sys" if merging else ""):
-                asgi_wire.read(scope, header, b"x_forwarded_for", CREDENTIALS)
+                asgi_wire.read_wire(scope, header, b"x_forwarded_for", CREDENTIALS)
 
         return read
 

@@ -20,7 +20,7 @@ from keystile.events import Event, Events, as_json, as_text
 from keystile.exceptions import InvalidRequest
 from keystile.gate.transport import Transport, Visit, event_of, leads_on
 from keystile.keys.format import PrefixedFormat
-from keystile.model import Request, Wire
+from keystile.model import Admitted, Demand, Request, Wire
 from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
 from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
@@ -119,8 +119,11 @@ def sign(sent: bytes) -> None:
     Cursor((sent, sent.decode("latin-1")), "/", (), "").sign(SECRETS)
 
 
+ENVELOPED = Demand(public=False, scopes=frozenset(), envelope=True)
+
+
 def shape_for(path: str, query: bytes) -> Shape:
-    shape = Shape(Pages(DEFAULT_PAGE_STYLE, SECRETS, None, MASK), True, False, None)
+    shape = Shape(Pages(DEFAULT_PAGE_STYLE, SECRETS, None, MASK), Admitted(None, "req_x", (), ENVELOPED))
     shape.target = path, query
     return shape
 
@@ -256,7 +259,7 @@ TABLE = (
     Row(("rules.requests.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
     Row(("rules.requests.urls.target_of",), octets(target), most=2.0),
     Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages))),
-    Row(("answers.shape.Shape.page_params", "model.Admitted.page_params"), page_params),
+    Row(("answers.shape.Shape.page_params", "answers.current.Current.page_params"), page_params),
     Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2.0),
     Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2.0, how="query"),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify))),
@@ -422,12 +425,12 @@ TABLE = (
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
     *(
-        Row(("gate.gate.Gate.recheck", "gate.rechecking.Rechecker.judge"), parts.recheck(where), how=where)
+        Row(("gate.order.Order.recheck", "gate.rechecking.Rechecker.judge"), parts.recheck(where), how=where)
         for where in ("path", "key", "keys")
     ),
     *(
         Row(
-            ("doors.asgi.wire.read", "doors.asgi.wire.head_ends"),
+            ("doors.asgi.wire.read_wire", "doors.asgi.wire.head_ends"),
             parts.wire(header, merging=merging),
             most=5.0,
             how=how,
@@ -454,20 +457,22 @@ NOT_FED = {
     "asgi.GateMiddleware.__call__": _DOORS,
     "doors.asgi.answering.Answering.send": _DOORS,
     "doors.asgi.answering.Answering.settles": _APP,
-    "doors.asgi.answering.accept_of": _DOORS,
-    "doors.asgi.answering.accepted_by": _DOORS,
-    "doors.asgi.answering.header": _DOORS,
-    "doors.asgi.answering.hide": _DOORS,
-    "doors.asgi.answering.hide_short_cuts": "looks at what the server offers, not at the request",
-    "doors.asgi.answering.read_json": _DOORS,
+    "doors.asgi.hiding.hide": _DOORS,
+    "doors.asgi.reading.Reader.asked": "reads nothing yet",
+    "doors.asgi.reading.Reader.read": _DOORS,
+    "doors.asgi.sending.Sender.refuse": _DOORS,
+    "doors.wsgi.reading.Asked.sends_itself": _APP,
+    "doors.wsgi.reading.Reader.read": _DOORS,
+    "doors.asgi.hiding.hide_short_cuts": "looks at what the server offers, not at the request",
+    "doors.asgi.bodies.read_json": _DOORS,
     "doors.asgi.recheck.HeldAnswer.send": _APP,
     "doors.asgi.recheck.WatchedSocket.send": _APP,
     "doors.wsgi.answering.Answering.body": _APP,
     "doors.wsgi.answering.Answering.failed": _APP,
     "doors.wsgi.answering.Answering.start": _DOORS,
-    "doors.wsgi.answering.StartResponse.__call__": "a protocol",
-    "doors.wsgi.answering.close": _APP,
-    "doors.wsgi.answering.read_json": _DOORS,
+    "doors.wsgi.protocol.StartResponse.__call__": "a protocol",
+    "doors.wsgi.protocol.close": _APP,
+    "doors.wsgi.bodies.read_json": _DOORS,
     "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
     "doors.wsgi.recheck.HeldAnswer.body": _APP,
     "doors.wsgi.recheck.HeldAnswer.start": _APP,
@@ -475,9 +480,9 @@ NOT_FED = {
     "gate.callers.judge": _DOORS,
     "answers.cursors.refuse_cursor": _SETTING,
     "events.Outage.begins": "takes what a store raised",
-    "gate.gate.Gate.check": _DOORS,
-    "gate.gate.Gate.refuse": _DOORS,
-    "model.Admitted.add_meta": _APP,
+    "gate.order.Order.check": _DOORS,
+    "gate.order.Order.refuse": _DOORS,
+    "answers.current.Current.add_meta": _APP,
     "answers.pages.Page.from_query": "takes the app's rows",
     "answers.pages.Page.from_rows": "takes the app's rows",
     "answers.pages.Page.from_sequence": "takes the app's rows",
@@ -548,7 +553,10 @@ NO_STRANGERS = {
     "demo.servers": _OPERATOR,
     "demo.story": _OPERATOR,
     "demo.transcript": _OPERATOR,
+    "config.example": _OPERATOR,
     "doors.apps": "looks at the app, when a door is built",
+    "policy.kinds": _OPERATOR,
+    "policy.settings": _OPERATOR,
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",
     "keys.ring": _OPERATOR,
