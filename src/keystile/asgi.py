@@ -18,7 +18,7 @@ from .doors.apps import check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
 from .doors.asgi.hiding import hide, hide_short_cuts
-from .doors.asgi.reading import Reader
+from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
 from .doors.asgi.sending import Sender
 from .doors.asgi.wire import Receive, Scope, Send
@@ -55,24 +55,20 @@ class GateMiddleware:
         self._reader = Reader(gate, app)
         self._read = self._reader.read
         self._writers: Writers[bytes] = Writers(gate, str.encode)
-        self._sender = Sender(gate, self._writers)
-        self._with_fields = self._sender.with_fields
+        sender = Sender(gate, self._reader, self._writers)
+        self._with_fields, self._refuse = sender.with_fields, sender.refuse
         self._shape = shaper(gate)
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._gate.limits.open(pooled)
-            return await self.app(scope, receive, send)
-        if kind not in ("http", "websocket"):
-            raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")
+        if kind != "http" and kind != "websocket":  # noqa: PLR1714 - cheaper than looking into a tuple
+            return await self._no_request(kind, scope, receive, send)
         request = self._read(scope)
         outcome = await self._check(request, pooled)
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
-        demand = outcome.demand
-        shape = self._shape(outcome) if demand.envelope or demand.json else None
+        shape = None if self._shape is None else self._shape(outcome)
         current = scope["keystile"] = _new(Current, (outcome, shape))
         if self._rechecks and outcome.principal is not None:
             return await self._rechecked(current, request, scope, receive, send)
@@ -84,8 +80,11 @@ class GateMiddleware:
         finally:
             leave(token)
 
-    async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._sender.refuse(refused, self._reader.asked(scope), scope, receive, send)
+    async def _no_request(self, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if kind != "lifespan":
+            raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")
+        await self._gate.limits.open(pooled)
+        await self.app(scope, receive, send)
 
     async def _shaped(  # noqa: PLR0917 - what a request is made of
         self, current: Current, shape: Shape, request: Request, scope: Scope, receive: Receive, send: Send
@@ -99,11 +98,11 @@ class GateMiddleware:
             if read is None:
                 return None
             receive = read
-        asked = self._reader.asked(scope)
-        shape.target = asked.target()
+        shape.target = self._reader.target(scope)
         if not shape.envelope:
             return await self._run(current, scope, receive, self._with_fields(send, current.admitted))
-        answering = Answering(send, asked, current.admitted, shape, self._writers)
+        head = scope["method"] == "HEAD"
+        answering = Answering(send, accepted_by(scope), head, current.admitted, shape, self._writers)
         hidden = hide(scope)
         try:
             await self._run(current, scope, receive, answering.send)

@@ -17,7 +17,7 @@ from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
 from .doors.wsgi.host import wants_exceptions
 from .doors.wsgi.protocol import Environ, StartResponse
-from .doors.wsgi.reading import Asked, Reader
+from .doors.wsgi.reading import Reader, target_of
 from .doors.wsgi.recheck import HeldAnswer
 from .doors.wsgi.sending import Sender
 from .exceptions import ConfigurationError
@@ -56,8 +56,8 @@ class GateMiddleware:
         self._gate, self._check = gate, gate.check
         self._read = Reader(gate).read
         self._writers: Writers[str] = Writers(gate, str)
-        self._sender = Sender(gate, self._writers)
-        self._with_fields = self._sender.with_fields
+        sender = Sender(gate, self._writers)
+        self._with_fields, self._refuse = sender.with_fields, sender.refuse
         self._shape = shaper(gate)
         self._rechecks = gate.policy.recheck_in_flight
         run_now(gate.limits.open(inline))
@@ -66,9 +66,8 @@ class GateMiddleware:
         request = self._read(environ)
         outcome = run_now(self._check(request, inline))
         if isinstance(outcome, Refused):
-            return self._sender.refuse(outcome, Asked(environ), start_response)
-        demand = outcome.demand
-        shape = self._shape(outcome) if demand.envelope or demand.json else None
+            return self._refuse(outcome, environ, start_response)
+        shape = None if self._shape is None else self._shape(outcome)
         current = environ["keystile.admitted"] = _new(Current, (outcome, shape))
         if self._rechecks and outcome.principal is not None:
             return self._rechecked(current, request, environ, start_response)
@@ -92,7 +91,7 @@ class GateMiddleware:
         held = HeldAnswer(
             start_response,
             lambda: run_now(self._gate.recheck(current.admitted, request, inline)),
-            lambda refused: self._sender.refuse(refused, Asked(environ), start_response),
+            lambda refused: self._refuse(refused, environ, start_response),
         )
         return held.body(self._answered(current, request, environ, held.start))
 
@@ -100,15 +99,15 @@ class GateMiddleware:
         self, current: Current, shape: Shape, request: Request, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """The app, where a body must be JSON, or the answer gets the envelope."""
-        asked, admitted = Asked(environ), current.admitted
+        admitted = current.admitted
         if shape.json:
             reason = read_json(environ, self._gate.policy.max_json_body)
             if reason is not None:
-                return self._sender.refuse(self._gate.refuse(reason, admitted, request), asked, start_response)
+                return self._refuse(self._gate.refuse(reason, admitted, request), environ, start_response)
         if not shape.envelope:
             return self._run(current, environ, self._with_fields(start_response, admitted))
-        shape.target = asked.target()
-        answering = Answering(start_response, asked, admitted, shape, self._writers, self._raises)
+        shape.target = target_of(environ)
+        answering = Answering(start_response, environ, admitted, shape, self._writers, self._raises)
         encodings = environ.pop("HTTP_ACCEPT_ENCODING", None)  # an encoded answer could not be put into the envelope
         try:
             return answering.body(self._run(current, environ, answering.start))

@@ -127,15 +127,17 @@ def enter(handled: Current) -> Token[Current]:
 leave = _current.reset
 
 
-def shaper(gate: Gate) -> Callable[[Admitted], Shape | None]:
-    """What makes the shape of an answer. It is called only where a path asks for an envelope, or for JSON."""
+def shaper(gate: Gate) -> Callable[[Admitted], Shape | None] | None:
+    """What makes the shape of an answer, where its path asks for one; None if no path of this gate does."""
     if not gate.shapes:  # not for every gate: pages need a good part of the standard library
-        return _unshaped
+        return None
     from .shape import Pages, Shape
 
     policy = gate.policy
-    return partial(Shape, Pages(policy.page_style, gate.cursor_secrets, policy.public_url, gate.mask))
+    pages = Pages(policy.page_style, gate.cursor_secrets, policy.public_url, gate.mask)
+    return partial(_shaped, partial(Shape, pages))
 
 
-def _unshaped(_admitted: Admitted) -> None:
-    return None
+def _shaped(make: Callable[[Admitted], Shape], admitted: Admitted) -> Shape | None:
+    demand = admitted.demand
+    return make(admitted) if demand.envelope or demand.json else None

@@ -11,7 +11,6 @@ from ...answers.shape import Shape
 from ...answers.writers import Writers
 from ...exceptions import InvalidRequest
 from ...model import Admitted
-from .reading import Asked
 from .wire import Message, Send
 
 
@@ -20,7 +19,8 @@ class Answering:
 
     Args:
         send: the server's.
-        asked: what it has to know of its request.
+        accept: what the client accepts.
+        head: whether the request was HEAD, whose answer has no body.
         admitted: whose answer it is.
         shape: what it is to look like.
         writers: what writes heads and bodies.
@@ -34,8 +34,11 @@ class Answering:
     # What the app found wrong with the request, if that was answered.
     _told: InvalidRequest | None = None
 
-    def __init__(self, send: Send, asked: Asked, admitted: Admitted, shape: Shape, writers: Writers[bytes]) -> None:
-        self._send, self._asked, self._admitted, self._shape, self._writers = send, asked, admitted, shape, writers
+    def __init__(  # noqa: PLR0917 - what an answer is made of
+        self, send: Send, accept: str, head: bool, admitted: Admitted, shape: Shape, writers: Writers[bytes]
+    ) -> None:
+        self._send, self._accept, self._head = send, accept, head
+        self._admitted, self._shape, self._writers = admitted, shape, writers
         self._on_body = send
 
     # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
@@ -59,7 +62,7 @@ class Answering:
         if self.begun:
             return self._told is error
         fault = error if isinstance(error, InvalidRequest) else None
-        reply = self._writers.failed(fault, self._shape, self._admitted, self._asked.accept())
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._accept)
         await self._reply(reply)
         return fault is not None
 
@@ -68,12 +71,12 @@ class Answering:
         status, headers = message["status"], list(message.get("headers") or ())
         shape, writers = self._shape, self._writers
         shape.begun = True
-        if status >= 400 and writers.replaces(status, headers, self._asked.accept()):
+        if status >= 400 and writers.replaces(status, headers, self._accept):
             self.held, self._collected = (status, headers), Collected()
             self._on_body = self._collect
             return _nothing()
         fields, tail = writers.success(status, headers, shape, self._admitted)
-        if self._asked.head or status in BODYLESS:
+        if self._head or status in BODYLESS:
             self._on_body = self._without_body
         elif tail is not None:
             # Whether it is what it says it is shows with the first octets.
@@ -122,16 +125,16 @@ class Answering:
             await self.finish()
 
     async def _replace(self, status: int, headers: Fields[bytes]) -> None:
-        body, head = self._collected.body, self._asked.head
+        body, head = self._collected.body, self._head
         self._told = self._writers.fault_behind(status, headers, self._shape)
         reply = self._writers.error(
-            status, headers, body, self._shape, self._admitted, self._asked.accept(), lengthless=head and not body
+            status, headers, body, self._shape, self._admitted, self._accept, lengthless=head and not body
         )
         await self._reply(reply)
 
     async def _reply(self, reply: Reply[bytes]) -> None:
         self.held, self._waiting, self._on_body, self.begun = None, None, self._drop, True
-        body = b"" if self._asked.head else reply.body
+        body = b"" if self._head else reply.body
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -102,36 +102,25 @@ class Reader:
         own = "" if self._own_root_path is None else self._own_root_path()
         return own or scope.get("root_path") or ""
 
-    def asked(self, scope: Scope) -> Asked:
-        """What an answer may have to know of this request, read when it does."""
-        return Asked(scope, self._root_path)
-
-
-class Asked:
-    """What an answer has to know of its request.
-
-    Args:
-        scope: the server's.
-        root_path: gives the prefix that the app takes off.
-    """
-
-    __slots__ = ("_root_path", "_scope", "head")
-
-    def __init__(self, scope: Scope, root_path: Callable[[Scope], str]) -> None:
-        self._scope, self._root_path = scope, root_path
-        self.head = scope["type"] == "http" and scope["method"] == "HEAD"
-        """The request is HEAD: its answer has no body."""
-
-    def accept(self) -> str:
-        """What the client accepts; empty for no word of it."""
-        lines = [value for name, value in self._scope["headers"] if len(name) == 6 and name.lower() == b"accept"]
-        return b",".join(lines).decode("latin-1")
-
-    def target(self) -> tuple[str, bytes]:
+    def target(self, scope: Scope) -> tuple[str, bytes]:
         """The path as the client wrote it, decoded, and the query behind it."""
-        path, stem = self._scope["path"], self._root_path(self._scope).rstrip("/")
+        path, stem = scope["path"], self._root_path(scope).rstrip("/")
         whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
-        return whole, self._scope.get("query_string") or b""
+        return whole, scope.get("query_string") or b""
+
+
+def accepted_by(scope: Scope) -> str:
+    """What the client accepts; empty if it does not say."""
+    lines = [value for name, value in scope["headers"] if len(name) == 6 and name.lower() == b"accept"]
+    return b",".join(lines).decode("latin-1") if lines else ""
+
+
+def asks_for_form(scope: Scope) -> str:
+    """The same where it could matter to the gate's own answers, which are JSON or a problem document."""
+    for name, value in scope["headers"]:
+        if len(name) == 6 and name.lower() == b"accept" and b"problem" in value.lower():
+            return accepted_by(scope)
+    return ""
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from ...answers.responses import Reply
 from ...answers.writers import Writers
 from ...gate import Gate
 from ...model import Admitted, Refused
-from .reading import Asked
+from .reading import Reader, asks_for_form
 from .wire import Message, Receive, Scope, Send
 
 # The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
@@ -20,18 +21,19 @@ class Sender:
 
     Args:
         gate: whose settings hold.
+        reader: reads what an answer needs to know of its request.
         writers: what writes heads and bodies.
     """
 
-    def __init__(self, gate: Gate, writers: Writers[bytes]) -> None:
-        self._writers, self._clock = writers, gate.clock
+    def __init__(self, gate: Gate, reader: Reader, writers: Writers[bytes]) -> None:
+        self._writers, self._clock, self._target = writers, gate.clock, reader.target
         self._write, self._write_limits = writers.headers.write, writers.limits.write
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
         """For the app, in the place of the server's: it writes the gate's fields into the head."""
-        write, request_id, protected = self._write, admitted.request_id.encode(), admitted.principal is not None
-        limits = self._write_limits(admitted.usages, self._clock()) if admitted.usages else ()
-        strict = admitted.strict
+        principal, name, usages, _, strict = admitted
+        write, request_id, protected = self._write, name.encode(), principal is not None
+        limits = self._write_limits(usages, self._clock()) if usages else ()
 
         # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
@@ -44,11 +46,12 @@ class Sender:
 
         return send_written
 
-    async def refuse(self, refused: Refused, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+    async def refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
         """The gate's own answer, in the app's place."""
-        reply = self._writers.refusal(refused, asked.accept(), asked.target)
+        reply = self._writers.refusal(refused, asks_for_form(scope), partial(self._target, scope))
         if scope["type"] == "http":
-            return await _answer(send, "http.response", reply, b"" if asked.head else reply.body)
+            body = b"" if scope["method"] == "HEAD" else reply.body
+            return await _answer(send, "http.response", reply, body)
         await receive()  # websocket.connect, which the protocol has come before any answer
         if "websocket.http.response" in (scope.get("extensions") or ()):
             return await _answer(send, "websocket.http.response", reply, reply.body)

@@ -12,8 +12,7 @@ from ...answers.shape import Shape
 from ...answers.writers import Writers
 from ...exceptions import InvalidRequest
 from ...model import Admitted
-from .protocol import Body, ExcInfo, Headers, StartResponse, Write, close
-from .reading import Asked
+from .protocol import Body, Environ, ExcInfo, Headers, StartResponse, Write, close
 
 logger = logging.getLogger("keystile")
 
@@ -27,7 +26,7 @@ class Answering:
 
     Args:
         start: the server's ``start_response``.
-        asked: what it has to know of its request.
+        environ: the server's.
         admitted: whose answer it is.
         shape: what it is to look like.
         writers: what writes heads and bodies.
@@ -44,13 +43,14 @@ class Answering:
     def __init__(  # noqa: PLR0917 - what an answer is made of
         self,
         start: StartResponse,
-        asked: Asked,
+        environ: Environ,
         admitted: Admitted,
         shape: Shape,
         writers: Writers[str],
         raises: Callable[[], bool],
     ) -> None:
-        self._server_start, self._asked, self._raises = start, asked, raises
+        self._server_start, self._environ, self._raises = start, environ, raises
+        self._head_only, self._accept = environ["REQUEST_METHOD"] == "HEAD", environ.get("HTTP_ACCEPT") or ""
         self._admitted, self._shape, self._writers = admitted, shape, writers
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
@@ -63,8 +63,8 @@ class Answering:
         code = int(status[:3])
         self._shape.begun = True
         self._head = (status, headers, exc_info)
-        self._collected = Collected() if self._writers.replaces(code, headers, self._asked.accept()) else None
-        self._bodyless = self._asked.head or code in BODYLESS
+        self._collected = Collected() if self._writers.replaces(code, headers, self._accept) else None
+        self._bodyless = self._head_only or code in BODYLESS
         return self._write
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
@@ -116,7 +116,8 @@ class Answering:
         """Whether nothing of it is needed: no octets are to go out, or the server sends them by a way of its own."""
         if self._head is None or self._collected is not None:
             return False
-        is_file = self._asked.sends_itself(iterable)
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        is_file = isinstance(wrapper, type) and isinstance(iterable, wrapper)
         return self._bodyless or (is_file and not self._writers.splices(int(self._head[0][:3]), self._head[1]))
 
     def _let_go(self, iterable: Iterable[bytes], answer: list[bytes]) -> list[bytes]:
@@ -135,7 +136,7 @@ class Answering:
             if self._raises():
                 raise error
             logger.error("the app failed, request %s", self._admitted.request_id, exc_info=error)
-        reply = self._writers.failed(fault, self._shape, self._admitted, self._asked.accept())
+        reply = self._writers.failed(fault, self._shape, self._admitted, self._accept)
         return self._reply(reply, STATUS_LINES[reply.status])
 
     def _begin(self, first: bytes = b"", *, whole: bool = False) -> None:
@@ -178,9 +179,9 @@ class Answering:
             raise AssertionError("an error became a success while its body was read")
         status, headers, _ = self._head
         code, body = int(status[:3]), self._collected.body
-        lengthless = self._asked.head and not body
+        lengthless = self._head_only and not body
         shape, admitted = self._shape, self._admitted
-        reply = self._writers.error(code, headers, body, shape, admitted, self._asked.accept(), lengthless=lengthless)
+        reply = self._writers.error(code, headers, body, shape, admitted, self._accept, lengthless=lengthless)
         return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status])
 
     def _reply(self, reply: Reply[str], status: str) -> list[bytes]:
@@ -188,4 +189,4 @@ class Answering:
         self._head, self._collected, self._started = None, None, True
         self._server_start(status, reply.headers)
         # Not an empty chunk: a server may take the length of that for the answer's.
-        return [] if self._asked.head else [reply.body]
+        return [] if self._head_only else [reply.body]

@@ -91,33 +91,10 @@ class Reader:
         )
 
 
-class Asked:
-    """What an answer may have to know of its request, read when it does.
-
-    Args:
-        environ: the server's.
-    """
-
-    __slots__ = ("_environ", "head")
-
-    def __init__(self, environ: Environ) -> None:
-        self._environ = environ
-        self.head = environ["REQUEST_METHOD"] == "HEAD"
-        """The request is HEAD: its answer has no body."""
-
-    def accept(self) -> str:
-        """What the client accepts; empty for no word of it."""
-        return self._environ.get("HTTP_ACCEPT") or ""
-
-    def target(self) -> tuple[str, bytes]:
-        """The path as the client wrote it, decoded, and the query behind it."""
-        path = self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", "")
-        return _decoded(path), _octets(self._environ.get("QUERY_STRING") or "")
-
-    def sends_itself(self, iterable: object) -> bool:
-        """Whether it is a file that the server sends by a way of its own (PEP 3333, ``wsgi.file_wrapper``)."""
-        wrapper = self._environ.get("wsgi.file_wrapper")
-        return isinstance(wrapper, type) and isinstance(iterable, wrapper)
+def target_of(environ: Environ) -> tuple[str, bytes]:
+    """The path as the client wrote it, decoded, and the query behind it."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return _decoded(path), _octets(environ.get("QUERY_STRING") or "")
 
 
 def _variable(name: str) -> str:

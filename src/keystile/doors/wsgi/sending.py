@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from ...answers.envelopes import STATUS_LINES
 from ...answers.writers import Writers
 from ...gate import Gate
 from ...model import Admitted, Refused
-from .protocol import ExcInfo, Headers, StartResponse, Write
-from .reading import Asked
+from .protocol import Environ, ExcInfo, Headers, StartResponse, Write
+from .reading import target_of
 
 
 class Sender:
@@ -26,9 +27,9 @@ class Sender:
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         """For the app, in the place of the server's: it writes the gate's fields into the head."""
-        write, request_id, protected = self._write, admitted.request_id, admitted.principal is not None
-        limits = self._write_limits(admitted.usages, self._clock()) if admitted.usages else ()
-        strict = admitted.strict
+        principal, request_id, usages, _, strict = admitted
+        write, protected = self._write, principal is not None
+        limits = self._write_limits(usages, self._clock()) if usages else ()
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
             written = write(headers, request_id, protected=protected, limits=limits)
@@ -38,8 +39,8 @@ class Sender:
 
         return start_written
 
-    def refuse(self, refused: Refused, asked: Asked, start_response: StartResponse) -> Iterable[bytes]:
+    def refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The gate's own answer, in the app's place."""
-        reply = self._writers.refusal(refused, asked.accept(), asked.target)
+        reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "", partial(target_of, environ))
         start_response(STATUS_LINES[reply.status], reply.headers)
-        return [] if asked.head else [reply.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
