@@ -10,7 +10,8 @@ from typing import Any
 from .._ground.frozen import FrozenDict
 from ..keys.parts import Parts
 from ..policy import PageStyle, Plan, Policy, Rule
-from ..policy.settings import REQUIRED, Setting, settings_of
+from ..policy.reading import Setting
+from ..policy.settings import REQUIRED, settings_of
 from .tables import FileAlone, expected
 
 _HEAD = """\
