@@ -60,7 +60,7 @@ wheel: .venv/.dev
 	@echo "installed $$(cd dist && echo *.whl)"
 
 docs: wheel
-	$(BIN)/python -m keystile.config.reference > docs/settings.md
+	$(BIN)/python -m keystile.config.reference >dist/settings.md && mv dist/settings.md docs/settings.md
 
 fmt: .venv/.dev
 	$(BIN)/ruff format

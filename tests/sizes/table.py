@@ -493,7 +493,11 @@ NO_STRANGERS = {
     "stores": _STORED,
     "stores.memory": _STORED,
     "stores.sqlite": _STORED,
+    "policy.kinds": _OPERATOR,
     "policy.pages": _OPERATOR,
+    "policy.reading": _OPERATOR,
+    "policy.settings": _OPERATOR,
+    "config.example": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
 }

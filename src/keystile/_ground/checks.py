@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import wraps
+from inspect import signature
 from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -80,10 +81,8 @@ def unknown_name(name: str, names: Iterable[str]) -> str:
 def names_checked(kind: type[T]) -> type[T]:
     """Have a class say in a ConfigurationError which of its arguments' names there is not, where Python would raise a
     TypeError. Its signature stays as it is written, for editors, type checkers and `inspect`."""
-    init: Any = kind.__init__
-    # `inspect.signature` says the same and costs a hundred times as much, at every import.
-    code = init.__code__
-    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    init: Callable[..., None] = kind.__init__
+    known = [name for name in signature(init).parameters if name != "self"]
 
     @wraps(init)
     def checked(self: T, *args: Any, **named: Any) -> None:
