@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all fuzz wheel fmt bench clean
+.PHONY: help demo test test-all fuzz wheel docs fmt bench clean
 
 # What is installed is what is tested: no path of the caller's may shadow it.
 unexport PYTHONPATH PYTHONHOME
@@ -24,6 +24,7 @@ help:
 	@echo "make test    lint, types, and the tests against the wheel as installed; says which it leaves out"
 	@echo "make test-all  those too: what needs programs of the system (.ci/install brings them) and what takes long"
 	@echo "make fuzz    send many more random requests through both doors than the tests do (EXAMPLES=20000)"
+	@echo "make docs    write docs/settings.md anew from the code"
 	@echo "make fmt     format the code and mend what ruff can mend"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove everything that these made"
@@ -57,6 +58,9 @@ wheel: .venv/.dev
 	@$(BIN)/python -m build --outdir dist >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
 	@$(PIP) install --force-reinstall --no-deps dist/*.whl
 	@echo "installed $$(cd dist && echo *.whl)"
+
+docs: wheel
+	$(BIN)/python -m keystile.config.reference >dist/settings.md && mv dist/settings.md docs/settings.md
 
 fmt: .venv/.dev
 	$(BIN)/ruff format

@@ -234,15 +234,8 @@ def objects() -> Iterator[Any]:
         yield from (request, issued, issued.key, issued.key.hashes, issued.key.hashes[0], admitted, refused, *events)
         shape = shaper(gate)
         assert isinstance(shape, partial)
-        yield from (
-            admitted.principal,
-            refused.reason,
-            Current(admitted),
-            shape(admitted),
-            shape,
-            *shape.args,
-            *shape.args[0].args,
-        )
+        yield from (admitted.principal, refused.reason, Current(admitted), shape(admitted), shape, *shape.args)
+        yield from shape.args[0].args
         yield Proof(issued.key.id, issued.key.hashes[0].hash)
     keyed = (CURSOR_SECRET.encode(),)
     yield PageParams(10, secrets=keyed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from ..policy.settings import Setting
+from ..policy.reading import Setting
 from .tables import SETTINGS
 
 EXAMPLE_STORE = "keystile.db"

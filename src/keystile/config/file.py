@@ -92,7 +92,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
             found[name] = _beside(origin, file, name, found[name])
     for index, open_path in enumerate(found.get("public", ())):
         build(origin, Rule, {"match": open_path, "public": True}, f"public[{index}]", "")
-    own = FileAlone(**{name: found.pop(name) for name in in_files(FileAlone) if name in found})
+    own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
     if own.app is not None and "store" not in found:
         raise origin.error("store", _NO_STORE)
     return Settings(str(file), own.app, FrozenDict(found), origin)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 from .._ground.frozen import FrozenDict
 from ..keys.parts import Parts
 from ..policy import PageStyle, Plan, Policy, Rule
-from ..policy.settings import REQUIRED, Setting, settings_of
+from ..policy.reading import Setting
+from ..policy.settings import REQUIRED, settings_of
 from .tables import FileAlone, expected
 
 _HEAD = """\
@@ -46,7 +48,8 @@ def _section(kind: type, title: str, where: str) -> list[str]:
 def _entry(each: Setting) -> str:
     takes = f"{each.kind.name}, or None" if each.optional else each.kind.name
     file = expected(each) if each.in_files else "only in code"
-    lines = [f"### `{each.name}`", "", each.meaning, "", f"- Type: {takes}", f"- In a file: {file}"]
+    meaning = "\n".join(wrap(each.meaning, 120, break_on_hyphens=False, break_long_words=False))
+    lines = [f"### `{each.name}`", "", meaning, "", f"- Type: {takes}", f"- In a file: {file}"]
     return "\n".join([*lines, f"- Default: {_default(each.default)}", ""])
 
 

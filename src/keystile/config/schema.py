@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..policy.kinds import Kind
-from ..policy.settings import REQUIRED, Setting
+from ..policy.reading import Setting
+from ..policy.settings import REQUIRED
 from .tables import SETTINGS, in_files
 
 # Any string may take its value, or a part of it, from the environment.

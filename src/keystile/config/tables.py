@@ -11,7 +11,8 @@ from ..exceptions import ConfigurationError
 from ..keys.parts import Parts
 from ..policy import Policy
 from ..policy.kinds import Kind, alternatives
-from ..policy.settings import REQUIRED, Setting, check_settings, setting, settings_of
+from ..policy.reading import Setting
+from ..policy.settings import REQUIRED, check_settings, setting, settings_of
 from .origin import Origin
 
 

@@ -24,7 +24,7 @@ def _check_clock(clock: Any, key: str) -> Any:
     return clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """What a gate works with. docs/settings.md describes each setting.
 

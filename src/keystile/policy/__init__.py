@@ -1,8 +1,7 @@
 """The settings of a gate: frozen values, checked when they are built."""
 
-from .kinds import Limits
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
-from .plans import Plan
+from .plans import Limits, Plan
 from .policy import (
     CREDENTIAL_FORMS,
     MIN_PEPPER_BYTES,

@@ -18,9 +18,6 @@ from ..exceptions import ConfigurationError
 Check = Callable[[Any, str], Any]
 """Takes a value and the name of its setting; gives the value to keep, or raises ConfigurationError."""
 
-Limits = str | Sequence[str] | None
-"""Rate notation of the `limits` library, one or several; None is unlimited."""
-
 
 class Kind(NamedTuple):
     """A kind of value.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._ground.checks import names_checked
-from .kinds import Limits
 from .settings import check_settings, setting
+
+Limits = str | Sequence[str] | None
+"""Rate notation of the `limits` library, one or several; None is unlimited."""
 
 
 @names_checked

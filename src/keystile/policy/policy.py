@@ -14,9 +14,8 @@ from typing import Literal
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
-from .kinds import Limits
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
-from .plans import Plan
+from .plans import Limits, Plan
 from .rules import Rule
 from .settings import check_settings, setting
 

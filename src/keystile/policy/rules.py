@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .._ground.checks import check_scopes, names_checked
 from ..exceptions import ConfigurationError
-from .kinds import Limits
+from .plans import Limits
 from .settings import check_settings, described, setting
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))

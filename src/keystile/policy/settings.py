@@ -11,59 +11,19 @@ What a class says of its settings is read when it is first needed, not when it i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, fields
-from types import NoneType
-from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+from dataclasses import MISSING, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .kinds import Check, Kind, kind_of
+if TYPE_CHECKING:
+    from .kinds import Check
+    from .reading import Setting
 
 T = TypeVar("T")
 
 REQUIRED = MISSING
 """The default of a setting that has none."""
 _MARK = "keystile"
-_READ: dict[type[Any], Mapping[str, Any]] = {}
-
-
-class Setting(NamedTuple):
-    """One setting.
-
-    Attributes:
-        name: as everybody writes it.
-        kind: what values it takes.
-        optional: whether None is a value.
-        default: its value where nobody gives one; `REQUIRED` where somebody must.
-        meaning: for people, in sentences.
-        check: what the kind does not say, or None.
-        example: how it stands in the file of `keystile init`, in TOML; None where that leaves it out.
-        begins: whether a new file has it in force, rather than as a comment.
-    """
-
-    name: str
-    kind: Kind
-    optional: bool
-    default: Any
-    meaning: str
-    check: Check | None
-    example: str | None
-    begins: bool
-
-    @property
-    def in_files(self) -> bool:
-        """Whether a file can hold it."""
-        return bool(self.kind.reads)
-
-    @property
-    def takes_false(self) -> bool:
-        """Whether false in a file is None: TOML has no null, and leaving the setting out is something else."""
-        return self.optional and self.default is not None and bool not in self.kind.reads
-
-    def checked(self, value: Any) -> Any:
-        """The value to keep; ConfigurationError that names this setting."""
-        if value is None and self.optional:
-            return None
-        value = self.kind.check(value, self.name)
-        return value if self.check is None else self.check(value, self.name)
+_READ: dict[type[Any], Mapping[str, Setting]] = {}
 
 
 def described(
@@ -102,21 +62,19 @@ def settings_of(kind: type[Any]) -> Mapping[str, Setting]:
     """The settings of a class, by name, in their order."""
     found = _READ.get(kind)
     if found is None:
-        types = get_type_hints(kind)
-        found = {each.name: _read(each, types[each.name]) for each in fields(kind) if _MARK in each.metadata}
-        _READ[kind] = found
+        from .reading import read_settings
+
+        found = _READ[kind] = read_settings(kind, _MARK)
     return found
 
 
-def _read(each: Field[Any], annotation: Any) -> Setting:
-    optional = NoneType in get_args(annotation)
-    return Setting(each.name, kind_of(annotation), optional, each.default, *each.metadata[_MARK])
-
-
 def check_settings(given: Any) -> None:
-    """Check every setting of a frozen dataclass, and keep what the checks give: for its ``__post_init__``."""
-    for name, each in settings_of(type(given)).items():
-        object.__setattr__(given, name, each.checked(getattr(given, name)))
+    """Check the settings of a frozen dataclass that are not the defaults, and keep what the checks give: for its
+    ``__post_init__``."""
+    for each in fields(given):
+        value = getattr(given, each.name)
+        if _MARK in each.metadata and value is not each.default:
+            object.__setattr__(given, each.name, settings_of(type(given))[each.name].checked(value))
 
 
 def made(kind: type[T], given: Mapping[str, Any]) -> T:
