@@ -1,4 +1,4 @@
 """What keystile costs, measured. `python -m benchmarks.gate` runs one; `make bench` runs all of them.
 
-`harness` is how all of them measure and print, `bare` the apps and requests that they share, `peers` other limiters.
+`harness` measures and prints for all of them, `bare` has the apps and requests that they share, `peers` other limiters.
 """

@@ -2,8 +2,8 @@
 
     python -m benchmarks.addresses [--rounds 15] [--number 20000]
 
-The median over the rounds is printed. An address that was seen before is "warm"; "new" is one that never was, as if
-every request had another.
+The median over the rounds is printed. A "warm" address was seen before; a "new" one was not, as if every request came
+from another address.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bare apps that everything here stands in front of, and one request through them, in process."""
+"""The bare apps behind everything that is measured here, and one request through them, in process."""
 
 from __future__ import annotations
 

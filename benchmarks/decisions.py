@@ -1,10 +1,10 @@
-"""One decision about one of a thousand callers, in each place where windows are kept; beside the library `limits`.
+"""One decision about one of a thousand callers, for each kind of limiter, compared with the library `limits`.
 
     python -m benchmarks.decisions [--rounds 15]
 
-A decision of keystile covers all windows and says where the caller stands in each. `limits` takes a call a window, and
-another one each to know that ("usage" below), which is what response headers need. At the end come the commands that
-Redis sees of one request.
+A decision of keystile covers all windows and says where the caller stands in each. `limits` needs one call for each
+window, and one more for each to know where the caller stands ("usage" below), which response headers need. At the end
+come the commands that Redis receives for one request.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def limits_async_hit(strategy: Any, count: int, *, stats: bool = False) -> Async
 
 
 def plain_cases(folder: Path, url: str | None) -> dict[str, tuple[int, Hit]]:
-    """Each with how many calls a round makes."""
+    """The cases, each with the number of calls in a round."""
     cases: dict[str, tuple[int, Hit]] = {}
     for count in (1, 2):
         cases[f"keystile memory, {count}"] = 8000, keystile_hit(MemoryLimiter(), WINDOWS[:count])

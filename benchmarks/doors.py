@@ -1,8 +1,8 @@
-"""The doors beside other limiters' middleware: what each adds to a bare app, in process.
+"""The doors compared with other limiters' middleware: what each adds to a bare app, in process.
 
     python -m benchmarks.doors [--rounds 15] [--number 1000]
 
-slowapi and flask-limiter stand beside it if they are installed: pip install 'keystile[bench]'.
+slowapi and flask-limiter are measured too if they are installed: pip install 'keystile[bench]'.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def ours(folder: Path) -> list[Row]:
         )
         key = gate.keys.create("key", ip_allowlist=["127.0.0.0/8"]).secret
         guarded = wsgi.GateMiddleware(wsgi_app, gate)
-        through_wsgi(guarded, key)()  # proves the key, so that it is warm
+        through_wsgi(guarded, key)()  # proves the key, which makes it warm
         into = through_asgi(asgi.GateMiddleware(asgi_app, gate), key)
         rows += [
             (f"keystile ASGI, {place}", False, through_asgi(asgi_app, key), into),
@@ -57,7 +57,7 @@ def refused(gate: Gate) -> list[Row]:
 
 
 def added(row: Row, number: int) -> float:
-    """The time over the bare app in the same round; of a refusal, the whole."""
+    """The time added to the bare app in the same round; for a refusal, the whole time."""
     _, whole, bare, guarded = row
     return mean(guarded, number) - (0.0 if whole else mean(bare, number))
 

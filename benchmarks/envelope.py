@@ -1,10 +1,10 @@
-"""What the envelope adds to an answer: spliced, against parsing and dumping it with json and with orjson.
+"""What the envelope adds to an answer: splicing it, compared with parsing and dumping it with json and orjson.
 
     python -m benchmarks.envelope [--rounds 15] [--number 2000]
 
-Every case stands behind the same gate with a warm key, so that the difference is the envelope alone; `--number` is for
-1 KB. The median over the rounds is printed. At the end 100 MB of JSON are streamed through each door, and
-what memory that took at its peak is printed, as is how much had left when the app was asked for its second chunk.
+Every case is behind the same gate with a warm key, so the difference is the envelope alone. `--number` is for 1 KB. The
+median over the rounds is printed. At the end 100 MB of JSON are streamed through each door. Printed are the peak of the
+memory that this took, and how much had been sent when the app was asked for its second chunk.
 """
 
 from __future__ import annotations

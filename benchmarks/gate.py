@@ -1,9 +1,9 @@
-"""What the gate adds to a request, in process: each door beside the bare app, in one interleaved run.
+"""What the gate adds to a request, in process: each door compared with the bare app, in one interleaved run.
 
     python -m benchmarks.gate [--rounds 15] [--number 3000]
 
 The median over the rounds is printed. The last part floods the gate with wrong secrets and records how long the event
-loop stood still.
+loop was blocked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def cases(folder: Path) -> dict[str, Case]:
             "wsgi": (through_wsgi, wsgi_app, wsgi.GateMiddleware(wsgi_app, gate)),
         }
         kind = store.partition(":")[0]
-        through_wsgi(doors["wsgi"][2], key)()  # proves the key, so that it is warm
+        through_wsgi(doors["wsgi"][2], key)()  # proves the key, which makes it warm
         for door, (through, bare, guarded) in doors.items():
             found |= {
                 f"{door}, {kind}: bare app": through(bare, key),

@@ -1,7 +1,7 @@
-"""The one way in which all benchmarks here measure and print.
+"""How all benchmarks here measure and print.
 
-Cases take turns: a round does every case once, so that a slow moment of the machine hits all of them. The first round
-is not counted: in it callers are new, caches are cold and connections are made.
+The cases take turns: a round runs every case once, so that a slow moment of the machine affects all of them. The first
+round is not counted: in it callers are new, caches are cold and connections are made.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def mean(case: Case, number: int) -> float:
 
 
 def in_turn(samplers: Mapping[str, Callable[[], float]], rounds: int) -> Samples:
-    """What each sampler gives in each round, without the first one."""
+    """The results of each sampler in each round, without the first round."""
     samples: Samples = {name: [] for name in samplers}
     for turn in range(rounds + 1):
         for name, sample in samplers.items():

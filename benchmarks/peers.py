@@ -1,7 +1,7 @@
-"""Other limiters' middleware in front of the same bare apps, as their own documentation sets it up.
+"""Other limiters' middleware in front of the same bare apps, set up as their documentation says.
 
-slowapi and flask-limiter only count; ours checks a key and its allowlist as well. flask-limiter cannot stand in front
-of anything but Flask, so its bare app is Flask's without it.
+slowapi and flask-limiter only count; ours also checks a key and its allowlist. flask-limiter works with Flask only, so
+its bare app is Flask without it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .harness import Case
 WIDE, TIGHT = "10000000/minute; 500000000/day", "1/minute; 500/day"
 _MISSING = "pip install 'keystile[bench]' (slowapi, flask-limiter)"
 
-# A name, whether the whole time counts rather than what is added, the bare app, and the same behind a limiter.
+# A name; whether the whole time counts instead of the added time; the bare app; the same app behind a limiter.
 Row = tuple[str, bool, Case, Case]
 
 

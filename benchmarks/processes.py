@@ -1,4 +1,4 @@
-"""Several processes at one SQLite file of windows, at a steady pace and as fast as they can.
+"""Several processes that use one SQLite file of windows, at a steady pace and as fast as they can.
 
 python -m benchmarks.processes [--seconds 2]
 """

@@ -1,6 +1,6 @@
-"""What a decision about two windows costs in Redis: our one script beside the strategies of `limits`.
+"""What a decision about two windows costs in Redis: our one script compared with the strategies of `limits`.
 
-Both give what the response headers need. Every figure is taken on a server of its own, started from a wheel:
+Both return what the response headers need. Every figure is taken on a fresh server, started from a wheel:
 
     python -m benchmarks.redis_script [--redis62]
 """
@@ -39,7 +39,7 @@ def with_keystile(limiter: RedisLimiter, subject: str, minute: int, day: int) ->
 
 
 def with_limits(strategy: Any, subject: str, minute: int, day: int) -> Request:
-    """The same as an application does it with `limits`, and what it then needs for the headers."""
+    """The same in an application with `limits`, including what it needs for the headers."""
     items = [limits.RateLimitItemPerMinute(minute), limits.RateLimitItemPerDay(day)]
 
     def request() -> None:
@@ -51,7 +51,7 @@ def with_limits(strategy: Any, subject: str, minute: int, day: int) -> Request:
 
 
 def fill(raw: redis.Redis, subject: str) -> None:
-    """Put as many batches into both windows of ours as there can be."""
+    """Fill both of our windows with as many batches as possible."""
     script = raw.script_load(with_clock_as_argument())
     seconds, microseconds = raw.time()
     now = seconds * 1_000_000 + microseconds
@@ -78,7 +78,7 @@ def commands_of(raw: redis.Redis, request: Request) -> list[str]:
 
 
 def server_time(raw: redis.Redis, request: Request) -> float:
-    """Microseconds that the server works for a request: the best of some rounds."""
+    """Microseconds of server time for a request: the best of several rounds."""
     names, best = set(commands_of(raw, request)), float("inf")
     for _ in range(ROUNDS):
         raw.config_resetstat()

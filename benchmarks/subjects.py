@@ -1,4 +1,4 @@
-"""A million subjects in memory: bytes each, and how long single hits at random take. Each case in a process of its own.
+"""A million subjects in memory: bytes for each, and the time of single random hits. Each case runs in its own process.
 
 python -m benchmarks.subjects
 """
@@ -23,7 +23,7 @@ from .harness import parser, percentiles
 
 
 def subjects() -> None:
-    """Bytes a subject after one hit each, and how long single hits at random take then."""
+    """Bytes for each subject after one hit each, and the time of single random hits after that."""
     print(f"\n{'memory, 2 windows, subjects':28}{'bytes':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit")
     for limiter in ("keystile", "limits"):
         for count in (1000, 100_000, 1_000_000):

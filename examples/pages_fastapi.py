@@ -4,7 +4,7 @@ KEYSTILE_PEPPER=at-least-16-bytes-of-it uvicorn pages_fastapi:app
 curl -H "Authorization: Bearer acme_live_..." "http://127.0.0.1:8000/v1/traces?limit=2"
 {"data": [...], "pagination": {"limit": 2, "has_more": true, "next_cursor": "..."}, "meta": {...}}
 
-The page is cut by the sort keys of its last row (never by OFFSET), so rows that come and go shift nothing.
+A page ends at the sort keys of its last row (never at an OFFSET), so rows that are added or deleted shift nothing.
 """
 
 import os

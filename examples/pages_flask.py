@@ -33,7 +33,7 @@ gate = Gate(
     ),
 )
 app = Flask(__name__)
-# Flask turns exceptions that it does not know into a 500, which the gate would set right, but not before it is logged.
+# Flask turns exceptions that it does not know into a 500. The gate would correct that, but Flask has logged it by then.
 app.register_error_handler(InvalidRequest, InvalidRequest.answer)
 app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""A `KeyStore` whose every method suspends, as a network driver's do."""
+"""A `KeyStore` of which every method suspends, like those of a network driver."""
 
 from __future__ import annotations
 

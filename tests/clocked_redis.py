@@ -10,7 +10,8 @@ from keystile.model import Usage, Window
 
 
 def with_clock_as_argument() -> str:
-    """The script with a second argument, microseconds, and no key that ever ends: what is left is the arithmetic."""
+    """The script with the time in microseconds as one more argument, and with keys that never expire: only the
+    arithmetic is left."""
     parts = {
         "redis.call('TIME')": "{0, tonumber(ARGV[2])}",
         "math.max(1, math.ceil((ends - clock) / 1000))": "10 ^ 9",

@@ -43,7 +43,7 @@ class BlockingStore(MemoryStore):
 
 @pytest.fixture
 def cheap_hasher() -> Argon2Hasher:
-    """Argon2id with the least that it can be given: the tests want its ways, not its price."""
+    """Argon2id with the lowest parameters: the tests need its behaviour, not its cost."""
     return Argon2Hasher(memory_kib=8, time_cost=1)
 
 

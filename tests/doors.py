@@ -140,11 +140,11 @@ class Door:
         self.open()
 
     def open(self, **settings: Any) -> Gate:
-        """Put a gate with these settings in the place of the one before."""
+        """Replace the gate by one with these settings."""
         return self.serve(self._make(**settings))
 
     def serve(self, gate: Gate) -> Gate:
-        """Put this gate there."""
+        """Replace the gate by this one."""
         self.gate = gate
         self.asgi = asgi.GateMiddleware(self.host.asgi, gate=gate)
         if self.kind == "wsgi":
@@ -173,7 +173,7 @@ class Door:
         body: list[bytes] | None = None,
         scheme: str = "http",
     ) -> Answer:
-        """Send one request. `path` is as on the wire: still encoded. Nothing may read a body of None."""
+        """Send one request. `path` is as on the wire, still encoded. With a body of None, nothing may read the body."""
         sent = [*headers] if key is None else [*headers, ("authorization", f"Bearer {key}")]
         self.scheme = scheme
         send = self.through_wsgi if self.kind == "wsgi" else self.through_asgi

@@ -66,7 +66,7 @@ def _wsgi_app(environ: Any, start_response: Any) -> Any:
 
 
 def _late(start_response: Any, status: str, fields: list[tuple[str, str]], chunks: list[bytes]) -> Iterator[bytes]:
-    """PEP 3333 lets an app start as late as with its first octets."""
+    """PEP 3333 allows an app to call start_response as late as with its first octets."""
     start_response(status, fields)
     yield from chunks
 

@@ -40,7 +40,7 @@ _REQUESTS = ("scope", "environ")
 
 
 class Secrets:
-    """All secrets that were made so far, by a name that can be told."""
+    """All secrets that were made so far, each under a name that may be shown."""
 
     def __init__(self) -> None:
         self._grams: dict[str, str] = {}
@@ -54,12 +54,12 @@ class Secrets:
             self._learn(secret, f"the key {body[-SECRET_LENGTH - ID_LENGTH : -SECRET_LENGTH]}")
 
     def learn_hash(self, stored: str) -> None:
-        """What a hasher made of a raw key: a salt in it is no secret."""
+        """The secret part of what a hasher makes of a raw key; the salt is not secret."""
         _, kind, *_, digest = stored.split("$")
         self._learn(digest, f"a hash by {kind}")
 
     def learn_text(self, secret: bytes) -> None:
-        """A pepper or a cursor secret: of any characters, and there are few."""
+        """A pepper or a cursor secret: it may hold any characters, and there are only few of them."""
         if len(set(secret)) >= _VARIED_SECRET:
             self._texts[secret.decode(errors="replace")] = "a server secret"
 
@@ -68,7 +68,7 @@ class Secrets:
             self._grams[text[at : at + _GRAM]] = name
 
     def names_in(self, text: str) -> set[str]:
-        """The names of the secrets that stand in a text."""
+        """The names of the secrets that a text holds."""
         grams, found = self._grams, set()
         for run in _RUN.findall(text):
             for at in range(0, len(run) - _GRAM + 1, _STRIDE):
@@ -79,7 +79,7 @@ class Secrets:
 
 
 class Watch(logging.Handler):
-    """Looks over what gets out while it is installed, and keeps what it finds for `verdict`."""
+    """Searches everything that gets out while it is installed, and keeps its findings for `verdict`."""
 
     # Nobody else uses this level: it tells ours from one that a test sets.
     LEVEL = logging.DEBUG - 1
@@ -90,17 +90,17 @@ class Watch(logging.Handler):
         self.found: list[str] = []
 
     def look(self, place: str, text: str) -> None:
-        """Note every secret in a text."""
+        """Note every secret that a text holds."""
         self.found += [f"{name} is in {place}" for name in self.secrets.names_in(text)]
 
     def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Look over an answer of HTTP."""
+        """Search an HTTP answer."""
         self.look(f"the body of an answer with {status}", body.decode("latin-1"))
         for name, value in headers:
             self.look(f"the header {name} of an answer with {status}", f"{name}: {value}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look over a record of any other logger."""
+        """Search a record of any other logger."""
         if record.name != "keystile":
             self._look_over(record)
 
@@ -128,7 +128,7 @@ class Watch(logging.Handler):
 
     @contextmanager
     def aside(self) -> Iterator[list[str]]:
-        """Keep what is found meanwhile from the verdict: for tests that plant a leak."""
+        """Keep findings away from the verdict meanwhile: for tests that plant a leak."""
         kept, self.found = self.found, []
         try:
             yield self.found
@@ -151,7 +151,7 @@ class Watch(logging.Handler):
         patch.setattr(KeystileError, "__init__", made)
 
     def attach(self) -> None:
-        """See to it that no record passes by; a test may have taken us away."""
+        """Make sure that no record is missed: a test may have removed our handler."""
         own, root = logging.getLogger("keystile"), logging.getLogger()
         if own.level == logging.NOTSET:
             own.setLevel(self.LEVEL)
@@ -169,7 +169,7 @@ class Watch(logging.Handler):
 
 
 def _after(patch: pytest.MonkeyPatch, owner: Any, name: str, learn: Callable[[Any], object]) -> None:
-    """Have `learn` called with whatever the function gives."""
+    """Call `learn` with whatever the function returns."""
     function = getattr(owner, name)
 
     @functools.wraps(function)
@@ -215,7 +215,7 @@ WATCH = Watch()
 
 @pytest.fixture(scope="session", autouse=True)
 def watching() -> Iterator[None]:
-    """Learn of every secret from the first test to the last."""
+    """Learn every secret, from the first test to the last."""
     with pytest.MonkeyPatch.context() as patch:
         WATCH.install(patch)
         yield

@@ -1,4 +1,4 @@
-"""What the windows must do, written as plainly as can be: lists of batches, and a log of what was admitted."""
+"""What the windows must do, written as simply as possible: lists of batches, and a log of what was admitted."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PlainLimiter:
         return admitted, list(zip(left, waits, strict=True))
 
     def _drop_ended(self, subject: str, now: int) -> None:
-        """What ended is gone for good once something is written, also if the clock is set back later."""
+        """Once something is written, expired batches are gone for good, even if the clock is set back later."""
         for (whose, *_), plain in self.windows.items():
             if whose == subject and all(batch.last + plain.length <= now for batch in plain.batches):
                 plain.batches = []

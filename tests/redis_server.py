@@ -79,14 +79,14 @@ class Server:
         return self.process.pid
 
     def command(self, *words: str) -> str:
-        """What it replies to one command, as it came."""
+        """Its reply to one command, as it was sent."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
             sent = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
             connection.sendall(f"*{len(words)}\r\n{sent}".encode())
             return connection.recv(65536).decode()
 
     def kill(self) -> None:
-        """End it at once, as a crash would. Its data is gone."""
+        """Kill it at once, as a crash would. Its data is lost."""
         self.process.kill()
         self.process.wait()
 
@@ -96,15 +96,15 @@ class Server:
         self.process = self._start()
 
     def pause(self) -> None:
-        """Stop it in its tracks: connections stay open, nothing answers."""
+        """Pause it: connections stay open, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on where it was stopped."""
+        """Let it go on from where it was paused."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it and remove its data."""
+        """Stop it and remove its data."""
         self.kill()
         self._home.cleanup()
 

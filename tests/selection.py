@@ -18,7 +18,7 @@ PACKAGES = {"nginx": "nginx-light"}
 
 
 def program(name: str) -> str | None:
-    """Where it is; Debian keeps servers where users need not look."""
+    """The path of the program. Debian keeps servers in a folder that is not on a user's PATH."""
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
@@ -41,6 +41,6 @@ def reasons(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
 
 
 def needs(item: pytest.Item) -> set[str]:
-    """What this test needs beyond Python packages and a minute."""
+    """What this test needs besides Python packages and a minute."""
     found = {name for mark in item.iter_markers("services") for name in mark.args}
     return found | {mark.name for mark in item.iter_markers("stress")}

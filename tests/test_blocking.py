@@ -1,4 +1,4 @@
-"""What blocks an event loop is done elsewhere, also in the eyes of a tool that looks for it (blockbuster)."""
+"""Blocking work is done off the event loop; a tool that looks for blocking calls (blockbuster) agrees."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_where_it_is_not_declared_the_log_says_what_was_forbidden(gate: Gate, ca
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_on_an_event_loop_a_file_is_opened_only_for_who_waits(backend: str, tmp_path: Path) -> None:
     async def use() -> None:
-        # Whoever builds a store, or calls what blocks, has chosen to wait.
+        # Code that builds a store, or calls a blocking function, has chosen to wait.
         store = SQLiteStore(tmp_path / "keys.db")
         assert store.find("x") is None
         store.close()

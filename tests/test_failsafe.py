@@ -211,7 +211,7 @@ def test_mid_traffic_every_request_is_answered(
     assert logged() == ["ERROR", "WARNING"]
 
 
-# --- The machine of states, on a limiter that does as it is told --------------------------------------------------
+# --- The state machine, on a limiter that the test controls --------------------------------------------------------
 
 
 class Told:
@@ -312,13 +312,13 @@ def test_a_limiter_that_comes_and_goes_is_told_of_once_a_minute(
         limiter.error = OSError() if second % 2 == 0 or second > 215 else None
         hit(limits)
     assert logged() == ["ERROR", "WARNING", "ERROR", "WARNING"]
-    now[0] = 220.0  # what was not told is told in the end
+    now[0] = 220.0  # what was held back is reported in the end
     hit(limits)
     assert logged() == ["ERROR", "WARNING", "ERROR", "WARNING", "ERROR"]
 
 
 class Slow(Told):
-    """Each call waits until the test says what becomes of it."""
+    """Each call waits until the test decides its outcome."""
 
     blocking = True
 

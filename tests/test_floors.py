@@ -1,4 +1,4 @@
-"""Imports point down. `docs/architecture.md` has the floors, as people read them; this holds the code to that table."""
+"""Imports point down. `docs/architecture.md` lists the floors for people; this test holds the code to that table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALLOWED = {
 }
 # Packages that are one noun: nobody outside reaches past their `__init__`.
 CLOSED = ("_sync", "demo")
-# Whoever knows of threads or event loops is `_sync`.
+# Only `_sync` may know about threads and event loops.
 CONCURRENCY = {"threading", "_thread", "queue", "concurrent", "multiprocessing", "anyio", "asyncio", "trio", "sniffio"}
 
 

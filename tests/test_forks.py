@@ -149,7 +149,7 @@ def test_a_child_that_was_forked_inside_sqlite_says_so_and_does_not_hang(tmp_pat
     print(result(fork(all_say_so)))
     leave.set()
     thread.join()
-    # Whoever is forked from now on can use it.
+    # A process that is forked from now on can use it.
     print(result(fork(lambda: use("next"))))
     use("parent")
     print(sorted(each.id for each in store.list()))

@@ -1,4 +1,4 @@
-"""The gate among greenlets: with gunicorn's gevent worker, and whenever gevent replaces the ways of waiting."""
+"""The gate with greenlets: under gunicorn's gevent worker, and whenever gevent patches threading."""
 
 from __future__ import annotations
 

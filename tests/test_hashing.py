@@ -21,7 +21,7 @@ RAW = b"acme_live_0123456789ab"
 PEPPER = b"a pepper of enough bytes"
 CHEAP = Argon2Hasher(memory_kib=8, time_cost=1)
 HASHERS: list[Hasher] = [CHEAP, HmacHasher(PEPPER)]
-# What a store may hold instead of a hash, by accident or by somebody's hand.
+# What a store may hold instead of a hash, by accident or because somebody edited it.
 GARBAGE = [
     "",
     "$",

@@ -385,9 +385,9 @@ def refused(order_by: Any, statement: Any = None) -> ConfigurationError:
         ([Part.a, Part.c], "end with the primary key"),
         ([aliased(Part).a, aliased(Part).b], "end with the primary key"),
         ([sa.select(Shelf.label).subquery().c.label], "end with the primary key"),
-        ([Item.id.desc().nulls_last()], "alone"),
-        ([Item.id.nulls_first()], "alone"),
-        ([sa.nulls_last(Item.id).asc()], "alone"),
+        ([Item.id.desc().nulls_last()], "only .asc"),
+        ([Item.id.nulls_first()], "only .asc"),
+        ([sa.nulls_last(Item.id).asc()], "only .asc"),
     ],
 )
 def test_an_order_that_could_lose_rows_is_refused(order_by: Any, advice: str) -> None:

@@ -184,7 +184,7 @@ def test_a_key_that_gets_out_fails_the_test_and_is_not_repeated(plant: Callable[
         plant(issued.secret)
         with pytest.raises(pytest.fail.Exception) as caught:
             WATCH.verdict()
-        WATCH.verdict()  # what was told is not told of the next test
+        WATCH.verdict()  # a finding of this test is not reported for the next one
     said = str(caught.value)
     assert f"the key {issued.key.id} is in {place}" in said
     assert not WATCH.secrets.names_in(said)
@@ -218,7 +218,7 @@ def test_no_level_that_a_test_sets_is_changed(caplog: pytest.LogCaptureFixture) 
 
 
 def objects() -> Iterator[Any]:
-    """Whatever comes near a secret."""
+    """Everything that handles a secret."""
     for hasher in (Argon2Hasher(memory_kib=8, time_cost=1), HmacHasher(PEPPER.encode())):
         gate = Gate(hasher=hasher, peppers=[PEPPER], cursor_secrets=[CURSOR_SECRET], rules=[Rule("/*", envelope=True)])
         issued = gate.keys.create("shown")
@@ -412,7 +412,7 @@ def test_a_store_that_fails_under_the_key_ring(door: Door, monkeypatch: pytest.M
 
 
 class Failing:
-    """A hasher that works until it is told not to.
+    """A hasher that works until the test makes it fail.
 
     Its own frames are the host's; what ours pass on to it is looked at.
     """

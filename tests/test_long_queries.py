@@ -1,4 +1,4 @@
-"""A query that the gate has to look into has a bound; one that it need not look into has none."""
+"""A query that the gate has to read is bounded; a query that it need not read is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that a client puts where none belongs stands in nothing that the gate writes."""
+"""A key that a client puts into a wrong place is in nothing that the gate writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.doors import Answer, Door
 
 
 def public_part(secret: str) -> str:
-    """All of a key that may be shown."""
+    """The part of a key that may be shown."""
     return secret[: len("acme_live_") + ID_LENGTH]
 
 

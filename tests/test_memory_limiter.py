@@ -66,7 +66,7 @@ class TestAnonymousCallers:
     WINDOWS = (Window(2, 60),)
 
     def flood(self, limiter: MemoryLimiter, count: int, start: int = 0) -> int:
-        """How many of so many hits from an address each are admitted."""
+        """How many of this many hits, each from another address, are admitted."""
         return sum(
             admitted(limiter.hit(anonymous_subject(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"), self.WINDOWS))
             for number in range(start, start + count)

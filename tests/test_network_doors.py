@@ -234,7 +234,7 @@ def test_an_options_request_that_brings_a_key_is_judged_by_it(door: Door) -> Non
     door.open(preflight="pass", rules=[Rule("/admin", scopes=["admin"])])
     assert door.get("/admin", secret, method="OPTIONS", headers=PREFLIGHT).code == "insufficient_scope"
     assert door.get("/v1", "nonsense", method="OPTIONS", headers=PREFLIGHT).code == "invalid_api_key"
-    # What a browser never sends, and nobody's credential: a header that is there and empty.
+    # An empty header: no browser sends it, and it is no credential.
     assert door.get("/v1", method="OPTIONS", headers=[*PREFLIGHT, ("x-api-key", "")]).status == 200
 
 
@@ -420,7 +420,7 @@ def test_an_empty_parameter_presents_nothing(door: Door, query: str) -> None:
     door.open(query_parameter="api_key")
     assert door.get(f"/v1?{query}").code == "missing_api_key"
     assert door.get(f"/v1?{query}", secret).status == 200
-    # A place that is named twice is read in two ways by whoever comes behind us.
+    # Servers and apps behind the gate differ in how they read a header that is there twice.
     assert door.get(f"/v1?{query}&api_key={secret}").code == "invalid_request"
 
 

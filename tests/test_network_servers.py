@@ -25,7 +25,7 @@ KINDS = {
     "uvicorn-all": [*UVICORN, "--forwarded-allow-ips", "*"],
     "uvicorn-plain": [*UVICORN, "--no-proxy-headers"],
     "gunicorn": [*COMMANDS["gunicorn-gthread"], "--access-logfile", "-"],
-    # It drops what proxies say unless it is told whom to trust, or to leave that to the app.
+    # It drops the headers of proxies, unless its settings say whom to trust, or leave that to the app.
     "waitress-plain": [
         "waitress",
         "--no-clear-untrusted-proxy-headers",

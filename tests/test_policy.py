@@ -1,4 +1,4 @@
-"""Settings are checked when they are built, and what is wrong is named as its user wrote it."""
+"""Settings are checked when they are built, and errors name a setting as its user wrote it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_right_key_writes_nothing(door: Door, tmp_path: Path) -> None:
 
 
 class Silent:
-    """Counts who asks it, and answers nobody."""
+    """Counts the calls, and answers none of them."""
 
     blocking = False
 

@@ -1,4 +1,4 @@
-"""Records that cannot be read, and records of keys that are used now and then, through both doors."""
+"""Records that cannot be read, and records of rarely used keys, through both doors."""
 
 from __future__ import annotations
 

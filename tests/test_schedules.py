@@ -70,14 +70,14 @@ def idle(gate: Gate) -> bool:
 
 
 def fail(gate: Gate, host: Host, hasher: HeldHasher, peer: str = "192.0.2.1") -> None:
-    """Have a key from this address prove wrong."""
+    """Let a key from this address fail its proof."""
     held, hasher.held = hasher.held, False
     assert host.ask(gate, wrong(gate.keys.create("failing").secret), peer).code == "invalid_api_key"
     hasher.held = held
     hasher.runs.clear()
 
 
-# What becomes of the record between the proof and its reading, with what is answered and how many proofs it takes.
+# What happens to the record between the proof and its reading; the answer; and how many proofs it takes.
 
 
 def revoke(store: MemoryStore, key_id: str, hasher: HeldHasher, secret: str) -> None:

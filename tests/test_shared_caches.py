@@ -1,4 +1,4 @@
-"""No answer to a key is kept by a cache that others share, whatever the app tells the caches of its vendor."""
+"""No shared cache keeps an answer to a request with a key, whatever the app's own caching headers say."""
 
 from __future__ import annotations
 

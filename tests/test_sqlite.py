@@ -67,7 +67,7 @@ def outcome_of(work: Callable[[], Any]) -> Any:
     """What the work returned or raised."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - handed to whoever asked
+    except Exception as error:  # noqa: BLE001 - handed to the caller
         return error
 
 
@@ -1015,7 +1015,7 @@ def test_a_file_that_cannot_be_written_is_refused(anybodys_folder: Path) -> None
 
 def test_a_file_that_becomes_read_only_is_down_until_it_can_be_written_again(anybodys_folder: Path) -> None:
     script = """
-    keystile._ground.connection.LOOK_EVERY = 0  # what only the mode tells is looked at once a second
+    keystile._ground.connection.LOOK_EVERY = 0  # a change that only the mode shows is checked once a second
     store = SQLiteStore(path)
     find = lambda: store.find("unknown")
     print(outcome(find))

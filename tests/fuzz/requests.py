@@ -110,7 +110,7 @@ class Got:
 
 
 def credentials(keys: list[str]) -> st.SearchStrategy[tuple[str, str]]:
-    """A header that presents one of these keys, or nearly does."""
+    """A header that presents one of these keys, or almost does."""
     near = st.sampled_from(keys) | st.sampled_from(keys).map(lambda key: key[:-1]) | st.sampled_from(VALUES)
     forms = st.sampled_from(
         ["{}", "Bearer {}", "bearer  {} ", "Api-Key {}", "Bearer\t{}", "{},{}", "Bearer {}, Bearer {}"]
@@ -252,6 +252,6 @@ def _all_headers(sent: Sent) -> list[tuple[str, str]]:
 
 
 def masked(got: Got) -> tuple[Any, ...]:
-    """Everything of an answer but its request id and moment."""
+    """Everything in an answer except its request id and its moment."""
     headers = {name: value for name, value in got.headers.items() if name not in ("x-request-id", "x-ratelimit-reset")}
     return got.status, headers, TIMES.sub(b'"..."', got.body), got.seen

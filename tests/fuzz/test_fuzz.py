@@ -68,7 +68,7 @@ def presents(sent: Sent, key: str) -> bool:
 
 
 def folded(target: str) -> str:
-    """The path as the most obliging router might read it; written apart from the gate's own rule."""
+    """The path as the most tolerant router might read it. Written independently of the gate's own rule."""
     path = target.partition("?")[0]
     for _ in range(3):
         path = unquote(path).replace("\\", "/")
@@ -83,7 +83,7 @@ def folded(target: str) -> str:
 
 
 def is_public(target: str) -> bool:
-    """Plain, and listed; written apart from the gate's own rule."""
+    """Whether the path is plain and listed as public. Written independently of the gate's own rule."""
     path = target.partition("?")[0]
     plain = re.fullmatch(r"/|(?:/[A-Za-z0-9é]+)+/?", unquote(path)) and not re.search("(?i)%2[ef]|%5c|%00", path)
     return bool(plain) and (path in ("/", "/health") or path.startswith("/public/"))

@@ -18,7 +18,7 @@ PIECES = [b"%d\n" % number for number in range(50)]
 
 
 def _note(method: str, path: str, admitted: Any) -> None:
-    """One line a run, in one write, so that threads and processes do not mix theirs."""
+    """One line for each run, in one write, so that threads and processes do not mix their lines."""
     principal = admitted.principal
     line = json.dumps({"method": method, "path": path, "caller": principal and principal.name})
     file = os.open(os.environ["KEYSTILE_RUNS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -29,7 +29,7 @@ def _note(method: str, path: str, admitted: Any) -> None:
 
 
 def _answer(method: str, path: str, length: int | None) -> tuple[int, list[tuple[str, str]], list[bytes]]:
-    """Status, fields and chunks. Below ``/rude/`` it sends octets where none belong."""
+    """Status, fields and chunks. Below ``/rude/`` it sends a body where HTTP has none."""
     kind, name = path.split("/")[-2:] if path.startswith("/v1/") else ("", "")
     if name in ("204", "304"):
         return int(name), [], [b"octets that nobody may see"] if kind == "rude" else []

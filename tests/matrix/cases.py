@@ -36,7 +36,7 @@ def request(*lines: str, start: str = "GET /v1/things HTTP/1.1", host: str = "Ho
 
 
 def asked(section: str, name: str, words: Mapping[str, str] | None = None, **steps: tuple[str, str]) -> Case:
-    """Each step is what it should come to, and its request."""
+    """Each step is the expected outcome and its request."""
 
     def run(talk: Talk) -> None:
         for label, (want, template) in steps.items():
@@ -48,7 +48,7 @@ def asked(section: str, name: str, words: Mapping[str, str] | None = None, **ste
 def credential(
     name: str, *lines: str, good: str = "admitted", bad: str = INVALID, words: Mapping[str, str] | None = None
 ) -> Case:
-    """The same lines with a good and with a bad key in the place of ``<key>``."""
+    """The same lines, once with a good and once with a bad key in place of ``<key>``."""
     steps = {
         label: (want, request(*(line.replace("<key>", f"<{label}>") for line in lines)))
         for label, want in (("good", good), ("bad", bad))
@@ -79,7 +79,7 @@ def path(
     host: str = "Host: api.example.com",
     words: Mapping[str, str] | None = None,
 ) -> Case:
-    """The target without a key, and with one that may do everything."""
+    """The target without a key, and with a key that may do everything."""
     start = f"GET {target} HTTP/1.1"
     steps = {
         "none": (none, request(*lines, start=start, host=host)),

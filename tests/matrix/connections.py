@@ -74,14 +74,14 @@ def in_a_row(talk: Talk, steps: Iterable[tuple[str, str, bytes, str]]) -> None:
 
 
 def served(talk: Talk) -> None:
-    """The next client is served as if nothing had been."""
+    """The next client is served as if nothing had happened."""
     with talk.open() as wire:
         wire.send(talk.fill(GOOD.replace("\n", "\nConnection: close\n", 1)))
         assert wire.final().json["ran"] is True
 
 
 def settled(talk: Talk, runs: int, wait: float = 0.5) -> None:
-    """What is still to run for a client that has left has run."""
+    """Wait until everything has run that still runs for a client that has left."""
     deadline = time.monotonic() + wait
     while len(talk.runs()) < runs and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -238,7 +238,7 @@ def _key_behind_the_coding(talk: Talk) -> None:
 
 @case(BODIES, "200,000 octets")
 def _large(talk: Talk) -> None:
-    """Whether the connection then goes on is a race between what is sent and what is dropped: not looked at."""
+    """Whether the connection then stays open is a race between sending and dropping, so it is not checked."""
     body = b"x" * 200_000
     with talk.open() as wire:
         step(talk, wire, "", INVALID, talk.fill(_post(body)) + body, "POST")
@@ -302,7 +302,7 @@ def _unread(talk: Talk) -> None:
 
 
 def _without_octets(talk: Talk, method: str, target: str) -> None:
-    """What must carry none, and that the next answer on the connection is read in the right place."""
+    """Answers that must have no body; and the next answer on the connection must be read at the right place."""
     sent = talk.fill(request("X-API-Key: <good>", start=f"{method} {target} HTTP/1.1"))
     with talk.open() as wire:
         wire.send(sent)

@@ -22,11 +22,11 @@ class Closed(Exception):
 
 
 class Silent(Exception):
-    """Nothing came in time."""
+    """No answer came in time."""
 
 
 class FramingError(Exception):
-    """What came is not one whole answer."""
+    """The octets that came are not one whole answer."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a case has in hand: one server, the keys, the app's runs; and the words for what came back."""
+"""What a case works with: one server, the keys, the app's runs; and the words for the outcomes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a part of a case came to, and what it comes to where the server hands over what was sent."""
+    """The outcome of a part of a case, and the expected outcome if the server hands over exactly what was sent."""
 
     label: str
     want: str
@@ -68,7 +68,7 @@ class Talk:
         self.findings.append(Finding(label, want, got))
 
     def ask(self, label: str, want: str, template: str) -> None:
-        """One request on a connection of its own, and nothing after its answer."""
+        """One request on its own connection, and nothing after its answer."""
         start, *lines = template.split("\n")
         request = self.fill("\n".join([start, "Connection: close", *lines]))
         before = len(self.runs())
@@ -87,7 +87,7 @@ class Talk:
         self.find(label, want, got)
 
     def word(self, response: Response, ran: list[dict[str, str | None]], target: str = "") -> str:
-        """What happened to a request, and that the app ran if it was let through and not otherwise."""
+        """What happened to a request. Also checks that the app ran if and only if the request was let through."""
         if response.status < 400:
             assert len(ran) == 1, f"answered {response.status} after {len(ran)} runs"
             return _admission(ran[0], target)
@@ -110,7 +110,8 @@ def _admission(run: dict[str, str | None], target: str) -> str:
 
 
 def is_public(path: str) -> bool:
-    """Written apart from the gate's own rule: nothing but plain segments, and listed."""
+    """Whether the path has only plain segments and is listed as public. Written independently of the gate's own
+    rule."""
     below = tuple(each.removesuffix("*") for each in PUBLIC if each.endswith("/*"))
     plain = re.fullmatch(r"(?:/[A-Za-z0-9]+)+/?", path) is not None
     return plain and (path in PUBLIC or path.startswith(below))

@@ -101,7 +101,7 @@ def test_no_run_without_a_key_but_on_public_paths(kind: str, talks: dict[str, Ta
 
 @pytest.mark.parametrize("kind", list(MATRIX))
 def test_the_gate_raised_nothing(kind: str, folder: Path, talks: dict[str, Talk]) -> None:
-    """A traceback may end in the server, where the app was rude or the client left; in the gate it may not."""
+    """A traceback may end in the server, because the app broke HTTP or the client left; it may not end in the gate."""
     (log,) = folder.glob(f"{kind}-{talks[kind].port}.log")
     ends = [block.rstrip().split("  File ")[-1] for block in log.read_text().split("Traceback (most recent")[1:]]
     assert [end for end in ends if in_the_gate(end)] == []

@@ -22,7 +22,7 @@ SLOWEST = often(8, len(UNITS))
 
 @pytest.fixture(autouse=True)
 def _unlogged(caplog: pytest.LogCaptureFixture) -> None:
-    """What the tests' own handlers make of a record is no cost of ours."""
+    """What the tests' own handlers do with a record is not counted as our cost."""
     caplog.set_level(logging.CRITICAL, "keystile")
 
 

@@ -61,5 +61,5 @@ class HiddenText(str):
 
     @property
     def plain(self) -> str:
-        """The same text, for whoever may see it."""
+        """The same text as a plain str, for those who may see it."""
         return "".join(self)

@@ -48,9 +48,9 @@ def settle(state: State, length: int, now: int) -> State:
 def give_back(state: State, length: int, units: int, at: int, now: int) -> State:
     """The state after giving back some of the units that were counted at the moment `at`.
 
-    The oldest units go first, whoever counted them: the units that stay expire later than those that were really used,
-    so the limit still holds in every span. If the window's length has passed since `at`, or nothing in the state is as
-    recent as that, those units no longer count, and the state stays as it is.
+    The oldest units go first, even if other requests used them: the units that stay expire later than those that were
+    really used, so the limit still holds in every span. If the window's length has passed since `at`, or nothing in the
+    state is as recent as that, those units no longer count, and the state stays as it is.
     """
     first, last, count, rest, oldest, older = settle(state, length, now)
     if last < at or max(now, last) >= at + length:

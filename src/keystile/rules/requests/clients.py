@@ -118,7 +118,7 @@ class ClientResolver:
         Args:
             peer: the address of the socket's other end as the server gave it, or None.
             port: of the socket's other end, or None.
-            forwarded: each line of the header, in order, as it came.
+            forwarded: each line of the header as it was sent, in order.
             proto: each line of ``X-Forwarded-Proto``, likewise. It is not read if the header is ``Forwarded``.
             listed: each line of ``X-Forwarded-For``, from which servers replace the peer; None if that is `forwarded`.
             doubtful: it is not certain that a proxy sent the header. Then the client of a trusted peer is unknown.

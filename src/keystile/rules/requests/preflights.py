@@ -18,7 +18,7 @@ def is_preflight(method: str, lines: Callable[[str], Sequence[str]]) -> bool:
     """Whether this is a CORS preflight.
 
     Args:
-        method: of the request, as it came.
+        method: of the request, as it was sent.
         lines: gives the value of each line of the header with this lower-case name.
     """
     return (
