@@ -165,8 +165,8 @@ class ClientResolver:
 def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
     """Whether the server has put what a header says in the place of the socket's other end.
 
-    Some (uvicorn, hypercorn, granian, daphne) put the port 0 beside it, which no socket has. But uvicorn takes a port
-    over where the entry has one, and then the header still shows what was taken from it.
+    Some (uvicorn, hypercorn, granian, daphne) put the port 0 beside it, which no socket has. But uvicorn takes over
+    where the entry has one whatever Python's `int` reads, and then the header still shows what was taken from it.
 
     Args:
         peer, port: as the server gave them.
@@ -174,18 +174,31 @@ def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: b
         trusted: the peer is one of our proxies. Where several run on one machine, one of them may well have written its
             address, but not with the port that it is calling from now.
     """
-    if port == 0:
+    if port is not None and not 0 < port < 65536:
         return True
     literal = (peer or "").encode("latin-1", "replace")
     text = b",".join(lines) if literal else b""
     if literal not in text or not text:
         return False
+    if b" " in literal.translate(_BETWEEN_V6):
+        return True  # no socket's address: there is nothing to tell it from what stands around it
     if trusted:
-        if port is None:
-            return False
-        entries = (entry.partition(literal) for entry in text.split(b",") if literal in entry)
-        return any(_number(rest) == port for _, _, rest in entries)
+        return port is not None and _has_port(text, literal, port)
     return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
+
+
+def _has_port(text: bytes, literal: bytes, port: int) -> bool:
+    """Whether an entry holds this address with this port. Not looked through if it is there more often than in any
+    chain of proxies: then nobody can tell."""
+    if text.count(literal) > MOST_ENTRIES:
+        return True
+    at = text.find(literal)
+    while at >= 0:
+        end = text.find(b",", at)
+        if _number(text[at + len(literal) : end if end >= 0 else None]) == port:
+            return True
+        at = text.find(literal, end) if end >= 0 else -1
+    return False
 
 
 # Whatever may stand around an address, and cannot be a part of one.
