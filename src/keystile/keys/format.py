@@ -101,9 +101,11 @@ class PrefixedFormat:
         if accept_crc and not listed:
             raise ConfigurationError("means nothing without peppers: CRC32 is the check then", key="accept_crc")
         self.prefix = prefix
-        # Within a text, in any case and also where the path was encoded twice: the id may be shown, the rest not.
+        # Within a text, in any case and also where the path was encoded twice: the id may be shown, the rest not. It
+        # ends where the next key begins.
+        letter = rf"(?:(?!{prefix}{_UNDERSCORE})[0-9a-z])"
         self.within = re.compile(
-            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}[0-9a-z]{{{ID_LENGTH}}})[0-9a-z]++",
+            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}{letter}{{{ID_LENGTH}}}){letter}++",
             re.ASCII | re.IGNORECASE,
         )
         self._peppers = listed
