@@ -52,7 +52,7 @@ _gate = Gate(
     prefix="acme",
     recheck_in_flight=True,
     query_parameter="api_key",
-    trusted_proxies=["127.0.0.1"],
+    trusted_proxies=os.environ.get("KEYSTILE_PROXIES", "127.0.0.1").split(),
     event_format="json",
     https=os.environ.get("KEYSTILE_HTTPS", "off"),
     rules=[Rule("/json", require_json=True)],

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile.rules.requests.clients import MOST_ENTRIES, Client, ClientResolver
+from keystile.rules.requests.addresses import parse
+from keystile.rules.requests.clients import MOST_ENTRIES, Client, ClientResolver, is_rewritten
 
 PROXY = "10.0.0.1"
 OUTSIDER = "8.8.8.8"
@@ -294,6 +295,18 @@ def test_the_element_that_names_the_client_says_its_scheme(line: bytes, secure: 
         (PROXY, 80, [b"10.0.0.1:80, 9.9.9.9"], True),
         (PROXY, 80, [b"9.9.9.9", b"10.0.0.1: " + b"0" * 300 + b"80"], True),
         (PROXY, 80, [b"[10.0.0.1]:8_0, 9.9.9.9"], True),
+        # No socket has a port like these; nor an address like these, beside which the header says nothing for sure.
+        (PROXY, 100_000, [b"10.0.0.1:100000, 192.0.2.7"], True),
+        (PROXY, -5, [b"10.0.0.1:-5, 192.0.2.7"], True),
+        (PROXY, 65_536, [], True),
+        (PROXY, 65_535, [b"10.0.0.1:65534"], False),
+        ("::ffff:192.0.2.7%a b", 1234, [b"[::ffff:192.0.2.7%a b]:1234, 198.51.100.9"], True),
+        ("::ffff:192.0.2.7%\xe9", 1234, [b"[::ffff:192.0.2.7%\xe9]:1234"], True),
+        ("::ffff:10.0.0.1%a b", None, [b"9.9.9.9, [::ffff:10.0.0.1%a b]:1234"], True),
+        (PROXY, 80, [b"10.0.0.1," * MOST_ENTRIES], False),
+        (PROXY, 80, [b"10.0.0.1," * MOST_ENTRIES + b"10.0.0.1:80"], True),
+        # More than any chain of proxies writes: it is not looked through.
+        (PROXY, 80, [b"10.0.0.1," * MOST_ENTRIES + b"10.0.0.1"], True),
         (None, None, [b"unknown"], False),
         ("", None, [b"", b"9.9.9.9"], False),
     ],
@@ -469,6 +482,32 @@ def test_counted_hops_are_that_entry_or_nobody(hops: int, entries: list[Any], st
     found = ClientResolver([], hops, name).resolve(OUTSIDER, 5, [line.encode()], [])
     assert found.address == (normal(entries[-hops]) if hops <= len(entries) else None)
     assert found.counted == (found.address or OUTSIDER)
+
+
+# What uvicorn takes for addresses, zones and ports; `int` reads more than digits, and a zone holds anything.
+zones = st.sampled_from(["", "%eth0", "%a b", "%\xe9", "%[", "%,", "%::1", "%-_.", "%\x85"])
+hosts = st.sampled_from(["192.0.2.7", "10.0.0.1", "::ffff:192.0.2.7", "::1", "2001:DB8::5", "::ffff:10.0.0.1"])
+ports = st.sampled_from(["", ":", ":0", ":80", ":+80", ":-5", ":8_0", ": 80 ", ":100000", ":" + "0" * 20 + "80", ":x"])
+written = st.builds("{}{}{}{}".format, hosts, zones, st.sampled_from(["", " "]), ports) | st.builds(
+    "{}[{}{}]{}".format, st.sampled_from(["", " ", "\xa0"]), hosts, zones, ports
+)
+
+
+@given(st.lists(written | junk.map(lambda sent: sent.decode("latin-1")), min_size=1, max_size=4), st.booleans())
+@pytest.mark.parametrize("proxies", [[], ["10.0.0.0/8"], ["0.0.0.0/0", "::/0"]])
+@pytest.mark.parametrize("trusts", ["*", "127.0.0.1, 198.51.100.0/24"])
+def test_whatever_uvicorn_puts_in_the_peer_s_place_no_allowlist_holds_it(
+    trusts: str, proxies: list[str], entries: list[str], apart: bool
+) -> None:
+    from uvicorn.middleware.proxy_headers import _TrustedHosts
+
+    sent = [each.encode("latin-1") for each in (entries if apart else [", ".join(entries)])]
+    peer, port = _TrustedHosts(trusts).get_trusted_client_address(b", ".join(sent).decode("latin-1"))
+    if not peer:  # then it leaves the socket's
+        return
+    for resolver in (ClientResolver(proxies, None, "X-Forwarded-For"), ClientResolver(proxies, 1, "X-Real-IP")):
+        assert resolver.resolve(peer, port, sent, [], listed=sent).address is None
+    assert parse(peer) is None or is_rewritten(peer, port, sent, trusted=False)
 
 
 # From the left, as RFC 7239 section 4 has it, is how everybody else reads a well-formed header.

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keystile import current
 from keystile.answers.pages import Page
@@ -48,6 +50,34 @@ def test_a_key_in_the_path_is_told_by_its_public_part(
     assert secret not in wrote(answer, heard, caplog)
     assert f"{public_part(secret)}***" in heard[-1].path
     assert f"{public_part(secret)}***" in caplog.text
+
+
+@pytest.mark.parametrize("around", ["/v1/{}{}", "/v1/{}{}{}", "/v1/{}x{}", "/v1/acme_live_01234567890{}"])
+def test_a_key_that_is_pasted_twice_is_masked_twice(door: Door, caplog: pytest.LogCaptureFixture, around: str) -> None:
+    secret = door.create().secret
+    door.open()
+    with caplog.at_level(logging.INFO, "keystile"):
+        answer, heard = said(door, around.replace("{}", secret))
+    assert secret[len(public_part(secret)) :][:8] not in wrote(answer, heard, caplog)
+
+
+FORMAT = PrefixedFormat("acme")
+issued = st.text("0123456789abcmelivABCMELIV", min_size=44, max_size=44).map(
+    lambda drawn: FORMAT.mint("production", lambda count: drawn[:count] if count == ID_LENGTH else drawn[-count:])
+)
+pieces = st.sampled_from(["/", "_", "acme", "acme_", "acme_live_", "ACME_", "a", "live_", "%5F", "0123456789", "é"])
+
+
+@given(st.lists(issued | pieces | st.text(max_size=5), max_size=6), issued)
+def test_whatever_surrounds_or_repeats_a_key_nothing_of_its_secret_is_shown(parts: list[str], last: str) -> None:
+    text = "".join([*parts, last, *parts])
+    shown = Mask(FORMAT.parse, FORMAT.within).hide(text)
+    secrets = [key[len("acme_live_") + ID_LENGTH :] for key in [*parts, last] if FORMAT.parse(key.encode())]
+    for secret in secrets:
+        runs = {secret[at : at + 8] for at in range(len(secret) - 7)}
+        # Letters that stand in a public part, or outside of all keys, are no secret.
+        known = [key[: len("acme_live_") + ID_LENGTH] if FORMAT.parse(key.encode()) else key for key in [*parts, last]]
+        assert [run for run in runs if run in shown and not any(run in each for each in ["".join(known), *known])] == []
 
 
 @pytest.mark.parametrize("shape", [str.upper, str.lower, lambda key: key.replace("_", "%255F"), lambda key: key[:-3]])

@@ -175,6 +175,28 @@ def test_the_client_is_whom_the_proxy_names(service: Service) -> None:
     assert ("peer_rewritten" in told) == rewrites
 
 
+@pytest.mark.parametrize("proxies", ["", "10.0.0.0/8"])
+def test_no_header_opens_an_allowlist_where_uvicorn_believes_everybody(
+    proxies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYSTILE_PROXIES", proxies)
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    with started("uvicorn", ["-m", *UVICORN], tmp_path, monkeypatch) as service:
+        key = {"X-API-Key": service.gate.keys.create("fenced", ip_allowlist=["192.0.2.7"]).secret}
+        for forwarded in (
+            *("192.0.2.7", "192.0.2.7:1234", "192.0.2.7:1234, 198.51.100.9", "192.0.2.7:-5", "192.0.2.7:100000"),
+            *("[::ffff:192.0.2.7%a b]:1234, 198.51.100.9", "[::ffff:192.0.2.7%\xe9]:1234", "[::ffff:192.0.2.7%[]:1234"),
+            *(
+                "10.0.0.1:100000, 192.0.2.7",
+                "10.0.0.1:-5, 192.0.2.7",
+                "10.0.0.1:1234, 192.0.2.7",
+                "10.0.0.1, 192.0.2.7",
+            ),
+            *("[::ffff:10.0.0.1%a b]:1234, 192.0.2.7", "[::ffff:10.0.0.1%\xe9]:1_234, 192.0.2.7"),
+        ):
+            assert service.server.get("/", key | {"X-Forwarded-For": forwarded}).code == "ip_not_allowed", forwarded
+
+
 HEADERS = {
     "client": "X-Forwarded-For: {client}",
     "key": "X-API-Key: {key}",

@@ -35,9 +35,11 @@ def gate(**settings: Any) -> Gate:
     return Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), **{"public": PUBLIC, "rules": RULES} | settings)
 
 
-def ask_all(app: Any, paths: Iterable[str], root_path: str = "") -> list[tuple[str, int, bytes]]:
+def ask_all(
+    app: Any, paths: Iterable[str], root_path: str = "", setting: str | None = None
+) -> list[tuple[str, int, bytes]]:
     """What requests without a key get: the path, the status and the body of each."""
-    guarded, answers = asgi.GateMiddleware(app, gate()), []
+    guarded, answers = asgi.GateMiddleware(app, gate(root_path=setting)), []
 
     async def go() -> None:
         for path in paths:
@@ -131,6 +133,25 @@ def test_without_a_key_nobody_reaches_what_is_not_public_however_the_app_reads_t
     assert reached > (5 if root_path != "/api/" else 0)
 
 
+@pytest.mark.parametrize(("setting", "root_path"), [("", "/v1"), ("/api", "/v1"), ("/v1", "/api"), ("/api", "/api/v1")])
+@pytest.mark.parametrize("kind", APPS)
+def test_a_setting_that_the_server_does_not_share_opens_nothing(kind: str, setting: str, root_path: str) -> None:
+    parts = ["static", "api", "v1", "admin", "staticv1", "health"]
+    picked = itertools.chain.from_iterable(itertools.permutations(parts, size) for size in (1, 2, 3, 4))
+    answers = ask_all(APPS[kind](), ["/" + "/".join(each) for each in picked], root_path, setting)
+    opened = [(path, routed(body)) for path, status, body in answers if status == 200]
+    # By its setting, whoever set it up says that what follows the prefix is public.
+    assert [each for each in opened if not is_public(each[1]) and not is_public(each[0].removeprefix(setting))] == []
+    assert [each for each in opened if not is_public(each[1]) and root_path in each[0].removeprefix(setting)] == []
+    assert "/static/admin" in [path for path, _ in opened]
+
+
+def test_an_app_s_own_root_path_that_a_setting_does_not_share_opens_nothing() -> None:
+    for setting in ("", "/v1"):
+        answers = ask_all(fastapi("/api"), ["/static/x", "/static/api/admin", "/api/static/x"], setting=setting)
+        assert [path for path, status, _ in answers if status == 200] == ["/static/x"]
+
+
 @pytest.mark.parametrize("kind", APPS)
 def test_what_is_public_is_reached_under_a_root_path(kind: str) -> None:
     status, body = ask(APPS[kind](), "/api/static/x", "/api")
@@ -210,6 +231,8 @@ from keystile import Gate, HmacHasher, Rule, asgi
 from tests.test_root_paths import APPS, fastapi, gate
 
 litestar_app = asgi.GateMiddleware(APPS["litestar"](), gate())
+set_app = asgi.GateMiddleware(APPS["litestar"](), gate(root_path=""))
+reset_app = asgi.GateMiddleware(APPS["litestar"](), gate(root_path="/v1"))
 quart_app = asgi.GateMiddleware(APPS["quart"](), gate())
 inner = APPS["starlette"]()
 inner.add_middleware(asgi.GateMiddleware, gate=gate())
@@ -220,7 +243,7 @@ async def asgi_app(scope, receive, send):
     # /litestar/... is for the app of that name; what is left of the path is the server's word.
     if scope["type"] == "lifespan":
         return await starlette_app(scope, receive, send)
-    names = {b"litestar": litestar_app, b"quart": quart_app, b"own": own_app}
+    names = {b"litestar": litestar_app, b"quart": quart_app, b"own": own_app, b"set": set_app, b"reset": reset_app}
     app = names.get(dict(scope["headers"]).get(b"x-app"), starlette_app)
     await app(scope, receive, send)
 """
@@ -244,10 +267,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(COMMANDS, request.param, ROOTED[request.param])
         with serving(request.param, "rooted", folder, PYTHONPATH=str(ROOT)) as server:
+            server.kind = request.param
             yield server
 
 
-@pytest.mark.parametrize("app", ["starlette", "litestar", "quart", "own"])
+@pytest.mark.parametrize("app", ["starlette", "litestar", "quart", "own", "set", "reset"])
 def test_a_served_root_path_opens_nothing(server: Server, app: str) -> None:
     headers = {"X-App": app}
     opened = []
@@ -271,4 +295,5 @@ def test_a_served_root_path_opens_nothing(server: Server, app: str) -> None:
             opened.append(routed(answer.body))
         else:
             assert answer.status in (401, 404), path
-    assert "/static/x" in opened, opened
+    # uvicorn puts its root path before every path, and then nothing is public by a setting that takes off another.
+    assert ("/static/x" in opened) != (app in ("set", "reset") and server.kind == "uvicorn-rooted"), opened

@@ -158,6 +158,13 @@ def resolve(header: str, peer: str, hops: int | None = None) -> Callable[[list[b
     return lambda sent: resolver.resolve(peer, 0, sent, sent)
 
 
+def resolve_own(sent: bytes) -> Callable[[], object]:
+    """Entries that are equal to the peer: as many as fit, and as many as are looked through with the rest behind."""
+    resolver, own = ClientResolver(PROXIES, None, "X-Forwarded-For"), f"{PROXY}:".encode()
+    many, rest = (own + b",") * (len(sent) // 20), (own + b",") * 31 + own + sent[: len(sent) // 2]
+    return lambda: [resolver.resolve(PROXY, 50_000, [line], ()) for line in (many, rest)]
+
+
 def resolve_peer(sent: str) -> None:
     ClientResolver(PROXIES, None, "X-Forwarded-For").resolve(sent, 1, [sent.encode("latin-1")], ())
 
@@ -316,6 +323,7 @@ TABLE = (
     ),
     Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
     Row(("rules.requests.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
+    Row(("rules.requests.clients.ClientResolver.resolve",), resolve_own, how="entries equal to the peer"),
     *(
         Row(
             ("rules.requests.credentials.extract",),
@@ -580,11 +588,8 @@ NO_STRANGERS = {
     "stores": _STORED,
     "stores.memory": _STORED,
     "stores.sqlite": _STORED,
-    "policy.kinds": _OPERATOR,
     "policy.pages": _OPERATOR,
     "policy.reading": _OPERATOR,
-    "policy.settings": _OPERATOR,
-    "config.example": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
 }

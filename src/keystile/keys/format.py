@@ -104,8 +104,10 @@ class PrefixedFormat:
             )
         self.prefix = prefix
         # Within a text, in any case, and even in a path that was encoded twice. The id may be shown, the rest may not.
+        # A key ends where the next one begins.
+        letter = rf"(?:(?!{prefix}{_UNDERSCORE})[0-9a-z])"
         self.within = re.compile(
-            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}[0-9a-z]{{{ID_LENGTH}}})[0-9a-z]++",
+            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}{letter}{{{ID_LENGTH}}}){letter}++",
             re.ASCII | re.IGNORECASE,
         )
         self._peppers = listed

@@ -57,7 +57,7 @@ class Reader:
                 else:
                     presented.append((lowered, value))
         client = scope.get("client")
-        if looks or (client and client[1] == 0):
+        if looks or (client and client[1].__class__ is int and not 0 < client[1] < 65536):
             transport = self._transport
             wire, unsure = read_wire(scope, transport.header, transport.twin, self._credentials)
             if unsure:
@@ -68,9 +68,9 @@ class Reader:
                 presented += self._take(scope, query, long_query)
         path = scope["path"]
         root_path = self._root_path(scope) if self._asks_for_root else scope.get("root_path")
-        if root_path:
-            unreadable = unreadable or ambiguous(path, root_path, strict_router=self._strict_router)
-            path = below(path, root_path)
+        if root_path or self._fixed_root_path is not None:
+            unreadable = unreadable or self._is_ambiguous(scope, path, root_path or "")
+            path = below(path, root_path or "")
         method = scope["method"] if scope["type"] == "http" else "GET"
         return _new(
             Request,
@@ -101,6 +101,13 @@ class Reader:
             return self._fixed_root_path
         own = "" if self._own_root_path is None else self._own_root_path()
         return own or scope.get("root_path") or ""
+
+    def _is_ambiguous(self, scope: Scope, path: str, taken: str) -> bool:
+        """Whether routers differ in what is left of the path. Those of an app that goes by the server's root path, or
+        by its own, do so whatever a setting has taken off here."""
+        own = "" if self._own_root_path is None else self._own_root_path()
+        prefixes = {taken, own, scope.get("root_path") or ""} - {""}
+        return any(ambiguous(path, prefix, strict_router=self._strict_router) for prefix in prefixes)
 
     def target(self, scope: Scope) -> tuple[str, bytes]:
         """The path as the client wrote it, decoded, and the query behind it."""

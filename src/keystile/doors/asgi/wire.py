@@ -61,7 +61,7 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
     unsure = not late.isdisjoint(credentials)
     doubtful = header in late
     wire = Wire(
-        port=client[1] if client else None,
+        port=_port(client[1]) if client else None,
         forwarded=found.get(header or b"", ()),
         proto=found.get(PROTO, ()),
         listed=found.get(LISTED, ()),
@@ -70,3 +70,10 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
         trailing=unsure or doubtful or PROTO in late,
     )
     return wire, unsure
+
+
+def _port(given: int | str | None) -> int | None:
+    """A port as a number: granian gives text."""
+    if isinstance(given, str):
+        return int(given) if given.isascii() and given.isdigit() and len(given) < 6 else None
+    return given

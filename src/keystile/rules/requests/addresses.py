@@ -6,6 +6,7 @@ address. (To the standard library `::ffff:10.0.0.1` is not in `10.0.0.0/8`, but 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -24,6 +25,8 @@ class Address(NamedTuple):
 
 # The longest address has 45 characters; its zone is the name of an interface.
 MAX_TEXT = 100
+# What interfaces are called. `ip_address` takes anything for a zone: blanks, brackets, and what is no ASCII.
+_ZONED = re.compile(r"[^%]*+(?:%[0-9A-Za-z._-]++)?")
 
 
 def parse(text: str | None) -> Address | None:
@@ -34,6 +37,8 @@ def parse(text: str | None) -> Address | None:
 
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> Address | None:
+    if not _ZONED.fullmatch(text):
+        return None
     try:
         address = ip_address(text)
     except ValueError:

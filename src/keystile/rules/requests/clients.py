@@ -167,7 +167,7 @@ def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: b
     """Whether the server has replaced the peer of the socket by what a header says.
 
     Some servers (uvicorn, hypercorn, granian, daphne) then give the port 0, which no socket has. But uvicorn takes the
-    port from the entry if it has one; then the header still shows where the peer was taken from.
+    port from the entry if it has one, whatever number that is; then the header still shows where the peer was taken from.
 
     Args:
         peer, port: as the server gave them.
@@ -175,18 +175,31 @@ def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: b
         trusted: the peer is one of our proxies. Where several proxies run on one machine, one of them may have written
             this address, but not with the port that it calls from now.
     """
-    if port == 0:
+    if port is not None and not 0 < port < 65536:
         return True
     literal = (peer or "").encode("latin-1", "replace")
     text = b",".join(lines) if literal else b""
     if literal not in text or not text:
         return False
+    if b" " in literal.translate(_BETWEEN_V6):
+        return True  # no socket's address: there is nothing to tell it from what stands around it
     if trusted:
-        if port is None:
-            return False
-        entries = (entry.partition(literal) for entry in text.split(b",") if literal in entry)
-        return any(_number(rest) == port for _, _, rest in entries)
+        return port is not None and _has_port(text, literal, port)
     return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
+
+
+def _has_port(text: bytes, literal: bytes, port: int) -> bool:
+    """Whether an entry holds this address with this port. Not looked through if it is there more often than in any
+    chain of proxies: then nobody can tell."""
+    if text.count(literal) > MOST_ENTRIES:
+        return True
+    at = text.find(literal)
+    while at >= 0:
+        end = text.find(b",", at)
+        if _number(text[at + len(literal) : end if end >= 0 else None]) == port:
+            return True
+        at = text.find(literal, end) if end >= 0 else -1
+    return False
 
 
 # Characters that may surround an address and cannot be a part of one.
