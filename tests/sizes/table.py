@@ -573,6 +573,7 @@ NO_STRANGERS = {
     "keys.ring": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,
+    "limiters.backends": _SERVERS,
     "limiters.cluster": _SERVERS,
     "limiters.failsafe": _STORED,
     "limiters.health": _SERVERS,

@@ -21,54 +21,27 @@ A change of plan keeps the count, as everywhere: the limit of a window is not pa
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from hashlib import blake2b
-from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any, TypeVar
 
-import limits.aio.strategies
-import limits.errors
-import limits.storage
-import limits.strategies
+import limits
 
-from .._ground.checks import known
 from .._sync import PerLoop, run_now
-from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
-from ..rules.requests.urls import place_of
+from .backends import Backend
 
 logger = logging.getLogger("keystile")
 
-# Each with the method that reads its counter.
-_STRATEGIES = {
-    "SlidingWindowCounterRateLimiter": "get_sliding_window",
-    "MovingWindowRateLimiter": None,
-    "FixedWindowRateLimiter": "get",
-}
-# Without these timeouts a driver waits for ever.
-_TIMEOUTS = {
-    "memcached": {"connect_timeout": 0.25, "timeout": 0.25},
-    # Here the gate's own deadline comes first. A driver's would also count time in which the loop did not run.
-    "async+memcached": {"connect_timeout": 5.0, "read_timeout": 5.0},
-}
 # The least `retry_after` of a refused request, if a storage says that it need not wait.
 _MOMENT = 0.001
 SECOND = 1_000_000
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:  # the package that the module would belong to
-        return False
 
 
 class _Item(limits.RateLimitItemPerSecond):
@@ -107,20 +80,20 @@ async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, 
 
 
 async def _give_back(  # noqa: PLR0917 - subject, amount and moment are all needed
-    ask: Ask, place: _Place, subject: str, windows: Sequence[Window], cost: int, at: int
+    ask: Ask, backend: Backend, subject: str, windows: Sequence[Window], cost: int, at: int
 ) -> None:
     for window in windows:
         if int(time.time() / window.seconds) != at // (window.seconds * SECOND):
             continue
         item = _item(subject, window)
         counted, key = 0, item.key_for()
-        if place.counter == "get_sliding_window":
+        if backend.counter == "get_sliding_window":
             _, _, counted, _ = await ask("storage.get_sliding_window", key, window.seconds)
-        elif place.counter == "get":
+        elif backend.counter == "get":
             counted = await ask("storage.get", key)
-        if place.lower is not None and counted:
+        if backend.lower is not None and counted:
             # No amount may be negative here. `limits` names the counter by the number of windows since 1970.
-            await ask(place.lower, f"{key}/{int(time.time() / window.seconds)}", min(cost, counted))
+            await ask(backend.lower, f"{key}/{int(time.time() / window.seconds)}", min(cost, counted))
         elif counted > 0:
             await ask("hit", item, cost=-min(cost, counted))
 
@@ -128,76 +101,6 @@ async def _give_back(  # noqa: PLR0917 - subject, amount and moment are all need
 async def _forget(ask: Ask, subject: str, windows: Sequence[Window]) -> None:
     for window in windows:
         await ask("clear", _item(subject, window))
-
-
-class _Place:
-    """Where the storage is, how to open it, and what it raises."""
-
-    def __init__(self, url: str, prefix: str, options: dict[str, Any]) -> None:
-        self.name = place_of(url)
-        self._url = prefix + url
-        self._options = {**_TIMEOUTS.get(self._url.partition(":")[0], {}), **options}
-        self._strategies: Any = limits.aio.strategies if prefix else limits.strategies
-        self._longest = 15 * 86_400 if url.startswith("memcached") else math.inf
-        self.failures: tuple[type[Exception], ...] = ()
-        scheme = self._url.partition(":")[0]
-        self.lower = {"memcached": "storage.storage.decr", "async+memcached": "storage.bridge.decr"}.get(scheme)
-        """The method that lowers a counter, if `hit` cannot."""
-        self.counter: str | None = None
-        """The storage's method that reads the counter of a window; None if its strategy has none."""
-
-    def open(self) -> Any:
-        """The best strategy for the storage."""
-        self._check_driver()
-        try:
-            storage: Any = limits.storage.storage_from_string(self._url, **self._options)
-            own = storage.base_exceptions
-        except (limits.errors.ConfigurationError, ImportError, TypeError, ValueError) as error:
-            raise self._wrong(f"limits cannot use it: {type(error).__name__}") from None
-        own = own if isinstance(own, tuple) else (own,)
-        self.failures = (OSError, limits.errors.ConcurrentUpdateError, *own)
-        for name, counter in _STRATEGIES.items():
-            with suppress(NotImplementedError):
-                strategy = getattr(self._strategies, name)(storage)
-                self.counter = counter
-                return strategy
-        raise self._wrong("it supports no strategy of limits")
-
-    def _check_driver(self) -> None:
-        """Check before `limits` does. Its errors do not say what to install, and it leaves a half-built storage
-        behind."""
-        schemes: dict[str, Any] = vars(limits.storage)["SCHEMES"]
-        kind = schemes.get(self._url.partition(":")[0])
-        if kind is None:
-            raise self._wrong(self._unknown(schemes))
-        # A list names packages that are needed together, a mapping names alternatives.
-        together, needed = isinstance(kind.DEPENDENCIES, list), list(kind.DEPENDENCIES)
-        missing = [module for module in needed if not _is_installed(module)]
-        if missing and (together or missing == needed) and "library" not in self._options:
-            packages = dict.fromkeys(module.partition(".")[0] for module in (missing if together else missing[:1]))
-            raise self._wrong(f"needs a driver: pip install {' '.join(packages)}")
-
-    def _unknown(self, schemes: Iterable[str]) -> str:
-        if not self._url.startswith(self.name.partition(":")[0]):
-            return "limits has no asyncio driver for it"
-        plain = ["sqlite", *(scheme for scheme in schemes if not scheme.startswith("async+"))]
-        return f"there is no such limiter; {known(plain, self.name.partition(':')[0])}"
-
-    def _wrong(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(reason, key="limiter", source=self.name)
-
-    def check(self, windows: Sequence[Window]) -> Sequence[Window]:
-        """The windows, if the storage can keep them at all."""
-        for window in windows:
-            if window.seconds > self._longest:
-                raise ConfigurationError(
-                    "memcached cannot store a window longer than 15 days; write a shorter one", source=self.name
-                )
-        return windows
-
-    def unavailable(self, error: Exception) -> StoreUnavailable:
-        """The error without the driver's own words, which may hold secrets."""
-        return StoreUnavailable(self.name, type(error).__name__)
 
 
 class StorageLimiter:
@@ -215,11 +118,11 @@ class StorageLimiter:
     blocking = True
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._place = _Place(url, "", options)
-        self._strategy = self._place.open()
+        self._backend = Backend(url, "", options)
+        self._strategy = self._backend.open()
         self._for_asyncio = partial(AsyncStorageLimiter, url, **options)
         name = type(self._strategy).__name__
-        logger.warning("limiter %s: %s of limits is neither atomic nor strict", self._place.name, name)
+        logger.warning("limiter %s: %s of limits is neither atomic nor strict", self._backend.name, name)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> StorageLimiter:
@@ -227,7 +130,7 @@ class StorageLimiter:
         return cls(url, **options)
 
     def __repr__(self) -> str:
-        return f"StorageLimiter({self._place.name!r})"
+        return f"StorageLimiter({self._backend.name!r})"
 
     def for_asyncio(self) -> AsyncStorageLimiter:
         """A limiter of the same windows for an asyncio host, through the asyncio driver that `limits` asks for.
@@ -240,15 +143,15 @@ class StorageLimiter:
 
     def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """Count the cost in all windows if it fits in each; StoreUnavailable if there is no answer."""
-        return self._run(_decide(self._ask, subject, self._place.check(windows), cost, count=True))
+        return self._run(_decide(self._ask, subject, self._backend.check(windows), cost, count=True))
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where each window stands, with `retry_after` for a cost of 1."""
-        return self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
+        return self._run(_decide(self._ask, subject, self._backend.check(windows), 1, count=False))
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """Take back units that a hit counted at this moment, as far as the storage can."""
-        self._run(_give_back(self._ask, self._place, subject, windows, cost, at))
+        self._run(_give_back(self._ask, self._backend, subject, windows, cost, at))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows."""
@@ -263,8 +166,8 @@ class StorageLimiter:
     def _run(self, steps: Coroutine[Any, Any, T]) -> T:
         try:
             return run_now(steps)
-        except self._place.failures as error:
-            raise self._place.unavailable(error) from None
+        except self._backend.failures as error:
+            raise self._backend.unavailable(error) from None
 
 
 class AsyncStorageLimiter:
@@ -275,9 +178,9 @@ class AsyncStorageLimiter:
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._place = _Place(url, "async+", options)
-        self._place.open()  # finds errors now; each loop gets a storage of its own
-        self._strategies: PerLoop[Any] = PerLoop(self._place.open)
+        self._backend = Backend(url, "async+", options)
+        self._backend.open()  # finds errors now; each loop gets a storage of its own
+        self._strategies: PerLoop[Any] = PerLoop(self._backend.open)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> AsyncStorageLimiter:
@@ -285,19 +188,19 @@ class AsyncStorageLimiter:
         return cls(url, **options)
 
     def __repr__(self) -> str:
-        return f"AsyncStorageLimiter({self._place.name!r})"
+        return f"AsyncStorageLimiter({self._backend.name!r})"
 
     async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """As `StorageLimiter.hit`."""
-        return await self._run(_decide(self._ask, subject, self._place.check(windows), cost, count=True))
+        return await self._run(_decide(self._ask, subject, self._backend.check(windows), cost, count=True))
 
     async def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """As `StorageLimiter.peek`."""
-        return await self._run(_decide(self._ask, subject, self._place.check(windows), 1, count=False))
+        return await self._run(_decide(self._ask, subject, self._backend.check(windows), 1, count=False))
 
     async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """As `StorageLimiter.refund`."""
-        await self._run(_give_back(self._ask, self._place, subject, windows, cost, at))
+        await self._run(_give_back(self._ask, self._backend, subject, windows, cost, at))
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `StorageLimiter.reset`."""
@@ -313,5 +216,5 @@ class AsyncStorageLimiter:
     async def _run(self, steps: Coroutine[Any, Any, T]) -> T:
         try:
             return await steps
-        except self._place.failures as error:
-            raise self._place.unavailable(error) from None
+        except self._backend.failures as error:
+            raise self._backend.unavailable(error) from None
