@@ -167,7 +167,7 @@ def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: b
     """Whether the server has replaced the peer of the socket by what a header says.
 
     Some servers (uvicorn, hypercorn, granian, daphne) then give the port 0, which no socket has. But uvicorn takes the
-    port from the entry if it has one, whatever number that is; then the header still shows where the peer was taken from.
+    port from the entry if it has one, whatever number that is. Then the header still shows where the peer comes from.
 
     Args:
         peer, port: as the server gave them.
