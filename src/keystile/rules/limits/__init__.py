@@ -1,4 +1,4 @@
-"""The arithmetic of windows, and what surrounds it: the notation, the subjects, the headers' numbers.
+"""The arithmetic of windows, and what surrounds it: the notation, the subjects, what several windows say together.
 
 Knows the words and `_ground`; of `rules.requests` only how an address is read. `windows` is the arithmetic in Python
 and `limiters/windows.lua` its twin for Redis: change both or neither, and one contract suite tells whether they agree.
