@@ -382,6 +382,36 @@ def test_a_websocket_is_judged_whole_on_its_next_message(changes: dict[str, Any]
     assert sent[-1] == {"type": "websocket.close", "code": 1008, "reason": code}
 
 
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("way", ["denial", "empty first", "reason"])
+def test_nothing_that_a_websocket_is_told_leaves_after_its_key_ended(way: str, ends: bool) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+    gate.secret = issued.secret  # type: ignore[attr-defined]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if way != "reason":
+            await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+        if way == "empty first":
+            await send({"type": "websocket.http.response.body", "body": b"", "more_body": True})
+        if ends:
+            gate.keys.revoke(issued.key.id)
+        if way == "reason":
+            return await send({"type": "websocket.close", "code": 4000, "reason": "of the app"})
+        await send({"type": "websocket.http.response.body", "body": b"of the app", "more_body": True})
+        return await send({"type": "websocket.http.response.body", "body": b""})
+
+    sent = watched(gate, app, [{"type": "websocket.connect"}])
+    if ends:
+        assert sent == [{"type": "websocket.close", "code": 1008, "reason": "revoked_api_key"}]
+    elif way == "reason":
+        assert sent == [{"type": "websocket.close", "code": 4000, "reason": "of the app"}]
+    else:
+        assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body", "body"]
+        assert sent[1]["body"] == b"of the app"
+
+
 def test_nothing_of_the_app_leaves_before_its_key_is_looked_at_again() -> None:
     """Neither hints nor files: a server sends these by messages of their own."""
     gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)

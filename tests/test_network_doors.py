@@ -151,6 +151,24 @@ def test_a_tls_proxy_makes_no_redirect_loop(door: Door) -> None:
     assert ask("8.8.8.8", https) == 301
 
 
+def test_a_scheme_that_the_server_may_have_from_an_outsider_is_not_https(door: Door) -> None:
+    secret = door.create().secret
+    proto = [("x-forwarded-proto", "https")]
+
+    def ask(peer: str, *headers: tuple[str, str]) -> int:
+        return door.get(key=secret, headers=headers, peer=peer, scheme="https").status
+
+    door.open(https="require", **PROXIED)
+    assert [ask("8.8.8.8"), ask("8.8.8.8", *proto), ask(PROXY, *proto)] == [200, 403, 200]
+    # A proxy that writes the standard header may pass on what clients write into the other.
+    door.open(https="require", client_header="Forwarded", **PROXIED)
+    assert [ask(PROXY, ("forwarded", "for=9.9.9.9")), ask(PROXY, ("forwarded", "for=9.9.9.9"), *proto)] == [200, 403]
+    assert ask(PROXY, ("forwarded", "for=9.9.9.9;proto=https"), *proto) == 200
+    # Who names no proxies leaves the scheme to the server.
+    door.open(https="require")
+    assert ask("8.8.8.8", *proto) == 200
+
+
 PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
 
 
@@ -402,6 +420,28 @@ def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> N
     assert door.get(f"/v1?api_key={secret}", other).code == "invalid_request"
     assert door.get(f"/v1?api_key={secret}", secret).status == 200
     assert door.get("/v1?api_key=nonsense").code == "invalid_api_key"
+
+
+@pytest.mark.parametrize(
+    ("raw", "left"),
+    [
+        ("/v1?a=1&api_key={}#x", "/v1?a=1"),
+        ("/v1?api_key={}#&api_key={}", "/v1"),
+        ("/v1?a=1&api%5Fkey={}", "/v1?a=1"),
+        ("/v1?a=%31&api_key={}&b", "/v1?a=%31&b"),
+        ("http://x/v1?api_key={}&a=1#", "http://x/v1?a=1"),
+        ("/v1?a=1&\tapi_key={}", "/v1"),
+        ("/v1", "/v1"),
+    ],
+)
+@pytest.mark.parametrize("door", [("wsgi", "memory")], indirect=True)
+def test_the_raw_target_loses_the_key_however_it_differs_from_the_query(door: Door, raw: str, left: str) -> None:
+    secret = door.create().secret
+    door.open(query_parameter="api_key")
+    door.extra = {"RAW_URI": raw.replace("{}", secret), "REQUEST_URI": raw.replace("{}", secret)}
+    assert door.get(f"/v1?a=1&api_key={secret}").status == 200
+    assert (door.host.seen["RAW_URI"], door.host.seen["REQUEST_URI"]) == (left, left)
+    assert secret not in repr(door.host.seen)
 
 
 @pytest.mark.parametrize("before", ["%20", "+", "%09", "%0b", "%C2%A0"])

@@ -96,6 +96,9 @@ _ADVICE = """\
   peer as the scheme (`secure_scheme_headers`). Behind a proxy on the same machine that sends no `X-Forwarded-Proto` of
   its own and passes on the client's headers, plain http would count as https, and `https="require"` would let it pass.
   Set `--forwarded-allow-ips ''`, name the proxy in `trusted_proxies`, and let it send `X-Forwarded-Proto`.
+- **uvicorn** takes `X-Forwarded-Proto` from a peer on its own machine as the scheme. If the gate knows the proxies
+  (`trusted_proxies`), it believes that header from nobody else. If not, plain http can count as https, and
+  `https="require"` lets it pass. Set `--no-proxy-headers` and name the proxy in `trusted_proxies`.
 - **gunicorn** waits for up to 2 seconds on a connection that it closes with octets of the body unread. A client whose
   request was refused and that stalls in its body holds a sync worker, or a thread, for that long: use a proxy that
   buffers request bodies.

@@ -132,6 +132,8 @@ class Transport:
             )
         if found.rewritten:
             self._warn("peer_rewritten", peer, _REWRITTEN)
+        if self._resolver is not None and wire.proto:
+            secure = False  # the server may have the scheme from there, and the proxies have not said it
         return Visit(request, request_id, found.address, found.counted, secure if found.https is None else found.https)
 
     def _warn(self, code: str, peer: str | None, reason: str) -> None:

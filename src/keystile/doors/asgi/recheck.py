@@ -55,6 +55,9 @@ class HeldAnswer:
 class WatchedSocket:
     """Has the caller judged again for each message of a websocket, and closes it with 1008 if that ends badly.
 
+    A reason that the app gives when it closes is such a message. Where it denies the handshake by an answer of its
+    own, the head waits for the first octets of the body, as that of any answer does.
+
     Args:
         receive, send: the server's.
         check: judges; None if the caller may go on.
@@ -63,6 +66,7 @@ class WatchedSocket:
     def __init__(self, receive: Receive, send: Send, check: Check) -> None:
         self._receive, self._send, self._check = receive, send, check
         self._ended = False
+        self._denial: Message | None = None
 
     async def receive(self) -> Message:
         """For the app, in the place of the server's."""
@@ -73,8 +77,19 @@ class WatchedSocket:
 
     async def send(self, message: Message) -> None:
         """For the app, in the place of the server's."""
-        if self._ended or (message["type"] == "websocket.send" and await self._end_if_refused()):
+        if self._ended:
             return
+        kind, denial = message["type"], self._denial
+        if kind == "websocket.http.response.start":
+            self._denial = message
+            return
+        if denial is not None and not message.get("body") and message.get("more_body", False):
+            return
+        if (kind == "websocket.send" or denial is not None or message.get("reason")) and await self._end_if_refused():
+            return
+        self._denial = None
+        if denial is not None:
+            await self._send(denial)
         await self._send(message)
 
     async def _end_if_refused(self) -> bool:

@@ -76,10 +76,16 @@ class Reader:
         if values:
             environ["QUERY_STRING"] = after
             for name in ("RAW_URI", "REQUEST_URI"):
-                target, mark, query = environ.get(name, "").partition("?")
-                if mark and query == before:
-                    environ[name] = f"{target}?{after}" if after else target
+                if name in environ:
+                    environ[name] = self._without_key(environ[name])
         return values
+
+    def _without_key(self, target: str) -> str:
+        """A raw target whose query holds a key, without it; it may have a fragment, which no query has."""
+        path, _, query = target.partition("#")[0].partition("?")
+        rest, values = take(_octets(query), self._query)
+        # Whoever wrote this one has written it otherwise, if the key is not found.
+        return f"{path}?{rest.decode('latin-1')}" if values and rest else path
 
     def _read_wire(self, environ: Environ) -> Wire:
         port = str(environ.get("REMOTE_PORT") or "")
