@@ -771,23 +771,124 @@ def test_a_log_that_was_lost_while_in_use_is_down_here_and_harms_nobody_else(pat
         assert revoked == [(0,)]
 
 
+# So long another thread may try what it must not do yet. If it does it, it does so at once.
+TRYING = 0.3
+
+
+def meanwhile(work: Callable[[], Any]) -> threading.Thread:
+    """Another thread at this work, which it has done by now unless it has to wait for this one."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(TRYING)
+    return thread
+
+
 def test_a_log_that_another_thread_makes_meanwhile_is_not_taken_for_lost(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, look = SQLiteStore(path), opening._ids
     for each in (other, store):
         each.close()
+    threads = []
 
     def looked(path: str) -> Any:
         found = look(path)
         monkeypatch.setattr(opening, "_ids", look)
-        # Between this look at what lies there and the next one at what this process uses.
-        assert other.find("0123456789AB") == a_key()
+        # Between this look at what is there and the next one at what this process uses.
+        threads.append(meanwhile(lambda: other.find("0123456789AB")))
         return found
 
     monkeypatch.setattr(opening, "_ids", looked)
     assert store.find("0123456789AB") == a_key()
+    threads[0].join()
     other.close()
+
+
+def test_a_log_that_another_thread_gives_up_meanwhile_is_not_taken_for_lost(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = store._file._shelf
+    while shelf._free:
+        last = shelf.take()
+    real, threads, files = sqlite3.connect, [], []
+
+    def connect(*args: Any, **named: Any) -> sqlite3.Connection:
+        monkeypatch.setattr(sqlite3, "connect", real)
+        threads.append(meanwhile(lambda: opening.Connection.close(last)))
+        # The log that is made now shall be another file than the one that may have been removed.
+        files.extend(path.with_name(f"other{number}").open("w") for number in range(4))
+        return real(*args, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    for _ in range(3):
+        assert store.find("0123456789AB") == a_key()
+        assert in_thread(lambda: store.find("0123456789AB")) == a_key()
+    threads[0].join()
+    store.close()
+    assert store.find("0123456789AB") == a_key()
+    for each in files:
+        each.close()
+
+
+def test_two_threads_that_open_a_file_at_once_know_of_one_log(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SQLiteStore(path)
+    for each in (other, store):
+        each.close()
+    threads, looks, logs = [], iter(range(100)), opening._logs
+
+    class Looked:
+        def get(self, key: Any) -> Any:
+            found = logs.get(key)
+            if next(looks) == 1:  # the first look is before the file is opened, this one before the log is noted
+                threads.append(meanwhile(lambda: other.find("0123456789AB")))
+            return found
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            logs[key] = value
+
+    monkeypatch.setattr(opening, "_logs", Looked())
+    assert store.find("0123456789AB") == a_key()
+    threads[0].join()
+    store.close()  # the other one is open still
+    path.with_name(f"{path.name}-shm").unlink()
+    with pytest.raises(StoreUnavailable, match="restart the processes"):
+        store.find("0123456789AB")
+
+
+def test_the_first_connection_to_a_new_file_does_not_claim_a_log_that_it_does_not_use(path: Path) -> None:
+    sqlite3.connect(path).close()
+    path.touch()
+    inner = sqlite3.connect(path, isolation_level=None)
+    inner.execute("CREATE TABLE mine (x)")
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).touch()
+    connection = opening.Connection(f"sqlite:///{path}", str(path), inner, "NORMAL")
+    remove_log(path)
+    assert not connection.is_current()
+    connection.close()
+    assert not opening._kept
+
+
+def test_a_store_that_ends_while_its_thread_opens_another_is_closed_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector runs in whatever thread it likes, in the middle of anything."""
+    store, other = SQLiteStore(path), [SQLiteStore(path)]
+    store.close()
+    real = sqlite3.connect
+
+    def connect(*args: Any, **named: Any) -> sqlite3.Connection:
+        monkeypatch.setattr(sqlite3, "connect", real)
+        other.clear()
+        gc.collect()
+        return real(*args, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    assert store.find("0123456789AB") is None
+    assert connections_of(path) == 1
+    store.close()
 
 
 def test_a_log_at_which_another_thread_still_looks_says_nothing_of_the_next_one(store: SQLiteStore, path: Path) -> None:

@@ -34,15 +34,14 @@ _Id = tuple[int, int]
 class _Log:
     """The log of a file that this process has open: (device, inode) of its ``-wal`` and of its ``-shm``.
 
-    SQLite removes it with the last connection that uses it, so that without users it says nothing any more: another
-    thread may be looking at it still.
+    SQLite removes it with the last connection that uses it. So a log without users says nothing about the next one.
     """
 
     __slots__ = ("__weakref__", "shm", "users", "wal")
 
     def __init__(self, wal: _Id | None, shm: _Id | None) -> None:
         self.wal, self.shm = wal, shm
-        self.users: set[int] = set()
+        self.users: weakref.WeakSet[Connection] = weakref.WeakSet()
 
     def is_at(self, other: _Log) -> bool:
         """Whether both are the same files."""
@@ -52,9 +51,15 @@ class _Log:
 # By (device, inode) of the file. Within a process all connections to a file use the first one's -shm, even if another
 # file is at its path when they are opened.
 _logs: weakref.WeakValueDictionary[_Id, _Log] = weakref.WeakValueDictionary()
-# Other threads open and close connections between a look at a log and a look at who uses it: so often it is looked at
-# again, with a pause of so many seconds, before it counts as lost.
-_LOOKS, _PAUSE = 3, 0.01
+# By path. One thread at a time opens or closes connections to a file: the last close removes the log, and a thread that
+# opens at that moment must not take this for somebody else's doing.
+_turns: dict[str, _sync.Lock] = {}
+
+
+def _turn(path: str) -> _sync.Lock:
+    """The lock of the file at this path. The collector may end a store, which closes its connections, in a thread that
+    has the lock already, so it is reentrant."""
+    return _turns.get(path) or _turns.setdefault(path, _sync.Lock(reentrant=True))
 
 
 class Connection(_sync.Item):
@@ -69,7 +74,10 @@ class Connection(_sync.Item):
         due: when the next check is due, whatever the folder says, on the monotonic clock.
     """
 
-    __slots__ = ("_file", "_log", "_named", "_path", "base", "due", "folder", "inner", "level", "settled", "url")
+    __slots__ = (
+        *("__weakref__", "_file", "_joined", "_log", "_named", "_path"),
+        *("base", "due", "folder", "inner", "level", "settled", "url"),
+    )
 
     def __init__(self, url: str, path: str, inner: sqlite3.Connection, base: str) -> None:
         self.url, self.inner, self.base, self.level = url, inner, base, base
@@ -77,12 +85,17 @@ class Connection(_sync.Item):
         self.folder = os.path.dirname(self._path)  # noqa: PTH120 - what `os.stat` wants
         self._file, self._log = _ids(self._path)
         self.settled, self.due = -1, 0.0
-        if self._log.wal:
-            known = _logs.get(self._file[:2])
-            if known is None or not known.users:
-                _logs[self._file[:2]] = known = self._log
-            known.users.add(id(self))
-            self._log = known
+        # In a new file another thread may make a log that this connection does not use.
+        self._joined = self._log.wal is not None and inner.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        if self._joined:
+            self._join()
+
+    def _join(self) -> None:
+        known = _logs.get(self._file[:2])
+        if known is None or not known.users:
+            _logs[self._file[:2]] = known = self._log
+        known.users.add(self)
+        self._log = known
 
     def is_current(self) -> bool:
         """Whether it is open on the file and the log that are there now. If not, a new connection must be opened.
@@ -98,7 +111,7 @@ class Connection(_sync.Item):
         same_log = log.is_at(self._log)
         if moved and ((log.wal and log.wal == self._log.wal) or (log.shm and log.shm == self._log.shm)):
             raise StoreUnavailable(self.url, _BESIDE)
-        if not moved and not same_log and self._log.wal:
+        if not moved and not same_log and self._joined:
             raise StoreUnavailable(self.url, _LOST)
         # Another change may still get the same time; and a link may lead to another folder next time.
         tells = now - changed > _TICK and not linked
@@ -108,15 +121,16 @@ class Connection(_sync.Item):
     def close(self) -> None:
         """Close it; or leave it open for ever if its log is no longer the file's. On closing, SQLite would write that
         log into a file that may have been restored since."""
-        with suppress(OSError):
-            file, log = _ids(self._path)
-            if file[:2] == self._file[:2] and not log.is_at(self._log) and self._log.wal:
-                _keep_for_ever(self)
-                return
-        # First this: from the moment that it is closed, another file may have the number of this one.
-        self._log.users.discard(id(self))
-        self._log = _Log(None, None)
-        self.inner.close()
+        with _turn(self._path):
+            with suppress(OSError):
+                file, log = _ids(self._path)
+                if file[:2] == self._file[:2] and not log.is_at(self._log) and self._joined:
+                    _keep_for_ever(self)
+                    return
+            # First this: from the moment that it is closed, another file may have the number of this one.
+            self._log.users.discard(self)
+            self._log, self._joined = _Log(None, None), False
+            self.inner.close()
 
 
 def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> Connection:
@@ -131,14 +145,15 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
     if not _sync.may_block():
         raise StoreBusy(url, "can only be opened off the event loop")
     forget()
-    looks = 1
-    while _seems_lost(path):
-        if looks == _LOOKS:
+    with _turn(os.path.realpath(path)):
+        if _is_lost(path):
             raise StoreUnavailable(url, _LOST)
-        looks += 1
-        time.sleep(_PAUSE)
-    if not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, "it cannot be written")
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "it cannot be written")
+        return _opened(url, path, durable)
+
+
+def _opened(url: str, path: str, durable: bool) -> Connection:
     inner = sqlite3.connect(
         f"file:{quote(path)}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
@@ -150,7 +165,7 @@ def connect(url: str, path: str, durable: bool, forget: Callable[[], None]) -> C
         raise
 
 
-def _seems_lost(path: str) -> bool:
+def _is_lost(path: str) -> bool:
     """Whether others of this process use another log than the one that is there now."""
     file, log = _ids(os.path.realpath(path))
     known = _logs.get(file[:2])

@@ -30,15 +30,20 @@ if hasattr(os, "register_at_fork"):
 
 
 class Lock:
-    """A lock that is free in a forked child, whoever held it in the parent."""
+    """A lock that is free in a forked child, whoever held it in the parent.
 
-    def __init__(self) -> None:
+    Args:
+        reentrant: whether a thread that has it may take it again.
+    """
+
+    def __init__(self, *, reentrant: bool = False) -> None:
+        self._reentrant = reentrant
         self.reset()
         on_fork(self)
 
     def reset(self) -> None:
         """Free the lock, in a forked child."""
-        lock = threading.Lock()
+        lock = threading.RLock() if self._reentrant else threading.Lock()
         self.acquire, self.release = lock.acquire, lock.release
 
     def __enter__(self) -> None:
