@@ -11,7 +11,7 @@ waits is made when it is first used: gevent may replace the ways of waiting afte
 from .background import later, settled
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, in_time
+from .loops import PerLoop, give_way, in_time
 from .offload import Offload, Pool, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
@@ -30,6 +30,7 @@ __all__ = [
     "SingleFlight",
     "adapt",
     "at_once",
+    "give_way",
     "in_time",
     "inline",
     "is_async",
