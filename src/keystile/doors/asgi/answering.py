@@ -83,7 +83,7 @@ class Answering:
         self.begun = True
         return self._send(dict(message, headers=fields))
 
-    def _without_body(self, message: Message) -> Awaitable[None]:
+    def _without_body(self, _: Message) -> Awaitable[None]:
         # At once: what would follow may have no end.
         self._on_body = self._drop
         return self._send({"type": "http.response.body", "body": b""})
@@ -141,7 +141,7 @@ class Answering:
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _drop(self, message: Message) -> None:
+    async def _drop(self, _: Message) -> None:
         """What is left of an answer that was replaced, or has no body. It may be endless, and nobody else waits."""
         await give_way()
 

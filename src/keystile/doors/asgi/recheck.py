@@ -103,6 +103,6 @@ class WatchedSocket:
         return True
 
 
-async def _drop(message: Message) -> None:
+async def _drop(_: Message) -> None:
     """What is left of an answer that was refused. It may be endless, and nobody else waits."""
     await give_way()
