@@ -652,3 +652,27 @@ def test_links_know_the_prefix_that_the_app_itself_takes_off() -> None:
         scope = asgi_scope("GET", path, [("x-api-key", secret)], None)
         headers = dict(call(asgi.GateMiddleware(app, gate), scope)[0]["headers"])
         assert headers[b"link"].startswith(b"</api/v1/x?")
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/plain"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_head_of_an_endless_stream_is_answered_and_holds_up_nobody(kind: bytes, backend: str) -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), envelope=True)
+    secret, sent = gate.keys.create("key").secret, []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        while True:
+            await send({"type": "http.response.body", "body": b"[1", "more_body": True})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def go() -> None:
+        scope = asgi_scope("HEAD", "/v1", [("x-api-key", secret)], None)
+        with anyio.move_on_after(0.05):
+            await asgi.GateMiddleware(app, gate)(scope, send, send)
+
+    anyio.run(go, backend=backend)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[1] == {"type": "http.response.body", "body": b""}

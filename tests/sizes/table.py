@@ -155,7 +155,7 @@ def look_up(rules: list[Rule]) -> Callable[[bytes], Callable[[], object]]:
 
 def resolve(header: str, peer: str, hops: int | None = None) -> Callable[[list[bytes]], object]:
     resolver = ClientResolver(() if hops else PROXIES, hops, header)
-    return lambda sent: resolver.resolve(peer, 0, sent, sent)
+    return lambda sent: resolver.resolve(peer, 50_000, sent, sent)
 
 
 def resolve_own(sent: bytes) -> Callable[[], object]:

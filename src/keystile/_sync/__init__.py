@@ -14,7 +14,7 @@ queues are made on first use, because gevent may replace them after the import.
 from .background import later, settled
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, in_time
+from .loops import PerLoop, give_way, in_time
 from .offload import Offload, Pool, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
@@ -33,6 +33,7 @@ __all__ = [
     "SingleFlight",
     "adapt",
     "at_once",
+    "give_way",
     "in_time",
     "inline",
     "is_async",

@@ -9,10 +9,16 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 T = TypeVar("T")
 
 _tasks: set[Any] = set()
+
+
+async def give_way() -> None:
+    """Let the loop's other tasks go on, and this one end if it is to."""
+    await anyio.lowlevel.checkpoint()
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:

@@ -252,7 +252,7 @@ class EnvelopeWriter(Generic[AnyStr]):
 
     def without_length(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
         """The fields of an answer to HEAD of which nobody knows how long its body would be."""
-        return [field for field in headers if field[0] != self._length]
+        return [field for field in headers if field[0].lower() != self._length]
 
     def _is_plain(self, headers: Sequence[tuple[AnyStr, AnyStr]]) -> bool:
         """Whether the body is neither encoded nor to be left alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from functools import partial
 
+from ..._sync import give_way
 from ...answers.envelopes import BODYLESS, MAX_JOINED, Collected, Splice, begins_json, whole
 from ...answers.responses import Fields, Reply
 from ...answers.shape import Shape
@@ -76,7 +77,7 @@ class Answering:
             self._on_body = self._collect
             return _nothing()
         fields, tail = writers.success(status, headers, shape, self._admitted)
-        if self._head or status in BODYLESS:
+        if tail is None and (self._head or status in BODYLESS):
             self._on_body = self._without_body
         elif tail is not None:
             # Whether it is what it says it is shows with the first octets.
@@ -85,21 +86,26 @@ class Answering:
         self.begun = True
         return self._send(dict(message, headers=fields))
 
-    def _without_body(self, message: Message) -> Awaitable[None]:
-        if message.get("more_body", False):
-            return _nothing()
+    def _without_body(self, _: Message) -> Awaitable[None]:
+        # At once: what would follow may have no end.
+        self._on_body = self._drop
         return self._send({"type": "http.response.body", "body": b""})
 
     async def _first(self, message: Message) -> None:
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        if self._waiting is None or (more and not chunk):
+        head = self._head
+        if self._waiting is None or (more and not chunk and not head):
             return None
         (start, fields, tail), self._waiting, self.begun = self._waiting, None, True
         if chunk and not begins_json(chunk, whole=not more):
-            self._on_body = self._send
+            self._on_body = self._without_body if head else self._send
             fields = self._writers.no_json(list(start.get("headers") or ()), self._shape, self._admitted)
             await self._send(dict(start, headers=fields))
-            return await self._send(message)
+            return await self._on_body(message)
+        if head:
+            self._on_body = self._without_body
+            await self._send(dict(start, headers=fields if chunk else self._writers.lengthless(fields)))
+            return await self._on_body(message)
         self._on_body = partial(self._spliced, Splice(tail))
         await self._send(dict(start, headers=fields))
         if not more and len(chunk) <= MAX_JOINED:
@@ -138,8 +144,9 @@ class Answering:
         await self._send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _drop(self, message: Message) -> None:
-        """What is left of an answer that was replaced."""
+    async def _drop(self, _: Message) -> None:
+        """What is left of an answer that was replaced, or has no body. It may be endless, and nobody else waits."""
+        await give_way()
 
 
 async def _nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from ..._sync import give_way
 from ...model import Refused
 from .wire import Message, Receive, Send
 
@@ -102,5 +103,6 @@ class WatchedSocket:
         return True
 
 
-async def _drop(message: Message) -> None:
-    """What is left of an answer that was refused."""
+async def _drop(_: Message) -> None:
+    """What is left of an answer that was refused. It may be endless, and nobody else waits."""
+    await give_way()
