@@ -37,15 +37,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 # Something has changed on which a verdict depends. A later `last_used_at` does not count: otherwise a key that is used
-# less than once a minute would be read and decoded anew for every request. The first use does count as a change.
+# less than once a minute would be read and decoded anew for every request. The first use does count as a change. The
+# row's own revision does not protect it: whoever puts back a saved row puts back its revision too, and some process may
+# remember another record under that number.
 _UNCHANGED = " AND ".join(f"new.{name} IS old.{name}" for name in _COLUMNS if name != "last_used_at")
+_DRAW = "BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"
 _REVISED = f"""CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys
-    WHEN new.revision = old.revision
-        AND NOT ({_UNCHANGED} AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL))
-    BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"""  # noqa: S608 - only constants
+    WHEN NOT ({_UNCHANGED} AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL)) {_DRAW}"""
+_INSERTED = f"CREATE TRIGGER keystile_keys_inserted AFTER INSERT ON keystile_keys {_DRAW}"
 _SCHEMA = (
     "keys",
-    2,
+    3,
     (
         """CREATE TABLE keystile_keys (
             id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
@@ -54,11 +56,13 @@ _SCHEMA = (
             metadata TEXT NOT NULL, hashes TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT (random())
         ) WITHOUT ROWID""",
         _REVISED,
+        _INSERTED,
         "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
     ),
 )
-_STEPS = {1: ("DROP TRIGGER keystile_keys_revised", _REVISED)}
+# The first step only replaced the trigger, which the second one does again.
+_STEPS = {1: (), 2: ("DROP TRIGGER keystile_keys_revised", _REVISED, _INSERTED)}
 Row = tuple[Any, ...]
 
 
@@ -78,7 +82,7 @@ class SQLiteStore:
     """A `KeyStore` in a file.
 
     Every `find` reads the file, so a change by another process takes effect on the next request. It first reads the
-    row's revision, a random number that a trigger draws anew on every change, even if somebody edits the table by hand.
+    row's revision, a random number that triggers draw anew on every change, even if somebody edits the table by hand.
     The row itself is read and decoded only if its revision has changed. Only the first `last_used_at` is such a change:
     the record from `find` may show an older moment, and `last_used` reads the current one.
 
