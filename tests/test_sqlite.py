@@ -264,8 +264,45 @@ def test_a_record_that_cannot_be_read_concerns_that_key_alone(store: SQLiteStore
             store.find("0123456789AB")
         assert caught.value.key_id == "0123456789AB"
         assert store.find("another") == a_key("another")
+    told: list[UnreadableRecord] = []
+    store.on_unreadable = told.append
+    assert store.list() == [a_key("another")]
+    assert [error.key_id for error in told] == ["0123456789AB"]
+    with pytest.raises(UnreadableRecord, match="revoked all the same"):
+        store.revoke("0123456789AB", T0)
+    with by_hand(path) as connection:
+        assert connection.execute("SELECT typeof(revoked_at) FROM keystile_keys WHERE id != 'another'").fetchall() == [
+            ("integer",)
+        ]
+
+
+def test_pages_are_full_however_many_records_in_between_cannot_be_read(store: SQLiteStore, path: Path) -> None:
+    for number in range(30):
+        store.add(a_key(f"key{number:02}", created_at=T0 + timedelta(seconds=number // 3), owner_id="she"))
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET scopes = 'x' WHERE id NOT IN ('key03', 'key11', 'key12', 'key28')")
+    for size in (1, 2, 3, 4, 5, 31):
+        found: list[str] = []
+        while page := [key.id for key in store.list(owner_id="she", after=(found or [None])[-1], limit=size)]:
+            found += page
+            assert len(page) == size or len(found) == 4
+        assert found == ["key03", "key11", "key12", "key28"]
+
+
+@pytest.mark.parametrize("value", ["'junk'", "9223372036854775807"])
+def test_a_last_use_that_cannot_be_read_concerns_that_key_alone(store: SQLiteStore, path: Path, value: str) -> None:
+    store.touch("0123456789AB", T0)
+    store.find("0123456789AB")
+    with by_hand(path) as connection:
+        connection.execute(f"UPDATE keystile_keys SET last_used_at = {value}")
     with pytest.raises(UnreadableRecord):
-        store.list()
+        store.last_used("0123456789AB")
+
+
+def test_a_moment_of_revocation_that_cannot_be_read_is_replaced_by_the_next(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET revoked_at = 'yesterday'")
+    assert store.revoke("0123456789AB", T0) == a_key(revoked_at=T0)
 
 
 OLD_TRIGGERS = {
