@@ -692,3 +692,20 @@ def test_a_limiter_that_does_not_answer_is_one_line(limited: Path) -> None:
         result = run("limits", command, key_id)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "Error: redis://127.0.0.1:1: ConnectionError\n"
+
+
+def test_a_record_that_cannot_be_read_is_named_and_hides_no_other(ready: Path) -> None:
+    broken, good = (run("keys", "create", name, "--json") for name in ("broken", "good"))
+    ids = [json.loads(each.stdout)["key"]["id"] for each in (broken, good)]
+    with closing(sqlite3.connect(ready / "keystile.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE keystile_keys SET scopes = 'x' WHERE id = ?", ids[:1])
+    listed = process("keys", "list", "--json")
+    assert [key["id"] for key in json.loads(listed.stdout)] == ids[1:]
+    for result in (listed, process("check")):
+        assert result.returncode == 0
+        assert "unreadable_record" in result.stderr
+        assert ids[0] in result.stderr
+    revoked = process("keys", "revoke", ids[0])
+    assert revoked.returncode == 1
+    assert "the key is revoked all the same" in revoked.stderr
+    assert revoked.stderr.count("\n") == 1

@@ -138,7 +138,7 @@ def test_a_child_that_was_forked_inside_sqlite_says_so_and_does_not_hang(tmp_pat
             try:
                 work()
             except StoreUnavailable as error:
-                assert "forked while its parent was in the middle" in str(error), error
+                assert "forked while its parent was using a SQLite file" in str(error), error
             else:
                 raise AssertionError("no error")
         try:

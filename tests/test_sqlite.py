@@ -264,25 +264,70 @@ def test_a_record_that_cannot_be_read_concerns_that_key_alone(store: SQLiteStore
             store.find("0123456789AB")
         assert caught.value.key_id == "0123456789AB"
         assert store.find("another") == a_key("another")
+    told: list[UnreadableRecord] = []
+    store.on_unreadable = told.append
+    assert store.list() == [a_key("another")]
+    assert [error.key_id for error in told] == ["0123456789AB"]
+    with pytest.raises(UnreadableRecord, match="revoked all the same"):
+        store.revoke("0123456789AB", T0)
+    with by_hand(path) as connection:
+        assert connection.execute("SELECT typeof(revoked_at) FROM keystile_keys WHERE id != 'another'").fetchall() == [
+            ("integer",)
+        ]
+
+
+def test_pages_are_full_however_many_records_in_between_cannot_be_read(store: SQLiteStore, path: Path) -> None:
+    for number in range(30):
+        store.add(a_key(f"key{number:02}", created_at=T0 + timedelta(seconds=number // 3), owner_id="she"))
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET scopes = 'x' WHERE id NOT IN ('key03', 'key11', 'key12', 'key28')")
+    for size in (1, 2, 3, 4, 5, 31):
+        found: list[str] = []
+        while page := [key.id for key in store.list(owner_id="she", after=(found or [None])[-1], limit=size)]:
+            found += page
+            assert len(page) == size or len(found) == 4
+        assert found == ["key03", "key11", "key12", "key28"]
+
+
+@pytest.mark.parametrize("value", ["'junk'", "9223372036854775807"])
+def test_a_last_use_that_cannot_be_read_concerns_that_key_alone(store: SQLiteStore, path: Path, value: str) -> None:
+    store.touch("0123456789AB", T0)
+    store.find("0123456789AB")
+    with by_hand(path) as connection:
+        connection.execute(f"UPDATE keystile_keys SET last_used_at = {value}")
     with pytest.raises(UnreadableRecord):
-        store.list()
+        store.last_used("0123456789AB")
 
 
-OLD_TRIGGER = """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys WHEN new.revision = old.revision
-    BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"""
+def test_a_moment_of_revocation_that_cannot_be_read_is_replaced_by_the_next(store: SQLiteStore, path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("UPDATE keystile_keys SET revoked_at = 'yesterday'")
+    assert store.revoke("0123456789AB", T0) == a_key(revoked_at=T0)
 
 
-def test_a_file_of_the_first_schema_is_brought_up_to_date_while_others_use_it(path: Path) -> None:
+OLD_TRIGGERS = {
+    1: """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys WHEN new.revision = old.revision
+        BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END""",
+    2: """CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys
+        WHEN new.revision = old.revision AND NOT (new.name IS old.name AND new.revoked_at IS old.revoked_at
+            AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL))
+        BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END""",
+}
+
+
+@pytest.mark.parametrize("version", OLD_TRIGGERS)
+def test_a_file_of_an_older_schema_is_brought_up_to_date_while_others_use_it(path: Path, version: int) -> None:
     before = SQLiteStore(path)
     before.add(a_key())
     with by_hand(path) as connection:
         connection.execute("DROP TRIGGER keystile_keys_revised")
-        connection.execute(OLD_TRIGGER)
-        connection.execute("UPDATE keystile_schema SET version = 1")
+        connection.execute("DROP TRIGGER keystile_keys_inserted")
+        connection.execute(OLD_TRIGGERS[version])
+        connection.execute("UPDATE keystile_schema SET version = ?", (version,))
     for _ in range(2):
         store = SQLiteStore(path)
         with by_hand(path) as connection:
-            assert connection.execute("SELECT component, version FROM keystile_schema").fetchall() == [("keys", 2)]
+            assert connection.execute("SELECT component, version FROM keystile_schema").fetchall() == [("keys", 3)]
         store.touch("0123456789AB", T0)
         used = store.find("0123456789AB")
         store.touch("0123456789AB", T0 + timedelta(hours=1))
@@ -292,6 +337,13 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date_while_others_use_it(pa
         store.close()
     assert before.revoke("0123456789AB", T0) == a_key(revoked_at=T0, last_used_at=T0 + timedelta(hours=1))
     assert before.find("0123456789AB") == a_key(revoked_at=T0, last_used_at=T0 + timedelta(hours=1))
+    with by_hand(path) as connection:
+        connection.execute("CREATE TEMP TABLE saved AS SELECT * FROM keystile_keys")
+        connection.execute("UPDATE saved SET name = 'put back'")
+        connection.execute("INSERT OR REPLACE INTO keystile_keys SELECT * FROM saved")
+    again = before.find("0123456789AB")
+    assert again is not None
+    assert again.name == "put back"
     before.close()
 
 
@@ -334,6 +386,37 @@ def test_a_row_that_was_deleted_and_put_in_anew_is_read_anew(store: SQLiteStore,
         connection.execute("UPDATE kept SET name = 'restored', revision = random()")
         connection.execute("INSERT INTO keystile_keys SELECT * FROM kept")
     assert store.find("0123456789AB") == a_key(name="restored")
+
+
+PUT_BACK = {
+    "replaced": "INSERT OR REPLACE INTO keystile_keys SELECT * FROM saved",
+    "deleted and put in": "DELETE FROM keystile_keys; INSERT INTO keystile_keys SELECT * FROM saved",
+    "upserted": """INSERT INTO keystile_keys SELECT * FROM saved WHERE true
+        ON CONFLICT DO UPDATE SET revoked_at = excluded.revoked_at, revision = excluded.revision""",
+    "updated": "UPDATE keystile_keys SET revoked_at = saved.revoked_at, revision = saved.revision FROM saved",
+    "another row renamed": """UPDATE saved SET id = 'other'; INSERT INTO keystile_keys SELECT * FROM saved;
+        UPDATE OR REPLACE keystile_keys SET id = '0123456789AB', revision = (SELECT revision FROM saved)
+            WHERE id = 'other'""",
+}
+
+
+@pytest.mark.parametrize("recursive", ["off", "on"])
+@pytest.mark.parametrize("between", ["", "UPDATE keystile_keys SET name = 'meanwhile'"], ids=["at once", "later"])
+@pytest.mark.parametrize("how", PUT_BACK)
+def test_a_revocation_in_a_saved_row_that_is_put_back_binds_on_the_next_find(
+    store: SQLiteStore, path: Path, how: str, between: str, recursive: str
+) -> None:
+    """A saved row brings back its revision, under which this process remembers what was there before."""
+    assert store.find("0123456789AB") == a_key()
+    with by_hand(path) as connection:
+        connection.execute(f"PRAGMA recursive_triggers = {recursive}")
+        connection.executescript(
+            f"""CREATE TEMP TABLE saved AS SELECT * FROM keystile_keys; UPDATE saved SET revoked_at = 1; {between};
+            {PUT_BACK[how]}"""
+        )
+    found = store.find("0123456789AB")
+    assert found is not None
+    assert found.revoked_at is not None
 
 
 def test_a_change_in_another_process_binds_on_the_next_find(store: SQLiteStore, path: Path) -> None:
@@ -1040,7 +1123,7 @@ def test_a_table_that_was_dropped_is_down(store: SQLiteStore, path: Path) -> Non
 # What it refuses to be built on
 
 
-@pytest.mark.parametrize("version", [3, 99, 0])
+@pytest.mark.parametrize("version", [4, 99, 0])
 def test_another_schema_version_is_refused_and_the_file_is_not_changed(path: Path, version: int) -> None:
     SQLiteStore(path).close()
     with by_hand(path) as connection:

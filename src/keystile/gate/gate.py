@@ -130,6 +130,8 @@ class Gate:
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
         )
+        if hasattr(self._shop.store, "on_unreadable"):
+            self._shop.store.on_unreadable = self._order.outage.begins
         # Not methods of its own: each would be a frame more for every request.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
 

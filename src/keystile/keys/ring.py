@@ -149,7 +149,7 @@ class KeyRing:
         after: str | None = None,
         limit: int = 100,
     ) -> Sequence[ApiKey]:
-        """Records, oldest first.
+        """Records, oldest first. Those that cannot be read are left out, and told as an event.
 
         Args:
             organization_id, owner_id: only theirs.
@@ -168,6 +168,7 @@ class KeyRing:
 
         Raises:
             KeyNotFound: there is no such key.
+            UnreadableRecord: it is revoked, but its record cannot be read.
         """
         at = datetime.fromtimestamp(self._workshop.clock(), UTC)
         key: ApiKey | None = await self._store_revoke(offload, _check_text(key_id, "key_id"), at)

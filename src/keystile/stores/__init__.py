@@ -11,9 +11,13 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, UnreadableRecord
 from ..model import ApiKey, SecretHash
 from ..policy import REMEMBERED_KEYS
+
+
+def ignore(_error: UnreadableRecord) -> None:
+    """The `on_unreadable` of a store to which nobody listens."""
 
 
 class KeyStore(Protocol):
@@ -30,7 +34,9 @@ class KeyStore(Protocol):
     `last_used_at` counts as a change. Such a store has one more method, ``last_used(key_id)``: the current moment, or
     None.
 
-    If a store cannot read one key's record, it raises `exceptions.UnreadableRecord`; only that key is refused.
+    If a store cannot read one key's record, it raises `exceptions.UnreadableRecord`; only that key is refused. `list`
+    leaves such a record out, or nobody could see the other keys any more. A store that does so has an attribute
+    ``on_unreadable``, which it calls with the exception.
     """
 
     def find(self, key_id: str) -> ApiKey | Awaitable[ApiKey | None] | None:
@@ -49,7 +55,7 @@ class KeyStore(Protocol):
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | Awaitable[ApiKey | None] | None:
         """Set `revoked_at` for good, unless it is set already. Returns the record as it is now, or None for an unknown
-        id."""
+        id. A record that cannot be read is revoked too, before UnreadableRecord says so."""
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> Awaitable[None] | None:
         """Replace `old` by `new`, if `old` is still there: two processes may try at once."""

@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from .._ground.checks import check_count
@@ -21,6 +22,7 @@ from .._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ..exceptions import UnreadableRecord
 from ..model import ApiKey, Principal, SecretHash
 from ..policy import REMEMBERED_KEYS
+from . import ignore
 
 __all__ = ["IN_PLACE", "SQLiteStore"]
 
@@ -33,19 +35,25 @@ _FIND = _BY_ID.replace("SELECT", "SELECT revision,", 1)
 _REVISION = "SELECT revision FROM keystile_keys WHERE id = ?"
 _LAST_USED = "SELECT last_used_at FROM keystile_keys WHERE id = ?"
 _ADD = f"INSERT INTO keystile_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - likewise
+# A value that keystile never writes there is no moment, so the record could not be read even when the rest is mended.
+_REVOKE = """UPDATE keystile_keys SET revoked_at = CASE typeof(revoked_at) WHEN 'integer' THEN revoked_at ELSE ? END
+    WHERE id = ?"""
+_ID, _CREATED_AT = _COLUMNS.index("id"), _COLUMNS.index("created_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 # Something has changed on which a verdict depends. A later `last_used_at` does not count: otherwise a key that is used
-# less than once a minute would be read and decoded anew for every request. The first use does count as a change.
+# less than once a minute would be read and decoded anew for every request. The first use does count as a change. The
+# row's own revision does not protect it: whoever puts back a saved row puts back its revision too, and some process may
+# remember another record under that number.
 _UNCHANGED = " AND ".join(f"new.{name} IS old.{name}" for name in _COLUMNS if name != "last_used_at")
+_DRAW = "BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"
 _REVISED = f"""CREATE TRIGGER keystile_keys_revised AFTER UPDATE ON keystile_keys
-    WHEN new.revision = old.revision
-        AND NOT ({_UNCHANGED} AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL))
-    BEGIN UPDATE keystile_keys SET revision = random() WHERE id = new.id; END"""  # noqa: S608 - only constants
+    WHEN NOT ({_UNCHANGED} AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL)) {_DRAW}"""
+_INSERTED = f"CREATE TRIGGER keystile_keys_inserted AFTER INSERT ON keystile_keys {_DRAW}"
 _SCHEMA = (
     "keys",
-    2,
+    3,
     (
         """CREATE TABLE keystile_keys (
             id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
@@ -54,11 +62,13 @@ _SCHEMA = (
             metadata TEXT NOT NULL, hashes TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT (random())
         ) WITHOUT ROWID""",
         _REVISED,
+        _INSERTED,
         "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
     ),
 )
-_STEPS = {1: ("DROP TRIGGER keystile_keys_revised", _REVISED)}
+# The first step only replaced the trigger, which the second one does again.
+_STEPS = {1: (), 2: ("DROP TRIGGER keystile_keys_revised", _REVISED, _INSERTED)}
 Row = tuple[Any, ...]
 
 
@@ -78,7 +88,7 @@ class SQLiteStore:
     """A `KeyStore` in a file.
 
     Every `find` reads the file, so a change by another process takes effect on the next request. It first reads the
-    row's revision, a random number that a trigger draws anew on every change, even if somebody edits the table by hand.
+    row's revision, a random number that triggers draw anew on every change, even if somebody edits the table by hand.
     The row itself is read and decoded only if its revision has changed. Only the first `last_used_at` is such a change:
     the record from `find` may show an older moment, and `last_used` reads the current one.
 
@@ -96,6 +106,8 @@ class SQLiteStore:
         check_count(remembered_keys, "remembered_keys")
         self._remembered = remembered_keys
         self._kept = _Kept()
+        self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
+        """Called with each record that `list` leaves out because it cannot be read."""
         self._file = SQLiteFile(path, _SCHEMA, steps=_STEPS, forget=self._kept.forget)
 
     @classmethod
@@ -126,7 +138,10 @@ class SQLiteStore:
     def last_used(self, key_id: str) -> datetime | None:
         """When the key was used last; None for never, and for an unknown id."""
         row = self._file.row(_LAST_USED, (key_id,))
-        return None if row is None else _moment(row[0])
+        try:
+            return None if row is None else _moment(row[0])
+        except (TypeError, OverflowError) as error:
+            raise UnreadableRecord(self._file.url, key_id, type(error).__name__) from None
 
     def add(self, key: ApiKey) -> None:
         """Keep a new record; KeyError if the id is taken."""
@@ -143,21 +158,28 @@ class SQLiteStore:
         after: str | None = None,
         limit: int = 100,
     ) -> Sequence[ApiKey]:
-        """Records by age."""
-        filters = {
-            "organization_id = ?": organization_id,
-            "owner_id = ?": owner_id,
-            "(created_at, id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": after,
+        """Records by age. Those that cannot be read are left out and told to `on_unreadable`."""
+        filters: dict[str, Row] = {
+            "organization_id = ?": (organization_id,),
+            "owner_id = ?": (owner_id,),
+            "(created_at, id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": (after,),
         }
-        wanted = {condition: value for condition, value in filters.items() if value is not None}
-        where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
-        return [
-            self._decode(row)
-            for row in map(
-                HiddenRow,
-                self._file.rows(f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?", (*wanted.values(), limit)),
-            )
-        ]
+        filters = {condition: values for condition, values in filters.items() if values != (None,)}
+        found: list[ApiKey] = []
+        # Those that are left out make no page shorter: a short one would say that there are no more keys.
+        while len(found) < limit:
+            wanted = limit - len(found)
+            rows = self._rows(filters, wanted)
+            found += filter(None, map(self._decode_or_tell, rows))
+            if len(rows) < wanted:
+                break
+            filters["(created_at, id) > (?, ?)"] = (rows[-1][_CREATED_AT], rows[-1][_ID])
+        return found
+
+    def _rows(self, filters: Mapping[str, Row], limit: int) -> Sequence[Row]:
+        where = f"WHERE {' AND '.join(filters)}" if filters else ""
+        sql = f"{_SELECT} {where} ORDER BY created_at, id LIMIT ?"
+        return [HiddenRow(row) for row in self._file.rows(sql, (*chain.from_iterable(filters.values()), limit))]
 
     def touch(self, key_id: str, at: datetime) -> None:
         """Set `last_used_at`, never backwards."""
@@ -169,14 +191,11 @@ class SQLiteStore:
             )
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
-        """Set `revoked_at` for good."""
+        """Set `revoked_at` for good, even if the rest of the record cannot be read."""
         with self._file.write(synced=True) as connection:
-            connection.execute(
-                "UPDATE keystile_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
-                (_microseconds(at), key_id),
-            )
+            connection.execute(_REVOKE, (_microseconds(at), key_id))
             row = HiddenRow(connection.execute(_BY_ID, (key_id,)).fetchone() or ())
-        return self._decode(row) if row else None
+        return self._decode(row, "; the key is revoked all the same") if row else None
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Replace one hash by another."""
@@ -191,14 +210,21 @@ class SQLiteStore:
         """Close this process's connections."""
         self._file.close()
 
-    def _decode(self, row: Row) -> ApiKey:
+    def _decode(self, row: Row, more: str = "") -> ApiKey:
         try:
             return _decoded(row)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes must not be in a traceback
             reason = type(error).__name__
-        key_id = row[_COLUMNS.index("id")]
+        key_id = row[_ID]
         del row
-        raise UnreadableRecord(self._file.url, str(key_id), reason)
+        raise UnreadableRecord(self._file.url, str(key_id), reason + more)
+
+    def _decode_or_tell(self, row: Row) -> ApiKey | None:
+        try:
+            return self._decode(row)
+        except UnreadableRecord as error:
+            self.on_unreadable(error)
+            return None
 
 
 def _microseconds(moment: datetime | None) -> int | None:
