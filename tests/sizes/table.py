@@ -291,7 +291,7 @@ TABLE = (
     Row(("limiters.script.usages", "limiters.script.is_unreadable"), octets(parts.reply)),
     *(
         Row(
-            ("rules.requests.clients.is_rewritten",),
+            ("rules.requests.peers.is_rewritten",),
             lines(parts.rewritten(peer, port)),
             most=3.0,  # each entry that names the peer is read
             how=f"{peer} {port or ''}".strip(),
@@ -526,6 +526,7 @@ NOT_FED = {
     "answers.shape.Shape.tail": _OURS,
     "answers.writers.Writers.error": _DOORS,
     "answers.writers.Writers.failed": _DOORS,
+    "answers.writers.Writers.lengthless": _DOORS,
     "answers.writers.Writers.fault_behind": _DOORS,
     "answers.writers.Writers.no_json": "takes the app's fields: see HeaderWriter.write",
     "answers.writers.Writers.refusal": _DOORS,

@@ -114,7 +114,8 @@ class Transport:
         if wire.trailing:
             self._warn("trailers_merged", peer, _TRAILING)
         if self._resolver is None:
-            from ..rules.requests.clients import REWRITTEN, is_rewritten
+            from ..rules.requests.clients import REWRITTEN
+            from ..rules.requests.peers import is_rewritten
 
             secure = secure and not wire.insecure
             if not is_rewritten(peer, wire.port, wire.listed, trusted=False):

@@ -16,9 +16,7 @@ from typing import NamedTuple
 from ..._ground.checks import check_strings
 from ...exceptions import ConfigurationError
 from .addresses import Allowlist, parse
-
-MOST_ENTRIES = 32
-"""At most this many entries of a list are read, from the right. No chain of proxies is as long."""
+from .peers import MOST_ENTRIES, Lines, is_rewritten
 
 # In characters. No address with its zone and port is longer, and nothing longer gets into a cache.
 _LONGEST_NODE = 100
@@ -38,8 +36,6 @@ _ELEMENT = re.compile(rf"(?:{_PAIR})?+(?:[ \t]*+;[ \t]*+(?:{_PAIR})?+)*+", re.DO
 # An element and the comma after it, in reversed text. There, an escaped quote comes before its backslash.
 _MIRRORED = re.compile(r"""((?:[^",]++|"(?:[^"]|"(?=\\))*+")*+)(,?)""")
 
-# Of one header, in order, as they came.
-Lines = Sequence[bytes]
 # What an entry says: the address as written, without its port; and whether its sender came over https, if it says.
 _Entry = tuple[str | None, bool | None]
 _UNKNOWN: _Entry = (None, False)
@@ -161,59 +157,6 @@ class ClientResolver:
             if not (text and trusted):
                 break
         return found
-
-
-def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
-    """Whether the server has replaced the peer of the socket by what a header says.
-
-    Some servers (uvicorn, hypercorn, granian, daphne) then give the port 0, which no socket has. But uvicorn takes the
-    port from the entry if it has one, whatever number that is. Then the header still shows where the peer comes from.
-
-    Args:
-        peer, port: as the server gave them.
-        lines: each line of ``X-Forwarded-For``.
-        trusted: the peer is one of our proxies. Where several proxies run on one machine, one of them may have written
-            this address, but not with the port that it calls from now.
-    """
-    if port is not None and not 0 < port < 65536:
-        return True
-    literal = (peer or "").encode("latin-1", "replace")
-    text = b",".join(lines) if literal else b""
-    if literal not in text or not text:
-        return False
-    if b" " in literal.translate(_BETWEEN_V6):
-        return True  # no socket's address: there is nothing to tell it from what stands around it
-    if trusted:
-        return port is not None and _has_port(text, literal, port)
-    return literal in text.translate(_BETWEEN_V6 if b":" in literal else _BETWEEN).split()
-
-
-def _has_port(text: bytes, literal: bytes, port: int) -> bool:
-    """Whether an entry holds this address with this port. Not looked through if it is there more often than in any
-    chain of proxies: then nobody can tell."""
-    if text.count(literal) > MOST_ENTRIES:
-        return True
-    at = text.find(literal)
-    while at >= 0:
-        end = text.find(b",", at)
-        if _number(text[at + len(literal) : end if end >= 0 else None]) == port:
-            return True
-        at = text.find(literal, end) if end >= 0 else -1
-    return False
-
-
-# Characters that may surround an address and cannot be a part of one.
-_BETWEEN_V6 = bytes(
-    each if chr(each).isascii() and (chr(each).isalnum() or chr(each) in ".:%_-") else 32 for each in range(256)
-)
-_BETWEEN = _BETWEEN_V6.replace(b":", b" ")
-_NO_DIGITS = bytes(each for each in range(256) if not 48 <= each <= 57)
-
-
-def _number(text: bytes) -> int | None:
-    """What Python's `int` may read it as. `int` accepts blanks, a sign, underscores and any number of zeros."""
-    digits = text.translate(None, _NO_DIGITS).lstrip(b"0")
-    return int(digits) if 0 < len(digits) < 6 else None
 
 
 def _listed(lines: Lines) -> Iterator[_Entry]:
