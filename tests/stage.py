@@ -55,8 +55,8 @@ class HeldHasher:
         self.runs: list[bytes] = []
         self.stale: set[str] = set()
         self.under_way = self.most = self._salt = 0
-        self._lock = threading.Lock()
-        self._turnstile = threading.Semaphore(0)
+        self._lock = threading.Condition()
+        self._begun = self._let_go = 0
 
     def hash(self, raw: bytes) -> str:
         self._salt += 1
@@ -67,9 +67,10 @@ class HeldHasher:
             self.runs.append(bytes(raw))
             self.under_way += 1
             self.most = max(self.most, self.under_way)
+            self._begun, turn = self._begun + self.held, self._begun
         try:
-            if self.held:
-                assert self._turnstile.acquire(timeout=PATIENCE), "nobody let this proof go"
+            with self._lock:  # in the order in which they began: no newcomer takes what another waits for
+                assert self._lock.wait_for(lambda: not self.held or turn < self._let_go, PATIENCE), "nobody let it go"
             return stored == self._mark(stored.split("$")[2], raw)
         finally:
             with self._lock:
@@ -83,12 +84,15 @@ class HeldHasher:
 
     def let_go(self, count: int = 1) -> None:
         """Let so many proofs end: the ones that wait, or the next ones."""
-        self._turnstile.release(count)
+        with self._lock:
+            self._let_go += count
+            self._lock.notify_all()
 
     def open(self) -> None:
         """Let all proofs end, from now on at once."""
-        self.held = False
-        self._turnstile.release(10_000)
+        with self._lock:
+            self.held = False
+            self._lock.notify_all()
 
     @staticmethod
     def _mark(salt: str, raw: bytes) -> str:
