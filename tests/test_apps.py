@@ -168,5 +168,5 @@ def test_the_wsgi_door_refuses_an_asgi_app_when_it_is_built(app: Any) -> None:
 @pytest.mark.parametrize("app", NEITHER.values(), ids=list(NEITHER))
 def test_what_neither_door_can_call_is_refused_by_both(app: Any) -> None:
     for door in (asgi, wsgi):
-        with pytest.raises(ConfigurationError, match=r"^app: it is no (?:A|W)SGI app: .*is it a factory\?"):
+        with pytest.raises(ConfigurationError, match=r"^app: it is not an app for (?:A|W)SGI: .*is it a factory\?"):
             door.GateMiddleware(app, gate=GATE)

@@ -225,7 +225,7 @@ def test_a_prefix_that_the_app_takes_off_itself_dodges_no_rule(path: str, wrappe
 
 
 def test_what_is_no_app_is_refused(gate: Gate) -> None:
-    with pytest.raises(ConfigurationError, match="app: NoneType is no ASGI app"):
+    with pytest.raises(ConfigurationError, match="app: expected an app for ASGI, got NoneType"):
         asgi.GateMiddleware(None, gate)  # type: ignore[arg-type]
 
 

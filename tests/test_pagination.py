@@ -346,7 +346,7 @@ def test_without_a_usable_secret_only_a_list_of_one_page_works(secrets: list[byt
             act()
         assert caught.value.key == "cursor_secrets"
     if not secrets:
-        assert caught.value.reason == "cursors are signed: set cursor_secrets, or peppers"
+        assert caught.value.reason == "cursors need a secret: set cursor_secrets, or peppers"
 
 
 def test_nothing_shows_secrets_or_what_clients_sent() -> None:

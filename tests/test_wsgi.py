@@ -219,7 +219,7 @@ def test_exc_info_may_come_by_name_and_a_refused_head_has_no_chunk(gate: Gate) -
 
 
 def test_what_is_no_app_is_refused(gate: Gate) -> None:
-    with pytest.raises(ConfigurationError, match="app: NoneType is no WSGI app"):
+    with pytest.raises(ConfigurationError, match="app: expected an app for WSGI, got NoneType"):
         wsgi.GateMiddleware(None, gate)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What the app sees of the request that it handles: who is calling, and what it may say of its answer."""
+"""What the app sees of the request that it handles: who is calling, and what the app may add to its answer."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Current(NamedTuple):
     """The request that is being handled.
 
     Attributes:
-        admitted: the gate's verdict on it.
-        shape: how its answer is shaped, or None where that gets nothing but headers. For doors.
+        admitted: the gate's decision on it.
+        shape: how its answer is shaped, or None if the answer gets only headers. For doors.
     """
 
     admitted: Admitted
@@ -35,14 +35,14 @@ class Current(NamedTuple):
 
     @property
     def caller(self) -> Principal:
-        """Who is calling, for paths that need a key: never None, as `principal` is on public paths.
+        """Who is calling, for paths that need a key. Never None; `principal` is None on public paths.
 
         Raises:
-            LookupError: nobody is known to call: the path is public, or the request a CORS preflight that passed.
+            LookupError: the caller is unknown: the path is public, or the request is a CORS preflight that passed.
         """
         principal = self.admitted.principal
         if principal is None:
-            raise LookupError("nobody is known to call here, because no key was asked for: look at `principal`")
+            raise LookupError("the caller is unknown here, because no key was asked for: use `principal`")
         return principal
 
     @property
@@ -52,17 +52,17 @@ class Current(NamedTuple):
 
     @property
     def usages(self) -> tuple[Usage, ...]:
-        """Where the caller stands in each window that holds here, this request counted."""
+        """Where the caller stands in each window that holds here, with this request counted."""
         return self.admitted.usages
 
     def add_meta(self, **fields: Any) -> None:
-        """Add members to the ``meta`` of this answer's envelope. Where there is no envelope this does nothing.
+        """Add members to the ``meta`` of this answer's envelope. Without an envelope this does nothing.
 
         Args:
             fields: JSON values by name.
 
         Raises:
-            ValueError: a name is one of the gate's own, or a number is not finite.
+            ValueError: a name is one that the gate sets itself, or a number is not finite.
             TypeError: a value is not JSON.
             RuntimeError: the answer has begun.
         """
@@ -70,24 +70,25 @@ class Current(NamedTuple):
             self.shape.add_meta(fields)
 
     def page_params(self, *, default: int | None = None, maximum: int | None = None) -> PageParams:
-        """How many items the client wants, and after which: from the query of this request.
+        """How many items the client wants, and after which one: from the query of this request.
 
         Args:
-            default: items in a page when the client names no limit; without it, the page style's.
-            maximum: items in a page at most; without it, the page style's.
+            default: items in a page when the client names no limit; if None, the page style's.
+            maximum: most items in a page; if None, the page style's.
 
         Raises:
             InvalidRequest: the limit or the cursor cannot be used. The door answers 400, naming the parameter.
             LookupError: the answers of this path have no envelope.
-            ConfigurationError: there is a cursor, and nothing to verify it with.
+            ConfigurationError: there is a cursor, and no usable secret to verify it with; or `default` or `maximum` is
+                below 1.
         """
         return self._enveloped().page_params(default, maximum)
 
     def paginate(self, page: Page[T]) -> list[T]:
-        """Have the envelope of this answer say where the page ends, and its ``Link`` lead to the next.
+        """Put into this answer's envelope where the page ends, and into its ``Link`` header the next page.
 
         Args:
-            page: what the answer lists.
+            page: the page that the answer lists.
 
         Returns:
             The page's items, for the handler to return.
@@ -111,7 +112,7 @@ def current() -> Current:
     """The request that is being handled: its `caller` and `request_id`. For sync and async handlers.
 
     Raises:
-        LookupError: no gate let the running code's request through.
+        LookupError: the running code handles no request that a gate let through.
     """
     try:
         return _current.get()
@@ -120,7 +121,7 @@ def current() -> Current:
 
 
 def enter(handled: Current) -> Token[Current]:
-    """Make it the current one, until `leave`. For doors."""
+    """Make this the current request, until `leave`. For doors."""
     return _current.set(handled)
 
 
@@ -128,8 +129,8 @@ leave = _current.reset
 
 
 def shaper(gate: Gate) -> Callable[[Admitted], Shape | None] | None:
-    """What makes the shape of an answer, where its path asks for one; None if no path of this gate does."""
-    if not gate.shapes:  # not for every gate: pages need a good part of the standard library
+    """A function that makes the shape of an answer if its path asks for one; None if no path of this gate does."""
+    if not gate.shapes:  # imported only where needed: pages load a good part of the standard library
         return None
     from .shape import Pages, Shape
 

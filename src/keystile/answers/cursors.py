@@ -1,7 +1,7 @@
 """The signed text of a place in a sorted list.
 
-Its signature binds a cursor to the list it was made for (route, other parameters, owner), and its text is checked as it
-was received before anything is decoded, since base64 has many texts for the same bytes.
+The signature binds a cursor to the list it was made for (route, other parameters, owner). The text is checked as it was
+received, before anything is decoded, because base64 has many texts for the same bytes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..exceptions import ConfigurationError, InvalidRequest
 from ..policy import MIN_PEPPER_BYTES
 
 Filters = tuple[tuple[bytes, bytes], ...]
-"""Query parameters, decoded, as often and in the order that they were sent."""
+"""Query parameters, decoded, as often and in the order in which they were sent."""
 
-MAX_CURSOR = 4096  # a cursor travels in a query, and servers refuse a request line of 8 KiB or so
+MAX_CURSOR = 4096  # a cursor is sent in a query, and servers refuse a request line of about 8 KiB
 _DOMAIN = b"keystile cursor 1"
 _VERSION = b"\x01"
 # RFC 2104 section 5: at least half of the hash's output. In base64 that is 22 characters.
@@ -43,8 +43,8 @@ _READERS = {tag: read for tag, _, read in _TAGGED.values()}
 
 
 def _encoded(value: Any) -> Any:
-    # Exact types, because a subclass (an enum, a timestamp of pandas) would come back as something else. But asyncpg
-    # has a UUID of its own, which says the same.
+    # Exact types only, because a subclass (an enum, a timestamp of pandas) would come back as something else. The
+    # exception is UUID: asyncpg has a subclass of its own with the same meaning.
     kind = UUID if isinstance(value, UUID) else type(value)
     if not (value.is_finite() if kind is Decimal else kind is not float or isfinite(value)):
         raise ValueError(f"a sort key cannot be {value}")
@@ -59,32 +59,32 @@ def _encoded(value: Any) -> Any:
 def _usable(secrets: Sequence[bytes]) -> tuple[bytes, ...]:
     listed = check_all(secrets, bytes, "cursor_secrets")
     if not listed:
-        raise ConfigurationError("cursors are signed: set cursor_secrets, or peppers", key="cursor_secrets")
+        raise ConfigurationError("cursors need a secret: set cursor_secrets, or peppers", key="cursor_secrets")
     if any(len(secret) < MIN_PEPPER_BYTES for secret in listed):
         raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
     return listed
 
 
 def refuse_cursor(parameter: str) -> NoReturn:
-    """InvalidRequest, with one reason whatever is wrong, so that nobody learns by trying.
+    """Raise InvalidRequest, with the same reason whatever is wrong, so that nobody learns anything by trying.
 
     Args:
-        parameter: the name of the one that held the cursor.
+        parameter: the name of the parameter that held the cursor.
     """
     raise InvalidRequest("expected the cursor of a page of this list, asked for in the same way", parameter=parameter)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a sorted list. Its text holds the sort keys, for all to read; the rest is only bound by the signature.
+    """A place in a sorted list. Its text holds the sort keys, readable for all; the signature covers the rest as well.
 
     Args:
         after: the sort keys of the last item that was seen, the unique one last. Each is None, a bool, int, float,
             str, bytes, datetime, date, Decimal or UUID.
-        route: the list, as its path.
-        filters: the other parameters of the query. In which order different names stand does not matter; how often
-            and in which order a name is repeated does: such values may be a list.
-        owner: who may go on from here.
+        route: the path of the list.
+        filters: the other parameters of the query. The order of different names does not matter. How often and in
+            which order a name is repeated does matter: such values may be a list.
+        owner: who may continue from here.
     """
 
     after: tuple[Any, ...]
@@ -96,15 +96,15 @@ class Cursor:
         """The text of this place: at most `MAX_CURSOR` characters of URL-safe base64 (RFC 4648 section 5).
 
         Args:
-            secrets: at least 16 bytes each; the first signs. They may serve something else as well.
+            secrets: at least 16 bytes each; the first signs. They may be used for something else as well.
 
         Raises:
             TypeError: a sort key has a type that cursors do not hold.
-            ValueError: a sort key is not finite, or all together are too long.
+            ValueError: a sort key is not finite, or the sort keys together are too long.
             ConfigurationError: there is no usable secret.
         """
         secret = _usable(secrets)[0]
-        # Not in ASCII: JSON's escapes are longer, and would merge two lone surrogates into one character.
+        # Not as ASCII: JSON's escapes are longer, and would merge two lone surrogates into one character.
         keys = json.dumps([_encoded(key) for key in self.after], separators=(",", ":"), ensure_ascii=False)
         payload = urlsafe_b64encode(_VERSION + keys.encode("utf-8", "surrogatepass")).rstrip(b"=")
         if len(payload) + _MAC_LENGTH > MAX_CURSOR:
@@ -115,10 +115,10 @@ class Cursor:
     def verify(
         cls, text: str, secrets: Sequence[bytes], *, route: str, filters: Filters, owner: str, parameter: str
     ) -> Cursor:
-        """The place of a text that was signed for this route, these filters and this owner with one of the secrets.
+        """The place in a text that was signed with one of the secrets for this route, these filters and this owner.
 
         Raises:
-            InvalidRequest: it was not; with this parameter, and the same reason whatever is wrong.
+            InvalidRequest: it was not. It names this parameter and gives the same reason whatever is wrong.
             ConfigurationError: there is no usable secret.
         """
         listed = _usable(secrets)
@@ -128,7 +128,7 @@ class Cursor:
         bound, right = cls((), route, filters, owner), False
         for secret in listed:
             right = hmac.compare_digest(bound._mac(secret, payload), mac) or right
-        # What passes was made here, so that nothing but its version can be unexpected.
+        # What passes was made here, so only its version can be unexpected.
         decoded = urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)) if right else b""
         if not decoded.startswith(_VERSION):
             refuse_cursor(parameter)
@@ -140,8 +140,8 @@ class Cursor:
         named = sorted(self.filters, key=itemgetter(0))
         context = [text.encode("utf-8", "surrogatepass") for text in (self.route, self.owner)]
         parts = [payload, *context, *(part for pair in named for part in pair)]
-        # With their lengths, no two lists of parts give the same bytes.
+        # With the lengths included, no two lists of parts give the same bytes.
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-        # A key of its own: a MAC that the same secret makes for something else is never one of these.
+        # A separate key: no MAC that the same secret makes for another purpose is valid here.
         key = hmac.digest(secret, _DOMAIN, hashlib.sha256)
         return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)[:_MAC_BYTES]).rstrip(b"=")

@@ -1,8 +1,8 @@
-"""The app's answers in the envelope: which ones, and what becomes of their heads.
+"""The app's answers in the envelope: which ones get it, and how their heads change.
 
-A success is spliced, not parsed: octets go before and behind the app's own, so a stream stays a stream and the length
-grows by a number that is known when the answer starts. An error is short, so it is read as far as a bound and said
-again in our words. What is neither goes out as it came.
+A success is spliced, not parsed: octets are added before and after the app's own. So a stream stays a stream, and the
+length grows by a number that is known when the answer starts. An error is short, so it is read, up to a bound, and
+rewritten as an error document. Any other answer goes out unchanged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .responses import OPT_OUT, Fields, Reply
 
 BEFORE, EMPTY = b'{"data":', b"null"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-# Whoever asks for the bytes that we would splice gets them (206), or has no body to be spliced.
+# A part of the app's own bytes is what the client asked for (206); the others have no body to splice.
 _UNTOUCHED = frozenset((204, 205, 206))
 # RFC 9110 section 6.4.1, RFC 9112 section 6.3: a body here would be read as the next answer.
 BODYLESS = frozenset((204, 304))
-# They speak of octets that the client will not get.
+# These describe octets that the client will not get.
 _OF_THE_OCTETS = ("accept-ranges", "content-md5", "digest", "content-digest", "repr-digest")
 _OF_THE_BODY = (
     *_OF_THE_OCTETS,
@@ -39,11 +39,11 @@ _OF_THE_BODY = (
 # Up to this many octets, one copy is cheaper than one more write to the socket.
 MAX_JOINED = 262_144
 
-# What a field is to us; none of them is false.
+# The role of a header field. None of the numbers is 0, so that none is false.
 _TYPE, _LENGTH, _RARE, _OTHER = range(1, 5)
 
 
-_BLANKS = b" \t\n\r"  # RFC 8259 section 2, and what a value begins with: section 3
+_BLANKS = b" \t\n\r"  # RFC 8259 section 2; section 3 says what a value begins with
 _BEGINNINGS = frozenset(b'{["-0123456789tfn')
 
 
@@ -51,8 +51,8 @@ def begins_json(octets: bytes, *, whole: bool) -> bool:
     """Whether a JSON text may begin like this.
 
     Args:
-        octets: the first of a body; not empty.
-        whole: there are no more.
+        octets: the first octets of a body; not empty.
+        whole: there are no more octets.
     """
     if octets[0] in _BEGINNINGS:
         return True
@@ -64,7 +64,7 @@ class Splice:
     """Octets around a stream of octets.
 
     Args:
-        after: what follows the app's.
+        after: what follows the app's octets.
     """
 
     __slots__ = ("_after", "_before")
@@ -73,7 +73,7 @@ class Splice:
         self._before, self._after = BEFORE, after
 
     def pieces(self, chunk: bytes, *, last: bool) -> list[bytes]:
-        """What goes out for this chunk of the app's, none of it empty; a large chunk is not copied."""
+        """What to send for this chunk of the app's; no piece is empty, and a large chunk is not copied."""
         found = []
         if chunk:
             found = [self._before, chunk] if self._before else [chunk]
@@ -84,20 +84,20 @@ class Splice:
 
 
 def whole(chunk: bytes, after: bytes) -> bytes:
-    """The envelope around a body that came at once."""
+    """The envelope around a body that came in one chunk."""
     return b"".join((BEFORE, chunk or EMPTY, after))
 
 
 class Collected:
-    """The body of an error, as far as it may become."""
+    """The body of an error, up to the greatest length that is read."""
 
     def __init__(self) -> None:
         self._octets = bytearray()
         self.too_long = False
-        """Nothing of it will be read."""
+        """The body is too long, and nothing of it is kept."""
 
     def add(self, chunk: bytes) -> None:
-        """Take one more chunk; what is too long is let go of at once."""
+        """Take one more chunk. A body that gets too long is dropped at once."""
         self.too_long = self.too_long or len(self._octets) + len(chunk) > MAX_BODY
         if self.too_long:
             self._octets.clear()
@@ -111,7 +111,7 @@ class Collected:
 
 
 class EnvelopeWriter(Generic[AnyStr]):
-    """Decides about heads, in the text type of one door.
+    """Decides on the heads of answers, in the text type of one door.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
@@ -132,12 +132,12 @@ class EnvelopeWriter(Generic[AnyStr]):
         self._json_types: set[AnyStr] = set()
 
     def spliced(self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], added: int) -> Fields[AnyStr] | None:
-        """The head of a success with the envelope around its body, or None if it goes out as it came.
+        """The head of a success with the envelope around its body, or None if the answer goes out unchanged.
 
         Args:
             status: the HTTP status.
             headers: the app's.
-            added: how many octets the envelope has behind the app's.
+            added: how many octets the envelope adds after the app's.
         """
         if not 200 <= status < 300 or status in _UNTOUCHED:
             return None
@@ -155,7 +155,7 @@ class EnvelopeWriter(Generic[AnyStr]):
                 written[at] = name, self._encode(str((length or len(EMPTY)) + len(BEFORE) + added))
             elif role == _RARE:
                 rare = True
-        # What is said twice nobody can rely on; of no type, only a body that is announced as empty can become JSON.
+        # A repeated field cannot be relied on. Without a type, only a body announced as empty can become JSON.
         if types > 1 or lengths > 1 or (not types and (length or not lengths)):
             return None
         if not types:
@@ -177,12 +177,12 @@ class EnvelopeWriter(Generic[AnyStr]):
         return role
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], accept: str) -> bool:
-        """Whether this is an error that goes out in our words.
+        """Whether this is an error that is rewritten as an error document.
 
         Args:
             status, headers: the app's.
-            accept: what the client accepts. An error page that it likes better than JSON stays what it is, if it is
-                none of the server's own failures: those may show a traceback.
+            accept: what the client accepts. An error page that it prefers to JSON stays as it is, unless the status is
+                500 or above: such a page may show a traceback.
         """
         if status < 400:
             return False
@@ -195,7 +195,7 @@ class EnvelopeWriter(Generic[AnyStr]):
                 types.append(self._text(value))
         return not (status < 500 and accept and len(types) == 1 and prefers(accept, types[0]))
 
-    def error(  # noqa: PLR0917 - an error is made of this much
+    def error(  # noqa: PLR0917 - all that an error is made of
         self,
         status: int,
         headers: Fields[AnyStr],
@@ -205,14 +205,14 @@ class EnvelopeWriter(Generic[AnyStr]):
         moment: str,
         more: str,
     ) -> Reply[AnyStr]:
-        """An error of the app's in our words.
+        """An error of the app's, rewritten as an error document.
 
         Args:
-            status, headers: the app's. What its headers say beside the body stays.
-            body: the app's, or None if there is none that can be read.
+            status, headers: the app's. Headers that do not describe the body stay.
+            body: the app's, or None if it cannot be read.
             form: one of `policy.ErrorFormat`.
             request_id, moment: for ``meta``.
-            more: further members of ``meta``, each behind its comma.
+            more: further members of ``meta``, each after its comma.
         """
         types = [self._text(value) for name, value in headers if name.lower() == self._type]
         encoded = any(name.lower() == self._coding for name, _ in headers)
@@ -221,7 +221,7 @@ class EnvelopeWriter(Generic[AnyStr]):
         return Reply(status, self._error_fields(headers, written, form), written)
 
     def vary(self) -> tuple[AnyStr, AnyStr]:
-        """The field that says that an error would look otherwise for another ``Accept``."""
+        """The field that says that an error would look different for another ``Accept``."""
         return self._encode("vary"), self._encode("accept")
 
     def invalid(  # noqa: PLR0917 - as `error`
@@ -233,13 +233,13 @@ class EnvelopeWriter(Generic[AnyStr]):
         moment: str,
         more: str,
     ) -> Reply[AnyStr]:
-        """The answer to what the app found wrong with the request; the other arguments are those of `error`."""
+        """The answer to a fault that the app found in the request; the other arguments are those of `error`."""
         body, status = fault.answer()
         written = error_text(form, status, **body["error"]).with_id(request_id, moment, more)
         return Reply(status, self._error_fields(headers, written, form), written)
 
     def speaks_json(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> bool:
-        """Whether the app says that this is JSON of any kind."""
+        """Whether the app declares this as JSON of any kind."""
         return any(name.lower() == self._type and "json" in self._text(value).lower() for name, value in headers)
 
     def revalidated(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
@@ -251,11 +251,11 @@ class EnvelopeWriter(Generic[AnyStr]):
         return self._link, self._encode(target)
 
     def without_length(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
-        """The fields of an answer to HEAD of which nobody knows how long its body would be."""
+        """The fields of an answer to HEAD if nobody knows how long the body would be."""
         return [field for field in headers if field[0].lower() != self._length]
 
     def _is_plain(self, headers: Sequence[tuple[AnyStr, AnyStr]]) -> bool:
-        """Whether the body is neither encoded nor to be left alone."""
+        """Whether the body is not encoded and the app has not opted out."""
         for name, value in headers:
             lowered = name.lower()
             if lowered == self._coding and self._text(value).strip().lower() not in ("", "identity"):
@@ -273,12 +273,12 @@ class EnvelopeWriter(Generic[AnyStr]):
         return True
 
     def _reworded(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
-        """Without what no longer holds for the octets that go out."""
+        """The fields without what no longer holds for the octets that go out."""
         found: Fields[AnyStr] = []
         for name, value in headers:
             lowered = name.lower()
             if lowered == self._etag and not value.startswith(self._weak):
-                # The octets differ each time, what they mean does not (RFC 9110 section 8.8.1).
+                # The octets differ each time, but not their meaning (RFC 9110 section 8.8.1).
                 found.append((name, self._weak + value))
             elif lowered not in self._dropped:
                 found.append((name, value))

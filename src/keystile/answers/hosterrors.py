@@ -1,8 +1,8 @@
-"""What an error answer of the host's says, so that it can be said again in an error envelope.
+"""What an error answer of the host's says, so that it can be rewritten as an error envelope.
 
-A JSON body is meant for clients: nothing that stands in it is lost. What a framework writes for people is read only in
-the exact forms that its handlers of 4xx errors have. What a framework shows of an exception, on a debug page or as
-plain text with a 5xx, never reaches the client (ASVS 16.5.1): whatever is not recognised gives way to the table here.
+A JSON body is meant for clients, so nothing in it is lost. Text that a framework writes for people is read only in the
+exact forms that its handlers of 4xx errors produce. What a framework shows of an exception, on a debug page or as plain
+text with a 5xx, never reaches the client (ASVS 16.5.1): the table here replaces whatever is not recognised.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from ..rules.requests.bodies import no_number
 from .problems import PHRASES
 
-# A longer body is not parsed; what the table says of its status replaces it.
+# A longer body is not parsed; the table's entry for its status replaces it.
 MAX_BODY = 65_536
 
-# The code and the message of each status, where the host says none.
+# The code and the message for each status, used where the host gives none.
 CODES: Mapping[int, tuple[str, str]] = {
     400: ("invalid_request", "The request is not valid."),
     401: ("unauthorized", "Authentication is required."),
@@ -59,15 +59,16 @@ _CLIENT_ERROR = ("client_error", "The request cannot be answered.")
 _SERVER_ERROR = ("server_error", "The server failed to answer the request.")
 
 _MAX_MESSAGE, _MAX_TYPE = 1000, 256
-# Of a page's text: to decode its entities takes far longer than to read JSON.
+# For the text of a page: decoding its entities takes far longer than reading JSON.
 _MAX_PAGE_TEXT = 4096
-# Far below what Python's own JSON reader follows: whoever writes the envelope nests it further, deep in his own calls.
+# Far below the depth that Python's own JSON reader allows: the envelope nests it further, and is written inside
+# other calls.
 _MAX_DEPTH = 100
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
 
-# Possessive, so that no text is walked twice: the body may hold what a client sent.
+# Possessive, so that no text is scanned twice: the body may hold what a client sent.
 _PARAGRAPH = r"<p>((?:[^<>]++|<br>)*+)</p>"
 # werkzeug.exceptions.HTTPException.get_body
 _WERKZEUG = re.compile(
@@ -83,12 +84,12 @@ _DJANGO = re.compile(
 
 
 class HostError(NamedTuple):
-    """An error of the host's, in the words of an error envelope.
+    """An error of the host's, as the parts of an error envelope.
 
     Attributes:
         code: stable, for machines: ``[A-Za-z0-9_.-]{1,100}``.
         message: for people: one line of 1 to 1000 characters.
-        details: JSON values that ``json.dumps(..., allow_nan=False)`` writes; empty where there is nothing to add.
+        details: JSON values that ``json.dumps(..., allow_nan=False)`` can write; empty if there is nothing to add.
     """
 
     code: str
@@ -97,7 +98,7 @@ class HostError(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What a body says by itself; the table has the rest."""
+    """What the body itself says; the table supplies the rest."""
 
     code: str | None
     message: str
@@ -105,14 +106,14 @@ class _Said(NamedTuple):
 
 
 def describe(status: int, content_type: str, body: bytes | None) -> HostError:
-    """An error answer in the words of an error envelope. It raises for no body whatever.
+    """An error answer as the parts of an error envelope. No body makes it raise.
 
-    A message of more than 1000 characters is cut, and stands whole in ``details["message"]``.
+    A message of more than 1000 characters is cut; ``details["message"]`` then holds all of it.
 
     Args:
         status: the HTTP status, 400 or above.
-        content_type: the value of the answer's ``Content-Type``; empty where there is none.
-        body: the whole body, or None where it is unknown, too long or has a ``Content-Encoding``.
+        content_type: the value of the answer's ``Content-Type``; empty if there is none.
+        body: the whole body, or None if it is unknown, too long or has a ``Content-Encoding``.
     """
     code, default = CODES.get(status) or (_SERVER_ERROR if status >= 500 else _CLIENT_ERROR)
     said = _read(status, _media_type(content_type), body) if body and len(body) <= MAX_BODY else None
@@ -144,14 +145,14 @@ def _read(status: int, media: str, body: bytes) -> _Said | None:
             return _from_text(body.decode())
         if status < 500 and media == "text/html":
             return _from_html(body.decode())
-    # Not UTF-8, or what RFC 8259 does not have, or numbers and nesting beyond what Python reads.
+    # Not UTF-8, not JSON by RFC 8259, or numbers or nesting beyond what Python reads.
     except (ValueError, RecursionError):
         pass
     return None
 
 
 def _from_text(text: str) -> _Said | None:
-    """The text of starlette's handler; a traceback has more than one line."""
+    """The text of starlette's handler. A traceback has more than one line, so only one line is accepted."""
     line = text.strip()
     return None if len(line) > _MAX_MESSAGE or _CONTROLS.search(line) else _Said(None, line, {})
 
@@ -168,11 +169,11 @@ def _one_line(message: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """The JSON value, as something that every JSON reader takes again; ValueError where there is none."""
+    """The JSON value, made so that every JSON reader accepts it; ValueError if there is none."""
     value = json.loads(text, parse_constant=no_number, parse_float=_finite)
     if text.count("[") + text.count("{") > _MAX_DEPTH and not _is_shallow(value):
         raise ValueError("nested too deeply")
-    if "\\u" in text:  # a lone surrogate is valid JSON, but no valid text
+    if "\\u" in text:  # a lone surrogate is valid JSON, but not valid text
         units = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
         value = json.loads(units.decode("utf-16-le", "replace"))
     return value
@@ -186,7 +187,7 @@ def _finite(digits: str) -> float:
 
 
 def _is_shallow(value: Any) -> bool:
-    """Whether no more than so many arrays and objects stand in one another."""
+    """Whether arrays and objects are nested no deeper than `_MAX_DEPTH`."""
     level = [value]
     for _ in range(_MAX_DEPTH + 1):
         containers = [each for each in level if isinstance(each, (dict, list))]
@@ -225,7 +226,7 @@ def _from_object(status: int, media: str, members: dict[str, Any]) -> _Said:
 
 
 def _from_problem(status: int, members: dict[str, Any]) -> _Said:
-    """RFC 9457 section 3.1; its extension members are details, and so is what it says of the kind of problem."""
+    """RFC 9457 section 3.1. Its extension members become details, and so does what it says of the kind of problem."""
     code, rest = _with_code(_without(members, status))
     name = next((name for name in ("detail", "title") if isinstance(rest.get(name), str)), "detail")
     message = rest.pop(name) if isinstance(rest.get(name), str) else ""
@@ -236,7 +237,7 @@ def _from_problem(status: int, members: dict[str, Any]) -> _Said:
 
 
 def _from_nested(status: int, name: str, members: dict[str, Any]) -> _Said:
-    """An error that is an object within the body: an envelope's, or what FastAPI's HTTPException was given."""
+    """An error that is an object within the body: of an envelope, or the ``detail`` of FastAPI's HTTPException."""
     code, inner = _with_code(_without(members[name], status))
     message = inner.pop("message") if isinstance(inner.get("message"), str) else ""
     details = _opened(_without(members, status) | {name: _opened(inner, "details")}, name)
@@ -244,7 +245,7 @@ def _from_nested(status: int, name: str, members: dict[str, Any]) -> _Said:
 
 
 def _with_code(members: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The host's own code, if it can be one, and the other members; what cannot stays among them."""
+    """The host's own code, if it is a valid one, and the other members. An invalid code stays among them."""
     code = members.get("code")
     if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
         return None, members
@@ -252,7 +253,7 @@ def _with_code(members: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 
 def _without(members: dict[str, Any], status: int, *names: str) -> dict[str, Any]:
-    """A copy without these members, and without those that only say the status again."""
+    """A copy without these members, and without those that only repeat the status."""
     said = {"status", "status_code", "code"}
     return {
         name: value for name, value in members.items() if name not in names and not (name in said and value == status)
@@ -260,7 +261,7 @@ def _without(members: dict[str, Any], status: int, *names: str) -> dict[str, Any
 
 
 def _without_meta(members: dict[str, Any]) -> dict[str, Any]:
-    """An envelope without what the gate's own will say of the request."""
+    """An envelope without the ``meta`` members that the gate's own envelope will have."""
     meta = members.get("meta")
     if not isinstance(meta, dict):
         return members
@@ -270,7 +271,7 @@ def _without_meta(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _opened(members: dict[str, Any], name: str) -> dict[str, Any]:
-    """The members, with those of the object `name` in its place, unless a name would then stand for two."""
+    """The members, with the object `name` replaced by its own members, unless two would then have the same name."""
     inner = members.get(name)
     others = {other: value for other, value in members.items() if other != name}
     if inner is None:

@@ -1,4 +1,4 @@
-"""What a client learns about its windows: ``Retry-After``, ``X-RateLimit-*``, and the IETF draft's fields on request.
+"""What a client learns about its windows: ``Retry-After``, ``X-RateLimit-*``, and the IETF draft's fields if wanted.
 
 ``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` describe one window. For an admitted request it is the one that
 will be full first (least remaining; of equals, the longer); for a refused request, the one with the longest wait. Reset
@@ -67,6 +67,6 @@ def _draft(usages: Sequence[Usage], now: float) -> Fields:
 
 
 def _quoted(scope: str) -> str:
-    """A rule's match in the form that an RFC 9651 string allows, with a space before it."""
+    """A rule's match, reduced to what an RFC 9651 string allows, with a space before it."""
     shown = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in scope)
     return f" {shown}" if shown else ""

@@ -1,7 +1,7 @@
-"""Pages of a list: what a client asks for, and the page itself.
+"""Pages of a list: what a client asks for, and the page that it gets.
 
-A cursor is a place between items, not a count of them: a walk sees each item that stays exactly once, whatever is
-added and deleted meanwhile.
+A cursor is a place between items, not a count of them. So a client that walks through all pages sees each item that is
+there throughout exactly once, whatever is added and deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..rules.requests.querykeys import MOST_PARAMETERS, MOST_QUERY, decoded, is_
 from .cursors import Cursor, Filters, refuse_cursor
 
 T = TypeVar("T")
-# Of the class methods alone: pyright knows nothing of T where `Page` stands without its brackets.
+# For the class methods alone: pyright does not know T where `Page` is written without brackets.
 Row = TypeVar("Row")
 Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[Row]]
 
-# RFC 3986 section 3.4: what may stand in a query as it is; and the sign of what was escaped before.
+# What may stand in a query unescaped (RFC 3986 section 3.4), and ``%``, which begins what is already escaped.
 _QUERY_SAFE = "!$'()*+,;=:@/?-._~%"
 
 
@@ -36,7 +36,7 @@ def _as_keys(given: Any) -> tuple[Any, ...]:
 
 
 def _pieces(query: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each parameter as it was sent, its name and its value; in bytes, so that what is not UTF-8 stays as it is."""
+    """Each parameter as it was sent, with its name and its value; in bytes, so that other text than UTF-8 is kept."""
     for piece in filter(None, query.split(b"&")):
         name, _, value = piece.partition(b"=")
         yield piece, decoded(name), decoded(value)
@@ -45,14 +45,14 @@ def _pieces(query: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 def _only(sent: Filters, parameter: str) -> bytes | None:
     found = [value for name, value in sent if name == parameter.encode()]
     if len(found) > 1:
-        raise InvalidRequest("expected it once", parameter=parameter)
+        raise InvalidRequest("expected this parameter once", parameter=parameter)
     return found[0] if found else None
 
 
 def _limit(sent: bytes | None, default: int, maximum: int) -> int:
     if sent is None:
         return min(default, maximum)
-    # int() alone would take signs, spaces and underscores, and refuse thousands of digits with a ValueError.
+    # int() alone would accept signs, spaces and underscores, and refuse thousands of digits with a ValueError.
     digits = sent.lstrip(b"0") if sent.isdigit() else b""
     if not digits:
         raise InvalidRequest("expected a whole number of at least 1", parameter="limit")
@@ -61,20 +61,20 @@ def _limit(sent: bytes | None, default: int, maximum: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PageParams:
-    """How many items a client wants, and after which; from `read`, or ``current().page_params()``.
+    """How many items a client wants, and after which one; from `read` or ``current().page_params()``.
 
     Args:
         limit: how many items at most.
-        after: the sort keys of the last item it has seen, or None for the first page.
+        after: the sort keys of the last item that the client has seen, or None for the first page.
         route, filters, owner: what the next cursor is bound to, see `Cursor`.
-        parameter: the name of the parameter that takes it.
-        secrets: what it is signed with.
+        parameter: the name of the query parameter for the cursor.
+        secrets: what the cursor is signed with.
     """
 
     limit: int
     after: tuple[Any, ...] | None = None
     route: str = ""
-    filters: Filters = field(default=(), repr=False)  # nobody knows what clients put there
+    filters: Filters = field(default=(), repr=False)  # it may hold anything that clients send, secrets too
     owner: str = ""
     parameter: str = DEFAULT_PAGE_STYLE.parameter
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -95,16 +95,17 @@ class PageParams:
 
         Args:
             query: as it was sent, without the question mark.
-            secrets: for cursors, see `Cursor.sign`; all verify. Without any, a list that fits in one page works.
-            route, owner: of the request; cursors of others are refused.
-            style: how the parameters are called, and the limits.
-            default: items in a page when the client names no limit; without it, the style's.
-            maximum: items in a page at most, a higher limit is clamped to it; without it, the style's.
+            secrets: for cursors, see `Cursor.sign`; all verify. Without any, only a list that fits in one page works.
+            route, owner: of the request; cursors of other routes and owners are refused.
+            style: the names of the parameters, and the limits.
+            default: items in a page when the client names no limit; if None, the style's.
+            maximum: most items in a page; a higher limit is clamped to it. If None, the style's.
 
         Raises:
             InvalidRequest: the limit is not a whole number of at least 1 in ASCII digits, the cursor was made for
-                something else, one of them is there twice, or the query is longer than 8192 bytes or 1000 parameters.
-            ConfigurationError: there is a cursor and no usable secret, or `default` or `maximum` is below 1.
+                something else, one of the two parameters is there twice, or the query is longer than 8192 bytes or
+                1000 parameters.
+            ConfigurationError: there is a cursor but no usable secret, or `default` or `maximum` is below 1.
         """
         default = style.default_limit if default is None else default
         maximum = style.max_limit if maximum is None else maximum
@@ -126,17 +127,17 @@ class PageParams:
         return cls(limit, after, route, filters, owner, name, given)
 
     def place(self, count: int) -> tuple[Any, ...] | None:
-        """What to go on after in a list with this many sort keys, or None for the first page.
+        """The keys to continue after in a list with this many sort keys, or None for the first page.
 
         Raises:
-            InvalidRequest: the cursor has another number of keys: the list was sorted in another way then.
+            InvalidRequest: the cursor has another number of keys, because the list was sorted differently then.
         """
         if self.after is not None and len(self.after) != count:
             refuse_cursor(self.parameter)
         return self.after
 
     def cursor(self, keys: Any) -> str:
-        """The cursor that leads on from an item with these sort keys; raises as `Cursor.sign`."""
+        """The cursor that continues after an item with these sort keys. Raises what `Cursor.sign` raises."""
         return Cursor(_as_keys(keys), self.route, self.filters, self.owner).sign(self.secrets)
 
 
@@ -145,13 +146,13 @@ class Page(Generic[T]):
     """One page of a list.
 
     Args:
-        items: what is on it.
-        limit: how many there could be.
+        items: the items on it.
+        limit: how many items it could hold.
         has_more: whether there is another page.
-        next_cursor: what leads to it, or None.
+        next_cursor: the cursor of the next page, or None.
     """
 
-    # By hand: with `slots=True`, `Page[int](...)` is a TypeError before Python 3.12.
+    # Written by hand: with `slots=True`, `Page[int](...)` is a TypeError before Python 3.12.
     __slots__ = ("has_more", "items", "limit", "next_cursor")
     items: list[T]
     limit: int
@@ -163,16 +164,16 @@ class Page(Generic[T]):
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
-        """A page of rows that are sorted and begin after the cursor.
+        """A page of rows that are sorted and start after the cursor.
 
         Args:
-            rows: one more than the limit, or as many as there are.
+            rows: one row more than the limit, or all that there are if they are fewer.
             params: what the client asked for.
-            key: gives a row's sort key, or a tuple of them of which the last is unique; for types see `Cursor`.
+            key: gives a row's sort key, or a tuple of sort keys of which the last is unique; see `Cursor` for types.
 
         Raises:
-            ValueError: two rows have the same keys, so that the next page would lose one; or as `Cursor.sign`, from
-                which TypeError and ConfigurationError come too.
+            ValueError: two rows have the same keys, so that the next page would lose one; or as in `Cursor.sign`,
+                which may also raise TypeError and ConfigurationError.
         """
         found = list(rows)
         items = found[: params.limit]
@@ -185,17 +186,17 @@ class Page(Generic[T]):
 
     @classmethod
     def from_query(cls, fetch: Fetch[Row], params: PageParams, key: Callable[[Row], Any]) -> Page[Row]:
-        """A page of the rows that `fetch` gives in order: it takes the sort keys to go on after (None: from the start)
-        and how many rows are wanted, which is one more than the limit. The rest is as in `from_rows`."""
+        """A page of the rows that `fetch` returns in order. `fetch` takes the sort keys to continue after (None: from
+        the start) and the number of rows wanted, which is one more than the limit. The rest is as in `from_rows`."""
         return cls.from_rows(fetch(params.after, params.limit + 1), params, key)
 
     @classmethod
     def from_sequence(
         cls, items: Iterable[Row], params: PageParams, key: Callable[[Row], Any], *, reverse: bool = False
     ) -> Page[Row]:
-        """A page of items that are at hand, all of them and in any order. The item of the cursor may be gone.
+        """A page of a whole list of items, given in any order. The item of the cursor may be gone.
 
-        `params` and `key` are as in `from_rows`; `reverse` begins with the highest keys. Raises InvalidRequest if the
+        `params` and `key` are as in `from_rows`; `reverse` starts with the highest keys. Raises InvalidRequest if the
         cursor has another number of keys than the items, and what `from_rows` raises.
         """
         first = itemgetter(0)
@@ -211,12 +212,12 @@ class Page(Generic[T]):
         return cls.from_rows([item for _, item in rows], params, key)
 
     def as_dict(self, style: PageStyle = DEFAULT_PAGE_STYLE) -> dict[str, Any]:
-        """The whole answer, for hosts without an envelope: the items as ``data``, and what stands beside it."""
+        """The whole answer, for hosts without an envelope: the items as ``data``, and the members beside it."""
         return {"data": self.items, **members(self, style)}
 
 
 def members(page: Page[Any], style: PageStyle) -> dict[str, Any]:
-    """What stands beside ``data`` in the answer with this page, see `PageStyle`."""
+    """The members beside ``data`` in the answer with this page, see `PageStyle`."""
     found: dict[str, Any] = {} if style.limit is None else {style.limit: page.limit}
     found[style.has_more] = page.has_more
     if style.member is not None or page.next_cursor is not None:
@@ -225,8 +226,8 @@ def members(page: Page[Any], style: PageStyle) -> dict[str, Any]:
 
 
 def next_query(query: bytes, style: PageStyle, limit: int, cursor: str) -> str:
-    """The query of the next page, for ``Link`` (RFC 8288): this page's, with its limit and cursor at the end instead of
-    what was sent. Its other parameters stay as they are, but for what may not stand in a URL."""
+    """The query of the next page, for ``Link`` (RFC 8288): this page's query, with the limit and the next cursor at the
+    end in place of those sent. Its other parameters stay; only what may not stand in a URL is escaped."""
     own = (b"limit", style.parameter.encode())
     kept = [quote(piece, safe=_QUERY_SAFE) for piece, name, _ in _pieces(query) if name not in own]
     return "&".join([*kept, f"limit={limit}", f"{style.parameter}={quote(cursor, safe='')}"])

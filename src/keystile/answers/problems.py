@@ -1,7 +1,7 @@
 """What an error looks like: the error envelope, or a problem document (RFC 9457).
 
-Both have the same ending, the request id and the moment, so that everything before it can be made once for each kind
-of refusal. Which of the two goes out is a setting of the gate, or what the client's ``Accept`` asks for.
+In both, the request id and the time come last, so that everything before them can be made once for each kind of
+refusal. A setting of the gate or the client's ``Accept`` decides which of the two is sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..policy import ErrorFormat
 ENVELOPE, PROBLEM = get_args(ErrorFormat)
 MEDIA_TYPES = {ENVELOPE: "application/json", PROBLEM: "application/problem+json"}
 
-# The types that draft-ietf-httpapi-ratelimit-headers registers; for all others the status says everything.
+# The problem types that draft-ietf-httpapi-ratelimit-headers registers. For all others the status says enough.
 _TYPES = {
     "rate_limited": "https://iana.org/assignments/http-problem-types#quota-exceeded",
     "unavailable": "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
@@ -29,17 +29,17 @@ _QUALITY = re.compile(r"\s*q\s*=\s*(1(?:\.0{0,3})?|0(?:\.[0-9]{0,3})?)\s*", re.A
 
 
 class ErrorText(NamedTuple):
-    """An error document without its request id and moment, which stand between the two.
+    """An error document without its request id and time, which stand between the two parts.
 
     Attributes:
-        before, after: ASCII.
+        before, after: the parts, in ASCII.
     """
 
     before: str
     after: str
 
     def with_id(self, request_id: str, moment: str, more: str = "") -> bytes:
-        """The whole document; `more` is further members of ``meta``, each behind its comma."""
+        """The whole document; `more` is further members of ``meta``, each after its comma."""
         if more and self.after == "}":
             more = f', "meta": {{{more[1:]}}}'  # in a problem document they would stand beside its own members
         return f'{self.before}"request_id": "{request_id}", "timestamp": "{moment}"{more}{self.after}'.encode()
@@ -53,7 +53,7 @@ def error_text(form: str, status: int, code: str, message: str, details: Mapping
         status: the HTTP status.
         code: stable, for machines.
         message: for people.
-        details: JSON values; extension members of a problem document, whose own members come first.
+        details: JSON values. In a problem document they are extension members, after its own members.
     """
     if form == ENVELOPE:
         error = {"code": code, "message": message, "details": details}
@@ -82,13 +82,13 @@ def _problem(status: int, code: str, message: str, details: Mapping[str, Any]) -
 
 
 def asks_for_problem(accept: str) -> bool:
-    """Whether a client's ``Accept`` (RFC 9110 section 12.5.1) names problem documents, and likes them no less than
+    """Whether a client's ``Accept`` (RFC 9110 section 12.5.1) names problem documents, and ranks them no lower than
     plain JSON."""
     return len(accept) <= _MAX_ACCEPT and "problem" in accept.lower() and _likes_problem(accept)
 
 
 def prefers(accept: str, content_type: str) -> bool:
-    """Whether a client's ``Accept`` names this media type, which is not JSON, and likes it better than JSON."""
+    """Whether a client's ``Accept`` names this media type, which is not JSON, and ranks it above JSON."""
     media = content_type.partition(";")[0].strip().lower()
     return len(accept) <= _MAX_ACCEPT and len(media) <= 100 and "json" not in media and _likes(accept, media)
 

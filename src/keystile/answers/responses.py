@@ -1,7 +1,7 @@
-"""How an answer goes out: a refusal as a whole, and the headers that the gate adds to the host's answers.
+"""How answers are written: a refusal as a whole, and the headers that the gate adds to the host's answers.
 
-Written once for both doors. Headers are text here; ASGI wants them as lower-case bytes, and `Headers` is built for
-either kind.
+Written once for both doors. WSGI wants headers as str, ASGI as bytes with names in lower case; each writer is built for
+one of the two.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Fields = list[tuple[AnyStr, AnyStr]]
 
 OPT_OUT = "keystile-envelope"
 
-# RFC 9213 section 2.1 ranks targeted fields above Cache-Control, and their names end like this. The vendors' older ones
-# rank above it too: of Fastly and Varnish, of Akamai, of nginx. Expires and Pragma do not: RFC 9111 section 5.3.
+# RFC 9213 section 2.1 ranks targeted fields above Cache-Control; their names end like this. Older fields of vendors
+# rank above it too: of Fastly and Varnish, Akamai, and nginx. Expires and Pragma do not (RFC 9111 section 5.3).
 _TARGETED = "-cache-control"
 _VENDORS = ("surrogate-control", "edge-control", "x-accel-expires")
 _LONGEST_NAME, _MOST_NAMES = 64, 1024
 
 
 class Reply(NamedTuple, Generic[AnyStr]):
-    """An answer of the gate's own: status, header fields with names in lower case, body."""
+    """An answer that the gate itself gives: status, header fields with names in lower case, body."""
 
     status: int
     headers: list[tuple[AnyStr, AnyStr]]
@@ -39,11 +39,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def given_request_id(text: str | None, holds_key: Callable[[str], bool]) -> str | None:
-    """The client's own name for the request, if it may stand in headers, bodies and logs as it is.
+    """The client's own request id, if it may stand in headers, bodies and logs unchanged.
 
     Args:
         text: what the client sent, or None.
-        holds_key: whether there is a key in a text.
+        holds_key: whether a text holds a key.
     """
     return text if text is not None and _REQUEST_ID.fullmatch(text) and not holds_key(text) else None
 
@@ -59,11 +59,11 @@ def timestamp(now: float) -> str:
 
 
 class RefusalWriter(Generic[AnyStr]):
-    """Puts refusals in the form of an error, in the text type of one door.
+    """Writes refusals as error documents, in the text type of one door.
 
-    Nothing but the request id and the timestamp tells two refusals for one reason apart, and both have a constant
-    length, unless the client chose the id: what a stranger tries leaves no trace in the answer. So all else is made
-    once for each reason.
+    Two refusals for the same reason differ only in the request id and the timestamp, and both of these have a constant
+    length, unless the client chose the id: what a stranger tries leaves no trace in the answer. So everything else is
+    made once for each reason.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
@@ -103,7 +103,7 @@ class RefusalWriter(Generic[AnyStr]):
             headers, text, length = self._prepare(reason, form)
         body = text.with_id(request_id, timestamp(now))
         written = headers.copy()
-        if len(body) != length:  # a request id of the client's own
+        if len(body) != length:  # the client chose the request id
             written[1] = (written[1][0], self._encode(str(len(body))))
         written.append((self._id, self._encode(request_id)))
         written += limits
@@ -132,10 +132,10 @@ class RefusalWriter(Generic[AnyStr]):
 class HeaderWriter(Generic[AnyStr]):
     """Adds the gate's headers to an answer of the host's, in the text type of one door.
 
-    On a protected path the answer depends on the key, so caches must know (RFC 9111 section 3.5 keeps them from
-    storing only answers to requests with ``Authorization``): ``Cache-Control`` gets ``private`` unless the app said
-    something at least as strict, ``Vary`` names every header that a key is read from, and what tells shared caches
-    otherwise is left out.
+    On a protected path the answer depends on the key, and caches must be told (by itself, RFC 9111 section 3.5 keeps
+    them only from storing answers to requests with ``Authorization``). ``Cache-Control`` gets ``private`` unless the
+    app set something at least as strict, ``Vary`` names every header that a key is read from, and fields that tell
+    shared caches otherwise are left out.
 
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
@@ -149,14 +149,14 @@ class HeaderWriter(Generic[AnyStr]):
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
         self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in LIMIT_NAMES)
-        # How an app opts out of the envelope; nobody else needs to know.
+        # By this field an app opts out of the envelope. Nobody else needs to see it.
         self._hidden: AnyStr = encode(OPT_OUT)
         self._names: frozenset[AnyStr] = (
             frozenset((self._id, self._cache, self._vary, self._hidden)) | self._limit_names
         )
         self._targeted: AnyStr = encode(_TARGETED)
         self._vendors: frozenset[AnyStr] = frozenset(encode(name) for name in _VENDORS)
-        # Names that are nothing to us, as apps write them: looked up in one step.
+        # Names that the gate leaves alone, as apps write them: one look-up is enough.
         self._others: set[AnyStr] = set()
         self._usual: Fields[AnyStr] = [(self._cache, encode("private")), (self._vary, encode(", ".join(vary)))]
 
@@ -168,13 +168,13 @@ class HeaderWriter(Generic[AnyStr]):
         protected: bool,
         limits: Sequence[tuple[AnyStr, AnyStr]] = (),
     ) -> Fields[AnyStr]:
-        """The app's header fields with the gate's. A new list: the app may send its own again.
+        """The app's header fields with the gate's added. A new list: the app may send its own again.
 
         Args:
             headers: (name, value) pairs, kept in order, repeats included.
-            request_id: replaces an ``X-Request-ID`` of the app's, so that answer, log and envelope agree.
+            request_id: replaces the app's ``X-Request-ID``, so that answer, log and envelope agree.
             protected: whether a key was asked for.
-            limits: the fields of a `limits.FieldWriter`; they replace the app's of these names.
+            limits: the fields of a `limits.FieldWriter`; they replace the app's fields of the same names.
         """
         written = list(headers)
         others = self._others
@@ -198,13 +198,13 @@ class HeaderWriter(Generic[AnyStr]):
         return False
 
     def _grants(self, lowered: AnyStr) -> bool:
-        """Whether a field speaks to shared caches above ``Cache-Control``."""
+        """Whether a field tells shared caches something that ranks above ``Cache-Control``."""
         return lowered.endswith(self._targeted) or lowered in self._vendors
 
     def _merged(
         self, headers: Fields[AnyStr], protected: bool, limited: bool
     ) -> tuple[Fields[AnyStr], Sequence[tuple[AnyStr, AnyStr]]]:
-        """The app's fields without those that the gate writes anew, and what becomes of the ones for caches."""
+        """The app's fields without those that the gate writes itself, and the new fields for caches."""
         ours = {self._id, self._hidden} | (self._limit_names if limited else set())
         if not protected:
             return [field for field in headers if field[0].lower() not in ours], ()
@@ -216,14 +216,14 @@ class HeaderWriter(Generic[AnyStr]):
         return [field for name, field in named if name not in ours and not self._grants(name)], usual
 
 
-# An element of a list field (RFC 9110 section 5.6.1): a comma within quotes does not end it.
+# An element of a list field (RFC 9110 section 5.6.1). A comma inside quotes does not end it.
 _ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?+)++')
-# In characters, of all lines together: whoever sends more has no use for a cache, and what holds then is the strictest.
+# The most characters in all lines together. Nobody needs more to instruct a cache, so beyond that the strictest holds.
 _MOST_MERGED = 4096
 
 
 def merged_cache_control(values: Iterable[str]) -> str:
-    """The directives of these lines, made no looser: without ``public``, and with ``private`` unless ``no-store``."""
+    """The directives of these lines, never looser: without ``public``, and with ``private`` unless ``no-store``."""
     values = list(values)
     if sum(map(len, values)) > _MOST_MERGED:
         return "private, no-store"

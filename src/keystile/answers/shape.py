@@ -1,7 +1,7 @@
 """How the answer to one request is shaped, and what the app adds to its envelope.
 
-Made by the door where a path asks for more than headers, filled by the app through `current()`, read by the door when
-the answer begins. From then on it is fixed: the length of what follows the app's bytes is part of the head.
+The door makes a shape if a path asks for more than headers, the app fills it through `current()`, and the door reads it
+when the answer begins. From then on it is fixed: the length of what follows the app's bytes is part of the head.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _OWN_META = ("request_id", "timestamp")
 
 
 class Pages(NamedTuple):
-    """What pages of a gate have in common.
+    """What all pages of a gate have in common.
 
     Attributes:
         style: what they look like.
         secrets: what cursors are signed with: the first signs, all verify.
         public_url: scheme and host for links, or None for links relative to the request's own.
-        mask: what finds keys: none goes into a link.
+        mask: finds keys, so that none gets into a link.
     """
 
     style: PageStyle
@@ -44,21 +44,21 @@ class Pages(NamedTuple):
 
 
 class Shape:
-    """One admitted request's.
+    """The shape of the answer to one admitted request.
 
     Args:
-        pages: the gate's.
-        admitted: its request: what the path demands, and the caller, whom cursors are made for.
+        pages: what all pages of the gate have in common.
+        admitted: the request: what its path demands, and the caller that cursors are made for.
 
     Attributes:
         envelope: the answer gets the envelope.
         json: the request's body must be JSON.
         target: set by the door: the path as the client wrote it, decoded, and the query behind it as it was sent.
-        begun: the answer begins, and nothing can be added from here on; set by the door.
-        fault: what the app found wrong with the request, in case that its framework turns the exception into a 500.
+        begun: the answer has begun, and nothing can be added any more; set by the door.
+        fault: what the app found wrong with the request, in case its framework turns the exception into a 500.
     """
 
-    # Of the class, not of each request: few requests change any of them.
+    # On the class, not on each instance: few requests change any of them.
     _meta: dict[str, str] | None = None
     _page: Page[Any] | None = None
     begun: bool = False
@@ -77,7 +77,7 @@ class Shape:
         found = dict(self._meta or ())
         for name, value in fields.items():
             if name in _OWN_META:
-                raise ValueError(f"meta has a {name} of its own")
+                raise ValueError(f"the gate sets {name} in meta itself: use another name")
             found[name] = json.dumps(value, separators=_COMPACT, allow_nan=False)
         self._meta = found
 
@@ -118,7 +118,7 @@ class Shape:
         return f",{page}{meta if style.meta else ''}}}".encode()
 
     def more_meta(self) -> str:
-        """What the app added, as JSON members, each behind its comma."""
+        """What the app added, as JSON members, each after its comma."""
         if self._meta is None:
             return ""
         return "".join(f",{json.dumps(name)}:{value}" for name, value in self._meta.items())
@@ -130,7 +130,7 @@ class Shape:
             return None
         path, query = self._target()
         mask = self._pages.mask
-        # A part of what is too long would be another list, and so would a path without its key.
+        # A URL that was cut would lead to another list, and so would a path without its key.
         if len(path) > MOST_PATH or is_long(query) or mask.holds(path):
             return None
         behind = next_query(without_keys(query, mask.in_query), self._pages.style, page.limit, page.next_cursor)
@@ -155,4 +155,4 @@ class Shape:
 
     def _check_open(self) -> None:
         if self.begun:
-            raise RuntimeError("the answer has begun, and with it the end of its envelope is fixed")
+            raise RuntimeError("the answer has begun, so its envelope is fixed: do this before the answer begins")

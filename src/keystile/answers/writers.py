@@ -1,4 +1,4 @@
-"""Everything that a door writes, in its own text type: refusals, the gate's headers, and the envelope."""
+"""Everything that a door writes, in the door's text type: refusals, the gate's headers, and the envelope."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Writers(Generic[AnyStr]):
     """What one door writes with.
 
     Args:
-        gate: whose settings hold.
+        gate: its settings hold.
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
 
     Attributes:
         headers, limits: the writers of the gate's headers, for answers that get nothing else.
-        strict: the field that says that this host is to be reached over https (RFC 6797).
+        strict: the field that says that this host must be reached over https (RFC 6797).
     """
 
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
@@ -69,17 +69,17 @@ class Writers(Generic[AnyStr]):
         return target_of(self._origin, path, without_keys(query, self._in_query))
 
     def replaces(self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], accept: str) -> bool:
-        """Whether this answer of the app's is an error that goes out in our words."""
+        """Whether this answer of the app's is an error that is rewritten as an error document."""
         return self._envelopes.replaces(status, headers, accept)
 
     def splices(self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]]) -> bool:
-        """Whether this is an answer that `success` puts something around."""
+        """Whether `success` would put the envelope around this answer."""
         return self._envelopes.spliced(status, headers, 0) is not None
 
     def success(
         self, status: int, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted
     ) -> tuple[Fields[AnyStr], bytes | None]:
-        """The whole head of an answer that is no error, and what follows its body; None if that goes out as it came."""
+        """The whole head of an answer that is not an error, and what follows its body; None if nothing does."""
         now = self._clock()
         tail = shape.tail(admitted.request_id, timestamp(now))
         fields = self._envelopes.spliced(status, headers, len(tail))
@@ -87,20 +87,20 @@ class Writers(Generic[AnyStr]):
             headers = self._envelopes.revalidated(headers)
         if fields is None:
             kept = list(headers)
-            if self._envelopes.replaces(status, headers, ""):  # for another client it would have been said again
+            if self._envelopes.replaces(status, headers, ""):  # for another client it would have been rewritten
                 kept.append(self._envelopes.vary())
             return self._dressed(kept, admitted, shape.link(), now), None
         return self._dressed(fields, admitted, shape.link(), now), tail
 
     def no_json(self, headers: Sequence[tuple[AnyStr, AnyStr]], shape: Shape, admitted: Admitted) -> Fields[AnyStr]:
-        """The head of an answer that says that it is JSON, but does not begin like it: it goes out as it came.
+        """The head of an answer that claims to be JSON but does not begin like JSON. It goes out unchanged.
 
-        Told once: whoever reads of one such answer knows where to look for others.
+        This is reported once: whoever reads of one such answer knows where to look for others.
         """
         if not self._told:
             self._told = True
             reason = (
-                "an answer is no JSON, though its Content-Type says so: it goes out as it came, without an envelope"
+                "an answer is not JSON, though its Content-Type says so: it goes out unchanged, without an envelope"
             )
             path, request_id = shape.target[0] if shape.target else "", admitted.request_id
             self._events.tell(Event("not_json", logging.WARNING, path=path, request_id=request_id, reason=reason))
@@ -121,11 +121,11 @@ class Writers(Generic[AnyStr]):
         *,
         lengthless: bool,
     ) -> Reply[AnyStr]:
-        """An error of the app's in our words.
+        """An error of the app's, rewritten as an error document.
 
         Args:
             status, headers, body: the app's; None for a body that is too long.
-            shape, admitted: of its request.
+            shape, admitted: those of its request.
             accept: what the client accepts.
             lengthless: the request was HEAD, and nobody knows how long the body would be.
         """
@@ -142,8 +142,8 @@ class Writers(Generic[AnyStr]):
     def fault_behind(
         self, status: int, headers: Iterable[tuple[AnyStr, AnyStr]], shape: Shape
     ) -> InvalidRequest | None:
-        """What the app found wrong with the request, if this answer is a framework's page for an exception that it did
-        not know. An answer in JSON is the app's own, whatever went before."""
+        """What the app found wrong with the request, if this answer is a framework's page for an exception that it does
+        not know. An answer in JSON is the app's own, whatever happened before."""
         return None if status != 500 or self._envelopes.speaks_json(headers) else shape.fault
 
     def failed(
@@ -154,7 +154,7 @@ class Writers(Generic[AnyStr]):
         accept: str,
         headers: Fields[AnyStr] | None = None,
     ) -> Reply[AnyStr]:
-        """The answer to an exception of the app's: to what it found wrong with the request, or a generic 500."""
+        """The answer to an exception of the app's: what it found wrong with the request, or a generic 500."""
         now, form, more = self._clock(), self._error_form(accept), shape.more_meta()
         request_id, moment, kept = admitted.request_id, timestamp(now), headers or []
         if fault is None:

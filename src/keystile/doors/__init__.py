@@ -2,6 +2,6 @@
 
 The doors know the answers, the rules and the words. Neither package imports the other, and nothing below knows that
 there are doors. How one kind of server is read or answered can be changed in its package alone, as long as both doors
-still pass the one suite that runs over both (`tests/test_doors.py`). The middleware classes are `keystile.asgi` and
+still pass the suite that runs over both (`tests/test_doors.py`). The middleware classes are in `keystile.asgi` and
 `keystile.wsgi`.
 """

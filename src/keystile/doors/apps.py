@@ -1,8 +1,8 @@
-"""Can this be an app for that door? A door asks when it is built, so that the wrong kind fails at start and not with
+"""Can this be an app for that door? A door asks when it is built, so that the wrong kind fails at start and not at
 every request.
 
-The rule: only what cannot be one is turned away. Python shows what a callable takes and whether calling it gives a
-coroutine; what it cannot show (`*args`, code that is not written in Python) may be anything.
+The rule: only what cannot be an app for the door is turned away. Python shows what a callable takes and whether calling
+it gives a coroutine. What Python cannot show (`*args`, code that is not written in Python) may be anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from ..exceptions import ConfigurationError
 
 ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
-# What an instance must have where a class is the app, and calling it makes the answer.
+# Where a class is the app, calling it makes an instance, which is the answer and must have this method.
 _ANSWERS = {"asgi": "__await__", "wsgi": "__iter__"}
 
 
@@ -22,14 +22,14 @@ def check_app(app: Any, door: str) -> None:
     """ConfigurationError unless this may be an app for that door, ``"asgi"`` or ``"wsgi"``."""
     kind, other = door.upper(), next(each for each in ARGUMENTS if each != door)
     if not callable(app):
-        raise ConfigurationError(f"{type(app).__name__} is no {kind} app", key="app")
+        raise ConfigurationError(f"expected an app for {kind}, got {type(app).__name__}", key="app")
     if fits(app, door):
         return
     if fits(app, other):
         article = "an" if other == "asgi" else "a"
         raise ConfigurationError(f"it is {article} {other.upper()} app: use keystile.{other}", key="app")
     called = f"it cannot be called as app({', '.join(ARGUMENTS[door])})"
-    raise ConfigurationError(f"it is no {kind} app: {called}; {advice(app)}", key="app")
+    raise ConfigurationError(f"it is not an app for {kind}: {called}; {advice(app)}", key="app")
 
 
 def fits(app: Callable[..., Any], door: str) -> bool:
@@ -42,7 +42,7 @@ def fits(app: Callable[..., Any], door: str) -> bool:
 
 
 def advice(app: Callable[..., Any]) -> str:
-    """What may be meant, where something is no app for any door."""
+    """A hint about something that is not an app for any door."""
     if isinstance(app, type):
         return f"is it a factory? {app.__name__} is a class: name an app that it makes"
     return "is it a factory?"
@@ -50,9 +50,9 @@ def advice(app: Callable[..., Any]) -> str:
 
 def _takes(app: Callable[..., Any], door: str) -> bool:
     try:
-        # Of the callable itself: what a decorator calls behind it may take other arguments.
+        # The signature of the callable itself: what a decorator wraps may take other arguments.
         signature = inspect.signature(app, follow_wrapped=False)
-    except Exception:  # noqa: BLE001 - it cannot be read: nothing is certain
+    except Exception:  # noqa: BLE001 - the signature cannot be read, so nothing is certain
         return True
     try:
         signature.bind(*ARGUMENTS[door])

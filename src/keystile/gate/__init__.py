@@ -1,9 +1,9 @@
 """The gate: THE order of checks, written once, and the steps that need more than a rule.
 
-Knows the keys, the stores, the limiters, the rules and the words. It returns an outcome and leaves it to the answers
-what that looks like. It does not know which door runs it. How the failure budget waits (`budget`), what speaks against
-a caller (`callers`) and how a client is found (`transport`) can each be changed in their module. The order itself is in
-`order` and nowhere else; `gate` puts the parts together.
+Knows the keys, the stores, the limiters, the rules and the words. It returns an outcome; the answers decide what that
+looks like. It does not know which door runs it. How the failure budget waits (`budget`), what a caller is refused for
+(`callers`) and how a client is found (`transport`) can each be changed in their module. The order itself is in `order`
+and nowhere else; `gate` puts the parts together.
 """
 
 from .gate import Gate

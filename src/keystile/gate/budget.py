@@ -1,14 +1,14 @@
 """The failure budget of client addresses: how many wrong keys may come from each, and who waits for a proof.
 
-Failures alone are counted, when they have happened: a right key writes nothing. Before a proof the windows of its
-address are looked at, while one of the few places that each address has is held, so that a window admits at most its
-limit and what is under way: `PLACES` in each process.
+Only failures are counted, after they have happened: a right key writes nothing. A proof first takes one of the few
+places of its address, and while it holds the place it looks at the address's windows. So a window admits at most its
+limit plus the proofs under way, which are at most `PLACES` in each process.
 
-Whose window is full is not locked out but waits for a single place, which all such addresses share and are given in
-turn: guessing goes on there as fast as one proof after another, whoever guesses, and a good key is admitted.
+An address whose window is full is not locked out. It waits for a single place that all such addresses share and take
+in turn. So all guessing from there together goes no faster than one proof after another, and a good key is admitted.
 
-Waiting is bounded: nobody waits longer than `Policy.hashing_wait`, and nobody longer than `Policy.address_wait` for a
-place of an address from which keys failed; there, no more than `WAITING` tasks wait, or a quarter of the threads.
+Waiting is bounded: nobody waits longer than `Policy.hashing_wait`. For a place of an address from which keys failed,
+nobody waits longer than `Policy.address_wait`, and no more than `WAITING` tasks wait, or a quarter of the threads.
 An address from which nothing failed lately may well be a whole company behind one router, just after a restart: its
 first uses wait as long as those from many addresses.
 """
@@ -31,18 +31,18 @@ from ..rules.limits.quotas import Quotas, Windows
 from ..rules.limits.usages import refuses, retry_seconds
 
 PLACES, WAITING = 2, 16
-# Of all addresses together, whatever else allows more: a task that waits needs about 10 kB.
+# For all addresses together, whatever the other bounds allow: a waiting task needs about 10 kB.
 MOST_WAITING = 4096
 _EXHAUSTED = "exhausted"
 
 Counted = tuple[tuple[str, Windows], ...]
 """Where the failures of an address are counted, the narrowest network first."""
 Prove = Callable[[Hashable, float], Coroutine[Any, Any, Proof | None]]
-"""Proves a key: who waits meanwhile, and until when at most."""
+"""Proves a key. Takes the name of whoever waits for it, and the latest moment until which to wait."""
 
 
 class _Standing(NamedTuple):
-    """Where an address stands: whether nothing failed there lately; the widest network of it that is full, or None."""
+    """Where an address stands: whether nothing failed there lately, and its widest network that is full, or None."""
 
     clean: bool
     full: str | None
@@ -52,7 +52,7 @@ class FailureBudget:
     """Lets proofs begin, and counts those that fail.
 
     Args:
-        policy: how long whoever waits.
+        policy: how long requests may wait.
         quotas: which windows there are.
         limits: where failures are counted.
     """
@@ -68,10 +68,10 @@ class FailureBudget:
         """The proof of a key, or why there is none.
 
         Args:
-            peer: who came with the key.
-            digest: what stands for the key; of several who come with it from one address, one proves it for all.
-            offload: how this door does what blocks.
-            prove: proves it; None if it is wrong.
+            peer: the address that the key came from.
+            digest: stands for the key. When several requests bring it from one address, one of them proves it for all.
+            offload: how this door runs what blocks.
+            prove: proves the key; gives None if it is wrong.
 
         Raises:
             Overloaded: too many wait already, or for too long.
@@ -89,7 +89,7 @@ class FailureBudget:
 
     async def _in_turn(self, counted: Counted, offload: Offload, until: float, prove: Prove) -> Proof | Reason:
         place = await self._place(counted, offload, until)
-        # Whoever hangs up in the middle of a guess has guessed.
+        # A guess counts even if the client hangs up in the middle of it.
         work = partial(self._proved, counted, offload, partial(prove, counted[0][0], until))
         return await offload.finish(work, partial(self.places.leave, place))
 
@@ -101,12 +101,12 @@ class FailureBudget:
             return proof
         for subject, windows in counted:
             usages = await self._limits.hit(offload, subject, windows, 1)
-            if refuses(usages):  # and its neighbours do not answer for what goes on beyond its limit
+            if refuses(usages):  # the wider networks do not count what is beyond the limit here
                 return outcomes.too_many_failures(retry_seconds(usages))
         return outcomes.INVALID
 
     async def _place(self, counted: Counted, offload: Offload, until: float) -> Place:
-        """A place of the address; or, if its window is full, the one for all such."""
+        """A place of the address; or, if its window is full, the one that all such addresses share."""
         name = counted[0][0]
         place = self.places.take(name, PLACES)
         if place is None:

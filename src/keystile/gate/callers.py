@@ -1,7 +1,7 @@
-"""What follows from a key's record, and what speaks against its caller.
+"""What follows from a key's record, and what its caller is refused for.
 
-The record is read for every request. What can be worked out from it alone is kept while the store gives the very same
-record, so that a warm request compares numbers instead of parsing text.
+The record is read for every request. What can be worked out from it alone is kept as long as the store gives the very
+same record, so that a warm request compares numbers instead of parsing text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Caller:
         windows: its own; None for a plan that the policy does not know.
         allowlist: where it may be used from; None for anywhere.
         ends: when it expires, in Unix seconds.
-        touch_due: when its use is to be noted next, in Unix seconds.
+        touch_due: when its use is due to be noted next, in Unix seconds.
     """
 
     key: ApiKey
@@ -50,7 +50,7 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
 
     Args:
         key: the record.
-        before: what followed from the one that its id had before, if that is known.
+        before: what followed from the previous record with this id, if that is known.
         quotas: which windows hold for whom.
 
     Raises:
@@ -72,27 +72,27 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
 
 
 class Callers:
-    """What follows from the records that were read lately.
+    """What follows from the records that were read recently.
 
     Args:
-        shop: whose store notes when a key was used.
+        shop: its store notes when a key was used.
         quotas: which windows hold for whom.
-        events: where a key's first use is told.
-        remembered: of how many keys; the one whose record was worked out the longest time ago goes first. A key in
+        events: where a key's first use is reported.
+        remembered: for how many keys; the one whose record was worked out the longest ago is dropped first. A key in
             use has a new record every minute, when its use is noted.
     """
 
     def __init__(self, shop: Workshop, quotas: Quotas, events: Events, remembered: int) -> None:
         self._shop, self._quotas, self._events, self._remembered = shop, quotas, events, remembered
-        # Not a plain dict: to take the oldest out of one takes the longer the more were taken out before.
+        # Not a plain dict: there, removing the oldest entry takes longer the more entries were removed before.
         self.known: OrderedDict[str, Caller] = OrderedDict()
-        """By the id of the key; what is here for another record of it is out of date."""
+        """By the id of the key; an entry for another record of the key is out of date."""
 
     def meet(self, key: ApiKey, before: Caller | None) -> Caller:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
         try:
             caller = meet(key, before, self._quotas)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the record alone brought it about
+        except Exception as error:  # noqa: BLE001 - whatever it is, only the record can have caused it
             raise UnreadableRecord("the key store", key.id, str(error)) from None
         self.known.pop(key.id, None)
         self.known[key.id] = caller
@@ -101,7 +101,7 @@ class Callers:
         return caller
 
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:
-        """Have `last_used_at` written, off this request's path; at most once a minute for each key."""
+        """Have `last_used_at` written, outside this request's path; at most once a minute for each key."""
         caller.touch_due = now + TOUCH_EVERY
         used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
         if used is None and self._events.wanted(logging.INFO):
@@ -111,7 +111,7 @@ class Callers:
 
 
 def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
-    """What speaks against a caller whose secret is proved, or None."""
+    """Why a caller whose secret is proved is refused, or None."""
     if caller.key.revoked_at is not None:
         return outcomes.REVOKED
     if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):

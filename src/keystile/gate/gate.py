@@ -1,4 +1,4 @@
-"""The gate as a host builds it: settings in, and one coroutine that decides about each request.
+"""The gate as a host builds it: settings in, and one coroutine that decides on each request.
 
 `Gate.check` is what both doors run. It awaits the store, the hasher and the limiter and returns Admitted or Refused.
 The order of its checks is `order.Order.check`.
@@ -110,7 +110,7 @@ class Gate:
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         table = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
-        """Whether some path asks for more of its answers than headers."""
+        """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
         self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)
         self._shop = open_workshop(
             store=store,
@@ -132,7 +132,7 @@ class Gate:
         )
         if hasattr(self._shop.store, "on_unreadable"):
             self._shop.store.on_unreadable = self._order.outage.begins
-        # Not methods of its own: each would be a frame more for every request.
+        # Not methods of this class: each would cost every request one more frame.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
 
     @property
@@ -146,7 +146,7 @@ class Gate:
         return self._shop.clock
 
     def on_event(self, listener: L) -> L:
-        """Have a plain, quick function called with every `events.Event`, on the path of requests. Also as a decorator.
+        """Call this plain, quick function with every `events.Event`, on the path of requests. Works as a decorator too.
 
         Raises:
             ConfigurationError: it cannot be called, or is async.
@@ -154,14 +154,14 @@ class Gate:
         return self.events.listen(listener)
 
     def close(self) -> None:
-        """Let go of files and connections, the store's and the limiter's; `aclose` if one of them is async."""
+        """Release the files and connections of the store and the limiter. If one of them is async, use `aclose`."""
         if self.needs_await:
             raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
         self._shop.store.close()
         self.limits.limiter.close()
 
     async def aclose(self) -> None:
-        """Let go of files and connections, the store's and the limiter's."""
+        """Release the files and connections of the store and the limiter."""
         for each in (self._shop.store, *self.limits.limiters()):
             closing = each.close()
             if closing is not None:

@@ -4,7 +4,7 @@
     address list, plan, scopes, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
-read anew for every request. A refusal is a value.
+read again for every request. A refusal is a value.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from .rechecking import Rechecker
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
 
-# This is on the path of every request, where a named tuple's own constructor costs twice as much.
+# This is on the path of every request, and a named tuple's own constructor costs twice as much.
 _new = tuple.__new__
 
-# What a preflight asks of its caller where the policy lets it pass.
+# What is demanded of a preflight where the policy lets it pass.
 _PREFLIGHT = Demand(public=True, scopes=frozenset())
-# For how long a request waits for a store that another process holds, in seconds.
+# How long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
 
 
@@ -49,8 +49,8 @@ class Order:
     Args:
         policy: the settings.
         shop: the store, key format and hasher.
-        events: where refusals are told.
-        transport: who is calling, past which proxies.
+        events: where refusals are reported.
+        transport: finds who is calling, behind which proxies.
         rules: what a path demands.
         quotas: which windows hold for whom.
         accepted: where keys are read from.
@@ -73,7 +73,7 @@ class Order:
         self._clock, self._mask = shop.clock, shop.mask
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._looks = transport.header is not None or self._https or self._hsts
-        # Where windows are counted in this process's memory, a decision needs no coroutine.
+        # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
         blocking = getattr(shop.store, "blocking", True)
@@ -87,14 +87,14 @@ class Order:
         self.outage = Outage(events, "store", "every key is refused with 503")
 
     async def check(self, request: Request, offload: Offload) -> Admitted | Refused:  # noqa: C901, PLR0912 - the order, in one place
-        """Decide about one request.
+        """Decide on one request.
 
         Args:
             request: what the door read.
-            offload: how this door does what blocks: `_sync.pooled` or `_sync.inline`.
+            offload: how this door runs what blocks: `_sync.pooled` or `_sync.inline`.
 
         Returns:
-            Admitted or Refused; it raises nothing for anything that a client or a store can do.
+            Admitted or Refused. Nothing that a client or a store does makes it raise.
         """
         request_id = request.request_id or self._request_ids.draw()
         if self._looks or request.wire is not None:
@@ -146,10 +146,10 @@ class Order:
         return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
-        """Whether a request that the app has answered would be admitted still; None, or what to answer instead.
+        """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
 
         Args:
-            admitted, request: what `check` gave for which request.
+            admitted, request: what `check` returned, and the request it was for.
             offload: as for `check`.
         """
         principal = admitted.principal
@@ -166,7 +166,7 @@ class Order:
         return None if reason is None else self._refused(reason, visit, principal, admitted.usages)
 
     def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
-        """A refusal that a door decided about after `check`: of a body that is not JSON."""
+        """The refusal of a request that a door turns away after `check`, because its body is not JSON."""
         visit = self._transport.see(request, admitted.request_id)
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
@@ -187,7 +187,7 @@ class Order:
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
     async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
-        """Let a CORS preflight through to the app, counted by address; what its path asks of others is not for it."""
+        """Let a CORS preflight through to the app, counted by address. What its path demands does not apply to it."""
         outcome = await self._count(None, visit, self._quotas.for_anyone(()), _PREFLIGHT, offload)
         if isinstance(outcome, Admitted) and self._events.wanted(logging.INFO):
             self._events.tell(event_of("preflight", logging.INFO, visit))
@@ -207,7 +207,7 @@ class Order:
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
 
     def _in_the_clear(self, visit: Visit) -> Refused:
-        """A request over http where https is demanded. Its key is not looked at, but whoever sent one should know."""
+        """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""
         if not self._keyless(visit.request):
             self._transport.tell_of_clear(visit, self._clock())
         request = visit.request

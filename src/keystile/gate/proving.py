@@ -1,9 +1,9 @@
-"""Proving that a raw key is the one of which a store holds the hash.
+"""Proving that a raw key is the one whose hash a store holds.
 
-A proof is remembered (`hashing.ProofCache`), so that it costs microseconds the second time. Whoever comes with a key
-that nothing is remembered of has to keep to the failure budget of its address, and waits for one of the few places
-where hashes are computed; only then it is looked up whether there is such a key at all. A cached proof never asks the
-budget, so that nobody locks out who shares its address.
+A proof is remembered (`hashing.ProofCache`), so that it costs microseconds the second time. A key without a remembered
+proof is subject to the failure budget of its address, and waits for one of the few places where hashes are computed.
+Only then is it looked up whether there is such a key at all. A remembered proof never asks the budget, so that nobody
+can lock out others who share their address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..model import ApiKey, Reason, SecretHash
 from ..rules import outcomes
 from .budget import FailureBudget
 
-# A record may change its hash between the proof and its reading: by a rehash, or a rotation.
+# A record's hash may change between the proof and the reading of the record: by a rehash, or a rotation.
 TRIES = 3
 _HASHING = "hashing"
 
@@ -36,9 +36,9 @@ class Prover:
     Args:
         shop: the store, format and hasher.
         find: the store's `find`, adapted.
-        find_now: the same as a plain function, if it runs in place: a warm request then awaits nothing.
+        find_now: the same as a plain function, if it runs in place; then a warm request awaits nothing.
         budget: says who may try, and counts the failures.
-        remembered: how many proofs.
+        remembered: how many proofs are remembered.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Prover:
         self._shop, self._find, self._find_now, self._budget = shop, find, find_now, budget
         self._proofs = ProofCache(remembered)
         self.digest = self._proofs.digest
-        """What stands for a raw key here: made once a request."""
+        """Gives what stands for a raw key here; called once for each request."""
         self._flights = SingleFlight()
         self._decoy = HiddenText(shop.hasher.decoy())
 
     def prove_now(self, digest: bytes) -> Proven | None:
-        """What `prove` gives for a key that was proved before, if that needs no waiting; else None."""
+        """What `prove` gives for a key that was proved before, if that needs no waiting, else None."""
         proof = self._proofs.find(digest)
         if proof is None or self._find_now is None:
             return None
@@ -70,7 +70,7 @@ class Prover:
     async def prove(self, raw: bytes, digest: bytes, peer: str | None, offload: Offload) -> Proven | Reason:
         """The record whose secret this is and the hash that it proves, or why not.
 
-        Unknown, malformed and wrong are one reason. The record is always one that was read for this very request.
+        Unknown, malformed and wrong keys get one reason. The record is always one that was read for this very request.
         """
         proof = self._proofs.find(digest)
         for _ in range(TRIES):
@@ -88,25 +88,25 @@ class Prover:
             proof = found
         return outcomes.INVALID
 
-    async def _prove_cold(  # noqa: PLR0917 - what a proof is about
+    async def _prove_cold(  # noqa: PLR0917 - what a proof needs
         self, parsed: Parsed, digest: bytes, raw: bytes, stale: Proof | None, peer: str | None, offload: Offload
     ) -> Proof | Reason:
-        """A proof that is newer than the stale one. Concurrent calls for one key share one run."""
+        """A proof newer than the stale one. Concurrent calls for one key share one run."""
 
         async def prove(name: Hashable, until: float) -> Proof | None:
             known = self._proofs.find(digest)
             if known is not None and known is not stale:
-                return known  # somebody else was first while this one waited
+                return known  # another request proved it while this one waited
             return await self._flights.run(
                 digest, offload, partial(self._run, parsed, digest, raw, name, until, offload)
             )
 
         return await self._budget.spend(peer, digest, offload, prove)
 
-    async def _run(  # noqa: PLR0917 - likewise
+    async def _run(  # noqa: PLR0917 - as `_prove_cold`
         self, parsed: Parsed, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
     ) -> Proof | None:
-        """One run, when it is its turn."""
+        """Do one run, when its turn has come."""
         if not self._shop.hasher.blocking:
             return await self._compare(parsed, digest, raw, offload)
         places, seconds = self._budget.places, max(0.0, until - time.monotonic())
@@ -120,7 +120,7 @@ class Prover:
         key = await self._find(offload, parsed.id)
         candidates = () if key is None else key.hashes
         candidate = next((each for each in candidates if each.hint == parsed.hint), None)
-        # One proof always: an unknown id or hint costs what a wrong secret costs.
+        # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret.
         proved = await self._verify(self._decoy if candidate is None else candidate.hash, raw, offload)
         if key is None or candidate is None or not proved:
             return None
@@ -136,19 +136,19 @@ class Prover:
         return await offload.run(self._shop.hash_pool, hasher.verify, stored, raw)
 
     async def _renew_hash(self, key: ApiKey, old: SecretHash, raw: bytes, offload: Offload) -> None:
-        """Hash a proved key anew if it was hashed with other settings. The request does not fail over it."""
+        """Hash a proved key again if it was hashed with other settings. The request does not fail if this fails."""
         shop = self._shop
         if not shop.hasher.needs_rehash(old.hash):
             return
         try:
             renewed = await offload.run(shop.hash_pool, shop.hasher.hash, raw)
         except Overloaded:
-            return  # the next first use will do it
+            return  # the next proof will try again
         shop.later(shop.store.rehash, key.id, old, SecretHash(renewed, old.hint, old.expires_at))
 
 
 def _matching(key: ApiKey, proof: Proof) -> Proven | None:
-    """The record with the hash that was proved, if it still holds it."""
+    """The record with the hash that was proved, if the record still holds that hash."""
     for secret_hash in key.hashes:
         if secret_hash.hash == proof.hash:
             return key, secret_hash

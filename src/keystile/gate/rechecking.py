@@ -1,7 +1,7 @@
-"""Judging the caller of a request once more, when the app has worked for it.
+"""Judging the caller of a request again, after the app has worked on it.
 
-What was found at first is not kept: the same request is read, proved and judged as if it came now, by the record as it
-is now. Windows are not asked again, because it is no other request.
+The first result is not reused: the same request is read, proved and judged as if it came now, by the record as it is
+now. Windows are not asked again, because it is not another request.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Rechecker:
 
     Args:
         accepted: where keys are read from.
-        rules: what a request demands.
-        prover: finds and proves its key.
+        rules: what a path demands.
+        prover: finds and proves the request's key.
         callers: what follows from the key's record.
         clock: Unix seconds.
     """
@@ -37,7 +37,7 @@ class Rechecker:
         self._clock = clock
 
     async def judge(self, visit: Visit, offload: Offload) -> Reason | None:
-        """What speaks against the caller of an admitted request by now, or None."""
+        """Why the caller of an admitted request would be refused now, or None."""
         request = visit.request
         raw = extract(request.credentials, self._accepted)
         if isinstance(raw, Unusable):

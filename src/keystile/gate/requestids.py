@@ -1,4 +1,4 @@
-"""What requests are called."""
+"""The ids of requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
 class RequestIds:
     """``req_`` and 24 random base62 characters (about 142 bits; a name, not a secret).
 
-    Drawn in batches: asking the system for random octets each time would cost a tenth of the whole check.
+    They are drawn in batches: asking the system for random octets each time would cost a tenth of the whole check.
     """
 
     BATCH = 128
@@ -23,11 +23,11 @@ class RequestIds:
         on_fork(self)
 
     def reset(self) -> None:
-        """Forget what is left: a forked child must not use the ids of its parent."""
+        """Drop the ids that are left: a forked child must not use the ids of its parent."""
         self._ready: list[str] = []
 
     def draw(self) -> str:
-        """The next one."""
+        """The next id."""
         try:
             return self._ready.pop()
         except IndexError:

@@ -1,4 +1,4 @@
-"""How a request came to us: from whom, past which proxies, and whether in the clear."""
+"""How a request reached the gate: from whom, through which proxies, and whether in the clear."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..rules.requests.urls import MOST_PATH
 if TYPE_CHECKING:
     from ..rules.requests.clients import ClientResolver
 
-# How often somebody is warned of what strangers can bring about, in seconds.
+# The least number of seconds between two warnings about what strangers can cause.
 WARN_EVERY = 60.0
 _SECURE = ("https", "wss")
 _REWRITTEN = (
-    "the server has already replaced the peer by what a header said, which anybody may have sent: the client is "
-    "unknown, and no allowlist holds it; let the server leave the peer alone (uvicorn: --no-proxy-headers), and set "
+    "the server has already replaced the peer by an address from a header, which anybody may have sent: the client is "
+    "unknown, and no allowlist admits it; make the server leave the peer alone (uvicorn: --no-proxy-headers), and set "
     "trusted_proxies"
 )
 _TRAILING = (
-    "this server puts trailers among the headers, so that a header behind Transfer-Encoding may be one: what decides "
-    "is not taken from there; use another parser (uvicorn: --http h11), or let a proxy buffer request bodies"
+    "this server puts trailers among the headers, so a header after Transfer-Encoding may be one: the gate trusts none "
+    "of these; use another parser (uvicorn: --http h11), or let a proxy buffer request bodies"
 )
 
 
@@ -35,9 +35,9 @@ class Visit(NamedTuple):
 
     Attributes:
         request: what the door read.
-        request_id: its name.
+        request_id: its id.
         client: the address of who is calling, or None if that is unknown.
-        counted: whom to count: the client, or the socket's other end while the client is unknown.
+        counted: the address to count: the client's, or that of the socket's other end while the client is unknown.
         secure: it came over https.
     """
 
@@ -56,17 +56,17 @@ def event_of(code: str, level: int, visit: Visit, status: int | None = None, key
 
 
 def leads_on(request: Request, mask: Mask) -> bool:
-    """Whether a URL may repeat this request: a part of it would be another request, and a key belongs in none."""
+    """Whether a redirect may repeat this request. Part of it would be another request, and no URL may hold a key."""
     return not request.long_query and len(request.path) <= MOST_PATH and not mask.holds(request.path)
 
 
 class Transport:
-    """Sees through proxies.
+    """Finds out what is behind the proxies.
 
     Args:
-        policy: which of them are trusted.
-        events: where it is told that the policy trusts more than proxies, and that the server leaves less to be seen
-            than it should.
+        policy: which proxies are trusted.
+        events: where two faults are reported: a policy that trusts more than proxies, and a server that hides or mixes
+            what the gate has to see.
         clock: Unix seconds.
     """
 
@@ -80,7 +80,7 @@ class Transport:
         self._due: dict[str, float] = {}
         self._warn_of_wide(tuple(policy.trusted_proxies))
         self.header = self._resolver.header if self._resolver else None
-        """The name of the header that doors hand over, in lower case, or None."""
+        """The name of the header with the client that doors hand over, in lower case, or None."""
         self.twin = self._resolver.twin if self._resolver else b""
         """The same with underscores."""
 
@@ -88,20 +88,20 @@ class Transport:
         wide = [entry for entry in trusted if is_wide(entry)]
         if wide:
             reason = (
-                f"trusted_proxies holds {', '.join(wide[:3])}: whoever connects from there says which client address "
-                "is counted and checked against allowlists; name your proxies alone"
+                f"trusted_proxies holds {', '.join(wide[:3])}: anyone who connects from there decides which client "
+                "address is counted and checked against allowlists; name only your proxies"
             )
             self._events.tell(Event("wide_trusted_proxies", logging.WARNING, reason=reason))
 
     def _is_due(self, code: str, now: float) -> bool:
-        """Whether this is to be a warning: anybody can bring it about, so that one in a minute is enough."""
+        """Whether a warning is due. Anybody can cause it, so one a minute is enough."""
         due = now >= self._due.get(code, 0.0)
         if due:
             self._due[code] = now + WARN_EVERY
         return due
 
     def tell_of_clear(self, visit: Visit, now: float) -> None:
-        """Tell that a credential came over http."""
+        """Report that a credential came over http."""
         level = logging.WARNING if self._is_due("credential_over_http", now) else logging.INFO
         self._events.tell(event_of("credential_over_http", level, visit))
 
@@ -134,7 +134,7 @@ class Transport:
         if found.rewritten:
             self._warn("peer_rewritten", peer, _REWRITTEN)
         if self._resolver is not None and wire.proto:
-            secure = False  # the server may have the scheme from there, and the proxies have not said it
+            secure = False  # the server may have taken the scheme from this header, and no trusted proxy said it
         return Visit(request, request_id, found.address, found.counted, secure if found.https is None else found.https)
 
     def _warn(self, code: str, peer: str | None, reason: str) -> None:

@@ -22,17 +22,17 @@ class Answering:
         send: the server's.
         accept: what the client accepts.
         head: whether the request was HEAD, whose answer has no body.
-        admitted: whose answer it is.
-        shape: what it is to look like.
+        admitted: the request that it answers.
+        shape: what it has to look like.
         writers: what writes heads and bodies.
     """
 
-    # Of the class, not of each request: few answers change them.
+    # On the class, not on each instance: few answers change them.
     held: tuple[int, Fields[bytes]] | None = None
     _waiting: tuple[Message, Fields[bytes], bytes] | None = None
     begun = False
-    """Something of an answer has gone out."""
-    # What the app found wrong with the request, if that was answered.
+    """Part of an answer has gone out."""
+    # What the app found wrong with the request, if the client was told.
     _told: InvalidRequest | None = None
 
     def __init__(  # noqa: PLR0917 - what an answer is made of
@@ -42,9 +42,9 @@ class Answering:
         self._admitted, self._shape, self._writers = admitted, shape, writers
         self._on_body = send
 
-    # Not a coroutine function: of most messages, what the app awaits is the server's own awaitable.
+    # Not a coroutine function: for most messages, the app awaits the server's own awaitable.
     def send(self, message: Message) -> Awaitable[None]:
-        """For the app, in the place of the server's."""
+        """For the app, in place of the server's `send`."""
         kind = message["type"]
         if kind == "http.response.body":
             return self._on_body(message)
@@ -53,13 +53,13 @@ class Answering:
         return self._send(message) if self._on_body != self._drop and self.held is None else _nothing()
 
     async def finish(self) -> None:
-        """The body of an error that is held has come to its end, or as far as it may."""
+        """The body of a held error is complete, or as long as it may become."""
         if self.held is not None:
             await self._replace(*self.held)
 
     async def settles(self, error: Exception) -> bool:
-        """The app raised. Answer it if nothing has gone out yet; True if that is all there is to it, because the fault
-        is the client's."""
+        """The app raised. Answer if nothing has gone out yet. True if nothing else is to be done, because the fault is
+        the client's."""
         if self.begun:
             return self._told is error
         fault = error if isinstance(error, InvalidRequest) else None
@@ -80,7 +80,7 @@ class Answering:
         if tail is None and (self._head or status in BODYLESS):
             self._on_body = self._without_body
         elif tail is not None:
-            # Whether it is what it says it is shows with the first octets.
+            # Only the first octets show whether it is the JSON that it says it is.
             self._waiting, self._on_body = (message, fields, tail), self._first
             return _nothing()
         self.begun = True
@@ -116,7 +116,7 @@ class Answering:
         more = message.get("more_body", False)
         pieces = splice.pieces(message.get("body", b""), last=not more)
         if not pieces:
-            return self._send(message)  # an empty chunk has its use: some servers send the head with it
+            return self._send(message)  # an empty chunk has a use: some servers send the head with it
         if len(pieces) == 1:
             return self._send({"type": "http.response.body", "body": pieces[0], "more_body": more})
         return self._send_all(pieces, more)
@@ -150,4 +150,4 @@ class Answering:
 
 
 async def _nothing() -> None:
-    """There is nothing to send for this message of the app's."""
+    """Send nothing for this message of the app's."""

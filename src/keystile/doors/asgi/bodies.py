@@ -11,14 +11,14 @@ _OF_THE_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-typ
 
 
 async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Receive | None:
-    """Read the request's body and see whether it is JSON. Whether there is one shows only when it is read: lengths lie.
+    """Read the request's body and check that it is JSON. Only reading shows whether there is a body: lengths lie.
 
     Args:
         scope, receive: the server's.
         most: how many bytes may come.
 
     Returns:
-        Why it is refused; or what the app receives the same bytes from; or None, if the client has left.
+        Why it is refused; or a `receive` that gives the app the same bytes; or None if the client has left.
     """
     fields = _body_fields(scope)
     if not {b"content-length", b"transfer-encoding"} & set(fields) and scope.get("http_version", "1.1") < "2":

@@ -1,15 +1,15 @@
-"""What an app is not to see of a request, because it would get octets past the gate."""
+"""What an app must not see of a request, because it could then send octets past the gate."""
 
 from __future__ import annotations
 
 from .wire import Scope
 
-# By these an app would send octets past us: it does not see that the server can.
+# With these an app would send octets past the gate, so they are hidden from it.
 _SHORT_CUTS = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
 
 def hide(scope: Scope) -> Scope:
-    """Take from the scope what would lead to an encoded answer or to a short cut; otherwise as `hide_short_cuts`."""
+    """Remove from the scope what would lead to an encoded answer or a short cut; otherwise like `hide_short_cuts`."""
     before = {"headers": scope["headers"], **hide_short_cuts(scope)}
     scope["headers"] = [
         field for field in scope["headers"] if len(field[0]) != 15 or field[0].lower() != b"accept-encoding"
@@ -18,10 +18,10 @@ def hide(scope: Scope) -> Scope:
 
 
 def hide_short_cuts(scope: Scope) -> Scope:
-    """Take from the scope the server's offer to send files by itself.
+    """Remove from the scope the server's offer to send files by itself.
 
-    In place, because middleware around us reads what the app and its router leave there. What this gives is to be put
-    back when the app has run.
+    This changes the scope in place, because middleware around the gate reads what the app and its router leave there.
+    The caller puts what is returned back into the scope after the app has run.
     """
     extensions = scope.get("extensions")
     if not extensions or _SHORT_CUTS.isdisjoint(extensions):

@@ -25,8 +25,8 @@ class Reader:
     """Reads what the gate and its answers need to know of a request.
 
     Args:
-        gate: whose settings hold.
-        app: what stands behind the gate, and may take a prefix off a path by itself.
+        gate: its settings hold.
+        app: the app behind the gate; it may itself take a prefix off a path.
     """
 
     def __init__(self, gate: Gate, app: Any) -> None:
@@ -48,7 +48,7 @@ class Reader:
         lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
         presented, wire, unreadable, long_query = [], None, False, False
         for name, value in scope["headers"]:
-            # Most names differ in length already; servers should send lower case, and not all do.
+            # Most names already differ in length. Servers should send names in lower case, but not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
                 if lowered in TELLING:
                     looks = True
@@ -61,7 +61,8 @@ class Reader:
             transport = self._transport
             wire, unsure = read_wire(scope, transport.header, transport.twin, self._credentials)
             if unsure:
-                presented.append((CODING, b""))  # which no key is read from: there may be another key than it seems
+                # A credential may be a trailer. No key is read from this name, so the request is refused.
+                presented.append((CODING, b""))
         if self._looks_into_query and (query := scope.get("query_string")):
             long_query = is_long(query)
             if self._query:
@@ -90,7 +91,7 @@ class Reader:
         )
 
     def _take(self, scope: Scope, query: bytes, long_query: bool) -> list[tuple[bytes, bytes]]:
-        """The keys of the query, which loses them."""
+        """The keys in the query; they are removed from it."""
         scope["query_string"], values = take(query, self._query)
         presented = [(b"?" + self._query, value) for value in values]
         return [*presented, UNREAD] if long_query else presented
@@ -103,8 +104,8 @@ class Reader:
         return own or scope.get("root_path") or ""
 
     def _is_ambiguous(self, scope: Scope, path: str, taken: str) -> bool:
-        """Whether routers differ in what is left of the path. Those of an app that goes by the server's root path, or
-        by its own, do so whatever a setting has taken off here."""
+        """Whether routers differ in what is left of the path. An app that uses the server's root path, or its own, does
+        so whatever prefix a setting takes off here."""
         own = "" if self._own_root_path is None else self._own_root_path()
         prefixes = {taken, own, scope.get("root_path") or ""} - {""}
         return any(ambiguous(path, prefix, strict_router=self._strict_router) for prefix in prefixes)
@@ -117,13 +118,13 @@ class Reader:
 
 
 def accepted_by(scope: Scope) -> str:
-    """What the client accepts; empty if it does not say."""
+    """The request's ``Accept``; empty if there is none."""
     lines = [value for name, value in scope["headers"] if len(name) == 6 and name.lower() == b"accept"]
     return b",".join(lines).decode("latin-1") if lines else ""
 
 
 def asks_for_form(scope: Scope) -> str:
-    """The same where it could matter to the gate's own answers, which are JSON or a problem document."""
+    """The same if it may ask for a problem document, else empty: the gate's own answers are that or plain JSON."""
     for name, value in scope["headers"]:
         if len(name) == 6 and name.lower() == b"accept" and b"problem" in value.lower():
             return accepted_by(scope)
@@ -131,24 +132,25 @@ def asks_for_form(scope: Scope) -> str:
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:
-    """The value of a header that stands there once."""
+    """The value of a header that is there exactly once."""
     values = [value for name, value in scope["headers"] if name.lower() == wanted]
     return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def _lines(scope: Scope, name: str) -> list[str]:
-    """The value of each line with this lower-case name, however its dashes are written: an app may fold them."""
+    """The values of the lines with this lower-case name, also with ``_`` for ``-``: an app may read the two as one."""
     wanted = name.encode()
     return [value.decode("latin-1") for found, value in scope["headers"] if found.lower().replace(b"_", b"-") == wanted]
 
 
 def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
-    """What the app behind the gate takes off a path by itself, if it does; and whether its router is strict about where
-    (`rules.canonical.ambiguous`).
+    """The prefix that the app behind the gate takes off a path by itself, if it does; and whether its router looks
+    for the prefix only at the start of a path (`rules.requests.canonical.ambiguous`).
 
-    Rules are relative to what the app routes, so the gate has to take off the same. Only what is known to be a prefix
-    of URLs is taken for one: FastAPI's `root_path` and Django's FORCE_SCRIPT_NAME. In Flask and Quart an attribute of
-    that name is the folder of the app's files. Middleware in between is looked through by its usual attribute.
+    Rules are relative to the path that the app routes, so the gate has to take off the same prefix. Only what is known
+    to be a prefix of URLs is used: FastAPI's `root_path` and Django's FORCE_SCRIPT_NAME. In Flask and Quart an
+    attribute of that name is the folder of the app's files. Middleware in between is passed through by its usual
+    attribute.
     """
     for _ in range(100):
         kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}

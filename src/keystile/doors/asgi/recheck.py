@@ -1,4 +1,4 @@
-"""What the ASGI door does so that a key which ends while the app works gets no answer of the app's."""
+"""How the ASGI door keeps the app's answer from a caller whose key expires or is revoked while the app works."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Refuse = Callable[[Refused], Awaitable[None]]
 class HeldAnswer:
     """Holds an answer until the first octets of its body, then has its caller judged again.
 
-    Whatever else the app sends before, hints for instance, is held as well: it is part of the answer.
+    Whatever else the app sends before them, hints for instance, is held as well: it is part of the answer.
 
     Args:
         send: the server's.
         check: judges; None if the caller may still have the answer.
-        refuse: answers in the app's place.
+        refuse: sends the answer in the app's place.
     """
 
     def __init__(self, send: Send, check: Check, refuse: Refuse) -> None:
@@ -47,17 +47,17 @@ class HeldAnswer:
         if refused is not None:
             self._pass = _drop
             return await self._refuse(refused)
-        for message in self._held:  # an app may send more of them meanwhile, from another task
+        for message in self._held:  # an app may send more messages meanwhile, from another task
             await self._send(message)
         self._pass = self._send
         return None
 
 
 class WatchedSocket:
-    """Has the caller judged again for each message of a websocket, and closes it with 1008 if that ends badly.
+    """Has the caller judged again at each message of a websocket, and closes it with 1008 if the caller is refused.
 
-    A reason that the app gives when it closes is such a message. Where it denies the handshake by an answer of its
-    own, the head waits for the first octets of the body, as that of any answer does.
+    A reason that the app gives when it closes counts as such a message. Where the app denies the handshake with an
+    answer of its own, the head waits for the first octets of the body, as in any answer.
 
     Args:
         receive, send: the server's.
@@ -97,7 +97,7 @@ class WatchedSocket:
         refused = await self._check()
         if refused is None:
             return False
-        if not self._ended:  # the app may send and receive at once
+        if not self._ended:  # the app may send and receive at the same time
             self._ended = True
             await self._send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
         return True

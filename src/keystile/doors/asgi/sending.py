@@ -1,4 +1,4 @@
-"""Sending what needs no envelope: the head of an app's answer with the gate's fields in it, and the gate's refusals."""
+"""Sending without an envelope: the head of an app's answer with the gate's fields added, and the gate's refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...model import Admitted, Refused
 from .reading import Reader, asks_for_form
 from .wire import Message, Receive, Scope, Send
 
-# The messages that carry the head of an answer: of a plain one, of an accepted and of a denied websocket.
+# The messages that carry the head of an answer: of a plain one, of an accepted websocket and of a denied one.
 _HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -20,7 +20,7 @@ class Sender:
     """Sends for one door.
 
     Args:
-        gate: whose settings hold.
+        gate: its settings hold.
         reader: reads what an answer needs to know of its request.
         writers: what writes heads and bodies.
     """
@@ -30,12 +30,12 @@ class Sender:
         self._write, self._write_limits = writers.headers.write, writers.limits.write
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
-        """For the app, in the place of the server's: it writes the gate's fields into the head."""
+        """For the app, in place of the server's `send`: it adds the gate's fields to the head."""
         principal, name, usages, _, strict = admitted
         write, request_id, protected = self._write, name.encode(), principal is not None
         limits = self._write_limits(usages, self._clock()) if usages else ()
 
-        # Not a coroutine function: what the app awaits is the server's own awaitable, once for each chunk of a stream.
+        # Not a coroutine function: the app awaits the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
                 headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
@@ -47,12 +47,12 @@ class Sender:
         return send_written
 
     async def refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        """The gate's own answer, in the app's place."""
+        """Send the gate's own answer, in the app's place."""
         reply = self._writers.refusal(refused, asks_for_form(scope), partial(self._target, scope))
         if scope["type"] == "http":
             body = b"" if scope["method"] == "HEAD" else reply.body
             return await _answer(send, "http.response", reply, body)
-        await receive()  # websocket.connect, which the protocol has come before any answer
+        await receive()  # websocket.connect, which comes before any answer in the protocol
         if "websocket.http.response" in (scope.get("extensions") or ()):
             return await _answer(send, "websocket.http.response", reply, reply.body)
         return await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})

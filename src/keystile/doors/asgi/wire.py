@@ -1,9 +1,9 @@
-"""What an ASGI server hands over besides the request itself, and how far that can be believed.
+"""What an ASGI server hands over besides the request itself, and how far it can be trusted.
 
-uvicorn replaces the peer by what ``X-Forwarded-For`` says, if that comes from its own machine, or from wherever it is
-told to trust. And with httptools it puts the trailers of a chunked body (RFC 9112 section 7.1.2) behind the headers of
-the head, in one list, before the app is called. All that is certain there is that what stands before the first
-``Transfer-Encoding`` is of the head: without that line there are no trailers.
+uvicorn replaces the peer by what ``X-Forwarded-For`` says, if the request comes from its own machine or from an address
+that it is told to trust. And with httptools it appends the trailers of a chunked body (RFC 9112 section 7.1.2) to the
+headers, in one list, before the app is called. There, only what stands before the first ``Transfer-Encoding`` is
+certain to be a header: without that line there are no trailers.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Send = Callable[[Message], Awaitable[None]]
 
 LISTED, PROTO, CODING = b"x-forwarded-for", b"x-forwarded-proto", b"transfer-encoding"
 TELLING = frozenset((LISTED, CODING))
-"""The headers by which a door knows that `read_wire` has something to find."""
+"""The headers that tell a door that `read_wire` has something to read."""
 
 _MERGING = "uvicorn.protocols.http.httptools_impl"
 
 
 def merges_trailers() -> bool:
-    """Whether a server that cannot tell trailers from headers runs in this process."""
+    """Whether a server that does not keep trailers apart from headers runs in this process."""
     return _MERGING in sys.modules
 
 
 def head_ends(scope: Scope) -> int:
-    """How many of the header lines are certainly none of a trailer's."""
+    """How many of the header lines are certain not to be trailers."""
     headers = scope["headers"]
     if merges_trailers():
         for at, (name, _) in enumerate(headers):
@@ -46,8 +46,8 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
 
     Args:
         scope: the server's.
-        header: where proxies say who the client is, in lower case, or None if nobody is to be believed.
-        twin: the same with underscores, as no proxy sends it.
+        header: the header in which proxies name the client, in lower case, or None if no proxy is trusted.
+        twin: the same name with underscores, which no proxy sends.
         credentials: the names of headers that may carry a key.
     """
     end, client = head_ends(scope), scope.get("client")
@@ -73,7 +73,7 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
 
 
 def _port(given: int | str | None) -> int | None:
-    """A port as a number: granian gives text."""
+    """A port as a number. granian gives it as text."""
     if isinstance(given, str):
         return int(given) if given.isascii() and given.isdigit() and len(given) < 6 else None
     return given

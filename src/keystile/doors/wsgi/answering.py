@@ -20,20 +20,20 @@ logger = logging.getLogger("keystile")
 class Answering:
     """One answer of the app, on its way into the envelope.
 
-    The server's ``start_response`` is called once, when the head is certain: that of a success with the first octets
-    of its body, that of an error when its body was read. PEP 3333 lets an app start as late as that; a server that is
-    given a second head may send both.
+    The server's ``start_response`` is called once, when the head is certain: for a success with the first octets of its
+    body, for an error after its body was read. PEP 3333 lets an app start as late as that. A server that gets a second
+    head may send both.
 
     Args:
         start: the server's ``start_response``.
         environ: the server's.
-        admitted: whose answer it is.
-        shape: what it is to look like.
+        admitted: the request that it answers.
+        shape: what it has to look like.
         writers: what writes heads and bodies.
         raises: whether the host wants the app's exceptions for itself.
     """
 
-    # Of the class, not of each request: few answers change all of them.
+    # On the class, not on each instance: few answers change all of them.
     _head: tuple[str, Headers, ExcInfo | None] | None = None
     _collected: Collected | None = None
     _splice: Splice | None = None
@@ -54,8 +54,8 @@ class Answering:
         self._admitted, self._shape, self._writers = admitted, shape, writers
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-        """For the app, in the place of the server's."""
-        headers = list(headers)  # an app may go on using its own
+        """For the app, in place of the server's `start_response`."""
+        headers = list(headers)  # an app may go on using its own list
         if (self._head or self._started) and exc_info is None:
             raise AssertionError("start_response was called before, and without exc_info")
         if self._started and exc_info:
@@ -68,7 +68,7 @@ class Answering:
         return self._write
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        """What the server iterates: the app's own iterable, if nothing is to be done to it."""
+        """What the server iterates: the app's own iterable, if nothing has to be done to it."""
         if isinstance(iterable, (list, tuple)) and (self._head or self._started):
             return self._of_list(iterable)
         try:
@@ -93,8 +93,8 @@ class Answering:
         if self._goes_as_it_is(iterable):
             self._begin()
             return self._let_go(iterable, []) if self._bodyless else iterable
-        # The first octets are waited for here: with them an app may give its head, and it may still fail, while not
-        # every server can wait for a head until it iterates (granian's cannot).
+        # Wait for the first octets here: only with them may an app give its head, and until then it may still fail.
+        # Not every server can wait for the head until it iterates (granian cannot).
         octets = iter(iterable)
         first = b""
         while not (first or self._collected):
@@ -106,14 +106,14 @@ class Answering:
         if self._collected is not None:
             return self._let_go(iterable, self._replaced(whole))
         if not (self._head or self._started):
-            return Body(octets, iterable)  # no head at all: the server says what it makes of that
+            return Body(octets, iterable)  # no head at all: what happens then is up to the server
         self._begin(first)
         if self._bodyless:
             return self._let_go(iterable, [])
         return Body(whole if self._splice is None else self._spliced(self._splice, whole), iterable)
 
     def _goes_as_it_is(self, iterable: Iterable[bytes]) -> bool:
-        """Whether nothing of it is needed: no octets are to go out, or the server sends them by a way of its own."""
+        """Whether its octets need not be read here: none go out, or the server sends them in its own way."""
         if self._head is None or self._collected is not None:
             return False
         wrapper = self._environ.get("wsgi.file_wrapper")
@@ -123,12 +123,12 @@ class Answering:
     def _let_go(self, iterable: Iterable[bytes], answer: list[bytes]) -> list[bytes]:
         try:
             close(iterable)
-        except Exception:  # the answer is whole, and stays so
+        except Exception:  # the answer is complete without it
             logger.exception("the app's close() failed, request %s", self._admitted.request_id)
         return answer
 
     def failed(self, error: Exception) -> list[bytes]:
-        """The app raised; the answer to that, or the same exception if its head is out already or the host wants it."""
+        """The answer to an exception of the app. Raises it again if the head has gone out or the host wants it."""
         if self._started:
             raise error
         fault = error if isinstance(error, InvalidRequest) else None
@@ -151,7 +151,7 @@ class Answering:
             fields = self._writers.lengthless(fields)
         self._splice = None if tail is None else Splice(tail)
         self._head, self._started = None, True
-        start = self._server_start  # not every server's takes a third argument that says nothing
+        start = self._server_start  # not every server's takes a third argument that is None
         self._server_write = start(status, fields, exc_info) if exc_info else start(status, fields)
 
     def _write(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Answering:
         yield from splice.pieces(b"", last=True)
 
     def _replaced(self, chunks: Iterable[bytes]) -> list[bytes]:
-        """The app's error in our words."""
+        """The app's error, rewritten as an error document."""
         for chunk in chunks:
             if self._collected is None or self._collected.too_long:
                 break
@@ -187,8 +187,8 @@ class Answering:
         return self._reply(reply, status if reply.status == code else STATUS_LINES[reply.status])
 
     def _reply(self, reply: Reply[str], status: str) -> list[bytes]:
-        """An answer of ours, in the place of the app's."""
+        """Send an answer of the gate's in place of the app's."""
         self._head, self._collected, self._started = None, None, True
         self._server_start(status, reply.headers)
-        # Not an empty chunk: a server may take the length of that for the answer's.
+        # Not an empty chunk: a server may take its length for the length of the answer.
         return [] if self._head_only else [reply.body]

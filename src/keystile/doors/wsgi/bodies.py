@@ -12,7 +12,7 @@ from .protocol import Environ
 
 
 def read_json(environ: Environ, most: int) -> Reason | None:
-    """Read the request's body, see whether it is JSON, and leave the same bytes in the environ.
+    """Read the request's body, check that it is JSON, and leave the same bytes in the environ.
 
     Args:
         environ: the server's.
@@ -49,6 +49,6 @@ def _read(stream: Any, most: int) -> bytes | None:
     try:
         while len(body) < most and (chunk := stream.read(most - len(body))):
             body += chunk
-    except Exception:  # noqa: BLE001 - each server has an exception of its own for chunks that are none
+    except Exception:  # noqa: BLE001 - each server has its own exception for malformed chunks
         return None
     return bytes(body)

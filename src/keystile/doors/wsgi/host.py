@@ -1,4 +1,4 @@
-"""What a WSGI host says of itself, read from the app behind the door and without importing any framework."""
+"""What a WSGI host says about itself, read from the app behind the door without importing any framework."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-# Where middleware keeps what it is around.
+# The attributes in which middleware keeps the app that it wraps.
 _INNER = ("app", "wsgi_app", "application")
 
 
 def wants_exceptions(app: Any) -> bool:
-    """Whether the host has said that exceptions are to come out of it: to a test, a debugger, or its server.
+    """Whether the host wants its exceptions to propagate: to a test, a debugger, or its server.
 
-    That is Flask's ``PROPAGATE_EXCEPTIONS``, or ``TESTING`` and ``DEBUG`` where that says nothing, as its own
-    ``handle_exception`` has it; and Django's ``DEBUG_PROPAGATE_EXCEPTIONS``. Middleware in between is looked through by
-    its usual attributes.
+    The settings are Flask's ``PROPAGATE_EXCEPTIONS``, or ``TESTING`` and ``DEBUG`` where that is None, as in Flask's
+    ``handle_exception``; and Django's ``DEBUG_PROPAGATE_EXCEPTIONS``. Middleware in between is passed through by its
+    usual attributes.
     """
     for _ in range(100):
         app = getattr(app, "__self__", app)  # Flask's `wsgi_app` is a method

@@ -1,4 +1,4 @@
-"""What PEP 3333 speaks of, as types."""
+"""The types of PEP 3333."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StartResponse(Protocol):
 
 
 class Body:
-    """A generator's octets, with a ``close`` that reaches the app's iterable also where nothing was iterated."""
+    """A generator's octets, with a ``close`` that reaches the app's iterable even if nothing was iterated."""
 
     def __init__(self, octets: Iterator[bytes], iterable: Iterable[bytes]) -> None:
         self._octets, self._iterable = octets, iterable
@@ -36,7 +36,7 @@ class Body:
 
 
 def close(iterable: Iterable[bytes]) -> None:
-    """Let go of an app's iterable, where it wants that (PEP 3333)."""
+    """Call the ``close`` of an app's iterable, if it has one (PEP 3333)."""
     closing = getattr(iterable, "close", None)
     if closing is not None:
         closing()

@@ -20,7 +20,7 @@ class Reader:
     """Reads what the gate needs to know of a request.
 
     Args:
-        gate: whose settings hold.
+        gate: its settings hold.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -49,7 +49,7 @@ class Reader:
             unreadable = unreadable or ambiguous(path, self._root_path)
             path = below(path, self._root_path)
         if environ.get("SCRIPT_NAME"):
-            # The whole path, as an app sees it that puts the two together, holds it twice.
+            # An app that joins the two would see a whole path with the prefix in it twice.
             unreadable = unreadable or repeats(path, environ["SCRIPT_NAME"])
         return _new(
             Request,
@@ -69,7 +69,7 @@ class Reader:
         )
 
     def _take(self, environ: Environ) -> list[bytes]:
-        """The keys of the query, which loses them: here, and in the raw target, which is what servers log."""
+        """The keys in the query. They are removed from it here and in the raw target, which is what servers log."""
         before = environ["QUERY_STRING"]
         rest, values = take(_octets(before), self._query)
         after = rest.decode("latin-1")
@@ -81,10 +81,10 @@ class Reader:
         return values
 
     def _without_key(self, target: str) -> str:
-        """A raw target whose query holds a key, without it; it may have a fragment, which no query has."""
+        """A raw target whose query holds a key, without that key. Its fragment, if any, is dropped too."""
         path, _, query = target.partition("#")[0].partition("?")
         rest, values = take(_octets(query), self._query)
-        # Whoever wrote this one has written it otherwise, if the key is not found.
+        # If the key is not found here, the target spells its query in another way, so the whole query goes.
         return f"{path}?{rest.decode('latin-1')}" if values and rest else path
 
     def _read_wire(self, environ: Environ) -> Wire:
@@ -104,7 +104,7 @@ def target_of(environ: Environ) -> tuple[str, bytes]:
 
 
 def _variable(name: str) -> str:
-    """The environ's name of a header."""
+    """The name of a header in the environ."""
     return f"HTTP_{name.upper().replace('-', '_')}"
 
 
@@ -114,7 +114,7 @@ def _lines(environ: Environ, name: str) -> tuple[str, ...]:
 
 
 def _octets(text: str) -> bytes:
-    """What came over the wire (PEP 3333: text is latin-1). A server that breaks this gives octets no key has."""
+    """What came over the wire (PEP 3333: text is latin-1). A server that breaks this gives octets that no key has."""
     return text.encode("latin-1", "replace")
 
 

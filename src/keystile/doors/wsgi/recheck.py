@@ -1,4 +1,4 @@
-"""What the WSGI door does so that a key which ends while the app works gets no answer of the app's."""
+"""How the WSGI door keeps the app's answer from a caller whose key expires or is revoked while the app works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HeldAnswer:
     Args:
         start: the server's ``start_response``.
         check: judges; None if the caller may still have the answer.
-        refuse: answers in the app's place.
+        refuse: gives the answer in the app's place.
     """
 
     def __init__(self, start: StartResponse, check: Check, refuse: Refuse) -> None:
@@ -29,7 +29,7 @@ class HeldAnswer:
         self._refusal: Iterable[bytes] | None = None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-        """For the app, in the place of the server's."""
+        """For the app, in place of the server's `start_response`."""
         if self._head is not None and exc_info is None:
             raise AssertionError("start_response was called before, and without exc_info")
         self._head = (status, headers, exc_info)

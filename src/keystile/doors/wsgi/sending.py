@@ -1,4 +1,4 @@
-"""Sending what needs no envelope: the head of an app's answer with the gate's fields in it, and the gate's refusals."""
+"""Sending without an envelope: the head of an app's answer with the gate's fields added, and the gate's refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Sender:
     """Sends for one door.
 
     Args:
-        gate: whose settings hold.
+        gate: its settings hold.
         writers: what writes heads and bodies.
     """
 
@@ -26,7 +26,7 @@ class Sender:
         self._write, self._write_limits = writers.headers.write, writers.limits.write
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
-        """For the app, in the place of the server's: it writes the gate's fields into the head."""
+        """For the app, in place of the server's `start_response`: it adds the gate's fields to the head."""
         principal, request_id, usages, _, strict = admitted
         write, protected = self._write, principal is not None
         limits = self._write_limits(usages, self._clock()) if usages else ()
@@ -40,7 +40,7 @@ class Sender:
         return start_written
 
     def refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """The gate's own answer, in the app's place."""
+        """Send the gate's own answer, in the app's place."""
         reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "", partial(target_of, environ))
         start_response(STATUS_LINES[reply.status], reply.headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
