@@ -497,9 +497,10 @@ def test_a_record_that_cannot_be_read(tmp_path: Path, column: str, value: str) -
     with closing(sqlite3.connect(tmp_path / "keys.db")) as connection:
         connection.execute(f"UPDATE keystile_keys SET {column} = {value}")
         connection.commit()
-    for operation, *args in ((gate.keys.get, issued.key.id), (gate.keys.list,), (gate.keys.revoke, issued.key.id)):
-        assert leaks_of(raised_by(operation, *args)) == []
     found = listening(gate)
+    assert gate.keys.list() == []
+    for operation in (gate.keys.get, gate.keys.revoke):
+        assert leaks_of(raised_by(operation, issued.key.id)) == []
     request = Request("GET", "/", b"", [(b"x-api-key", issued.secret.encode())], None)
     assert _sync.run_now(gate.check(request, _sync.inline)).reason.status == 503
     assert found == []

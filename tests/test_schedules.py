@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -205,6 +207,55 @@ def test_a_loop_that_ends_in_the_middle_of_a_proof_leaves_no_place_taken(hasher:
     assert idle(gate)
 
 
+CLOSED_LOOP = """
+import asyncio, threading
+from keystile import Gate, _sync
+from keystile.model import Admitted, Request
+
+class Held:
+    blocking = True
+    open, under_way = threading.Event(), 0
+    def hash(self, raw): return raw.decode()
+    def verify(self, stored, raw):
+        self.under_way += 1
+        self.open.wait()
+        return stored == raw.decode()
+    def needs_rehash(self, stored): return False
+    def decoy(self): return ""
+
+gate = Gate(prefix="acme", hasher=Held(), hashing_wait=1, address_wait=1)
+secrets = [gate.keys.create("key").secret for _ in range(8)]
+held = gate._shop.hasher
+
+async def ask(secret, peer):
+    return await gate.check(Request("GET", "/v1", b"", [(b"x-api-key", secret.encode())], peer), _sync.pooled)
+
+async def begin():
+    tasks = [asyncio.create_task(ask(secret, f"192.0.2.{number % 3}")) for number, secret in enumerate(secrets)]
+    while held.under_way < 2:
+        await asyncio.sleep(0.001)
+    return tasks
+
+loop = asyncio.new_event_loop()
+tasks = loop.run_until_complete(begin())
+loop.close()  # nobody cancelled them
+held.open.set()
+for number, secret in enumerate(secrets):
+    assert isinstance(asyncio.run(ask(secret, f"192.0.2.{number % 3}")), Admitted)
+budget = gate._order.prover._budget
+assert not budget.places._taken and not budget._flights._flights
+print("fine", flush=True)
+import os
+os._exit(0)  # as the tasks are still there, asyncio would complain
+"""
+
+
+def test_what_a_loop_had_that_was_closed_in_the_middle_is_given_to_others() -> None:
+    command = [sys.executable, "-c", CLOSED_LOOP]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "fine\n", done.stderr
+
+
 def test_a_place_goes_to_the_next_in_line_and_past_those_who_hung_up(tasks: Host, hasher: HeldHasher) -> None:
     gate = gate_with(hasher)
     keys = [gate.keys.create("key").secret for _ in range(PLACES + 3)]
@@ -264,9 +315,11 @@ def test_whose_time_is_over_while_a_place_is_handed_over_has_it() -> None:
         async def wait(self, future: Any, seconds: float | None = None) -> None:
             places.leave(held)
 
-    assert _sync.run_now(places.enter("a", 1, "name", Late(), 0)) is held  # type: ignore[arg-type]
+    given = _sync.run_now(places.enter("a", 1, "name", Late(), 0))  # type: ignore[arg-type]
     assert places.take("a", 1) is None
-    places.leave(held)
+    places.leave(held)  # which is no longer its to give
+    assert places.take("a", 1) is None
+    places.leave(given)
     assert places._taken == {}
 
 

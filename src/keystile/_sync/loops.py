@@ -13,7 +13,8 @@ import anyio.lowlevel
 
 T = TypeVar("T")
 
-_tasks: set[Any] = set()
+# By loop. A loop that was closed in the middle of its tasks never takes them out again.
+_tasks: dict[Any, set[Any]] = {}
 
 
 async def give_way() -> None:
@@ -38,8 +39,10 @@ def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
         trio.lowlevel.spawn_system_task(_to_its_end, work, ended)
         return
 
+    mine = _tasks_of(loop)
+
     def tell(task: asyncio.Task[T]) -> None:
-        _tasks.discard(task)
+        mine.discard(task)
         if task.cancelled():
             ended.cancel()
         elif (error := task.exception()) is not None:
@@ -48,8 +51,31 @@ def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
             ended.set_result(task.result())
 
     task = loop.create_task(work())
-    _tasks.add(task)  # the loop itself keeps only a weak reference
+    mine.add(task)  # the loop itself keeps only a weak reference
     task.add_done_callback(tell)
+
+
+def _tasks_of(loop: Any) -> set[Any]:
+    found = _tasks.get(loop)
+    if found is None:
+        for ended in [each for each in list(_tasks) if each.is_closed()]:
+            _tasks.pop(ended, None)
+        found = _tasks.setdefault(loop, set())
+    return found
+
+
+def running_loop() -> Any:
+    """The asyncio loop that this thread runs, or None. Under trio too: its loops end no task in the middle."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio and asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def has_ended(loop: Any) -> bool:
+    """Whether what `running_loop` gave was closed since: its tasks go on no more."""
+    return loop is not None and bool(loop.is_closed())
 
 
 async def _to_its_end(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:

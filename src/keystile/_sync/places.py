@@ -10,27 +10,50 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from ..exceptions import Overloaded
 from .local import on_fork
+from .loops import has_ended, running_loop
 from .offload import Offload
 
 
 class Place:
-    """One of the places for something. Its owner passes it to `Places.leave` exactly once."""
+    """One of the places for something. Its owner passes it to `Places.leave` exactly once.
 
-    __slots__ = ("inside", "lines", "what")
+    Args:
+        what: the thing that it is for.
+        loop: the event loop in which its owner runs, or None.
+    """
 
-    def __init__(self, what: Hashable) -> None:
-        self.what = what
-        # Shared by all places for the same thing: how many are taken; and who waits, by name, the next one first.
-        self.inside = 0
-        self.lines: OrderedDict[Hashable, deque[Future[None]]] = OrderedDict()
+    __slots__ = ("loop", "what")
+
+    def __init__(self, what: Hashable, loop: Any) -> None:
+        self.what, self.loop = what, loop
+
+
+class _Taken:
+    """The places for one thing: who has them; and who waits, by name, the next one first."""
+
+    __slots__ = ("lines", "places")
+
+    def __init__(self) -> None:
+        self.places: set[Place] = set()
+        self.lines: OrderedDict[Hashable, deque[_Turn]] = OrderedDict()
+
+
+class _Turn(NamedTuple):
+    """Whoever waits for a place: told when it has one, in this loop."""
+
+    told: Future[None]
+    place: Place
 
 
 class Places:
     """A number of places for each thing. Free places are given to the names in turn: a name with many in the queue gets
-    one place in each round, like a name with one."""
+    one place in each round, like a name with one.
+
+    A loop that is closed runs none of its tasks to their end, so what they had or waited for is given to others."""
 
     def __init__(self) -> None:
         self.reset()
@@ -40,13 +63,13 @@ class Places:
         """Forget who has places and who waits."""
         # Reentrant: in the middle of this, the collector may end an abandoned coroutine, which then leaves its place.
         self._lock = threading.RLock()
-        self._taken: dict[Hashable, Place] = {}
+        self._taken: dict[Hashable, _Taken] = {}
 
     def waiting(self, what: Hashable) -> int:
         """How many wait for a place."""
         with self._lock:
-            place = self._taken.get(what)
-            return 0 if place is None else sum(len(line) for line in place.lines.values())
+            taken = self._taken.get(what)
+            return 0 if taken is None else sum(len(line) for line in taken.lines.values())
 
     def take(self, what: Hashable, count: int) -> Place | None:
         """A place, if one is free now; otherwise None.
@@ -55,13 +78,17 @@ class Places:
             what: the thing that the places are for.
             count: how many places there are for it, the same number each time.
         """
+        # Made first: whatever is made may run the collector, which may have somebody leave.
+        place, fresh = Place(what, running_loop()), _Taken()
         with self._lock:
-            place = self._taken.get(what)
-            if place is None:
-                place = self._taken[what] = Place(what)
-            if place.inside >= count:
+            taken = self._taken.get(what)
+            if taken is not None and len(taken.places) >= count:
+                for left in [each for each in taken.places if has_ended(each.loop)]:
+                    self.leave(left)
+            taken = self._taken.setdefault(what, fresh)
+            if len(taken.places) >= count:
                 return None
-            place.inside += 1
+            taken.places.add(place)
             return place
 
     async def enter(self, what: Hashable, count: int, name: Hashable, offload: Offload, seconds: float) -> Place:
@@ -75,49 +102,60 @@ class Places:
         Raises:
             Overloaded: the time is over.
         """
-        turn: Future[None] = Future()
+        turn, line = _Turn(Future(), Place(what, running_loop())), deque[_Turn]()
         with self._lock:
             place = self.take(what, count)
             if place is not None:
                 return place
-            place = self._taken[what]
-            place.lines.setdefault(name, deque()).append(turn)
+            taken = self._taken[what]
+            taken.lines.setdefault(name, line).append(turn)
         try:
-            await offload.wait(turn, seconds)
+            await offload.wait(turn.told, seconds)
         except BaseException:
-            if not self._withdraw(place, name, turn):
-                self.leave(place)  # it was given the place at that very moment
+            if not self._withdraw(taken, name, turn):
+                self.leave(turn.place)  # it was given the place at that very moment
             raise
-        if self._withdraw(place, name, turn):
+        if self._withdraw(taken, name, turn):
             raise Overloaded(f"no place became free within {seconds:.1f} s")
-        return place
+        return turn.place
 
     def leave(self, place: Place) -> None:
-        """Hand the place to the next in the queue, or give it back."""
+        """Hand the place to the next in the queue, or give it back. One that was given to others is not theirs to
+        give."""
         turn = None
         with self._lock:
-            if place.lines:
-                name, line = place.lines.popitem(last=False)
-                turn = line.popleft()
-                if line:
-                    place.lines[name] = line
-            else:
-                place.inside -= 1
-                if not place.inside and self._taken.get(place.what) is place:
-                    del self._taken[place.what]
+            taken = self._taken.get(place.what)
+            if taken is None or place not in taken.places:
+                return
+            taken.places.remove(place)
+            while taken.lines and turn is None:
+                turn = _next(taken)
+            if turn is not None:
+                taken.places.add(turn.place)
+            elif not taken.places:
+                del self._taken[place.what]
         if turn is not None:
-            turn.set_result(None)
+            turn.told.set_result(None)
 
-    def _withdraw(self, place: Place, name: Hashable, turn: Future[None]) -> bool:
+    def _withdraw(self, taken: _Taken, name: Hashable, turn: _Turn) -> bool:
         """Leave the queue. Whether this caller was still in it."""
         with self._lock:
-            line = place.lines.get(name, ())
+            line = taken.lines.get(name, ())
             if turn not in line:
                 return False
-            place.lines[name].remove(turn)
-            if not place.lines[name]:
-                del place.lines[name]
+            taken.lines[name].remove(turn)
+            if not taken.lines[name]:
+                del taken.lines[name]
             return True
+
+
+def _next(taken: _Taken) -> _Turn | None:
+    """The next in the queue; None if its loop has ended meanwhile."""
+    name, line = taken.lines.popitem(last=False)
+    turn = line.popleft()
+    if line:
+        taken.lines[name] = line
+    return None if has_ended(turn.place.loop) else turn
 
 
 class Crowd:

@@ -15,6 +15,7 @@ from typing import Protocol
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Usage, Window
 from ..rules.limits.subjects import ANONYMOUS, anonymous_subject, subject
+from ..rules.requests.urls import place_of
 
 __all__ = ["ANONYMOUS", "NotCounted", "RateLimiter", "Usages", "anonymous_subject", "ignore", "open_limiter", "subject"]
 
@@ -98,6 +99,9 @@ def open_limiter(url: str) -> RateLimiter:
     scheme, separator, _ = url.partition("://")
     if not separator:
         raise ConfigurationError("expected a URL like memory:// or sqlite:///file.db", key="limiter")
+    if scheme.partition("+")[0] == "async":
+        reason = "'async+' belongs to limits; leave it out: the ASGI door uses an asyncio driver by itself if it can"
+        raise ConfigurationError(reason, key="limiter", source=place_of(url))
     module, name = _BUILT_IN.get(scheme.partition("+")[0], ("storages", "StorageLimiter"))
     found: RateLimiter = getattr(import_module(f".{module}", __package__), name).from_url(url)
     return found
