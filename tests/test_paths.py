@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from keystile import ConfigurationError, Rule
 from keystile.policy import Policy
 from keystile.rules.requests.canonical import LONGEST, MOST_SEGMENTS, ambiguous, below, canonical
-from keystile.rules.requests.paths import MAX_REMEMBERED, MOST_RULE_SEGMENTS, Demand, RuleTable
+from keystile.model import Demand
+from keystile.policy.matches import MOST_SEGMENTS as MOST_RULE_SEGMENTS
+from keystile.rules.requests.paths import MAX_REMEMBERED, RuleTable
 
 CANONICAL = [
     "/",

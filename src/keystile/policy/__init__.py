@@ -1,6 +1,7 @@
 """The settings of a gate: frozen values, checked when they are built."""
 
 from .kinds import Limits
+from .matches import METHODS
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .plans import Plan
 from .policy import (
@@ -16,7 +17,7 @@ from .policy import (
     Preflight,
     RedirectStatus,
 )
-from .rules import METHODS, Rule
+from .rules import Rule
 
 __all__ = [
     "CREDENTIAL_FORMS",

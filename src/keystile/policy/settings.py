@@ -67,10 +67,15 @@ class Setting(NamedTuple):
 
 
 def described(
-    meaning: str, *, check: Check | None = None, example: str | None = None, begins: bool = False
+    meaning: str,
+    *,
+    check: Check | None = None,
+    example: str | None = None,
+    begins: bool = False,
+    kind: Kind | None = None,
 ) -> dict[str, Any]:
     """What `setting` keeps beside a field, for one without a default: ``field(metadata=described("…"))``."""
-    return {_MARK: (meaning, check, example, begins)}
+    return {_MARK: (kind, meaning, check, example, begins)}
 
 
 def setting(
@@ -81,6 +86,7 @@ def setting(
     example: str | None = None,
     begins: bool = False,
     show: bool = True,
+    kind: Kind | None = None,
 ) -> T:
     """A field of a settings class.
 
@@ -91,10 +97,10 @@ def setting(
         example: its value in the file of `keystile init`, in TOML; of tables, the tables with their headings.
         begins: whether a new file has the example in force, rather than as a comment.
         show: whether a repr shows it; not for what may hold a secret.
+        kind: what values it takes, where that does not follow from its type.
     """
-    found: T = field(
-        default=default, repr=show, metadata=described(meaning, check=check, example=example, begins=begins)
-    )
+    marked = described(meaning, check=check, example=example, begins=begins, kind=kind)
+    found: T = field(default=default, repr=show, metadata=marked)
     return found
 
 
@@ -110,7 +116,8 @@ def settings_of(kind: type[Any]) -> Mapping[str, Setting]:
 
 def _read(each: Field[Any], annotation: Any) -> Setting:
     optional = NoneType in get_args(annotation)
-    return Setting(each.name, kind_of(annotation), optional, each.default, *each.metadata[_MARK])
+    kind, *more = each.metadata[_MARK]
+    return Setting(each.name, kind or kind_of(annotation), optional, each.default, *more)
 
 
 def check_settings(given: Any) -> None:

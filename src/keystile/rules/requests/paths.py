@@ -1,64 +1,50 @@
-"""Which rule holds for a path?
+"""What a path demands: the rules that hold for it, added up.
 
-A rule *demands* (scopes, windows, a cost, JSON) or *permits* (public). Routers differ in whether a slash at the end
-matters, so a rule demands the same with and without it, and permits only what is spelled as it is. What no rule can
-read alike, a path that is not canonical or a method that is none of HTTP's, meets every demand and no permission. It
-is not refused for that: it authenticates, and then the app may say 404.
+Every rule that matches holds: scopes and windows of all of them. What can have one value only (public, cost, envelope,
+JSON) comes from the most specific rule that says it: literal segments before ``{name}`` before ``/*``, then a rule with
+the method before one without. Two that differ at equal specificity are refused when the table is built.
 
-The most specific rule decides alone: an exact path before a prefix, the longer prefix before the shorter, a rule with
-the method before one without. A rule that would so drop the scopes of a wider one is refused when the table is built.
+A rule *demands* or *permits* (public). Routers differ in whether a slash at the end matters, so a rule demands the
+same with and without it, and permits only what is spelled as it is. A path that is not canonical, or a method that is
+none of HTTP's, can be read in more than one way: it meets every demand and no permission. It is not refused for that:
+it authenticates, and then the app may say 404.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...exceptions import ConfigurationError
 from ...model import Demand
 from ...policy import METHODS, Rule
+from ...policy.matches import Pattern
 from ..limits.notation import MOST_WINDOWS, check_windows, parse_limits
 from .canonical import canonical
+from .matching import PatternTree
 
-MOST_RULE_SEGMENTS = 16
 MAX_REMEMBERED = 512
+"""Paths with so many characters are not remembered, so that nobody fills the memory with long ones."""
 
-# `GET` also holds HEAD. The empty name is that of rules for every method.
-_NAMES = {method: (method, "") for method in METHODS} | {"HEAD": ("HEAD", "GET", ""), "": ("",)}
-_WITHOUT_SLASH, _WITH_SLASH = 0, 1
+# Members of a rule that can have one value only.
+_SINGLE = ("public", "cost", "envelope", "require_json")
 
 
-class _Held(NamedTuple):
-    """A rule where it holds.
+class Held(NamedTuple):
+    """A rule, ready to hold.
 
     Attributes:
-        key: the setting that the rule came from.
+        key: the setting that it came from.
         rule: the rule.
-        demand: what it asks for.
-        respelled: this is the path of a public rule, but for the slash at its end: nothing is permitted here.
+        pattern: what it matches.
+        own: what it demands by itself.
     """
 
     key: str
     rule: Rule
-    demand: Demand
-    respelled: bool = False
-
-
-# The rules of one path, by method.
-_Level = dict[str, _Held]
-
-
-class _Node:
-    """The rules of a path: for the path itself and for what lies below, each without and with a slash at its end."""
-
-    __slots__ = ("below", "children", "exact")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.exact: tuple[_Level, _Level] = ({}, {})
-        self.below: tuple[_Level, _Level] = ({}, {})
+    pattern: Pattern
+    own: Demand
 
 
 class RuleTable:
@@ -66,187 +52,169 @@ class RuleTable:
 
     Args:
         rules: each with the name of the setting that it came from.
-        envelope, require_json: what holds where a rule does not say.
+        envelope, require_json: what holds where no rule says.
 
     Raises:
-        ConfigurationError: a path cannot be read, two rules for the same requests differ, or one drops the scopes of
-            a wider one.
+        ConfigurationError: a rule cannot be read or matches nothing, or two of equal specificity differ.
     """
 
     def __init__(
         self, rules: Iterable[tuple[str, Rule]], *, envelope: bool = False, require_json: bool = False
     ) -> None:
-        self._plain = Demand(public=False, scopes=frozenset(), envelope=envelope, json=require_json)
-        self._root, self._depth = _Node(), 0
-        held = [_Held(key, rule, self._demand_of(key, rule)) for key, rule in rules]
-        for each in held:
-            self._add(each)
-        self.every = self._together(self._plain, [each.demand for each in held])
-        """What is demanded where no rule can be told: everything that any rule demands."""
-        self.demands = [self._plain, self.every, *(each.demand for each in held)]
-        self.most_windows = dict.fromkeys((True, False), 0)
-        """How many windows a canonical request can meet on public paths (True) and on others (False)."""
-        self._check()
+        self._defaults: dict[str, Any] = {"public": False, "cost": 1}
+        self._defaults |= {"envelope": envelope, "require_json": require_json}
+        listed = [_held(key, rule) for key, rule in rules]
+        # From here on a rule's place says how specific its path is.
+        self._rules = sorted(listed, key=lambda held: held.pattern.place)
+        _check_contradictions(self._rules)
+        self._tree = PatternTree([held.pattern for held in self._rules])
+        self._added = lru_cache(maxsize=4096)(self._add_up)
         self._remembered = lru_cache(maxsize=4096)(self._demand)
+        self.every = self._all_of(self._rules)
+        """What is demanded where no rule can be told: everything that any rule demands."""
+        self.demands, self.most_windows = [self.every], {True: 0, False: 0}
+        """What requests can meet; and how many windows, on public paths (True) and on others (False)."""
+        self._look_through()
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
         """What a request for this path must bring."""
-        # Paths repeat; only short ones are remembered, so that nobody fills the memory with long ones.
         if len(method) + len(path) + len(raw_path) < MAX_REMEMBERED:
             return self._remembered(method, path, raw_path)
         return self._demand(method, path, raw_path)
 
+    def holding(self, method: str, path: str, raw_path: bytes = b"") -> list[Held]:
+        """The rules that hold for a request, the most specific first; all of them, if no rule can be told."""
+        if not canonical(path, raw_path):
+            return list(self._rules)
+        found = [self._rules[place] for place in sorted(self._tree.find(path))]
+        if method not in METHODS:
+            return found
+        return sorted(
+            (held for held in found if held.pattern.names(method) is not None),
+            key=lambda held: (held.pattern.place, held.pattern.names(method)),
+        )
+
     def _demand(self, method: str, path: str, raw_path: bytes) -> Demand:
         if not canonical(path, raw_path):
             return self.every
-        levels = self._levels(path)
-        if method in METHODS:
-            return self._decided(levels, method)
-        # Not folded: where one router takes "post" for POST, another takes it for nothing that it knows.
-        return self._together(self._plain, [held.demand for level in levels for held in level.values()])
+        found = tuple(sorted(self._tree.find(path)))
+        if method not in METHODS:
+            # Not folded: where one router takes "post" for POST, another takes it for nothing that it knows.
+            return self._all_of([self._rules[place] for place in found])
+        # Only two things of the path still matter: a slash at its end, and whether anything lies in between.
+        spelled = tuple(self._rules[place].pattern.spells(path) for place in found)
+        return self._added(found, spelled, method)
 
-    def _levels(self, path: str) -> list[_Level]:
-        """The rules of a canonical path, whatever their method, from the least to the most specific path."""
-        node = self._root
-        levels = [node.below[_WITH_SLASH]]
-        # What is deeper than the deepest rule stays in one piece.
-        for segment in path.split("/", self._depth + 1)[1:]:
-            if not segment:  # behind the slash at the end
-                levels.append(node.exact[_WITH_SLASH])
-                return levels
-            child = node.children.get(segment)
-            if child is None:
-                return levels
-            node = child
-            levels.append(node.below[_WITH_SLASH])
-        levels[-1] = node.below[_WITHOUT_SLASH]
-        levels.append(node.exact[_WITHOUT_SLASH])
-        return levels
-
-    def _decided(self, levels: Sequence[_Level], method: str) -> Demand:
-        """What the most specific rule says, and what is demanded by those that are public in another spelling."""
-        demand, respelled = self._plain, []
-        for held in _matching(levels, method):
-            if not held.respelled:
-                demand = held.demand
-                break
-            respelled.append(held.demand)
-        return self._together(demand, respelled) if respelled else demand
-
-    def _together(self, first: Demand, others: Sequence[Demand]) -> Demand:
-        """The first, with all that the others demand and nothing that they permit."""
-        demands = [first, *others]
-        windows = dict.fromkeys(window for each in demands for window in each.windows)
+    def _add_up(self, found: tuple[int, ...], spelled: tuple[bool, ...], method: str) -> Demand:
+        """What rules demand together, and what the most specific of them permit."""
+        holding: list[tuple[Held, bool]] = []
+        for place, exactly in zip(found, spelled, strict=True):
+            if self._rules[place].pattern.names(method) is not None:
+                holding.append((self._rules[place], exactly))
+        holding.sort(key=lambda each: (each[0].pattern.place, each[0].pattern.names(method)))
+        said = dict(self._defaults)
+        for held, exactly in reversed(holding):
+            said.update(_said(held.rule, permits=exactly))
+        public = said["public"]
+        scopes = () if public else (scope for held, _ in holding for scope in held.own.scopes)
         return Demand(
-            public=first.public,
-            scopes=frozenset(scope for each in demands for scope in each.scopes),
-            windows=tuple(windows)[: MOST_WINDOWS + 1],
-            cost=max(each.cost for each in demands),
-            envelope=first.envelope,
-            json=any(each.json for each in demands),
+            public=public,
+            scopes=frozenset(scopes),
+            windows=_windows(held.own for held, _ in holding),
+            cost=said["cost"],
+            envelope=said["envelope"] and not public,
+            json=said["require_json"],
         )
 
-    def _demand_of(self, key: str, rule: Rule) -> Demand:
-        try:
-            windows = parse_limits(rule.limits, scope=rule.match)
-            check_windows(windows, rule.cost)
-        except ConfigurationError as error:
-            raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
-        envelope = self._plain.envelope if rule.envelope is None else rule.envelope
-        json = self._plain.json if rule.require_json is None else rule.require_json
-        return Demand(rule.public, frozenset(rule.scopes), windows, rule.cost, envelope and not rule.public, json)
-
-    def _add(self, held: _Held) -> None:
-        rule = held.rule
-        is_prefix = rule.path.endswith("/*")
-        node = self._node(_segments(held.key, rule))
-        spelled, other = node.below if is_prefix else node.exact
-        if is_prefix or rule.path.endswith("/"):
-            spelled, other = other, spelled
-        for known in (spelled.get(rule.method), other.get(rule.method)):
-            if known is not None and _contradict(known.rule, rule):
-                both = repr(rule.match) if known.rule.match == rule.match else f"{known.rule.match!r}, slash or not,"
-                raise ConfigurationError(f"contradicts {known.key}: both hold for {both}", key=held.key)
-        known = spelled.get(rule.method)
-        if known is None or known.respelled or rule.public is not known.rule.public:
-            spelled[rule.method] = held
-        other.setdefault(rule.method, held._replace(respelled=rule.public))
-
-    def _node(self, segments: Sequence[str]) -> _Node:
-        self._depth = max(self._depth, len(segments))
-        node = self._root
-        for segment in segments:
-            node = node.children.setdefault(segment, _Node())
-        return node
-
-    def _check(self) -> None:
-        """Refuse what drops the scopes of a wider rule, and note how many windows a request can meet."""
-        for levels in self._kinds():
-            for method in {name for level in levels for name in level} | {""}:
-                decided = next((held for held in _matching(levels, method) if not held.respelled), None)
-                demand = self._decided(levels, method)
-                self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
-                if decided is None or demand.public:
-                    continue
-                for held in _matching(levels, method):
-                    _check_scopes(decided, held)
-
-    def _kinds(self) -> Iterator[list[_Level]]:
-        """What holds for each kind of canonical path: for one that a rule names, and for one somewhere below it."""
-        waiting: list[tuple[_Node, list[_Level]]] = [(self._root, [])]
-        while waiting:
-            node, above = waiting.pop()
-            inside = [*above, node.below[_WITH_SLASH]] if node.below[_WITH_SLASH] else above
-            # Where a node adds no rule, its paths are of a kind that was there before.
-            if inside is not above or node is self._root:
-                yield inside
-            if inside is not above or any(node.exact):
-                yield [*inside, node.exact[_WITH_SLASH]]
-                if node is not self._root:
-                    yield [*above, node.below[_WITHOUT_SLASH], node.exact[_WITHOUT_SLASH]]
-            waiting += [(child, inside) for child in node.children.values()]
-
-
-def _matching(levels: Sequence[_Level], method: str) -> Iterator[_Held]:
-    """The rules for a method, the most specific first."""
-    for level in reversed(levels):
-        for name in _NAMES[method]:
-            if name in level:
-                yield level[name]
-
-
-def _check_scopes(decided: _Held, wider: _Held) -> None:
-    missing = sorted(wider.demand.scopes - decided.demand.scopes)
-    if missing:
-        raise ConfigurationError(
-            f"{decided.rule.match!r} decides alone where {wider.key} ({wider.rule.match!r}) holds too, and lacks its "
-            f"scopes: add {', '.join(map(repr, missing))}",
-            key=decided.key,
+    def _all_of(self, rules: Sequence[Held]) -> Demand:
+        """All that these rules demand, and nothing that they permit."""
+        costs = [held.rule.cost for held in rules if held.rule.cost is not None]
+        return Demand(
+            public=False,
+            scopes=frozenset(scope for held in rules for scope in held.own.scopes),
+            windows=_windows(held.own for held in rules),
+            cost=max([1, *costs]),
+            envelope=self._defaults["envelope"],
+            json=self._defaults["require_json"] or any(held.rule.require_json for held in rules),
         )
 
+    def _look_through(self) -> None:
+        """Note what requests can meet, and refuse what no limiter could count."""
+        demands: dict[Demand, None] = {}
+        for meeting in self._tree.meetings():
+            found = tuple(sorted(meeting))
+            for method in self._telling(found):
+                for exactly in (True, False):
+                    demand = self._added(found, (exactly,) * len(found), method)
+                    demands[demand] = None
+                    self._check_cost(demand, found)
+                    most = self.most_windows
+                    most[demand.public] = max(most[demand.public], len(demand.windows))
+        self.demands += demands
 
-def _contradict(known: Rule, rule: Rule) -> bool:
-    """Whether two rules for the same method and the same path, but for a slash at its end, cannot both hold."""
-    if replace(known, match=rule.match) == rule:
-        return False
-    if known.match == rule.match or not (known.public or rule.public):
-        return True
-    # Public is one spelling alone; what another rule demands holds for both.
-    return any(
-        not each.public and bool(each.scopes or each.limits is not None or each.cost > 1 or each.require_json)
-        for each in (known, rule)
-    )
+    def _check_cost(self, demand: Demand, found: Sequence[int]) -> None:
+        """Refuse a cost that a window of another rule would never admit."""
+        for window in demand.windows:
+            if 0 < window.limit < demand.cost:
+                costly = next(self._rules[place] for place in found if self._rules[place].rule.cost == demand.cost)
+                raise ConfigurationError(
+                    f"{demand.cost} is above the {window.limit} that {window.scope!r} allows for the same requests: it "
+                    "would never be admitted",
+                    key=f"{costly.key}.cost",
+                )
+
+    def _telling(self, found: tuple[int, ...]) -> set[str]:
+        """A method for each way in which these rules can tell methods apart."""
+        named = {method for place in found for method in self._rules[place].pattern.methods}
+        other = next((method for method in METHODS if method not in named and method != "HEAD"), None)
+        return {*named, *(["HEAD"] if "GET" in named else []), *([other] if other else [])}
 
 
-def _segments(key: str, rule: Rule) -> list[str]:
-    path = rule.path[:-1] if rule.path.endswith("/*") else rule.path
-    if not canonical(path) or "*" in path:
-        raise ConfigurationError(
-            f"{rule.path!r} is not canonical: no '//', dot segments, ';', '%', backslash or controls; "
-            "'*' only as '/*' at the end",
-            key=key,
-        )
-    segments = [segment for segment in path.split("/") if segment]
-    if len(segments) > MOST_RULE_SEGMENTS:
-        raise ConfigurationError(f"{rule.path!r} has more than {MOST_RULE_SEGMENTS} segments", key=key)
-    return segments
+def _held(key: str, rule: Rule) -> Held:
+    try:
+        _check_canonical(rule)
+        windows = parse_limits(rule.limits, scope=rule.match)
+        check_windows(windows, max(1, rule.cost or 1))
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
+    return Held(key, rule, rule.pattern, Demand(False, frozenset(rule.scopes), windows))
+
+
+def _check_canonical(rule: Rule) -> None:
+    path = "".join(f"/{segment or 'x'}" for segment in rule.pattern.segments) or "/"
+    if not canonical(path):
+        reason = "is not canonical: no '//', dot segments, ';', '%', backslash or controls"
+        raise ConfigurationError(f"{rule.match!r} {reason}; no request would match it", key="match")
+
+
+def _said(rule: Rule, *, permits: bool) -> dict[str, Any]:
+    """The single-valued members that a rule says; one that permits says so only for what is spelled as it is."""
+    said = {name: value for name in _SINGLE if (value := getattr(rule, name)) is not None}
+    if rule.scopes:
+        said.setdefault("public", False)
+    if rule.public and not permits:
+        del said["public"]
+    return said
+
+
+def _windows(demands: Iterable[Demand]) -> tuple[Any, ...]:
+    """All windows, one time each; no more than show that they are too many."""
+    return tuple(dict.fromkeys(window for each in demands for window in each.windows))[: MOST_WINDOWS + 1]
+
+
+def _check_contradictions(rules: Sequence[Held]) -> None:
+    """Refuse two rules for one path and one method that differ in what can have one value only."""
+    said: dict[tuple[Any, ...], Held] = {}
+    for held in rules:
+        pattern = held.pattern
+        for name, value in _said(held.rule, permits=True).items():
+            # Public is one spelling alone; what is demanded holds with a slash and without.
+            spelling = pattern.slash if name == "public" and value else None
+            for method in pattern.methods or ("",):
+                known = said.setdefault((pattern.place, pattern.segments, method, name, spelling), held)
+                if getattr(known.rule, name) != value:
+                    raise ConfigurationError(
+                        f"contradicts {known.key}: {known.rule.match!r} and {held.rule.match!r} hold for the same "
+                        f"requests, and {name} can have one value only",
+                        key=held.key,
+                    )

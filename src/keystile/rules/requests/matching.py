@@ -1,0 +1,97 @@
+"""Which patterns hold for a path.
+
+A request may meet several patterns (`policy.matches`). They are found in one walk along a tree, one step for each
+segment, and never further than the deepest pattern: what a stranger adds behind that is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...exceptions import ConfigurationError
+from ...policy.matches import Pattern
+
+MOST_MEETINGS = 100_000
+"""So many sets of patterns that one path can meet are looked through when a table is built."""
+
+
+class _Node:
+    """One place in the tree: where its patterns lead on, which end here, and which hold for everything below."""
+
+    __slots__ = ("any", "below", "here", "literal")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.here: tuple[int, ...] = ()
+        self.below: tuple[int, ...] = ()
+
+    def step(self, segment: str | None) -> _Node:
+        """Where this segment of a pattern leads, made if need be."""
+        if segment is not None:
+            return self.literal.setdefault(segment, _Node())
+        if self.any is None:
+            self.any = _Node()
+        return self.any
+
+
+class PatternTree:
+    """Patterns, ready to be found by path.
+
+    Args:
+        patterns: what is found are their places in this sequence.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._root = _Node()
+        self._depth = max((len(pattern.segments) for pattern in patterns), default=0)
+        for place, pattern in enumerate(patterns):
+            node = self._root
+            for segment in pattern.segments:
+                node = node.step(segment)
+            if pattern.below:
+                node.below += (place,)
+            else:
+                node.here += (place,)
+
+    def find(self, path: str) -> list[int]:
+        """The places of all patterns that hold for a canonical path, whatever their methods; in no order."""
+        # What is deeper than the deepest pattern stays in one piece.
+        parts = path[1:].split("/", self._depth + 1)
+        if not parts[-1]:
+            parts.pop()
+        nodes, found = [self._root], list[int]()
+        for part in parts:
+            following = []
+            for node in nodes:
+                found += node.below
+                literal = node.literal.get(part)
+                if literal is not None:
+                    following.append(literal)
+                if node.any is not None:
+                    following.append(node.any)
+            nodes = following
+        for node in nodes:
+            found += node.below
+            found += node.here
+        return found
+
+    def meetings(self) -> Iterator[list[int]]:
+        """Every set of patterns that one path can meet, but for sets of which a larger one comes too.
+
+        Raises:
+            ConfigurationError: there are more than can be looked through.
+        """
+        waiting: list[tuple[list[_Node], list[int]]] = [([self._root], [])]
+        for _ in range(MOST_MEETINGS):
+            if not waiting:
+                return
+            nodes, above = waiting.pop()
+            above = [*above, *(place for node in nodes for place in node.below)]
+            yield [*above, *(place for node in nodes for place in node.here)]
+            others = [node.any for node in nodes if node.any is not None]
+            for part in dict.fromkeys(part for node in nodes for part in node.literal):
+                waiting.append(([*(node.literal[part] for node in nodes if part in node.literal), *others], above))
+            if others:
+                waiting.append((others, above))
+        raise ConfigurationError("they overlap in more ways than can be looked through", key="rules")
