@@ -1,4 +1,4 @@
-"""What a rule matches: methods, then a path of literal segments, ``{name}`` for any one segment, and ``/*`` at its end."""
+"""What a rule matches: methods, then a path of literal segments, ``{name}`` for any one, and ``/*`` at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 """The methods that rules tell apart (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
 MOST_SEGMENTS = 16
 
-_MATCH = re.compile(r"(?:([A-Z,]+) )?(/[^ ]*)")
+_MATCH = re.compile(r"(?:([A-Z,-]+) )?(/[^ ]*)")
 _TEMPLATE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 # In the order in which one is more specific than the other.
 _LITERAL, _ANY, _BELOW = 0, 1, 2
@@ -35,7 +35,7 @@ class Pattern(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        """Whether every path is below it."""
+        """Whether everything is below it, but for paths that are too short: ``/*``, ``/{a}/*``."""
         return self.below and not any(self.segments)
 
     @property
@@ -69,29 +69,36 @@ def parse_match(text: str) -> Pattern:
     found = _MATCH.fullmatch(text)
     if found is None:
         raise _wrong(f"{text!r} is neither '/path' nor 'METHOD /path'")
-    methods = found[1].split(",") if found[1] else []
+    below = found[2].endswith("/*")
+    parts = (found[2][:-2] if below else found[2]).split("/")[1:]
+    slash = not below and parts[-1] == ""
+    if len(parts) - slash > MOST_SEGMENTS:
+        raise _wrong(f"{text!r} has more than {MOST_SEGMENTS} segments")
+    segments = tuple(_segment(text, part) for part in (parts[:-1] if slash else parts))
+    return Pattern(_methods(text, found[1]), segments, below, slash)
+
+
+def _methods(text: str, listed: str | None) -> frozenset[str]:
+    methods = listed.split(",") if listed else []
     for method in methods:
         if method not in METHODS:
-            raise _wrong(f"{text!r}: {method!r} is none of {', '.join(sorted(METHODS))}")
-    below = found[2].endswith("/*")
-    path = found[2][:-2] if below else found[2]
-    parts = path.split("/")[1:]
-    slash = bool(parts) and parts[-1] == ""
-    segments = tuple(_segment(text, part) for part in (parts[:-1] if slash else parts))
-    if below and slash:
-        raise _wrong(f"{text!r} has '//' in it: write '/*' behind the last segment")
-    if len(segments) > MOST_SEGMENTS:
-        raise _wrong(f"{text!r} has more than {MOST_SEGMENTS} segments")
-    return Pattern(frozenset(methods), segments, below, slash)
+            names = ", ".join(sorted(METHODS))
+            raise _wrong(f"{text!r}: {method!r} is none of {names}: leave it out for a rule that holds for all")
+        if methods.count(method) > 1:
+            raise _wrong(f"{text!r}: {method!r} stands there twice")
+    return frozenset(methods)
 
 
 def _segment(text: str, part: str) -> str | None:
     if _TEMPLATE.fullmatch(part):
         return None
     if part.startswith(":") or any(sign in part for sign in "<>{}"):
-        raise _wrong(f"{text!r}: {part!r} is no segment of a rule; write {{name}} for a segment that may be anything")
+        instead = "{name} for a whole segment that may be anything, or '/*' at the end for everything below"
+        raise _wrong(f"{text!r}: {part!r} is no segment of a rule; write {instead}")
     if "*" in part:
         raise _wrong(f"{text!r}: '*' stands only at the end, as '/*'")
+    if not part:
+        raise _wrong(f"{text!r} has '//' in it: it is not canonical, and no request would match it")
     return part
 
 

@@ -42,8 +42,8 @@ class Rule:
         )
     )
     public: bool | None = setting(
-        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where public "
-        "wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where "
+        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -55,8 +55,8 @@ class Rule:
         default=None,
     )
     cost: int | None = setting(
-        "How many units a request counts in each window; 0 is identified, but not counted. None is as a less specific "
-        "rule says, and 1 where none does.",
+        "How many units a request counts in each window; 0 is identified, but not counted, and like `public` holds "
+        "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
         default=None,
         kind=WHOLE,
     )

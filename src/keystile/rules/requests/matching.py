@@ -12,7 +12,10 @@ from ...exceptions import ConfigurationError
 from ...policy.matches import Pattern
 
 MOST_MEETINGS = 100_000
-"""So many sets of patterns that one path can meet are looked through when a table is built."""
+"""So many sets of patterns that one path can meet are looked through when a table is built, and one for each place."""
+
+# A segment that no pattern names: none has a space.
+_UNNAMED = " "
 
 
 class _Node:
@@ -45,6 +48,8 @@ class PatternTree:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._root = _Node()
         self._depth = max((len(pattern.segments) for pattern in patterns), default=0)
+        # Each place in the tree, and what is below it.
+        self._nodes = 2 * (1 + sum(len(pattern.segments) for pattern in patterns))
         for place, pattern in enumerate(patterns):
             node = self._root
             for segment in pattern.segments:
@@ -76,22 +81,23 @@ class PatternTree:
             found += node.here
         return found
 
-    def meetings(self) -> Iterator[list[int]]:
-        """Every set of patterns that one path can meet, but for sets of which a larger one comes too.
+    def paths(self) -> Iterator[str]:
+        """A path for each set of patterns that one path can meet, without a slash at its end.
 
         Raises:
             ConfigurationError: there are more than can be looked through.
         """
-        waiting: list[tuple[list[_Node], list[int]]] = [([self._root], [])]
-        for _ in range(MOST_MEETINGS):
+        waiting: list[tuple[list[_Node], str, bool]] = [([self._root], "", False)]
+        for _ in range(self._nodes + MOST_MEETINGS):
             if not waiting:
                 return
-            nodes, above = waiting.pop()
-            above = [*above, *(place for node in nodes for place in node.below)]
-            yield [*above, *(place for node in nodes for place in node.here)]
+            nodes, path, under = waiting.pop()
+            yield path
+            under = under or any(node.below for node in nodes)
             others = [node.any for node in nodes if node.any is not None]
             for part in dict.fromkeys(part for node in nodes for part in node.literal):
-                waiting.append(([*(node.literal[part] for node in nodes if part in node.literal), *others], above))
-            if others:
-                waiting.append((others, above))
+                following = [*(node.literal[part] for node in nodes if part in node.literal), *others]
+                waiting.append((following, f"{path}/{part}", under))
+            if others or (nodes and under):
+                waiting.append((others, f"{path}/{_UNNAMED}", under))
         raise ConfigurationError("they overlap in more ways than can be looked through", key="rules")
