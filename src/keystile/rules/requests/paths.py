@@ -5,9 +5,9 @@ JSON) comes from the most specific rule that says it: literal segments before ``
 the method before one without. Two that differ at equal specificity are refused when the table is built.
 
 A rule *demands* or *permits* (public, a cost of 0). Routers differ in whether a slash at the end matters, so a rule
-demands the same with and without it, and permits only what is spelled as it is. A path that is not canonical, or a method that is
-none of HTTP's, can be read in more than one way: it meets every demand and no permission. It is not refused for that:
-it authenticates, and then the app may say 404.
+demands the same with and without it, and permits only what is spelled as it is. A path that is not canonical, or a
+method that is none of HTTP's, can be read in more than one way: it meets every demand and no permission. It is not
+refused for that: it authenticates, and then the app may say 404.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class RuleTable:
         self._rules = sorted(listed, key=lambda each: each.pattern.place)
         check_pairs(self._rules)
         self._tree = PatternTree([each.pattern for each in self._rules])
+        self._permitting = {place for place, each in enumerate(self._rules) if each.rule.public or each.rule.cost == 0}
         self._added = lru_cache(maxsize=REMEMBERED)(self._add_up)
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._demand)
         self.every = self._all_of(self._rules)
@@ -84,9 +85,12 @@ class RuleTable:
         if method not in METHODS:
             # Not folded: where one router takes "post" for POST, another takes it for nothing that it knows.
             return self._all_of([self._rules[place] for place in found])
-        # Only one thing of the path still matters: whether it is spelled as each rule is.
-        spelled = tuple(self._rules[place].pattern.spells(path) for place in found)
-        return self._added(found, spelled, method)
+        return self._added(found, self._spelled(found, path), method)
+
+    def _spelled(self, found: tuple[int, ...], path: str) -> tuple[bool, ...]:
+        """Whether a path is spelled as each of these rules is, of those for which that matters."""
+        permitting = self._permitting
+        return tuple([place not in permitting or self._rules[place].pattern.spells(path) for place in found])
 
     def _ordered(self, found: Iterable[int], method: str) -> list[int]:
         """Those of these rules that hold for a method of HTTP, the most specific first."""
@@ -129,17 +133,19 @@ class RuleTable:
 
     def _look_through(self) -> None:
         """Note what requests can meet, and refuse rules that cannot hold together."""
-        demands: dict[Demand, None] = {}
+        met: dict[tuple[tuple[int, ...], tuple[bool, ...]], None] = {}
         for path in self._tree.paths():
-            rules = [self._rules[place] for place in self._tree.find(path)]
-            for method in _told_apart(rules):
-                for spelled in (path or "/", f"{path}/"):
-                    demand = self._demand(method, spelled, b"")
-                    check_together(demand, self.holding(method, spelled))
-                    demands[demand] = None
-                    most = self.most_windows
-                    most[demand.public] = max(most[demand.public], len(demand.windows))
+            found = tuple(sorted(self._tree.find(path)))
+            met[found, self._spelled(found, path or "/")] = met[found, self._spelled(found, f"{path}/")] = None
+        demands: dict[Demand, None] = {}
+        for found, spelled in met:
+            for method in _told_apart([self._rules[place] for place in found]):
+                demand = self._add_up(found, spelled, method)
+                check_together(demand, [self._rules[place] for place in self._ordered(found, method)])
+                demands[demand] = None
         self.demands += demands
+        for demand in demands:
+            self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
 
 
 def _told_apart(rules: Iterable[Held]) -> set[str]:
