@@ -61,8 +61,8 @@ class PatternTree:
 
     def find(self, path: str) -> list[int]:
         """The places of all patterns that hold for a canonical path, whatever their methods; in no order."""
-        # What is deeper than the deepest pattern stays in one piece.
-        parts = path[1:].split("/", self._depth + 1)
+        # What is deeper than the deepest pattern is not looked at.
+        parts = path[1:].split("/", self._depth + 1)[: self._depth + 1]
         if not parts[-1]:
             parts.pop()
         nodes, found = [self._root], list[int]()

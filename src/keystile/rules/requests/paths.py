@@ -19,8 +19,7 @@ from typing import Any
 from ...model import Demand
 from ...policy import METHODS, Rule
 from .canonical import canonical
-from .clashes import check_pairs, check_together
-from .held import Held, held, said, windows_of
+from .held import Held, check_pairs, check_together, held, said, windows_of
 from .matching import PatternTree
 
 MAX_REMEMBERED = 512
@@ -133,7 +132,7 @@ class RuleTable:
 
     def _look_through(self) -> None:
         """Note what requests can meet, and refuse rules that cannot hold together."""
-        met: dict[tuple[tuple[int, ...], tuple[bool, ...]], None] = {}
+        met: dict[tuple[tuple[int, ...], tuple[bool, ...]], None] = {((), ()): None}
         for path in self._tree.paths():
             found = tuple(sorted(self._tree.find(path)))
             met[found, self._spelled(found, path or "/")] = met[found, self._spelled(found, f"{path}/")] = None
