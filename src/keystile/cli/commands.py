@@ -33,7 +33,7 @@ from ..rules.limits.notation import parse_limits
 from ..rules.limits.subjects import subject
 from .explaining import explain
 from .opening import in_memory, opened, url_of
-from .shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans
+from .shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from .typed import as_moment, as_object, check_key_id
 
 # For how long a command waits for a limiter that servers are writing to, in seconds.
@@ -108,8 +108,8 @@ def check(config: Path | None) -> None:
     print_table(
         [
             ("file", settings.source),
-            ("store", shownurl_of(url_of(settings, "store"))),
-            ("limiter", shownurl_of(url_of(settings, "limiter"))),
+            ("store", shown_url(url_of(settings, "store"))),
+            ("limiter", shown_url(url_of(settings, "limiter"))),
             *shown_plans(gate.policy),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
@@ -125,7 +125,7 @@ def _look_at_limiter(settings: Settings, gate: Gate) -> None:
     try:
         patiently(_PATIENCE, gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
     except StoreUnavailable as error:
-        place = shownurl_of(url_of(settings, "limiter"))
+        place = shown_url(url_of(settings, "limiter"))
         raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
 
 

@@ -19,7 +19,7 @@ from .opening import opened
 from .shown import print_json, print_table, span
 
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
-_REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\\s?#]*)(?:\\?[^\\s#]*)?")
+_REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")
 _WRONG = 'expected a method and a path as a client sends them, like "POST /v1/exports/7"'
 _NEVER = "a path that is not canonical, or a header that names another method"
 
@@ -165,10 +165,9 @@ def _shown(gate: Gate, demand: Demand) -> str:
     windows = _windows(gate, demand)
     if len(windows) > MOST_WINDOWS:
         return f"more than {MOST_WINDOWS}: answered with 400"
-    by = "each address" if demand.public else "the key's own"
-    listed = [f"{each.limit} in {span(each.seconds)} ({each.scope or by})" for each in windows]
+    listed = [f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})" for each in windows]
     if not demand.public and demand.cost:
-        listed.append("and the key's own")
+        listed.insert(0, "the key's own")
     return ", ".join(listed) or "-"
 
 
