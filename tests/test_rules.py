@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -644,3 +645,33 @@ def test_a_match_is_read_as_it_is_written(match: str) -> None:
     named, wanted, below, slash = naive_match(match)
     assert (pattern.methods, pattern.below, pattern.slash) == (frozenset(named), below, slash)
     assert pattern.segments == tuple(None if want[0] == "{" else want for want in wanted)
+
+
+# What the page says.
+
+PAGE = (Path(__file__).parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([A-Z]+) (/\S*)` \| (.*) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("method", "path", "listed"), ROWS)
+def test_the_page_s_table_of_specificity_is_so(method: str, path: str, listed: str) -> None:
+    ordered = re.findall(r"`([^`]+)`", listed)
+    some = table(*(Rule(match) for match in sorted(ordered)))
+    assert [held.rule.match for held in some.holding(method, path)] == ordered
+
+
+def test_the_page_s_examples_are_so() -> None:
+    assert len(ROWS) == 6
+    [source] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    found: dict[str, Any] = {"Rule": Rule}
+    exec(source, found)
+    some = table(*found["rules"])
+    assert some.demand("GET", "/v1/users/7").scopes == {"v1", "users"}
+    export = some.demand("POST", "/v1/exports")
+    assert (export.scopes, export.cost, [window.limit for window in export.windows]) == ({"v1"}, 5, [10, 600])
+    assert some.demand("GET", "/v1/docs/a").public
+    assert some.demand("GET", "/v1/me").cost == 0
+    for pair in re.findall(r"\| (`Rule.*\)`) \|$", PAGE, re.MULTILINE):
+        rules = [eval(code, {"Rule": Rule}) for code in re.findall(r"`(Rule\(.*?\))`", pair)]
+        with pytest.raises(ConfigurationError):
+            Gate(rules=rules)
