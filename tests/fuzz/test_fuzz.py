@@ -36,7 +36,13 @@ KEYS = [GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED, WRONG + crc_check(WRONG.enc
 SECRETS = [secret[-38:-6] for secret in (GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED)]
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
-RULES = [Rule("/v1/exports", scopes=["exports:write"]), Rule("POST /v1/things", require_json=True)]
+RULES = [
+    Rule("/v1/exports", scopes=["exports:write"]),
+    Rule("POST,PUT /v1/things", require_json=True),
+    Rule("GET /public/{name}", cost=2),
+    Rule("/v1/{name}/*", limits="1000000/minute"),
+    Rule("/v1/{name}", cost=0),
+]
 COMMON: dict[str, Any] = {
     "prefix": "acme",
     "hasher": HASHER,

@@ -51,6 +51,7 @@ RULES = [
     ("prefix", [Rule("/static/*", public=True)]),
     ("letters", [Rule("/a/*", public=True), Rule("POST /a/a/a/*", limits="1/day")]),
     ("many", [Rule(f"/x/{number}/*", limits="1/day") for number in range(100)]),
+    ("templates", [Rule("/a/{x}/a/{y}", scopes=["x"]), Rule("/{x}/{y}/*", cost=0), Rule("GET,PUT /{x}/a/*", cost=2)]),
 ]
 
 

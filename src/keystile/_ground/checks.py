@@ -109,6 +109,13 @@ def check_flag(value: Any, key: str) -> bool:
     return value
 
 
+def check_whole(value: Any, key: str) -> int:
+    """A whole number from 0, or ConfigurationError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"expected a whole number from 0, got {value!r}", key=key)
+    return value
+
+
 def check_count(value: Any, key: str) -> int:
     """A whole number of at least 1, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

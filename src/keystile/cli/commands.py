@@ -11,8 +11,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, cast
@@ -32,6 +31,8 @@ from ..limiters import Usages
 from ..model import ENVIRONMENTS, ApiKey, Window
 from ..rules.limits.notation import parse_limits
 from ..rules.limits.subjects import subject
+from .explaining import explain
+from .opening import in_memory, opened, url_of
 from .shown import print_json, print_key, print_keys, print_table, print_usages, record, shown_plans, shown_url
 from .typed import as_moment, as_object, check_key_id
 
@@ -107,15 +108,15 @@ def check(config: Path | None) -> None:
     print_table(
         [
             ("file", settings.source),
-            ("store", shown_url(_url(settings, "store"))),
-            ("limiter", shown_url(_url(settings, "limiter"))),
+            ("store", shown_url(url_of(settings, "store"))),
+            ("limiter", shown_url(url_of(settings, "limiter"))),
             *shown_plans(gate.policy),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
             ("app", _shown_app(settings)),
         ]
     )
-    if _in_memory(settings, "store"):
+    if in_memory(settings, "store"):
         click.echo("Note: keys in memory end with their process, so no command can make one for a server.", err=True)
 
 
@@ -124,7 +125,7 @@ def _look_at_limiter(settings: Settings, gate: Gate) -> None:
     try:
         patiently(_PATIENCE, gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
     except StoreUnavailable as error:
-        place = shown_url(_url(settings, "limiter"))
+        place = shown_url(url_of(settings, "limiter"))
         raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
 
 
@@ -134,6 +135,9 @@ def schema() -> None:
     from ..config.schema import schema_of_file
 
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
+
+
+main.add_command(explain)
 
 
 @main.group()
@@ -172,7 +176,7 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
     """Make a key and print its secret, this once."""
     if sys.stdout is None:
         raise click.ClickException("stdout is closed: the secret could not be shown")
-    with _opened(config, "store") as gate:
+    with opened(config, "store") as gate:
         issued = gate.keys.create(**described, ip_allowlist=allow or None)
     click.echo(f"Made the key {issued.key.id}. Its secret is shown this once; keep it now.", err=True)
     if as_json:
@@ -197,7 +201,7 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
 @click.pass_obj
 def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: str | None) -> None:
     """List keys, oldest first."""
-    with _opened(config, "store") as gate:
+    with opened(config, "store") as gate:
         found = gate.keys.list(**wanted, limit=limit)
     print_keys(found, as_json=as_json)
     if len(found) == limit:
@@ -210,7 +214,7 @@ def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: st
 @click.pass_obj
 def show(config: Path | None, key_id: str, as_json: bool) -> None:
     """Show one key's record."""
-    with _opened(config, "store") as gate:
+    with opened(config, "store") as gate:
         print_key(gate.keys.get(key_id), as_json=as_json)
 
 
@@ -220,7 +224,7 @@ def show(config: Path | None, key_id: str, as_json: bool) -> None:
 @click.pass_obj
 def revoke(config: Path | None, key_id: str, as_json: bool) -> None:
     """Revoke a key for good, from the next request on."""
-    with _opened(config, "store") as gate:
+    with opened(config, "store") as gate:
         print_key(gate.keys.revoke(key_id), as_json=as_json)
 
 
@@ -235,7 +239,7 @@ def limits() -> None:
 @click.pass_obj
 def show_limits(config: Path | None, key_id: str, as_json: bool) -> None:
     """Show where a key stands in its own windows and in those of every rule."""
-    with _opened(config, "store", "limiter") as gate:
+    with opened(config, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
         peek = gate.limits.limiter.peek
@@ -249,7 +253,7 @@ def show_limits(config: Path | None, key_id: str, as_json: bool) -> None:
 @click.pass_obj
 def reset(config: Path | None, key_id: str) -> None:
     """Forget what a key has used, in its own windows and in those of every rule."""
-    with _opened(config, "store", "limiter") as gate:
+    with opened(config, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
         if windows:
@@ -280,32 +284,6 @@ def demo(ctx: click.Context) -> None:
     from ..demo import run
 
     ctx.exit(run())
-
-
-@contextmanager
-def _opened(config: Path | None, *lasting: str) -> Iterator[Gate]:
-    """The gate, if its store and its limiter outlast this command."""
-    settings = load(config)
-    for name in lasting:
-        if _in_memory(settings, name):
-            raise settings.error(name, _IN_MEMORY[name])
-    with closing(open_gate(settings)) as gate:
-        yield gate
-
-
-_IN_MEMORY = {
-    "store": "keys in memory end with this command; name a store like 'sqlite:///keystile.db'",
-    "limiter": "no command can see what a server counts in its memory; name a limiter like 'sqlite:///keystile.db'",
-}
-
-
-def _in_memory(settings: Settings, name: str) -> bool:
-    return _url(settings, name).startswith("memory:")
-
-
-def _url(settings: Settings, name: str) -> str:
-    url: str = settings.gate.get(name, "memory://")
-    return url
 
 
 def _shown_app(settings: Settings) -> str:

@@ -62,7 +62,7 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
         print_json([_standing(usage) for usage in usages])
         return
     rows = [
-        (_span(used.window.seconds), used.window.scope or "-", *_counted(used), _cell(_reset(used))) for used in usages
+        (span(used.window.seconds), used.window.scope or "-", *_counted(used), _cell(_reset(used))) for used in usages
     ]
     print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
 
@@ -122,7 +122,7 @@ def _reset(usage: Usage) -> datetime | None:
     return datetime.fromtimestamp(math.ceil(usage.reset_at), UTC)
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
     """``1 minute``, ``12 hours``, ``90 seconds``: in the largest unit that gives a whole number."""
     unit, size = next(each for each in _UNITS if seconds % each[1] == 0)
     return f"{seconds // size} {unit}{'s' if seconds > size else ''}"

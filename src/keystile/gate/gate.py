@@ -108,7 +108,9 @@ class Gate:
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events, clock)
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
-        table = RuleTable(self.policy.all_rules(), envelope=envelope, require_json=require_json)
+        self.rules = table = RuleTable(
+            self.policy.all_rules(), envelope=envelope, require_json=require_json, root_path=root_path or ""
+        )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
         self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)

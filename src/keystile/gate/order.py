@@ -108,7 +108,8 @@ class Order:
         if request.preflight and demand is not rules.every and self._keyless(request):
             return await self._preflight(visit, offload)
         if demand.public:
-            return await self._count(None, visit, self._quotas.for_anyone(demand.windows), demand, offload)
+            windows = self._quotas.for_anyone(demand.windows) if demand.cost else ()
+            return await self._count(None, visit, windows, demand, offload)
         raw = extract(request.credentials, self._accepted)
         if isinstance(raw, Unusable):
             return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
@@ -136,8 +137,8 @@ class Order:
             return self._refused(reason, visit, key)
         if self.outage.lasts:
             self.outage.ends()
-        windows = caller.windows or ()
-        if demand.windows:
+        windows = (caller.windows or ()) if demand.cost else ()
+        if demand.windows and demand.cost:
             windows = self._quotas.of(key, demand.windows)
             if len(windows) > MOST_WINDOWS:
                 return self._refused(outcomes.UNREADABLE, visit, key)

@@ -5,6 +5,7 @@ The file, its example, its schema and docs/settings.md follow. How kinds of valu
 settings are described (`settings`, `reading`) can be changed here alone. A new setting also needs whoever enforces it.
 """
 
+from .matches import METHODS
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .plans import Limits, Plan
 from .policy import (
@@ -20,7 +21,7 @@ from .policy import (
     Preflight,
     RedirectStatus,
 )
-from .rules import METHODS, Rule
+from .rules import Rule
 
 __all__ = [
     "CREDENTIAL_FORMS",

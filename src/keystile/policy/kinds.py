@@ -11,7 +11,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from .._ground.checks import check_choice, check_count, check_flag, check_seconds, check_text
+from .._ground.checks import check_choice, check_count, check_flag, check_seconds, check_text, check_whole
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 
@@ -95,6 +95,9 @@ def _as_it_is(value: Any, _key: str) -> Any:
 TEXT = Kind("a string", "strings", _is(str), check_text, (str,), {"type": "string"})
 FLAG = Kind("true or false", "flags", _is(bool), check_flag, (bool,), {"type": "boolean"})
 COUNT = Kind("a whole number", "whole numbers", _is_number, check_count, (int,), {"type": "integer", "minimum": 1})
+WHOLE = Kind(
+    "a whole number from 0", "whole numbers", _is_number, check_whole, (int,), {"type": "integer", "minimum": 0}
+)
 SECONDS = Kind(
     "a number of seconds",
     "numbers of seconds",

@@ -76,7 +76,7 @@ class Policy:
         begins=True,
     )
     rules: Iterable[Rule] = setting(
-        "What a path asks of a key. The most specific rule holds.",
+        "What requests ask of a key. Every rule that matches holds.",
         default=(),
         example='[[rules]]\nmatch = "POST /v1/exports"\nscopes = ["exports:write"]\nlimits = "10/hour"',
     )

@@ -7,6 +7,7 @@ from dataclasses import Field, fields
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from . import kinds
 from .kinds import Check, Kind, kind_of
 
 
@@ -59,4 +60,6 @@ def read_settings(kind: type[Any], mark: str) -> Mapping[str, Setting]:
 
 def _read(each: Field[Any], annotation: Any, mark: str) -> Setting:
     optional = NoneType in get_args(annotation)
-    return Setting(each.name, kind_of(annotation), optional, each.default, *each.metadata[mark])
+    kind, *more = each.metadata[mark]
+    found = kind_of(annotation) if kind is None else getattr(kinds, kind)
+    return Setting(each.name, found, optional, each.default, *more)

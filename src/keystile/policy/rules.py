@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .._ground.checks import check_scopes, names_checked
 from ..exceptions import ConfigurationError
+from .matches import Pattern, parse_match
 from .plans import Limits
 from .settings import check_settings, described, setting
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
-"""The methods that rules tell apart (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
-
-_MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
-# How routers write a segment that may be anything; literal text in the eyes of a rule, which would guard nothing.
-_PARAMETER = re.compile(r"/(?:[^/]*[{<]|:)[^/]*")
-
 
 def _check_match(match: str, key: str) -> str:
-    found = _MATCH.fullmatch(match)
-    if found is None:
-        raise ConfigurationError(f"{match!r} is neither '/path' nor 'METHOD /path'", key=key)
-    method, path = found.groups()
-    if method is not None and method not in METHODS:
-        raise ConfigurationError(
-            f"{method!r} is none of {', '.join(sorted(METHODS))}: leave it out, for a request with another "
-            "method has to meet every rule of its path",
-            key=key,
-        )
-    parameter = _PARAMETER.search(path)
-    if parameter is not None:
-        raise ConfigurationError(
-            f"{match!r}: path parameters like {parameter[0][1:]!r} are not supported yet, and as literal text "
-            f"this would guard nothing; write '{path[: parameter.start()]}/*' for everything below",
-            key=key,
-        )
+    try:
+        parse_match(match)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=key) from None
     return match
 
 
@@ -52,14 +32,20 @@ class Rule:
 
     match: str = field(
         metadata=described(
-            '"POST /v1/exports" or "/v1/exports/*": an optional method, then a path. The path is exact; `/*` at its '
-            "end means everything below it. GET also holds HEAD and the websocket handshake. Relative to the app: a "
-            "mount's prefix is not part of it. What a rule demands holds with and without a slash at the path's end; "
-            "public is only what is spelled so.",
+            '"POST /v1/exports", "GET,PUT /v1/users/{id}" or "/v1/exports/*": methods, if it is not for all, then a '
+            "path. `{name}` stands for any one segment; `/*` at the end for everything below, and for the path itself. "
+            "At most 16 segments. GET also holds HEAD and the websocket handshake. Relative to the app: a mount's "
+            "prefix is not part of it. Every rule that matches holds: scopes and windows of all of them; what can have "
+            "one value only comes from the most specific rule that says it. What a rule demands holds with and without "
+            "a slash at the path's end; public is only what is spelled so.",
             check=_check_match,
         )
     )
-    public: bool = setting("No key is asked for.", default=False)
+    public: bool | None = setting(
+        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where "
+        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        default=None,
+    )
     scopes: Sequence[str] = setting(
         "The key must hold all of them; there are no wildcards.", default=(), check=check_scopes
     )
@@ -68,19 +54,25 @@ class Rule:
         "address.",
         default=None,
     )
-    cost: int = setting("How many units a request counts in each window.", default=1)
+    cost: int | None = setting(
+        "How many units a request counts in each window; 0 is identified, but not counted, and like `public` holds "
+        "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
+        default=None,
+        kind="WHOLE",
+    )
     envelope: bool | None = setting(
-        "Whether answers get the envelope; None is as the gate says. Public paths never do.", default=None
+        "Whether answers get the envelope; None is as a less specific rule or the gate says. Public paths never do.",
+        default=None,
     )
     require_json: bool | None = setting(
-        "Whether a request's body must be JSON; None is as the gate says.", default=None
+        "Whether a request's body must be JSON; None is as a less specific rule or the gate says.", default=None
     )
 
     def __post_init__(self) -> None:
         check_settings(self)
         if not self.public:
             return
-        if self.path == "/*":
+        if self.pattern.is_everything:
             raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
         if self.envelope:
             raise ConfigurationError(
@@ -92,11 +84,6 @@ class Rule:
             )
 
     @property
-    def method(self) -> str:
-        """The method, or an empty string for any."""
-        return self.match.rpartition(" ")[0]
-
-    @property
-    def path(self) -> str:
-        """The path, with ``/*`` at its end if it holds for everything below."""
-        return self.match.rpartition(" ")[2]
+    def pattern(self) -> Pattern:
+        """What it matches, read."""
+        return parse_match(self.match)

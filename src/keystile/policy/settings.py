@@ -27,10 +27,15 @@ _READ: dict[type[Any], Mapping[str, Setting]] = {}
 
 
 def described(
-    meaning: str, *, check: Check | None = None, example: str | None = None, begins: bool = False
+    meaning: str,
+    *,
+    check: Check | None = None,
+    example: str | None = None,
+    begins: bool = False,
+    kind: str | None = None,
 ) -> dict[str, Any]:
     """What `setting` keeps beside a field, for one without a default: ``field(metadata=described("…"))``."""
-    return {_MARK: (meaning, check, example, begins)}
+    return {_MARK: (kind, meaning, check, example, begins)}
 
 
 def setting(
@@ -41,6 +46,7 @@ def setting(
     example: str | None = None,
     begins: bool = False,
     show: bool = True,
+    kind: str | None = None,
 ) -> T:
     """A field of a settings class.
 
@@ -51,10 +57,10 @@ def setting(
         example: its value in the file of `keystile init`, in TOML; of tables, the tables with their headings.
         begins: whether a new file has the example in force, rather than as a comment.
         show: whether a repr shows it; not for what may hold a secret.
+        kind: the name in `kinds` of what values it takes, where that does not follow from its type.
     """
-    found: T = field(
-        default=default, repr=show, metadata=described(meaning, check=check, example=example, begins=begins)
-    )
+    marked = described(meaning, check=check, example=example, begins=begins, kind=kind)
+    found: T = field(default=default, repr=show, metadata=marked)
     return found
 
 
