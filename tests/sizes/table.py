@@ -389,6 +389,9 @@ _BOUNDED = "takes what was found short or well-formed before"
 _APP = "takes the app's octets or exceptions and does not read them"
 
 NOT_FED = {
+    "rules.requests.held.held": _SETTING,
+    "rules.requests.matching.PatternTree.find": "see RuleTable.demand, which gives it canonical paths and nothing else",
+    "rules.requests.paths.RuleTable.holding": "explains rules to the operator",
     "_asgi_recheck.HeldAnswer.send": _APP,
     "_asgi_recheck.WatchedSocket.send": _APP,
     "_asgi_shape.Answering.send": _DOORS,
@@ -461,7 +464,10 @@ NO_STRANGERS = {
     "_ground.frozen": _STORED,
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
+    "cli.explaining": _OPERATOR,
+    "cli.opening": _OPERATOR,
     "cli.shown": _OPERATOR,
+    "policy.matches": "see RuleTable.demand, which gives it canonical paths and nothing else",
     "_ground.sqlite": _STORED,
     "_sync": "calls functions and looks at no value",
     "_sync.background": "calls functions and looks at no value",
