@@ -36,6 +36,7 @@ BAD_RULES: list[tuple[dict[str, Any], str]] = [
     ({"match": "/a", "public": 1}, "public"),
     ({"match": "/a", "public": "true"}, "public"),
     ({"match": "/a", "cost": -1}, "cost"),
+    ({"match": "/a", "cost": 0, "limits": "9/day"}, "limits"),
     ({"match": "/a", "cost": True}, "cost"),
     ({"match": "/a", "cost": 1.5}, "cost"),
     ({"match": "/a", "cost": "1"}, "cost"),

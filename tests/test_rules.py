@@ -154,7 +154,7 @@ asked_paths = st.builds(
 crooked = st.sampled_from(["", "//", "/a//b", "/a/../b", "/a;x", "/a%2fb", "/a" * 65])
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     rules_of(),
     st.lists(st.tuples(asked_methods, asked_paths | crooked), min_size=1, max_size=10),
@@ -184,7 +184,7 @@ def test_the_table_is_what_the_rules_say_in_words(
         }
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_no_rule_ever_drops_what_another_demands(rules: list[Rule], method: str, path: str) -> None:
     try:
@@ -197,7 +197,7 @@ def test_no_rule_ever_drops_what_another_demands(rules: list[Rule], method: str,
         assert before.scopes <= demand.scopes
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_a_slash_at_the_end_changes_nothing_that_is_demanded(rules: list[Rule], method: str, path: str) -> None:
     try:
@@ -212,7 +212,7 @@ def test_a_slash_at_the_end_changes_nothing_that_is_demanded(rules: list[Rule], 
         assert one.cost == other.cost or any(rule.cost == 0 for rule in rules)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_what_requests_can_meet_is_known_when_the_table_is_built(rules: list[Rule], method: str, path: str) -> None:
     try:

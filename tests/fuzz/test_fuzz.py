@@ -40,7 +40,7 @@ RULES = [
     Rule("/v1/exports", scopes=["exports:write"]),
     Rule("POST,PUT /v1/things", require_json=True),
     Rule("GET /public/{name}", cost=2),
-    Rule("/v1/{name}/*", limits="1000000/minute"),
+    Rule("/v1/{name}/*", cost=3),
     Rule("/v1/{name}", cost=0),
 ]
 COMMON: dict[str, Any] = {

@@ -70,6 +70,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.cost == 0 and self.limits is not None:
+            raise ConfigurationError(f"{self.match!r} costs 0, so that nothing would count in its limits", key="limits")
         if not self.public:
             return
         if self.pattern.is_everything:
