@@ -709,3 +709,26 @@ def test_a_record_that_cannot_be_read_is_named_and_hides_no_other(ready: Path) -
     assert revoked.returncode == 1
     assert "the key is revoked all the same" in revoked.stderr
     assert revoked.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise GeneratorExit", "raised GeneratorExit"),
+        ("from keystile import Gate\nGate(https='no')", "raised ConfigurationError: https: expected one of"),
+        (
+            "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+            "raised Odd: its text cannot be shown",
+        ),
+    ],
+)
+def test_whatever_the_app_raises_when_it_is_imported_is_one_line_about_the_app(
+    folder: Path, code: str, said: str
+) -> None:
+    (folder / "oddservice.py").write_text(code)
+    (folder / "keystile.toml").write_text('store = "sqlite:///keys.db"\napp = "oddservice:app"')
+    result = process("check")
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "oddservice.py, line" in result.stderr
+    assert result.stderr.count("\n") == 1

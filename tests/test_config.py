@@ -570,3 +570,10 @@ def test_secrets_in_a_file_that_others_may_read_are_told_of(
     load(file, {"PEPPER": "p" * 16})
     assert ["chmod 600 it" in record.getMessage() for record in caplog.records] == [True] * told
     assert "pepper of" not in caplog.text
+
+
+def test_a_file_that_is_nested_too_deep_is_a_wrong_file(tmp_path: Path) -> None:
+    path = tmp_path / "keystile.toml"
+    path.write_text("store = " + "[" * 100_000)
+    with pytest.raises(ConfigurationError, match="nested too deep"):
+        load(path)

@@ -524,3 +524,10 @@ def damaged(dice: random.Random, value: bytes) -> bytes:
     for _ in range(kind * dice.randrange(1, 4)):
         changed[dice.randrange(len(changed))] = dice.choice([0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)])
     return bytes(changed)
+
+
+@pytest.mark.parametrize("cost", [-1, 1.5, True, "1"])
+def test_a_refund_that_would_add_units_or_means_no_number_is_refused_by_every_limiter(limiter: Any, cost: Any) -> None:
+    with pytest.raises(ValueError, match="expected a whole number of at least 0"):
+        limiter.refund("somebody", (Window(5, 60, ""),), cost, 0)
+    assert limiter.peek("somebody", (Window(5, 60, ""),))[0].remaining == 5

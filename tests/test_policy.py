@@ -241,3 +241,28 @@ def test_settings_are_frozen_and_slotted(value: Any) -> None:
         with pytest.raises(FrozenInstanceError):
             setattr(value, field.name, None)
     assert not hasattr(value, "__dict__")
+
+
+def test_a_message_repeats_no_megabyte() -> None:
+    for wrong in ({"client_header": "x" * 10**6}, {"query_parameter": "?" * 10**6}, {"public": ["x" * 10**6]}):
+        with pytest.raises(ConfigurationError) as caught:
+            Gate(**wrong)
+        assert len(str(caught.value)) < 2000
+
+
+def test_a_list_that_cannot_be_read_is_a_wrong_setting() -> None:
+    class Broken:
+        def __iter__(self) -> Any:
+            raise RuntimeError("of the host")
+
+    for name in ("public", "rules", "peppers", "trusted_proxies"):
+        with pytest.raises(ConfigurationError, match="raised RuntimeError") as caught:
+            Gate(**{name: Broken()})
+        assert caught.value.key == name
+
+
+@pytest.mark.parametrize("url", ["async+memory://", "async+redis://:word@host", "async+memcached://host"])
+def test_a_scheme_of_limits_for_asyncio_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="leave it out") as caught:
+        Gate(limiter=url)
+    assert "word" not in str(caught.value)

@@ -12,6 +12,14 @@ from typing import Any
 SHOWN = 12
 
 
+# A part of a message that is longer holds somebody's value: its beginning and its end say enough.
+_LONGEST, _END = 600, 300
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]}…{text[-_END:]}"
+
+
 class KeystileError(Exception):
     """Root of every exception that keystile raises on purpose."""
 
@@ -26,7 +34,7 @@ class ConfigurationError(KeystileError, ValueError):
     """
 
     def __init__(self, reason: str, *, key: str | None = None, source: str | None = None) -> None:
-        super().__init__(": ".join(part for part in (source, key, reason) if part))
+        super().__init__(": ".join(_short(part) for part in (source, key, reason) if part))
         self.reason = reason
         self.key = key
         self.source = source

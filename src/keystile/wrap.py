@@ -22,7 +22,7 @@ from ._sync import Lock
 from .config.faults import told
 from .config.file import Settings, load, open_gate
 from .doors.apps import ARGUMENTS, advice, fits
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, KeystileError
 
 asgi: Any
 wsgi: Any
@@ -115,5 +115,7 @@ def _import(settings: Settings, name: str) -> ModuleType | None:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         return None
-    except AttributeError as error:
+    except (AttributeError, KeystileError, GeneratorExit) as error:
+        if isinstance(error, ConfigurationError) and error.source == settings.source:
+            raise  # of this very file
         raise settings.error("app", f"importing {name!r} raised {told(error, os.environ)}") from error

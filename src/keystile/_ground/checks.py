@@ -52,11 +52,19 @@ def check_all(values: Any, kind: type[T], key: str) -> tuple[T, ...]:
     """The values as a tuple, each of this type, or ConfigurationError."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(values).__name__}", key=key)
-    listed = tuple(values)
+    listed = members(values, key)
     for value in listed:
         if not isinstance(value, kind):
             raise ConfigurationError(f"expected a list of {kind.__name__}, got {type(value).__name__} in it", key=key)
     return listed
+
+
+def members(values: Iterable[T], key: str) -> tuple[T, ...]:
+    """All of an iterable; ConfigurationError if it raises something, of which only the type is told."""
+    try:
+        return tuple(values)
+    except Exception as error:
+        raise ConfigurationError(f"reading the list raised {type(error).__name__}", key=key) from error
 
 
 def check_limits(limits: Any, key: str = "limits") -> str | tuple[str, ...] | None:

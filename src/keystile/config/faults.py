@@ -32,7 +32,10 @@ def told(error: BaseException, environ: Mapping[str, str]) -> str:
 
 def _first_line(error: BaseException) -> str:
     # The text of a SyntaxError ends with the place, which is added here for every exception.
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception as wrong:  # noqa: BLE001 - it is the service's own code
+        text = f"its text cannot be shown: {type(wrong).__name__}"
     line = (text.strip().splitlines() or [""])[0]
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
 

@@ -138,6 +138,8 @@ def _parse(origin: Origin, file: Path) -> dict[str, Any]:
         raise origin.error(None, "is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise origin.error(None, f"is not TOML: {error}") from None
+    except RecursionError:
+        raise origin.error(None, "is nested too deep") from None
     except ValueError as error:  # of the path itself: a NUL in it
         raise origin.error(None, f"cannot be read: {error}") from None
 

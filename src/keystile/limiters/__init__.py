@@ -30,6 +30,13 @@ def ignore(_subject: str) -> None:
     """The `on_unreadable` of a limiter to which nobody listens."""
 
 
+def check_units(cost: int) -> int:
+    """The cost of a refund; ValueError if it is no whole number, or would add units."""
+    if isinstance(cost, bool) or not isinstance(cost, int) or cost < 0:
+        raise ValueError(f"cost: expected a whole number of at least 0, got {type(cost).__name__} {cost}"[:100])
+    return cost
+
+
 class RateLimiter(Protocol):
     """What the gate asks of a limiter. Each method may be plain or ``async def``, all of one kind.
 
@@ -68,6 +75,9 @@ class RateLimiter(Protocol):
             subject, windows: those of the hit.
             cost: how many, at most the cost of the hit.
             at: `Usage.at` of what the hit answered.
+
+        Raises:
+            ValueError: the cost is negative or no whole number (`check_units`).
         """
 
     def reset(self, subject: str, windows: Sequence[Window]) -> Awaitable[None] | None:

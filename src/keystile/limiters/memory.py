@@ -17,7 +17,7 @@ from ..model import Usage, Window
 from ..rules.limits.packed import ends, forget
 from ..rules.limits.windows import Decision, Ledger, ledger, refund
 from ..rules.requests.urls import place_of
-from . import ANONYMOUS
+from . import ANONYMOUS, check_units
 
 SHARDS = 64
 # How many subjects a hit takes out of a dictionary that was put aside. Two, so that it is empty soon.
@@ -164,6 +164,7 @@ class MemoryLimiter:
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """Take back units that a hit counted at this moment; in the shared bucket if they were counted there."""
+        check_units(cost)
         shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._sync import PerLoop, run_now
 from ..model import Usage, Window
-from . import Usages, ignore
+from . import Usages, check_units, ignore
 from .cluster import Topology
 from .links import AsyncLinks, Links, answer, open_all
 from .script import FORGET, HIT, LOOK, REFUND, arguments, is_unreadable, key_of, usages
@@ -89,7 +89,7 @@ class RedisLimiter:
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """Take back units that a hit counted at this moment, the oldest first; raises as `hit`."""
-        self._ask(REFUND, subject, windows, cost, at)
+        self._ask(REFUND, subject, windows, check_units(cost), at)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows; raises as `hit`."""
@@ -150,7 +150,7 @@ class AsyncRedisLimiter:
 
     async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """As `RedisLimiter.refund`."""
-        await self._ask(REFUND, subject, windows, cost, at)
+        await self._ask(REFUND, subject, windows, check_units(cost), at)
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `RedisLimiter.reset`."""

@@ -20,7 +20,7 @@ from ..model import Usage, Window
 from ..rules.limits.batches import is_possible
 from ..rules.limits.packed import LATEST, UNREADABLE, ends, forget
 from ..rules.limits.windows import Decision, ledger, refund
-from . import ignore
+from . import check_units, ignore
 
 # How many rows each new subject checks, to delete idle ones. More than one, or the file would only grow.
 SWEPT = 3
@@ -110,6 +110,7 @@ class SQLiteLimiter:
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """Take back units that a hit counted at this moment."""
+        check_units(cost)
         with self._file.write() as connection:
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
             if packed is None:

@@ -32,6 +32,7 @@ import limits
 
 from .._sync import PerLoop, run_now
 from ..model import Usage, Window
+from . import check_units
 from .backends import Backend
 
 logger = logging.getLogger("keystile")
@@ -151,7 +152,7 @@ class StorageLimiter:
 
     def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """Take back units that a hit counted at this moment, as far as the storage can."""
-        self._run(_give_back(self._ask, self._backend, subject, windows, cost, at))
+        self._run(_give_back(self._ask, self._backend, subject, windows, check_units(cost), at))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows."""
@@ -200,7 +201,7 @@ class AsyncStorageLimiter:
 
     async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
         """As `StorageLimiter.refund`."""
-        await self._run(_give_back(self._ask, self._backend, subject, windows, cost, at))
+        await self._run(_give_back(self._ask, self._backend, subject, windows, check_units(cost), at))
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `StorageLimiter.reset`."""

@@ -11,7 +11,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from .._ground.checks import check_choice, check_count, check_flag, check_seconds, check_text, check_whole
+from .._ground.checks import check_choice, check_count, check_flag, check_seconds, check_text, check_whole, members
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 
@@ -176,7 +176,7 @@ def _list(item: Kind) -> Kind:
     def check(values: Any, key: str) -> tuple[Any, ...]:
         if not _is_list(values):
             raise _wrong(name, values, key)
-        return tuple(item.check(_checked(item.fits, name, value, key, " in it"), key) for value in values)
+        return tuple(item.check(_checked(item.fits, name, value, key, " in it"), key) for value in members(values, key))
 
     return Kind(name, f"lists of {item.several}", _is_list, check, (list,) if item.reads else (), item=item)
 
