@@ -12,21 +12,21 @@ from .plans import Limits
 from .settings import check_settings, described, setting
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
-"""The methods that rules tell apart (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
+"""The methods that rules distinguish (RFC 9110 section 9.1, RFC 5789); they are case-sensitive."""
 
 _MATCH = re.compile(r"(?:([A-Z][A-Z-]*) )?(/[^ ]*)")
-# How routers write a segment that may be anything; literal text in the eyes of a rule, which would guard nothing.
+# How routers write a segment that may be anything. For a rule it would be literal text, which guards nothing.
 _PARAMETER = re.compile(r"/(?:[^/]*[{<]|:)[^/]*")
 
 
 def _check_match(match: str, key: str) -> str:
     found = _MATCH.fullmatch(match)
     if found is None:
-        raise ConfigurationError(f"{match!r} is neither '/path' nor 'METHOD /path'", key=key)
+        raise ConfigurationError(f"expected '/path' or 'METHOD /path', got {match!r}", key=key)
     method, path = found.groups()
     if method is not None and method not in METHODS:
         raise ConfigurationError(
-            f"{method!r} is none of {', '.join(sorted(METHODS))}: leave it out, for a request with another "
+            f"{method!r} is not one of {', '.join(sorted(METHODS))}: leave it out, because a request with another "
             "method has to meet every rule of its path",
             key=key,
         )
@@ -53,9 +53,9 @@ class Rule:
     match: str = field(
         metadata=described(
             '"POST /v1/exports" or "/v1/exports/*": an optional method, then a path. The path is exact; `/*` at its '
-            "end means everything below it. GET also holds HEAD and the websocket handshake. Relative to the app: a "
-            "mount's prefix is not part of it. What a rule demands holds with and without a slash at the path's end; "
-            "public is only what is spelled so.",
+            "end means everything below it. GET also covers HEAD and the websocket handshake. The path is relative to "
+            "the app, without a mount's prefix. What a rule demands holds with and without a slash at the path's end; "
+            "a path is public only as it is spelled.",
             check=_check_match,
         )
     )
@@ -64,16 +64,16 @@ class Rule:
         "The key must hold all of them; there are no wildcards.", default=(), check=check_scopes
     )
     limits: Limits = setting(
-        'Windows for this path alone, beside the caller\'s own ("10/hour"); on a public path they count by client '
-        "address.",
+        'Windows for this path alone, in addition to the caller\'s own ("10/hour"). On a public path they count by '
+        "client address.",
         default=None,
     )
     cost: int = setting("How many units a request counts in each window.", default=1)
     envelope: bool | None = setting(
-        "Whether answers get the envelope; None is as the gate says. Public paths never do.", default=None
+        "Whether answers get the envelope; None means as the gate does. On public paths they never do.", default=None
     )
     require_json: bool | None = setting(
-        "Whether a request's body must be JSON; None is as the gate says.", default=None
+        "Whether a request's body must be JSON; None means what the gate says.", default=None
     )
 
     def __post_init__(self) -> None:
@@ -81,14 +81,16 @@ class Rule:
         if not self.public:
             return
         if self.path == "/*":
-            raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
+            raise ConfigurationError(
+                f"{self.match!r} would make every path public; run the app without a gate instead", key="public"
+            )
         if self.envelope:
             raise ConfigurationError(
-                f"{self.match!r} is public, and answers of public paths are never enveloped", key="envelope"
+                f"{self.match!r} is public, and answers of public paths never get the envelope", key="envelope"
             )
         if self.scopes:
             raise ConfigurationError(
-                f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
+                f"{self.match!r} is public but asks for scopes, and nobody could hold them", key="scopes"
             )
 
     @property
@@ -98,5 +100,5 @@ class Rule:
 
     @property
     def path(self) -> str:
-        """The path, with ``/*`` at its end if it holds for everything below."""
+        """The path, with ``/*`` at its end if the rule holds for everything below."""
         return self.match.rpartition(" ")[2]
