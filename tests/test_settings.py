@@ -263,7 +263,7 @@ def test_a_new_setting_is_checked_by_its_type_and_its_own_check() -> None:
     given: dict[str, Any]
     for given, said in (
         ({"pairs": 3}, "pairs: is odd"),
-        ({"pairs": "3"}, "pairs: expected a whole number from 1, got '3'"),
+        ({"pairs": "3"}, "pairs: expected a whole number of at least 1, got '3'"),
         ({"open_to": "all"}, "open_to: expected one of some"),
         ({"open_to": 1}, "open_to: expected true or false or one of some, got int"),
         ({"mixed": {"a": 1}}, "mixed.a: expected a list of strings for each name"),
