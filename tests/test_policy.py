@@ -230,7 +230,7 @@ def test_a_path_parameter_in_another_spelling_is_refused_and_the_message_says_wh
 
 @pytest.mark.parametrize("method", ["M-SEARCH", "PROPFIND", "CONNECT", "GTE", "QUERY"])
 def test_a_method_that_rules_do_not_tell_apart_is_refused(method: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{method!r} is none of DELETE, GET, .*: leave it out") as caught:
+    with pytest.raises(ConfigurationError, match=f"{method!r} is not one of DELETE, GET, .*: leave it out") as caught:
         Rule(f"{method} /a")
     assert caught.value.key == "match"
 

@@ -1,4 +1,4 @@
-"""The ASGI door: requests of an ASGI 3 server to the gate, and its answers back.
+"""The ASGI door: it takes requests from an ASGI 3 server to the gate and the app, and their answers back.
 
 app.add_middleware(GateMiddleware, gate=gate)          # FastAPI, Starlette
 app = GateMiddleware(app, gate=gate)                   # anything else
@@ -26,7 +26,7 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Reason, Refused, Request
 
-# Not in our own types: hosts have those of Starlette, of asgiref or none, and no two of them are the same.
+# Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
@@ -35,15 +35,15 @@ _new = tuple.__new__
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
-    A handler finds the `Current` in ``scope["keystile"]`` and from `keystile.current()`. Bodies pass untouched in both
-    directions, but where a rule demands JSON or an envelope.
+    A handler finds the `Current` in ``scope["keystile"]`` and through `keystile.current()`. Bodies pass unchanged in
+    both directions, except where a rule demands JSON or an envelope.
 
     Args:
         app: any ASGI 3 application.
-        gate: what decides.
+        gate: decides on each request.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, or the app is none that ASGI can call.
+        ConfigurationError: `gate` is not a Gate, or the app cannot be called as an ASGI app.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
@@ -62,7 +62,7 @@ class GateMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind != "http" and kind != "websocket":  # noqa: PLR1714 - cheaper than looking into a tuple
+        if kind != "http" and kind != "websocket":  # noqa: PLR1714 - faster than a look into a tuple
             return await self._no_request(kind, scope, receive, send)
         request = self._read(scope)
         outcome = await self._check(request, pooled)
@@ -82,14 +82,16 @@ class GateMiddleware:
 
     async def _no_request(self, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
         if kind != "lifespan":
-            raise RuntimeError(f"the scope type {kind!r} is unknown here and cannot be guarded")
+            raise RuntimeError(
+                f"the scope type {kind!r} is unknown and cannot be guarded: expected http, websocket or lifespan"
+            )
         await self._gate.limits.open(pooled)
         await self.app(scope, receive, send)
 
-    async def _shaped(  # noqa: PLR0917 - what a request is made of
+    async def _shaped(  # noqa: PLR0917 - all that a request is made of
         self, current: Current, shape: Shape, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """The app, where a body must be JSON, or the answer gets the envelope."""
+        """Run the app where the body must be JSON or the answer gets the envelope."""
         if shape.json:
             read = await read_json(scope, receive, self._gate.policy.max_json_body)
             if isinstance(read, Reason):
@@ -109,13 +111,13 @@ class GateMiddleware:
             await answering.finish()
         except Exception as error:
             if not await answering.settles(error):
-                raise  # for the server, whose log is where it belongs
+                raise  # to the server, which logs it
         finally:
             scope.update(hidden)
         return None
 
     async def _rechecked(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app, where its caller is judged once more before the answer leaves."""
+        """Run the app where its caller is judged again before the answer leaves."""
         admitted = current.admitted
         check = partial(self._gate.recheck, admitted, request, pooled)
         if scope["type"] == "websocket":

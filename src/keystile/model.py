@@ -1,7 +1,7 @@
 """The words of keystile as values: what a request brings, what a key is, how a check ends.
 
-Everything here is immutable. What is made anew for each request is a named tuple (as frozen as a dataclass and
-three times as quick to build); everything else is a frozen, slotted dataclass.
+Everything here is immutable. What is made for each request is a named tuple (as frozen as a dataclass, and three times
+as fast to build); everything else is a frozen, slotted dataclass.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
 class Wire(NamedTuple):
-    """What a request's connection and the proxies before us say; read only where there is something to be read.
+    """What a request's connection and the proxies in front of the gate say. Read only if there is something to read.
 
     Attributes:
-        port: of the socket's other end, or None.
-        forwarded: each line of the header that names the client, as it came.
+        port: the port of the socket's other end, or None.
+        forwarded: each line of the header that names the client, unchanged.
         proto: each line of ``X-Forwarded-Proto``.
-        listed: each line of ``X-Forwarded-For``, by which a server may have replaced the peer already.
-        doubtful: the first of these headers came with underscores as well, which a proxy does not send, or stands where
-            it may be a trailer.
-        insecure: ``X-Forwarded-Proto`` stands where it may be a trailer.
-        trailing: something that decides stands where it may be a trailer.
+        listed: each line of ``X-Forwarded-For``; a server may already have replaced the peer by its value.
+        doubtful: the header that names the client also came with underscores, which a proxy does not send, or it may
+            be a trailer.
+        insecure: ``X-Forwarded-Proto`` may be a trailer.
+        trailing: a header that the gate decides by may be a trailer: one of these two, or one with a credential.
     """
 
     port: int | None = None
@@ -46,16 +46,16 @@ class Request(NamedTuple):
     Attributes:
         method: the HTTP method as sent; ``"GET"`` for a websocket handshake.
         path: decoded, relative to the app (without ``root_path`` / ``SCRIPT_NAME``).
-        raw_path: the path as it came over the wire, still percent-encoded; empty where the server hides it.
+        raw_path: the path as it came over the wire, still percent-encoded; empty if the server hides it.
         credentials: every header line that may carry a key: (lower-case name as received, value).
         peer: the address of the socket's other end as the server gave it, or None.
-        request_id: the client's own name for the request, if the policy takes it over.
+        request_id: the client's own id for the request, if the policy keeps it.
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
         preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
-        wire: what proxies say, if the policy trusts any, or if the peer may be what one of them said.
-        long_query: the gate would have to look into the query, and it is too long for that.
-        unreadable: the app may take it for another request than the gate does: it names another method in a header, or
-            routers differ in what they take off its path. Then it has to meet every rule.
+        wire: what proxies say, if the policy trusts any, or if the peer may come from what one of them said.
+        long_query: the gate would have to look into the query, but the query is too long for that.
+        unreadable: the app may read it as another request than the gate does, because it names another method in a
+            header, or because routers differ in what they take off its path. Then it has to meet every rule.
     """
 
     method: str
@@ -79,9 +79,9 @@ class SecretHash:
     """A secret at rest.
 
     Attributes:
-        hash: the hasher's own encoded form. Never shown.
+        hash: in the hasher's own encoding. Never shown.
         hint: the last 4 characters of the raw key: they pick the one hash to prove, and let people tell keys apart.
-        expires_at: when a rotated secret ends, or None.
+        expires_at: when a rotated secret expires, or None.
     """
 
     hash: str = field(repr=False)
@@ -99,13 +99,13 @@ class Principal:
     Attributes:
         id: the public part of the key, 12 characters in the default format.
         name: a label for people.
-        organization_id, project_id, owner_id: whom the key belongs to; the host's own identifiers, or None.
+        organization_id, project_id, owner_id: who the key belongs to; the host's own identifiers, or None.
         environment: ``"production"``, ``"staging"`` or ``"development"``.
         plan: the name of the key's plan, or None.
         limits: windows that replace the plan's for this key, or None.
         scopes: what the key may do; every scope that a rule asks for must be among them.
-        ip_allowlist: addresses and networks that the key may be used from; None is unrestricted.
-        created_at, expires_at, revoked_at, last_used_at: moments in the key's life; None where it has not come.
+        ip_allowlist: addresses and networks that the key may be used from; None means from anywhere.
+        created_at, expires_at, revoked_at, last_used_at: moments in the key's life; None for one that has not been set.
         metadata: JSON values that the host keeps with the key; immutable.
     """
 
@@ -144,7 +144,7 @@ class ApiKey(Principal):
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key that was just made. The raw key is here and nowhere else: show it once, then let go of it.
+    """A key that was just made. The raw key is here and nowhere else: show it once, then discard it.
 
     Attributes:
         key: the record.
@@ -160,8 +160,8 @@ class Window(NamedTuple):
 
     Attributes:
         limit: units that may be admitted in any span of `seconds`; 0 admits nothing.
-        seconds: the span's length.
-        scope: empty for the caller's own windows, else the match of the rule that adds this one.
+        seconds: the length of the span.
+        scope: empty for the caller's own windows, otherwise the match of the rule that adds this window.
     """
 
     limit: int
@@ -175,11 +175,11 @@ class Usage(NamedTuple):
     Attributes:
         window: the window.
         remaining: units that would be admitted now.
-        reset_at: Unix seconds, the moment `remaining` next grows; now, if nothing is used.
-        retry_after: seconds until this cost would be admitted by this window, rounded up to the microsecond; 0.0 if it
-            fits now; None if it never will.
-        at: the moment of the decision in microseconds, on the clock of the limiter that took it. Only that limiter can
-            read it: a refund names it.
+        reset_at: Unix seconds, the moment when `remaining` next grows; now, if nothing is used.
+        retry_after: seconds until this window would admit this cost, rounded up to the microsecond; 0.0 if it fits now;
+            None if it never will.
+        at: the moment of the decision in microseconds, on the clock of the limiter that made it. Only that limiter can
+            read it: a refund refers to it.
     """
 
     window: Window
@@ -195,7 +195,7 @@ class Demand(NamedTuple):
     Attributes:
         public: no key is needed.
         scopes: the scopes that a key needs, all of them.
-        windows: windows beside the caller's own.
+        windows: windows in addition to the caller's own.
         cost: the units that a request counts.
         envelope: the answer gets the envelope.
         json: the request's body, if there is one, must be JSON.
@@ -214,11 +214,11 @@ class Admitted(NamedTuple):
 
     Attributes:
         principal: the caller, or None on a public path.
-        request_id: ``req_`` and 24 base62 characters, or the client's own name for the request if the policy takes
-            that over; the value of ``X-Request-ID`` in the answer.
-        usages: where the caller stands in each window that holds here, this request counted.
+        request_id: ``req_`` and 24 base62 characters, or the client's own id for the request if the policy keeps that;
+            the value of ``X-Request-ID`` in the answer.
+        usages: where the caller stands in each window that holds here, with this request counted.
         demand: what the path asked for.
-        strict: the answer says that this host is to be reached over https.
+        strict: the answer says that this host must be reached over https (``Strict-Transport-Security``).
     """
 
     principal: Principal | None
@@ -230,14 +230,14 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reason:
-    """Why the gate answered itself, without anything of the one request.
+    """Why the gate answered itself. It holds nothing that is particular to one request.
 
     Attributes:
         status: the HTTP status.
         code: stable, for machines.
         message: for people.
-        details: JSON values; empty where there is nothing to add.
-        challenge: parameters of ``WWW-Authenticate`` behind the realm, or None for no such header.
+        details: JSON values; empty if there is nothing to add.
+        challenge: the parameters of ``WWW-Authenticate`` after the realm, or None for no such header.
         retry_after: whole seconds for ``Retry-After``, or None.
     """
 
@@ -255,7 +255,7 @@ class Refused(NamedTuple):
     Attributes:
         reason: why.
         request_id: as in Admitted.
-        usages: where the caller stands in each window, if they were consulted.
+        usages: where the caller stands in each window, if the windows were asked.
         strict: as in Admitted.
     """
 

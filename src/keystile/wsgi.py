@@ -1,4 +1,4 @@
-"""The WSGI door: requests of a PEP 3333 server to the gate, and its answers back.
+"""The WSGI door: it takes requests from a PEP 3333 server to the gate and the app, and their answers back.
 
 app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)     # Flask
 application = GateMiddleware(application, gate=gate)       # Django, anything else
@@ -32,17 +32,18 @@ _new = tuple.__new__
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
-    A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, from
-    `keystile.current()`. The app's own iterable goes to the server as it is, so that ``wsgi.file_wrapper``, streams
-    and ``close()`` work as without the gate, but where an envelope is put around it; code that runs while it is
-    iterated reads ``environ``.
+    A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, through
+    `keystile.current()`. The app's own iterable goes to the server unchanged, so that ``wsgi.file_wrapper``, streams
+    and ``close()`` work as without the gate, except where an envelope is put around it. Code that runs while the
+    iterable is iterated reads ``environ``.
 
     Args:
         app: any WSGI application.
-        gate: what decides; its store must not be async.
+        gate: decides on each request; neither its store nor its limiter may be async.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store is async, or the app is none that WSGI can call.
+        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, or the app cannot be called as a
+            WSGI app.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
@@ -87,7 +88,7 @@ class GateMiddleware:
     def _rechecked(
         self, current: Current, request: Request, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """The app, where its caller is judged once more before the answer leaves."""
+        """Run the app where its caller is judged again before the answer leaves."""
         held = HeldAnswer(
             start_response,
             lambda: run_now(self._gate.recheck(current.admitted, request, inline)),
@@ -98,7 +99,7 @@ class GateMiddleware:
     def _shaped(
         self, current: Current, shape: Shape, request: Request, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """The app, where a body must be JSON, or the answer gets the envelope."""
+        """Run the app where the body must be JSON or the answer gets the envelope."""
         admitted = current.admitted
         if shape.json:
             reason = read_json(environ, self._gate.policy.max_json_body)
@@ -111,7 +112,7 @@ class GateMiddleware:
         encodings = environ.pop("HTTP_ACCEPT_ENCODING", None)  # an encoded answer could not be put into the envelope
         try:
             return answering.body(self._run(current, environ, answering.start))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that we failed
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told that the app failed
             return answering.failed(error)
         finally:
             if encodings is not None:

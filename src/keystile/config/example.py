@@ -1,4 +1,4 @@
-"""The commented file of `keystile init`: every setting that has an example, as its home describes it."""
+"""The commented file of `keystile init`: every setting that has an example, with its description."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WIDTH = 118
 
 
 def example(pepper: str | None) -> str:
-    """A file to begin with.
+    """A file to start with.
 
     Args:
-        pepper: the secret in it; without one, the line is a comment that says how to name one.
+        pepper: the secret to write into it; without one, the line is a comment that shows how to name one.
     """
-    # What stands behind the heading of a table would belong to it.
+    # Tables come last: a setting after a table's heading would belong to that table.
     shown = sorted(
         (each for each in SETTINGS.values() if each.example is not None), key=lambda each: each.kind.is_table
     )
@@ -31,7 +31,7 @@ def example(pepper: str | None) -> str:
 
 
 def _part(each: Setting, value: str | None) -> str:
-    """A setting as its meaning in a comment, and a line with this value, or else the example."""
+    """A setting: its meaning in a comment, then a line with this value or, without one, the example."""
     lines = [f"# {line}" for line in wrap(each.meaning.replace("`", ""), _WIDTH, break_on_hyphens=False)]
     text = str(each.example) if each.kind.is_table else f"{each.name} = {value or each.example}"
     in_force = each.begins or value is not None

@@ -1,7 +1,7 @@
 """How an exception of a service's own code is reported: one line that says what and where, and holds no secret.
 
 The message comes from the service and may hold its settings. So values of the environment are replaced by their names,
-and everything before the host of a URL is left out.
+and user and password are left out of URLs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
 
-# A longer line is not a summary, and nobody knows what a framework puts at its end.
+# A longer line is not a summary, and a framework may have put anything at its end.
 _LONGEST = 300
 # A shorter value is not treated as a secret: ordinary words of the message would look like one. It may be shorter if
 # its name calls it a secret.

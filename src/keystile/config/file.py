@@ -1,8 +1,8 @@
 """From keystile.toml and the environment to a Gate.
 
-The file has the names of Gate's own arguments, and `app` for `keystile.wrap`. Its rule: whatever is wrong is said at
-start, with the file, the setting and the reason; and what came from the environment, which may be a secret, is never
-part of that message.
+The file uses the names of Gate's own arguments, and `app` for `keystile.wrap`. The rule: every error is reported at
+start, with the file, the setting and the reason. Values from the environment may be secrets and are never part of that
+message.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _PLACES = [name for name, each in SETTINGS.items() if each.kind.is_place]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a configuration file says, checked as far as that goes without opening anything.
+    """What a configuration file says, checked as far as possible without opening anything.
 
     Attributes:
-        source: the file, as it was named.
+        source: the file's name, as it was given.
         app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
-        gate: keyword arguments of Gate. With peppers in it: do not log it.
+        gate: keyword arguments of Gate. They hold the peppers: do not log them.
     """
 
     source: str
@@ -54,12 +54,12 @@ class Settings:
     _origin: Origin = field(repr=False, compare=False)
 
     def error(self, key: str | None, reason: str) -> ConfigurationError:
-        """A ConfigurationError about one of these settings; values from the environment are left out of it."""
+        """A ConfigurationError about one of these settings, without values from the environment."""
         return self._origin.hiding(key, reason)
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
-    """The file that ``KEYSTILE_CONFIG`` names, else ``keystile.toml`` in the working directory."""
+    """The file that ``KEYSTILE_CONFIG`` names, or else ``keystile.toml`` in the working directory."""
     return Path((os.environ if environ is None else environ).get(FILE_VARIABLE) or DEFAULT_FILE)
 
 
@@ -68,15 +68,17 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
 
     ``${NAME}`` in any string is replaced by that environment variable; ``$${`` stands for a literal ``${``. If the
     file names no peppers, ``KEYSTILE_PEPPER`` is the pepper. A relative SQLite path (``sqlite:///keys.db``) is
-    relative to the file's folder, not to the working directory, so that the command line and every server mean one
-    store and one limiter. ``failure_limits = false`` is Gate's None.
+    relative to the file's folder, not to the working directory, so that the command line and every server use the same
+    store and the same limiter. ``failure_limits = false`` is Gate's None.
 
     Args:
-        path: the file; without it, the one that ``KEYSTILE_CONFIG`` names, else ``keystile.toml`` here.
-        environ: in place of ``os.environ``.
+        path: the file; if None, the one that ``KEYSTILE_CONFIG`` names, or else ``keystile.toml`` in the working
+            directory.
+        environ: used in place of ``os.environ``.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a setting is unknown, ill-typed or refers to nothing.
+        ConfigurationError: the file cannot be read, or a setting is unknown, has the wrong type or refers to a variable
+            that is not set.
     """
     environ = os.environ if environ is None else environ
     file = default_path(environ) if path is None else Path(path)
@@ -99,11 +101,11 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that is its owner's alone and on the disk when this returns: it may hold peppers, without which
-    no key can be used any more.
+    """Write a new file that only its owner can read, and that is on the disk when this returns: it may hold peppers,
+    without which no key can be used any more.
 
     Raises:
-        FileExistsError: there is one already.
+        FileExistsError: the file exists already.
     """
     from .._ground.connection import sync_folder
 
@@ -118,7 +120,7 @@ def open_gate(settings: Settings) -> Gate:
     """The gate that the settings describe, with its store open.
 
     Raises:
-        ConfigurationError: a value cannot be used, two settings contradict each other, the store cannot be opened.
+        ConfigurationError: a value cannot be used, two settings contradict each other, or the store cannot be opened.
     """
     try:
         return Gate(**settings.gate)
@@ -145,10 +147,10 @@ def _parse(origin: Origin, file: Path) -> dict[str, Any]:
 
 
 def _tell_mode(file: Path) -> None:
-    """Say so if others may read the secrets in a file."""
+    """Log a warning if others may read the secrets in a file, or write to it."""
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o066:
-        said = "%s: other users may read or write it (mode %03o), and secrets stand in it: chmod 600 it"
+        said = "%s: other users may read or write this file (mode %03o), and it holds secrets: chmod 600 it"
         _logger.warning(said, file, mode)
 
 
@@ -161,6 +163,6 @@ def _beside(origin: Origin, file: Path, key: str, url: str) -> str:
     try:
         return f"sqlite:///{file.absolute().parent / path_of(url, key)}"
     except ConfigurationError as error:
-        # SQLite knows no password, but what stands where other URLs have one is not repeated.
+        # SQLite has no passwords, but a text where other URLs have one is not repeated.
         shown = place_of(url) if "@" in url else url
         raise origin.hiding(key, error.reason.replace(repr(url), repr(shown))) from None

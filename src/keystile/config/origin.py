@@ -18,10 +18,10 @@ _TELLING = 4
 
 
 class Origin:
-    """Where the settings come from: the file that an error must name, and the values that it must not show.
+    """Where settings come from: the file that an error must name, and the values that it must not show.
 
     Args:
-        source: the file, as its user wrote it.
+        source: the file's name, as its user wrote it.
         environ: where references are looked up.
     """
 
@@ -30,7 +30,7 @@ class Origin:
         self._referenced: dict[str, dict[str, str]] = {}
 
     def error(self, key: str | None, reason: str) -> ConfigurationError:
-        """The exception for this setting, for a reason without any resolved value in it."""
+        """The exception for this setting. The reason must hold no value from the environment."""
         return ConfigurationError(reason, key=key, source=self.source)
 
     def hiding(self, key: str | None, reason: str) -> ConfigurationError:
@@ -50,14 +50,14 @@ class Origin:
         return self.error(key, reason)
 
     def variable(self, key: str, name: str) -> str:
-        """The value of this environment variable; an error if it is unset or empty."""
+        """The value of this environment variable. Raises ConfigurationError if it is unset, empty or not UTF-8."""
         value = self._environ.get(name, "")
         if not value:
             raise self.error(key, f"the environment variable {name} is unset or empty")
         self._referenced.setdefault(key, {})[name] = value
         try:
             value.encode()
-        except UnicodeEncodeError:  # octets that the locale cannot decode; the exception would show them
+        except UnicodeEncodeError:  # octets that the locale cannot decode; Python's exception would show them
             raise self.error(key, "is not UTF-8") from None
         return value
 

@@ -1,4 +1,4 @@
-"""The page docs/settings.md: every setting as its home describes it.
+"""The page docs/settings.md: every setting with its description.
 
 ``python -m keystile.config.reference`` prints it.
 """
@@ -18,21 +18,21 @@ from .tables import FileAlone, expected
 _HEAD = """\
 # Settings
 
-Every setting by name, with what it takes, its default and its meaning. This page is made from the code (`make docs`),
-and a test compares the two.
+Every setting by name, with its meaning, the values that it takes and its default. This page is made from the code
+(`make docs`), and a test compares the two.
 
 In code, the settings of a gate are the arguments of `Gate`. In `keystile.toml` they have the same names: `keystile
-init` writes a file to begin with, `keystile check` says whether a file can be used, and `keystile schema` prints a JSON
+init` writes a file to start with, `keystile check` says whether a file can be used, and `keystile schema` prints a JSON
 Schema for editors. TOML has no null: what is None in code is left out there, or is `false` where the default is
 something else.
 """
 _PARTS = (
-    (Parts, "The parts of a gate", "Arguments of `Gate`: URLs and names, or in code objects of your own."),
-    (Policy, "What a gate is to do", "Arguments of `Gate`."),
+    (Parts, "The parts of a gate", "Arguments of `Gate`: URLs and names, or, in code, objects of your own."),
+    (Policy, "What a gate does", "Arguments of `Gate`."),
     (Rule, "Rules", "In code `Rule(…)`, in a file `[[rules]]`."),
     (Plan, "Plans", "In code `Plan(…)`, in a file `[plans.NAME]`."),
     (PageStyle, "Page styles", "In code `PageStyle(…)`, in a file `[page_style]`."),
-    (FileAlone, "Settings of the file alone", "`keystile.toml` alone has these."),
+    (FileAlone, "Settings of the file alone", "Only `keystile.toml` has these."),
 )
 
 
@@ -68,4 +68,4 @@ def _default(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201 - what it is for
+    print(page(), end="")  # noqa: T201 - printing is its purpose

@@ -1,6 +1,6 @@
 """The JSON Schema of keystile.toml: names and types, for editors that complete and check while somebody writes.
 
-What a file may say beyond that, `keystile check` knows.
+It cannot check everything: `keystile check` does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..policy.reading import Setting
 from ..policy.settings import REQUIRED
 from .tables import SETTINGS, in_files
 
-# Any string may take its value, or a part of it, from the environment.
+# Any string may take its value, or part of it, from the environment.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
 
 

@@ -1,4 +1,4 @@
-"""What keystile.toml may say, and how it is read: both follow from the settings classes."""
+"""What keystile.toml may hold, and how it is read. Both follow from the settings classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .origin import Origin
 
 @dataclass(frozen=True, slots=True)
 class FileAlone:
-    """What only a file can say: it is no setting of a gate."""
+    """What only a file can say, because it is not a setting of a gate."""
 
     app: str | None = setting(
         "The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.",
@@ -31,7 +31,7 @@ class FileAlone:
 
 
 CLASSES = (Parts, Policy, FileAlone)
-"""Whose settings stand at the top of a file."""
+"""The classes whose settings stand at the top level of a file."""
 
 
 def in_files(*classes: type) -> dict[str, Setting]:
@@ -46,7 +46,7 @@ _TYPES = {str: "a string", bool: "true or false", int: "a number", float: "a num
 def read_table(
     origin: Origin, found: Mapping[str, Any], settings: Mapping[str, Setting], at: str = ""
 ) -> dict[str, Any]:
-    """The values of a table; ConfigurationError for a name that is not among the settings, or another kind of value."""
+    """The values of a table. ConfigurationError for a name that is not a setting, or a value of the wrong kind."""
     for name in found:
         if name not in settings:
             raise origin.error(at + name, unknown_name(name, settings))
@@ -68,7 +68,7 @@ def _setting(origin: Origin, key: str, each: Setting, value: Any) -> Any:
 
 
 def _value(origin: Origin, key: str, kind: Kind, value: Any, wanted: str) -> Any:
-    """A value with its references replaced, as lists, tables and settings of its kind."""
+    """A value with its references replaced, its lists made tuples and its tables made settings of its kind."""
     meant = next((one for one in kind.either or (kind,) if type(value) in one.reads), None)
     if meant is None:
         raise origin.error(key, f"expected {wanted}, got {_TYPES.get(type(value), 'a date or time')}")
@@ -94,7 +94,7 @@ def _built(origin: Origin, key: str, kind: type, table: Mapping[str, Any]) -> An
 
 
 def build(origin: Origin, kind: type, given: Mapping[str, Any], key: str, part: str = ".{}") -> Any:
-    """A settings class from what was read; what is wrong with it is said of `key` and, by `part`, of the member."""
+    """A settings class from what was read. An error names `key` and, in the form of `part`, the member."""
     try:
         return kind(**given)
     except ConfigurationError as error:

@@ -1,6 +1,6 @@
-"""What kinds of values settings take: what each is called, whether a value is one, and what of it a file can hold.
+"""The kinds of values that settings take: what each is called, how a value is checked, and what a file can hold.
 
-A kind follows from the type that stands at the setting.
+The kind follows from the type annotation of the setting.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Kind(NamedTuple):
 
     Attributes:
         name: with its article, for messages and pages: ``"a string"``.
-        several: what many of them are called: ``"strings"``.
-        fits: whether a value is meant as one, right or wrong: of several kinds, the first that fits has to check it.
+        several: the plural, without an article: ``"strings"``.
+        fits: whether a value is meant as this kind, right or wrong. Of several kinds, the first that fits checks it.
         check: gives the value to keep.
-        reads: the types of what stands for it in a file; nothing where only code can have it.
-        schema: what JSON Schema says of it in a file, if it is no list, no table and no choice between kinds.
+        reads: the types that it has in a file; empty if only code can give it.
+        schema: its JSON Schema in a file, unless it is a list, a table or a choice between kinds.
         item: the kind of each member of a list or of a mapping by name.
-        table: the settings class that it is.
-        either: the kinds that it may be.
+        table: the settings class, for a table.
+        either: the kinds to choose from, for a choice between kinds.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Kind(NamedTuple):
 
     @property
     def in_file(self) -> str:
-        """What it is called where only what a file can hold counts."""
+        """Its name where only what a file can hold is meant."""
         if self.either:
             return alternatives([kind.in_file for kind in self.either if kind.reads])
         if self.item is not None:
@@ -55,17 +55,17 @@ class Kind(NamedTuple):
 
     @property
     def several_in_file(self) -> str:
-        """What many of them are called there."""
+        """The plural of that name."""
         return self.several if self.table is None else "tables"
 
     @property
     def is_place(self) -> bool:
-        """Whether it is the URL of what code can also have as an object."""
+        """Whether it is a URL in place of which code can also give an object."""
         return TEXT in self.either and any(not kind.reads for kind in self.either)
 
     @property
     def is_table(self) -> bool:
-        """Whether it stands under a heading of its own in a file."""
+        """Whether it has its own heading in a file."""
         return self.table is not None or (self.item is not None and self.item.is_table)
 
 
@@ -107,14 +107,14 @@ SECONDS = Kind(
     {"type": "number", "minimum": 0, "maximum": 3600},
 )
 SECRETS = Kind("a list of strings or octets", "", _is_list, _as_it_is, (list,), item=TEXT)
-"""Whoever uses secrets checks them, and repeats none of them."""
+"""The code that uses secrets checks them, and repeats none of them in a message."""
 
 _OF_TYPES = {str: TEXT, bool: FLAG, int: COUNT, float: SECONDS, Sequence[str | bytes]: SECRETS}
 
 
 @cache
 def kind_of(annotation: Any) -> Kind:
-    """The kind of the values of a type; None in it is left out."""
+    """The kind of the values of a type, without None."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation in _OF_TYPES:
         return _OF_TYPES[annotation]
@@ -137,7 +137,7 @@ def _table(settings: Any) -> Kind:
 
 
 def _part(name: str) -> Kind:
-    """Whoever opens an object checks it."""
+    """The kind of an object. The code that opens it checks it."""
     return Kind(f"a {name}", f"{name}s", lambda _value: True, _as_it_is)
 
 
@@ -202,5 +202,5 @@ def _checked(fits: Callable[[Any], bool], name: str, value: Any, key: str, where
 
 
 def _wrong(name: str, value: Any, key: str, where: str = "") -> ConfigurationError:
-    """What was expected, and the type of what there is: the value itself may be a secret."""
+    """The error with what was expected and the type of the value. The value itself may be a secret."""
     return ConfigurationError(f"expected {name}, got {type(value).__name__}{where}", key=key)

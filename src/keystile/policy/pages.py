@@ -20,11 +20,12 @@ class PageStyle:
     ``{"data": […], "has_more": true, "next_token": "…"}``.
 
     Raises:
-        ConfigurationError: a name is empty, used twice or taken, or the limits are not whole numbers from 1 in order.
+        ConfigurationError: a name is empty, used twice or taken, a limit is not a whole number of at least 1, or
+            `default_limit` is above `max_limit`.
     """
 
     member: str | None = setting(
-        "The object that says where the page ends, or None to have its members at the top level.",
+        "The object that says where the page ends, or None to put its members at the top level.",
         default="pagination",
         check=check_name,
     )
@@ -37,19 +38,19 @@ class PageStyle:
         "The name of the member that says whether there is another page.", default="has_more", check=check_name
     )
     next_cursor: str = setting(
-        "The name of the member that leads to it. On the last page it is null inside `member`, and left out at the "
-        "top level.",
+        "The name of the member with the cursor of the next page. On the last page it is null inside `member`, and is "
+        "left out at the top level.",
         default="next_cursor",
         check=check_name,
     )
     parameter: str = setting(
-        "The query parameter that takes the cursor; the one that takes the limit is `limit`.",
+        "The query parameter for the cursor; the one for the limit is always `limit`.",
         default="cursor",
         check=check_name,
     )
-    meta: bool = setting("Whether such an answer has `meta`.", default=True)
+    meta: bool = setting("Whether an answer with a page has `meta`.", default=True)
     default_limit: int = setting("Items in a page when the client names no limit.", default=50)
-    max_limit: int = setting("Items in a page at most; a higher limit is clamped to it.", default=100)
+    max_limit: int = setting("Most items in a page; a higher limit is clamped to it.", default=100)
 
     def __post_init__(self) -> None:
         check_settings(self)

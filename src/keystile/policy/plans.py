@@ -9,7 +9,7 @@ from .._ground.checks import names_checked
 from .settings import check_settings, setting
 
 Limits = str | Sequence[str] | None
-"""Rate notation of the `limits` library, one or several; None is unlimited."""
+"""One or several windows in the rate notation of the `limits` library; None is unlimited."""
 
 
 @names_checked
@@ -22,8 +22,8 @@ class Plan:
     """
 
     limits: Limits = setting(
-        'Windows that hold together, "60/minute; 5000/day" or a list of such; None is unlimited, and a limit of 0 '
-        "admits nothing.",
+        'Windows that all hold at once: "60/minute; 5000/day", or a list of such strings. None is unlimited, and a '
+        "limit of 0 admits nothing.",
         default=None,
     )
 

@@ -1,7 +1,7 @@
 """What a gate is told to do, as frozen values that are checked when they are built.
 
-A setting is here only if something enforces it: what nothing implements yet is refused as unknown, because a
-setting that is accepted and then ignored is a hole that looks like a fence.
+A setting is here only if something enforces it. What nothing implements yet is refused as unknown, because a setting
+that is accepted and then ignored is a hole that looks like a fence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Preflight = Literal["refuse", "pass"]
 CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
 """The places a key is read from, as a client would write them."""
 
-# NIST SP 800-107 section 5.3.2 wants a MAC key of at least 112 bits; 16 bytes is the round number above it.
+# NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
 MIN_PEPPER_BYTES = 16
 REMEMBERED_KEYS = 100_000
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
@@ -39,7 +39,7 @@ _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
 
 def _check_public(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
     if "/*" in paths:
-        raise ConfigurationError("'/*' would make every path public; use no gate instead", key=key)
+        raise ConfigurationError("'/*' would make every path public; run the app without a gate instead", key=key)
     return paths
 
 
@@ -49,19 +49,21 @@ def _check_accept(forms: tuple[str, ...], key: str) -> tuple[str, ...]:
         if form.lower() not in spelled:
             raise ConfigurationError(f"{form!r} is not one of {', '.join(CREDENTIAL_FORMS)}", key=key)
     if not forms:
-        raise ConfigurationError("names no place to read a key from", key=key)
+        raise ConfigurationError(
+            f"names no place to read a key from: expected some of {', '.join(CREDENTIAL_FORMS)}", key=key
+        )
     return tuple(dict.fromkeys(spelled[form.lower()] for form in forms))
 
 
 def _check_realm(realm: str, key: str) -> str:
     if not _QUOTABLE.fullmatch(realm):
-        raise ConfigurationError("expected printable ASCII without quotes and backslashes", key=key)
+        raise ConfigurationError("expected printable ASCII without quotes and backslashes, not empty", key=key)
     return realm
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that a gate is told besides the parts that it works with. docs/settings.md describes each setting.
+    """All settings of a gate except the parts that it works with. docs/settings.md describes each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -81,7 +83,7 @@ class Policy:
         example='[[rules]]\nmatch = "POST /v1/exports"\nscopes = ["exports:write"]\nlimits = "10/hour"',
     )
     accept: Iterable[str] = setting(
-        f"Where keys are read from, in any case: {', '.join(f'`{form}`' for form in CREDENTIAL_FORMS)}.",
+        f"Where keys are read from, in upper or lower case: {', '.join(f'`{form}`' for form in CREDENTIAL_FORMS)}.",
         default=CREDENTIAL_FORMS,
         check=_check_accept,
     )
@@ -92,36 +94,36 @@ class Policy:
         example='[plans.free]\nlimits = "60/minute; 5000/day"\n\n[plans.pro]\nlimits = "1000/minute"',
     )
     default_plan: str | None = setting(
-        "The plan of keys that name none; without one they are unlimited.", default=None, example='"free"'
+        "The plan of keys that name none. Without it, such keys are unlimited.", default=None, example='"free"'
     )
     limit_by: LimitBy = setting(
-        'Whose requests are counted together: "key", "project" or "organization". A key without one of these is '
-        "counted by itself.",
+        'Whose requests are counted together: those of one "key", "project" or "organization". A key without a project '
+        "or an organization is counted by itself.",
         default="key",
     )
     anonymous_limits: Limits = setting("Windows for each client address on public paths.", default=None)
     failure_limits: Limits = setting(
         "How many wrong keys each client address may try (IPv6: each /64, with 8 times as much for its /56 and 64 "
-        "times for its /48); None, in a file false, is no bound. Keys that fail their check are not counted.",
+        "times for its /48). None, in a file false, is no limit. Keys that fail their check are not counted.",
         default="20/minute",
         example='"20/minute"',
     )
     address_wait: float = setting(
-        "For how many seconds a first use of a key may wait while others of its address are proved, once a key from "
-        "there failed.",
+        "For how many seconds a first use of a key may wait while other keys from its address are proved, once a key "
+        "from there has failed.",
         default=1.0,
     )
     hashing_wait: float = setting(
-        "For how many seconds a first use may wait in all. Whoever would wait longer gets 503.", default=5.0
+        "For how many seconds a first use of a key may wait in all. One that would wait longer gets 503.", default=5.0
     )
     wsgi_threads: int | None = setting(
-        "How many threads serve requests in this process, of which a quarter may wait; None takes all threads that it "
-        "has at the moment.",
+        "How many threads serve requests in this process; a quarter of them may wait. None counts all threads that the "
+        "process has at the moment.",
         default=None,
     )
     remembered_keys: int = setting(
-        "Of how many keys each process remembers what it proved and read, so that they cost microseconds: 1 kB each, "
-        "with a store in SQLite 2 kB, and there what its metadata needs.",
+        "For how many keys each process remembers what it proved and read, so that they cost microseconds. Each takes "
+        "1 kB of memory, or with a store in SQLite 2 kB and what its metadata needs.",
         default=REMEMBERED_KEYS,
     )
     on_limiter_error: OnLimiterError = setting(
@@ -134,56 +136,60 @@ class Policy:
     )
     envelope: bool = setting(
         'Give the app\'s JSON answers and its errors one shape, {"data": …, "meta": …} and {"error": …, "meta": …}, '
-        "but for public paths.",
+        "except on public paths.",
         default=False,
         example="true",
     )
     error_format: ErrorFormat = setting(
-        'The shape of errors: "envelope", or "problem" for problem documents (RFC 9457), which a client also gets '
-        "whose `Accept` asks for them.",
+        'The shape of errors: "envelope", or "problem" for problem documents (RFC 9457). A client whose `Accept` asks '
+        "for problem documents gets them in either case.",
         default="envelope",
     )
     propagate_exceptions: bool | None = setting(
-        "Under WSGI, whether an exception of the app goes on to the server instead of being logged and answered; None "
-        "asks the host (Flask's `PROPAGATE_EXCEPTIONS`, `TESTING` and `DEBUG`, Django's `DEBUG_PROPAGATE_EXCEPTIONS`). "
-        "Under ASGI it is answered and goes on, always.",
+        "Under WSGI, whether an exception of the app propagates to the server instead of being logged and answered. "
+        "None asks the host (Flask's `PROPAGATE_EXCEPTIONS`, `TESTING` and `DEBUG`, Django's "
+        "`DEBUG_PROPAGATE_EXCEPTIONS`). Under ASGI it is always answered and propagates as well.",
         default=None,
     )
     echo_request_id: bool = setting(
-        "Take a request's `X-Request-ID` over if it is 1 to 128 letters, digits, `.`, `_`, `-`.", default=False
+        "Keep a request's own `X-Request-ID` if it is 1 to 128 letters, digits, `.`, `_`, `-`.", default=False
     )
     page_style: PageStyle = setting("What pages of a list look like.", default=DEFAULT_PAGE_STYLE)
     public_url: str | None = setting(
-        "Where clients reach this service, for links and redirects: a scheme and a host.",
+        "The URL at which clients reach this service, for links and redirects: a scheme and a host.",
         default=None,
         check=check_origin,
         example='"https://api.example.com"',
     )
     require_json: bool = setting("Refuse requests whose body is not JSON.", default=False)
-    max_json_body: int = setting("How large such a body may be, in bytes.", default=1_048_576)
+    max_json_body: int = setting(
+        "The largest body that is accepted where it must be JSON, in bytes.", default=1_048_576
+    )
     trusted_proxies: Iterable[str] = setting(
-        "The addresses and networks of the proxies before this service, whose word on the client's address and scheme "
-        "is taken.",
+        "The addresses and networks of the proxies in front of this service. What they say of the client's address and "
+        "scheme is trusted.",
         default=(),
         example='["10.0.0.0/8"]',
     )
     trusted_hops: int | None = setting(
-        "How many proxies stand before this service: the client is the entry that the outermost of them added.",
+        "How many proxies are in front of this service: the client is the entry that the outermost of them added.",
         default=None,
     )
     client_header: str = setting(
-        'Where proxies say who the client is: "X-Forwarded-For", "Forwarded" (RFC 7239), or a header with one value.',
+        'The header in which proxies name the client: "X-Forwarded-For", "Forwarded" (RFC 7239), or a header with one '
+        "value.",
         default="X-Forwarded-For",
         check=check_name,
     )
     https: Https = setting(
-        'What becomes of plain http: "off" lets it through, "redirect" leads to `public_url`, "require" answers 403.',
+        'What happens to plain http: "off" lets it through, "redirect" redirects to `public_url`, "require" answers '
+        "403.",
         default="off",
         example='"redirect"',
     )
     redirect_status: RedirectStatus = setting(
-        "Of that redirect: 301, after which clients send a POST again as a GET, or 308, after which they keep its "
-        "method and body. A key that came in the clear has been sent either way, and is told.",
+        "The status of that redirect: 301, after which clients send a POST again as a GET, or 308, after which they "
+        "keep its method and body. Either way a key that came in the clear has already been sent, and is reported.",
         default=301,
     )
     hsts: int | None = setting(
@@ -191,26 +197,27 @@ class Policy:
     )
     recheck_in_flight: bool = setting(
         "Judge the caller again, by the key's record as it is then, before the app's answer leaves and at each message "
-        "of a websocket; windows are not asked again.",
+        "of a websocket. Windows are not asked again.",
         default=False,
     )
     root_path: str | None = setting(
-        'The prefix that the app itself takes off a path, "/api"; rules are relative to what is left. "" is none. None '
-        "is what the server says (ASGI `root_path`), FastAPI's own `root_path`, or Django's `FORCE_SCRIPT_NAME`.",
+        'The prefix that the app itself takes off a path, such as "/api"; rules are relative to what is left. "" is no '
+        "prefix. None uses what the server says (ASGI `root_path`), FastAPI's own `root_path`, or Django's "
+        "`FORCE_SCRIPT_NAME`.",
         default=None,
         check=check_root_path,
     )
     query_parameter: str | None = setting(
-        "A query parameter that may carry the key, or None. It is taken out before the app sees it.",
+        "A query parameter that may carry the key, or None. It is removed before the app sees the query.",
         default=None,
         check=check_name,
     )
-    event_format: EventFormat = setting('Lines of the log as "text" or "json".', default="text")
+    event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
     preflight: Preflight = setting(
-        'What becomes of a CORS preflight that reaches the gate: "refuse" judges it like any request, so that it needs '
-        "a key, which no browser sends with one (a CORS layer outside the gate answers it before); "
-        '"pass" lets the app answer it without a key, counts it in `anonymous_limits` and tells it. Any client can '
-        "send one, so that this runs whatever the app does on OPTIONS.",
+        'What happens to a CORS preflight that reaches the gate: "refuse" judges it like any request, so it needs a '
+        "key, which no browser sends with a preflight (a CORS layer outside the gate answers it before); "
+        '"pass" lets the app answer it without a key, counts it in `anonymous_limits` and reports it. Any client can '
+        "send a preflight, so this runs whatever the app does on OPTIONS.",
         default="refuse",
     )
 
@@ -220,16 +227,18 @@ class Policy:
             reason = f"there is no plan {self.default_plan!r}; {known(self.plans, self.default_plan)}"
             raise ConfigurationError(reason, key="default_plan")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
-            raise ConfigurationError("'redirect' needs public_url, an https URL to redirect to", key="https")
+            raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
 
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
-        """Every rule with the name of the setting it came from, `public` spelled out."""
+        """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""
         listed = [(f"rules[{index}]", rule) for index, rule in enumerate(self.rules)]
         for index, path in enumerate(self.public):
             if not path.startswith("/"):
-                raise ConfigurationError(f"{path!r} does not start with '/'", key=f"public[{index}]")
+                raise ConfigurationError(
+                    f"{path!r} does not start with '/': write a path like '/health'", key=f"public[{index}]"
+                )
             if " " in path:
-                raise ConfigurationError(f"{path!r} has a space", key=f"public[{index}]")
+                raise ConfigurationError(f"{path!r} has a space: write a path alone", key=f"public[{index}]")
             try:
                 rule = Rule(path, public=True)
             except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""What a settings class says of its settings. Only loaded when somebody asks: `import keystile` needs none of it."""
+"""What a settings class says about its settings. Loaded only when it is needed; `import keystile` does not need it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Setting(NamedTuple):
     """One setting.
 
     Attributes:
-        name: as everybody writes it.
-        kind: what values it takes.
+        name: its name in code and in files.
+        kind: which values it takes.
         optional: whether None is a value.
-        default: its value where nobody gives one; `settings.REQUIRED` where somebody must.
+        default: its value if none is given; `settings.REQUIRED` if one must be given.
         meaning: for people, in sentences.
-        check: what the kind does not say, or None.
-        example: how it stands in the file of `keystile init`, in TOML; None where that leaves it out.
+        check: checks what the kind does not, or None.
+        example: its value in the file of `keystile init`, in TOML; None if that file leaves it out.
         begins: whether a new file has it in force, rather than as a comment.
     """
 
@@ -41,11 +41,11 @@ class Setting(NamedTuple):
 
     @property
     def takes_false(self) -> bool:
-        """Whether false in a file is None: TOML has no null, and leaving the setting out is something else."""
+        """Whether false in a file means None: TOML has no null, and leaving the setting out means the default."""
         return self.optional and self.default is not None and bool not in self.kind.reads
 
     def checked(self, value: Any) -> Any:
-        """The value to keep; ConfigurationError that names this setting."""
+        """The value to keep. Raises ConfigurationError that names this setting."""
         if value is None and self.optional:
             return None
         value = self.kind.check(value, self.name)
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
 
 
 def read_settings(kind: type[Any], mark: str) -> Mapping[str, Setting]:
-    """The settings of a class: its fields that have metadata under this mark."""
+    """The settings of a class: its fields with metadata under this mark."""
     types = get_type_hints(kind)
     return {each.name: _read(each, types[each.name], mark) for each in fields(kind) if mark in each.metadata}
 

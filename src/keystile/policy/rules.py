@@ -50,8 +50,8 @@ class Rule:
         "The key must hold all of them; there are no wildcards.", default=(), check=check_scopes
     )
     limits: Limits = setting(
-        'Windows for this path alone, beside the caller\'s own ("10/hour"); on a public path they count by client '
-        "address.",
+        'Windows for this path alone, in addition to the caller\'s own ("10/hour"). On a public path they count by '
+        "client address.",
         default=None,
     )
     cost: int | None = setting(
@@ -78,11 +78,11 @@ class Rule:
             raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
         if self.envelope:
             raise ConfigurationError(
-                f"{self.match!r} is public, and answers of public paths are never enveloped", key="envelope"
+                f"{self.match!r} is public, and answers of public paths never get the envelope", key="envelope"
             )
         if self.scopes:
             raise ConfigurationError(
-                f"{self.match!r} is public, yet asks for scopes: nobody could hold them", key="scopes"
+                f"{self.match!r} is public but asks for scopes, and nobody could hold them", key="scopes"
             )
 
     @property

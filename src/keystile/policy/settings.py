@@ -1,11 +1,11 @@
 """How a setting is described: once, at the field that holds it.
 
-A settings class is a frozen dataclass whose fields are made by `setting`. Name, type and default are the field's own;
-its meaning, and what the type does not say of the check, stand beside them. Everything else follows: what a file may
-hold, the commented file of `keystile init`, the page docs/settings.md and the JSON Schema. The signature of `Gate` is
-written by hand, for editors, and a test compares it.
+A settings class is a frozen dataclass whose fields are made by `setting`. Name, type and default are those of the
+field; its meaning, and any check beyond the type, stand beside them. Everything else follows: what a file may hold, the
+commented file of `keystile init`, the page docs/settings.md and the JSON Schema. The signature of `Gate` is written by
+hand, for editors, and a test compares it.
 
-What a class says of its settings is read when it is first needed, not when it is imported.
+The settings of a class are read when they are first needed, not when the class is imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REQUIRED = MISSING
-"""The default of a setting that has none."""
+"""The default of a setting that must be given."""
 _MARK = "keystile"
 _READ: dict[type[Any], Mapping[str, Setting]] = {}
 
@@ -51,10 +51,10 @@ def setting(
     """A field of a settings class.
 
     Args:
-        meaning: what it is for, for people; units and shapes where they matter.
-        default: its value where nobody gives one. Immutable.
-        check: what the type does not say. It gets what the check of the type gave.
-        example: its value in the file of `keystile init`, in TOML; of tables, the tables with their headings.
+        meaning: what it is for, for people; with units and shapes where they matter.
+        default: its value if none is given. Immutable.
+        check: checks what the type does not. It gets the value that the check of the type returned.
+        example: its value in the file of `keystile init`, in TOML; for tables, the tables with their headings.
         begins: whether a new file has the example in force, rather than as a comment.
         show: whether a repr shows it; not for what may hold a secret.
         kind: the name in `kinds` of what values it takes, where that does not follow from its type.
@@ -75,7 +75,7 @@ def settings_of(kind: type[Any]) -> Mapping[str, Setting]:
 
 
 def check_settings(given: Any) -> None:
-    """Check the settings of a frozen dataclass that are not the defaults, and keep what the checks give: for its
+    """Check the settings of a frozen dataclass that are not the defaults, and keep what the checks return. For its
     ``__post_init__``."""
     for each in fields(given):
         value = getattr(given, each.name)
@@ -84,5 +84,5 @@ def check_settings(given: Any) -> None:
 
 
 def made(kind: type[T], given: Mapping[str, Any]) -> T:
-    """A settings class from those of these values that are its own."""
+    """A settings class from those of the given values that belong to it."""
     return kind(**{name: given[name] for name in settings_of(kind)})
