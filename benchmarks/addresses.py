@@ -13,8 +13,8 @@ import statistics
 import sys
 from ipaddress import ip_network
 
-from keystile.rules.requests.addresses import Allowlist, parse
-from keystile.rules.requests.clients import ClientResolver
+from keystile.rules.network.addresses import Allowlist, parse
+from keystile.rules.network.clients import ClientResolver
 
 from .harness import Case, in_turn, mean, parser
 

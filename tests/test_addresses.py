@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile.rules.requests import addresses
-from keystile.rules.requests.addresses import Address, Allowlist, parse
+from keystile.rules.network import addresses
+from keystile.rules.network.addresses import Address, Allowlist, parse
 
 V4 = Address(4, int(IPv4Address("10.0.0.1")))
 V6 = Address(6, int(IPv6Address("2001:db8::1")))

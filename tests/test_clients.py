@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile.rules.requests.addresses import parse
-from keystile.rules.requests.clients import MOST_ENTRIES, Client, ClientResolver
-from keystile.rules.requests.peers import is_rewritten
+from keystile.rules.network.addresses import parse
+from keystile.rules.network.clients import MOST_ENTRIES, Client, ClientResolver
+from keystile.rules.network.peers import is_rewritten
 
 PROXY = "10.0.0.1"
 OUTSIDER = "8.8.8.8"

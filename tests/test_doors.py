@@ -255,7 +255,7 @@ def test_a_handler_has_a_caller_wherever_a_key_was_asked_for(door: Door) -> None
     assert callers == [issued.key.principal]
     preflight = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
     for path, method, headers in (("/open", "GET", []), ("/v1", "OPTIONS", preflight)):
-        with pytest.raises(LookupError, match="no key was asked for: look at `principal`"):
+        with pytest.raises(LookupError, match="no key was asked for: use `principal`"):
             door.get(path, method=method, headers=headers)
         assert door.host.seen["keystile.admitted" if door.kind == "wsgi" else "keystile"].principal is None
 

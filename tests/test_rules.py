@@ -570,12 +570,12 @@ def test_everything_is_public_in_no_spelling(match: str) -> None:
         ("/{a}" * 17 + "/*", "more than 16 segments"),
         ("GET,GET /a", "'GET' stands there twice"),
         ("GET,POST,GET /a", "'GET' stands there twice"),
-        ("GET,FETCH /a", "'FETCH' is none of DELETE, GET"),
-        ("WS /a", "'WS' is none of"),
-        ("GET, /a", "'' is none of"),
-        (",GET /a", "'' is none of"),
-        ("GET, POST /a", "neither '/path' nor 'METHOD /path'"),
-        ("get /a", "neither '/path' nor 'METHOD /path'"),
+        ("GET,FETCH /a", "'FETCH' is not one of DELETE, GET"),
+        ("WS /a", "'WS' is not one of"),
+        ("GET, /a", "'' is not one of"),
+        (",GET /a", "'' is not one of"),
+        ("GET, POST /a", "expected '/path' or 'METHOD /path'"),
+        ("get /a", "expected '/path' or 'METHOD /path'"),
     ],
 )
 def test_a_match_that_cannot_be_read_is_refused_and_says_why(match: str, words: str) -> None:

@@ -19,8 +19,8 @@ from keystile.model import Request, Window
 from keystile.policy import Policy
 from keystile.rules.limits.packed import UNREADABLE, ends, forget, unpack
 from keystile.rules.limits.quotas import Quotas
+from keystile.rules.network.peers import is_rewritten
 from keystile.rules.requests.canonical import ambiguous, below, repeats
-from keystile.rules.requests.peers import is_rewritten
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 POLICY = Policy(failure_limits="1000000/day")

@@ -24,10 +24,10 @@ from keystile.model import Admitted, Demand, Request, Wire
 from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
 from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
-from keystile.rules.requests.addresses import parse
+from keystile.rules.network.addresses import parse
+from keystile.rules.network.clients import ClientResolver
 from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
 from keystile.rules.requests.canonical import canonical
-from keystile.rules.requests.clients import ClientResolver
 from keystile.rules.requests.credentials import accepted, extract
 from keystile.rules.requests.masks import Mask
 from keystile.rules.requests.paths import RuleTable
@@ -273,7 +273,7 @@ TABLE = (
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify))),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
     Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
-    Row(("rules.requests.addresses.parse",), text(parse)),
+    Row(("rules.network.addresses.parse",), text(parse)),
     Row(("rules.limits.subjects.anonymous_subject",), text(anonymous_subject)),
     Row(("rules.limits.subjects.guessing_subjects", "rules.limits.quotas.Quotas.failures"), text(parts.failures)),
     Row(("gate.budget.FailureBudget.spend",), text(parts.spend)),
@@ -292,7 +292,7 @@ TABLE = (
     Row(("limiters.script.usages", "limiters.script.is_unreadable"), octets(parts.reply)),
     *(
         Row(
-            ("rules.requests.peers.is_rewritten",),
+            ("rules.network.peers.is_rewritten",),
             lines(parts.rewritten(peer, port)),
             most=3.0,  # each entry that names the peer is read
             how=f"{peer} {port or ''}".strip(),
@@ -300,31 +300,31 @@ TABLE = (
         for peer in ("10.0.0.2", "::")
         for port in (None, 9)
     ),
-    Row(("rules.requests.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
-    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
+    Row(("rules.network.clients.ClientResolver.resolve",), octets(lambda sent: XFF([sent])), how="line"),
+    Row(("rules.network.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY)), how="lines"),
     Row(
-        ("rules.requests.clients.ClientResolver.resolve",),
+        ("rules.network.clients.ClientResolver.resolve",),
         lines(resolve("X-Forwarded-For", "9.9.9.9")),
         how="untrusted",
     ),
-    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY, 32)), how="hops"),
-    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("X-Real-IP", PROXY)), how="lone"),
+    Row(("rules.network.clients.ClientResolver.resolve",), lines(resolve("X-Forwarded-For", PROXY, 32)), how="hops"),
+    Row(("rules.network.clients.ClientResolver.resolve",), lines(resolve("X-Real-IP", PROXY)), how="lone"),
     Row(
-        ("rules.requests.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED([sent])), how="Forwarded line"
+        ("rules.network.clients.ClientResolver.resolve",), octets(lambda sent: FORWARDED([sent])), how="Forwarded line"
     ),
     Row(
-        ("rules.requests.clients.ClientResolver.resolve",),
+        ("rules.network.clients.ClientResolver.resolve",),
         octets(lambda sent: FORWARDED_HOPS([sent])),
         how="Forwarded hops",
     ),
     Row(
-        ("rules.requests.clients.ClientResolver.resolve",),
+        ("rules.network.clients.ClientResolver.resolve",),
         octets(lambda sent: FORWARDED_PEER([sent])),
         how="Forwarded peer",
     ),
-    Row(("rules.requests.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
-    Row(("rules.requests.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
-    Row(("rules.requests.clients.ClientResolver.resolve",), resolve_own, how="entries equal to the peer"),
+    Row(("rules.network.clients.ClientResolver.resolve",), lines(resolve("Forwarded", PROXY)), how="Forwarded lines"),
+    Row(("rules.network.clients.ClientResolver.resolve",), text(resolve_peer), how="peer"),
+    Row(("rules.network.clients.ClientResolver.resolve",), resolve_own, how="entries equal to the peer"),
     *(
         Row(
             ("rules.requests.credentials.extract",),
@@ -505,7 +505,7 @@ NOT_FED = {
     "answers.pages.members": "takes the app's page",
     "gate.proving.Prover.prove": _BOUNDED,
     "gate.proving.Prover.prove_now": _OURS,
-    "rules.requests.addresses.is_wide": _SETTING,
+    "rules.network.addresses.is_wide": _SETTING,
     "rules.requests.credentials.accepted": _SETTING,
     "rules.requests.credentials.spellings": _SETTING,
     "answers.envelopes.EnvelopeWriter.invalid": _OURS,

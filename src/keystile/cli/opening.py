@@ -10,8 +10,8 @@ from ..config.file import Settings, load, open_gate
 from ..gate import Gate
 
 _IN_MEMORY = {
-    "store": "keys in memory end with this command: name a store like 'sqlite:///keystile.db'",
-    "limiter": "what a server counts in memory no command can see: name a limiter like 'sqlite:///keystile.db'",
+    "store": "keys in memory end with this command; name a store like 'sqlite:///keystile.db'",
+    "limiter": "no command can see what a server counts in its memory; name a limiter like 'sqlite:///keystile.db'",
 }
 
 

@@ -18,7 +18,7 @@ from ..keys.workshop import Workshop
 from ..model import ApiKey, Demand, Reason, SecretHash, Window
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
-from ..rules.requests import addresses
+from ..rules.network import addresses
 from .transport import Visit, event_of
 
 TOUCH_EVERY = 60.0

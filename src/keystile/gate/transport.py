@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..events import Event, Events
 from ..model import Principal, Request
 from ..policy import Policy
-from ..rules.requests.addresses import is_wide
+from ..rules.network.addresses import is_wide
 from ..rules.requests.masks import Mask
 from ..rules.requests.urls import MOST_PATH
 
 if TYPE_CHECKING:
-    from ..rules.requests.clients import ClientResolver
+    from ..rules.network.clients import ClientResolver
 
 # The least number of seconds between two warnings about what strangers can cause.
 WARN_EVERY = 60.0
@@ -73,7 +73,7 @@ class Transport:
     def __init__(self, policy: Policy, events: Events, clock: Callable[[], float]) -> None:
         self._resolver: ClientResolver | None = None
         if policy.trusted_proxies or policy.trusted_hops is not None:
-            from ..rules.requests.clients import ClientResolver
+            from ..rules.network.clients import ClientResolver
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
         self._events, self._clock = events, clock
@@ -114,8 +114,8 @@ class Transport:
         if wire.trailing:
             self._warn("trailers_merged", peer, _TRAILING)
         if self._resolver is None:
-            from ..rules.requests.clients import REWRITTEN
-            from ..rules.requests.peers import is_rewritten
+            from ..rules.network.clients import REWRITTEN
+            from ..rules.network.peers import is_rewritten
 
             secure = secure and not wire.insecure
             if not is_rewritten(peer, wire.port, wire.listed, trusted=False):

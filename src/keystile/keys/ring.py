@@ -21,7 +21,7 @@ from ..exceptions import ConfigurationError, KeyNotFound
 from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
-from ..rules.requests.addresses import Allowlist
+from ..rules.network.addresses import Allowlist
 from .format import BASE62
 from .workshop import WRITE_PATIENCE, Workshop
 

@@ -68,7 +68,7 @@ def parse_match(text: str) -> Pattern:
     """
     found = _MATCH.fullmatch(text)
     if found is None:
-        raise _wrong(f"{text!r} is neither '/path' nor 'METHOD /path'")
+        raise _wrong(f"expected '/path' or 'METHOD /path', got {text!r}")
     below = found[2].endswith("/*")
     parts = (found[2][:-2] if below else found[2]).split("/")[1:]
     slash = not below and parts[-1] == ""
@@ -83,7 +83,7 @@ def _methods(text: str, listed: str | None) -> frozenset[str]:
     for method in methods:
         if method not in METHODS:
             names = ", ".join(sorted(METHODS))
-            raise _wrong(f"{text!r}: {method!r} is none of {names}: leave it out for a rule that holds for all")
+            raise _wrong(f"{text!r}: {method!r} is not one of {names}: leave it out for a rule that holds for all")
         if methods.count(method) > 1:
             raise _wrong(f"{text!r}: {method!r} stands there twice")
     return frozenset(methods)

@@ -1,4 +1,4 @@
-"""Plain functions on plain values: what a request asks for (`requests`), and what a window has room for (`limits`).
+"""Plain functions on plain values: about a request (`requests`), who sends it (`network`), and windows (`limits`).
 
 Knows the words (`model`, `policy`), the exceptions and `_ground`, nothing else. There is no I/O, no clock and no
 randomness: moments and tokens are arguments. So a rule can be changed here alone and tested without a gate. `outcomes`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..requests import addresses
+from ..network import addresses
 
 ANONYMOUS = "ip:"
 """The prefix of subjects that stand for an address alone. `subject` never makes a name with it."""
