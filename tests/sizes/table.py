@@ -530,7 +530,6 @@ NOT_FED = {
     "answers.shape.Shape.tail": _OURS,
     "answers.writers.Writers.error": _DOORS,
     "answers.writers.Writers.failed": _DOORS,
-    "answers.writers.Writers.lengthless": _DOORS,
     "answers.writers.Writers.fault_behind": _DOORS,
     "answers.writers.Writers.no_json": "takes the app's fields: see HeaderWriter.write",
     "answers.writers.Writers.refusal": _DOORS,

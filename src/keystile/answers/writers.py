@@ -106,10 +106,6 @@ class Writers(Generic[AnyStr]):
             self._events.tell(Event("not_json", logging.WARNING, path=path, request_id=request_id, reason=reason))
         return self._dressed(headers, admitted, shape.link(), self._clock())
 
-    def lengthless(self, headers: Fields[AnyStr]) -> Fields[AnyStr]:
-        """The head of a success, for HEAD, where no octets show whether the body is what the head says it is."""
-        return self._envelopes.without_length(headers)
-
     def error(  # noqa: PLR0917 - an error is made of this much
         self,
         status: int,

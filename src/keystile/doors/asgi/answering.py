@@ -104,7 +104,7 @@ class Answering:
             return await self._on_body(message)
         if head:
             self._on_body = self._without_body
-            await self._send(dict(start, headers=fields if chunk else self._writers.lengthless(fields)))
+            await self._send(dict(start, headers=fields))
             return await self._on_body(message)
         self._on_body = partial(self._spliced, Splice(tail))
         await self._send(dict(start, headers=fields))

@@ -147,8 +147,6 @@ class Answering:
         fields, tail = self._writers.success(int(status[:3]), headers, self._shape, self._admitted)
         if tail is not None and first and not begins_json(first, whole=whole):
             fields, tail = self._writers.no_json(headers, self._shape, self._admitted), None
-        elif tail is not None and self._bodyless and not first:
-            fields = self._writers.lengthless(fields)
         self._splice = None if tail is None else Splice(tail)
         self._head, self._started = None, True
         start = self._server_start  # not every server's takes a third argument that is None
