@@ -131,7 +131,7 @@ def serving(kind: str, module: str, folder: Path, **environ: str) -> Iterator[Se
             start_new_session=True,
         )
     try:
-        _wait(port, process, log)
+        wait_for_port(port, process, log)
         yield Server(port)
     finally:
         _stop(process)
@@ -149,7 +149,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the process listens; its log tells why it does not."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:

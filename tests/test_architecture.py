@@ -41,7 +41,7 @@ def test_every_package_says_what_it_is_for() -> None:
 
 def test_modules_are_small() -> None:
     long = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
-    assert {module: lines for module, lines in long.items() if lines > 310} == {}
+    assert {module: lines for module, lines in long.items() if lines > 300} == {}
 
 
 def test_packages_have_few_modules() -> None:

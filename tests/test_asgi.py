@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current
+from keystile._sync import Seldom
 from keystile.stores.memory import MemoryStore
 from tests.doors import asgi_scope
 
@@ -453,9 +454,12 @@ def test_nothing_of_the_app_leaves_before_its_key_is_looked_at_again() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"trusted_proxies": ["10.0.0.0/8"]}, {"trusted_hops": 1}])
 @pytest.mark.parametrize("client", [("6.6.6.6", 0), ("6.6.6.6", 4444), ("10.0.0.7", 4444)])
-def test_a_peer_that_a_header_named_opens_no_allowlist(client: Any, settings: dict[str, Any], caplog: Any) -> None:
+def test_a_peer_that_a_header_named_opens_no_allowlist(
+    client: Any, settings: dict[str, Any], caplog: Any, monkeypatch: Any
+) -> None:
     now = [1000.0]
-    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), clock=lambda: now[0], **settings)
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), **settings)
+    monkeypatch.setattr(gate.transport, "_seldom", Seldom(lambda: now[0]))
     secret = gate.keys.create("key", ip_allowlist=["6.6.6.6", "10.0.0.7"]).secret
     # As uvicorn writes it: the port is 0, or what stands in the header.
     forwarded = f"{client[0]}:{client[1]}, 6.6.6.6" if client[1] else client[0]

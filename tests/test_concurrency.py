@@ -249,7 +249,7 @@ def test_a_busy_store_is_tried_again_and_then_given_up() -> None:
 def minute(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time by which the background complains; with nothing said so far."""
     now = [0.0]
-    monkeypatch.setattr(background, "complaints", background._Complaints(lambda: now[0]))
+    monkeypatch.setattr(background, "seldom", _sync.Seldom(lambda: now[0]))
     return now
 
 

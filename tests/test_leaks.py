@@ -535,7 +535,7 @@ def test_a_rehash_that_fails_off_the_path_of_requests(
     door.open(hasher=HmacHasher(b"n" * 16, b"o" * 16))
     store = getattr(door.gate._shop.store, "inner", door.gate._shop.store)
     monkeypatch.setattr(type(store), "rehash", fail)
-    monkeypatch.setattr(background, "complaints", background._Complaints())  # which said so less than a minute ago
+    monkeypatch.setattr(background, "seldom", _sync.Seldom())  # which said so less than a minute ago
     assert door.get(key=secret).status == 200
     assert _sync.settled()
     # One line without a traceback; the watch looks it over.

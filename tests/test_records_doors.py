@@ -39,7 +39,7 @@ def test_an_unreadable_record_is_503_for_that_key_alone_and_told_once_a_minute(
 ) -> None:
     door, told, now = filed, list[Event](), [0.0]
     door.gate.on_event(told.append)
-    door.gate._order.outage._clock = lambda: now[0]
+    door.gate._order.outage._unreadable = _sync.Seldom(lambda: now[0])
     broken, good = door.create("broken"), door.create("good")
     assert [door.get(key=each.secret).status for each in (broken, good)] == [200, 200]
     assert _sync.settled()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, get_args
 
+from ._sync import Seldom
 from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
 from .rules.requests.masks import SHORTEST
@@ -23,8 +23,6 @@ TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
 # What a client may have chosen. The peer too, where a server takes it from a header.
 _TEXTS = ("client", "method", "path", "request_id", "reason")
-# An unreadable record is reported at most this often, in seconds; and how many such keys are remembered.
-_TELL_EVERY, _UNREADABLE_KEYS = 60.0, 1000
 
 
 class Event(NamedTuple):
@@ -95,12 +93,11 @@ class Outage:
         events: where it is reported.
         what: the first part of the events' codes.
         meaning: what it means while the store is down.
-        clock: seconds on a clock that never steps.
     """
 
-    def __init__(self, events: Events, what: str, meaning: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._events, self._what, self._meaning, self._clock = events, what, meaning, clock
-        self._unreadable: dict[str, float] = {}
+    def __init__(self, events: Events, what: str, meaning: str) -> None:
+        self._events, self._what, self._meaning = events, what, meaning
+        self._unreadable = Seldom()
         self.lasts = False
 
     def begins(self, error: Exception) -> None:
@@ -120,14 +117,8 @@ class Outage:
             self._events.tell(Event(f"{self._what}_up", logging.WARNING))
 
     def _tell_unreadable(self, error: UnreadableRecord) -> None:
-        """Clients choose how often this happens, so once a minute is enough."""
-        now, due = self._clock(), self._unreadable
-        if now < due.get(error.key_id, now):
-            return
-        if len(due) >= _UNREADABLE_KEYS:
-            due.clear()
-        due[error.key_id] = now + _TELL_EVERY
-        self._events.tell(Event("unreadable_record", logging.WARNING, key_id=error.key_id, reason=error.reason))
+        if self._unreadable.due(error.key_id):
+            self._events.tell(Event("unreadable_record", logging.WARNING, key_id=error.key_id, reason=error.reason))
 
 
 class Events:

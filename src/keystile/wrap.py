@@ -12,7 +12,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from typing import Any
 from ._sync import Lock
 from .config.faults import told
 from .config.file import Settings, load, open_gate
-from .doors.apps import ARGUMENTS, advice, fits
+from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError, KeystileError
 
 asgi: Any
@@ -80,14 +81,18 @@ def _build(door: str) -> Any:
         app = find_app(settings)
     finally:
         _building.reset(token)
-    if not fits(app, door):
-        other = next(each for each in ARGUMENTS if each != door)
-        other = next(each for each in ARGUMENTS if each != door)
-        meant = f"is it an app for keystile.wrap:{other}?" if fits(app, other) else advice(app)
-        raise settings.error("app", f"cannot be called as app({', '.join(ARGUMENTS[door])}); {meant}")
+    with _naming_the_file(settings):
+        check_app(app, door, f"{__name__}:")
     gate = open_gate(settings)
-    try:
+    with _naming_the_file(settings):
         return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
+
+
+@contextmanager
+def _naming_the_file(settings: Settings) -> Iterator[None]:
+    """An error of a door, which knows nothing of the file, names it."""
+    try:
+        yield
     except ConfigurationError as error:
         raise settings.error(error.key, error.reason) from None
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 from keystile import Gate
 from tests.ports import free_port
 from tests.selection import program
-from tests.servers import COMMANDS, MATRIX, serving
+from tests.servers import COMMANDS, MATRIX, serving, wait_for_port
 
 pytestmark = pytest.mark.services("nginx")
 
@@ -109,25 +107,15 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         configuration.write_text(CONFIGURATION.format(folder=tmp_path, port=port, behind=server.port))
         binary = program("nginx")
         assert binary, "nginx is not installed: run .ci/install"
-        nginx = subprocess.Popen([binary, "-e", str(tmp_path / "nginx-error.log"), "-c", str(configuration)])
+        log = tmp_path / "nginx-error.log"
+        nginx = subprocess.Popen([binary, "-e", str(log), "-c", str(configuration)])
         try:
-            _wait(port, nginx)
+            wait_for_port(port, nginx, log)
             with closing(Gate(store, prefix="acme")) as gate:
                 yield Site(port, gate)
         finally:
             nginx.terminate()
             nginx.wait(15)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1):
-                return
-        except OSError:
-            time.sleep(0.02)
-    raise AssertionError("nginx did not start")
 
 
 def test_a_key_works_and_one_with_underscores_is_no_key(site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -26,6 +25,7 @@ from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
 from keystile.rules.network.addresses import parse
 from keystile.rules.network.clients import ClientResolver
+from keystile.rules.network.peers import port_of
 from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
 from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.credentials import accepted, extract
@@ -176,7 +176,7 @@ def request_of(sent: bytes) -> Request:
 
 
 def see(sent: bytes) -> Callable[[], object]:
-    transport = Transport(Policy(trusted_proxies=PROXIES), Events("text"), time.time)
+    transport = Transport(Policy(trusted_proxies=PROXIES), Events("text"))
     return partial(transport.see, request_of(sent)._replace(peer=PROXY), ID)
 
 
@@ -185,7 +185,7 @@ def tell_of_clear(sent: bytes) -> Callable[[], object]:
     events.hide = MASK.hide
     events.listen(lambda event: None)
     visit = Visit(request_of(sent), ID, sent.decode("latin-1"), None, False)
-    return partial(Transport(Policy(), events, time.time).tell_of_clear, visit, 0.0)
+    return partial(Transport(Policy(), events).tell_of_clear, visit)
 
 
 def event_from(sent: bytes) -> Callable[[], object]:
@@ -274,6 +274,7 @@ TABLE = (
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
     Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
     Row(("rules.network.addresses.parse",), text(parse)),
+    Row(("rules.network.peers.port_of",), text(port_of)),
     Row(("rules.limits.subjects.anonymous_subject",), text(anonymous_subject)),
     Row(("rules.limits.subjects.guessing_subjects", "rules.limits.quotas.Quotas.failures"), text(parts.failures)),
     Row(("gate.budget.FailureBudget.spend",), text(parts.spend)),
@@ -433,10 +434,7 @@ TABLE = (
     Row(("gate.transport.event_of",), event_from),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
-    *(
-        Row(("gate.order.Order.recheck", "gate.rechecking.Rechecker.judge"), parts.recheck(where), how=where)
-        for where in ("path", "key", "keys")
-    ),
+    *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
         Row(
             ("doors.asgi.wire.read_wire", "doors.asgi.wire.head_ends"),
@@ -551,7 +549,10 @@ NO_STRANGERS = {
     "_ground.frozen": _STORED,
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
+    "cli.checking": _OPERATOR,
     "cli.explaining": _OPERATOR,
+    "cli.keys": _OPERATOR,
+    "cli.limits": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.shown": _OPERATOR,
     "policy.matches": "see RuleTable.demand, which gives it canonical paths and nothing else",
@@ -563,6 +564,7 @@ NO_STRANGERS = {
     "_sync.loops": "calls functions and looks at no value",
     "_sync.offload": "calls functions and looks at no value",
     "_sync.running": "calls functions and looks at no value",
+    "_sync.seldom": "takes codes of events, and ids of keys that were found",
     "cli.typed": _OPERATOR,
     "cli.commands": _OPERATOR,
     "config.faults": _OPERATOR,

@@ -18,6 +18,7 @@ from .loops import PerLoop, give_way, in_time
 from .offload import Offload, Pool, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
+from .seldom import Seldom
 from .shelf import Item, Shelf
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Place",
     "Places",
     "Pool",
+    "Seldom",
     "Shelf",
     "SingleFlight",
     "adapt",

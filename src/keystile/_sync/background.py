@@ -6,7 +6,6 @@ import functools
 import logging
 import queue
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
@@ -15,29 +14,15 @@ from ..exceptions import KeystileError
 from .local import on_fork
 from .loops import spawn
 from .running import is_async
+from .seldom import Seldom
 
 _logger = logging.getLogger("keystile")
-# Failures of background work are logged at most this often, in seconds. A full disk would log a line per request.
-TELL_EVERY = 60.0
+seldom = Seldom()
 
 
-class _Complaints:
-    """One line a minute, without a traceback.
-
-    Args:
-        clock: seconds on a clock that never steps.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
-        self._due: dict[str, float] = {}
-
-    def tell(self, what: str, error: Exception) -> None:
-        """Log what happened, unless that was logged within the last minute."""
-        now = self.clock()
-        if now < self._due.get(what, now):
-            return
-        self._due[what] = now + TELL_EVERY
+def _complain(what: str, error: Exception) -> None:
+    """One line a minute, without a traceback."""
+    if seldom.due(what):
         # A driver's message may hold a password: its type says enough.
         reason = str(error) if isinstance(error, KeystileError) else type(error).__name__
         _logger.warning("%s (logged once a minute): %s", what, reason)
@@ -84,7 +69,7 @@ class _Background:
         try:
             threading.Thread(target=_serve, args=(work,), name="keystile-background", daemon=True).start()
         except RuntimeError as error:  # no request may fail because the system has no thread to spare
-            complaints.tell("background work waits", error)
+            _complain("background work waits", error)
         else:
             self.started = True
 
@@ -95,11 +80,10 @@ def _serve(queued: queue.SimpleQueue[Callable[[], Any]]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the caller has gone on
-            complaints.tell("background work failed", error)
+            _complain("background work failed", error)
         del work
 
 
-complaints = _Complaints()
 _background = _Background()
 
 
@@ -118,7 +102,7 @@ async def _logged(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
     try:
         await function(*args)
     except Exception as error:  # noqa: BLE001 - likewise
-        complaints.tell("background work failed", error)
+        _complain("background work failed", error)
 
 
 def settled(seconds: float = 5.0) -> bool:

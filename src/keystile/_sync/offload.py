@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from ..exceptions import Overloaded
 from .local import on_fork
-from .loops import spawn
+from .loops import running_loop, spawn
 
 T = TypeVar("T")
 
@@ -190,13 +190,7 @@ class _Pooled:
         return ended.result()
 
     def on_asyncio(self) -> bool:
-        import asyncio
-
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        return True
+        return running_loop() is not None
 
     def _limiter(self, pool: Pool) -> anyio.CapacityLimiter:
         try:

@@ -17,6 +17,7 @@ from ..rules.requests.canonical import LONGEST, ambiguous, below, canonical
 from ..rules.requests.held import Held
 from .opening import opened
 from .shown import print_json, print_table, span
+from .typed import json_option
 
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
 _REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")
@@ -47,7 +48,7 @@ def _as_request(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
 
 @click.command()
 @click.argument("request", callback=_as_request, metavar='"METHOD /path"')
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@json_option
 @click.pass_obj
 def explain(config: Path | None, request: tuple[str, str], as_json: bool) -> None:
     """Show which rules hold for a request, and what it must bring.
@@ -79,7 +80,7 @@ def _seen(gate: Gate, method: str, target: str) -> Asked:
 
 def _found(gate: Gate, asked: Asked) -> tuple[list[Held], Demand]:
     if asked.unreadable:
-        return gate.rules.holding("", ""), gate.rules.every
+        return gate.rules.rules, gate.rules.every
     found = asked.method, asked.path, asked.raw_path
     return gate.rules.holding(*found), gate.rules.demand(*found)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..config.file import Settings, load, open_gate
 from ..gate import Gate
 
+# How long a command waits for a limiter that servers are writing to, in seconds.
+PATIENCE = 5.0
 _IN_MEMORY = {
     "store": "keys in memory end with this command; name a store like 'sqlite:///keystile.db'",
     "limiter": "no command can see what a server counts in its memory; name a limiter like 'sqlite:///keystile.db'",

@@ -1,4 +1,4 @@
-"""Reads what people type on the command line."""
+"""Reads what people type on the command line; and the option that several commands have."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from ..keys.format import ID_LENGTH
 
 _DURATION = re.compile(r"([0-9]+)([dh])")
+json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
 

@@ -18,8 +18,9 @@ ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_re
 _ANSWERS = {"asgi": "__await__", "wsgi": "__iter__"}
 
 
-def check_app(app: Any, door: str) -> None:
-    """ConfigurationError unless this may be an app for that door, ``"asgi"`` or ``"wsgi"``."""
+def check_app(app: Any, door: str, doors: str = "keystile.") -> None:
+    """ConfigurationError unless this may be an app for that door, ``"asgi"`` or ``"wsgi"``; `doors` is what stands
+    before the name of the other door where the error recommends it."""
     kind, other = door.upper(), next(each for each in ARGUMENTS if each != door)
     if not callable(app):
         raise ConfigurationError(f"expected an app for {kind}, got {type(app).__name__}", key="app")
@@ -27,7 +28,7 @@ def check_app(app: Any, door: str) -> None:
         return
     if fits(app, other):
         article = "an" if other == "asgi" else "a"
-        raise ConfigurationError(f"it is {article} {other.upper()} app: use keystile.{other}", key="app")
+        raise ConfigurationError(f"it is {article} {other.upper()} app: use {doors}{other}", key="app")
     called = f"it cannot be called as app({', '.join(ARGUMENTS[door])})"
     raise ConfigurationError(f"it is not an app for {kind}: {called}; {advice(app)}", key="app")
 

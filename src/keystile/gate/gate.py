@@ -103,10 +103,10 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
-        made(Parts, given)  # checks them; each is opened from what was given
+        parts = made(Parts, given)
         self.policy = made(Policy, given)
         self.events = Events(event_format)
-        self.transport = Transport(self.policy, self.events, clock)
+        self.transport = Transport(self.policy, self.events)
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self.rules = table = RuleTable(
             self.policy.all_rules(), envelope=envelope, require_json=require_json, root_path=root_path or ""
@@ -114,20 +114,11 @@ class Gate:
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
         self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)
-        self._shop = open_workshop(
-            store=store,
-            prefix=prefix,
-            peppers=peppers,
-            accept_crc=accept_crc,
-            hasher=hasher,
-            key_format=key_format,
-            clock=clock,
-            remembered_keys=remembered_keys,
-        )
+        self._shop = open_workshop(parts, remembered_keys)
         self.mask, self.is_key = self._shop.mask, self._shop.is_key
         self.events.hide = self.mask.hide
-        self.cursor_secrets = as_cursor_secrets(cursor_secrets, peppers)
-        self.limits = Failsafe(as_limiter(limiter), on_limiter_error, self.events)
+        self.cursor_secrets = as_cursor_secrets(parts)
+        self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
         self.keys = KeyRing(self._shop, self.quotas)
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits

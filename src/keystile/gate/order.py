@@ -30,7 +30,6 @@ from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
 from .proving import Prover
-from .rechecking import Rechecker
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
 
@@ -83,15 +82,17 @@ class Order:
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
         self.callers = Callers(shop, quotas, events, policy.remembered_keys)
         self._known = self.callers.known
-        self._rechecker = Rechecker(accepted, rules, self.prover, self.callers, shop.clock)
         self.outage = Outage(events, "store", "every key is refused with 503")
 
-    async def check(self, request: Request, offload: Offload) -> Admitted | Refused:  # noqa: C901, PLR0912 - the order, in one place
+    async def check(  # noqa: C901, PLR0912 - the order, in one place
+        self, request: Request, offload: Offload, before: Principal | None = None
+    ) -> Admitted | Refused:
         """Decide on one request.
 
         Args:
             request: what the door read.
             offload: how this door runs what blocks: `_sync.pooled` or `_sync.inline`.
+            before: whom this very request was admitted for, if it is judged again: then it is not counted again.
 
         Returns:
             Admitted or Refused. Nothing that a client or a store does makes it raise.
@@ -114,12 +115,11 @@ class Order:
         if isinstance(raw, Unusable):
             return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
         raw = HiddenBytes(raw)
-        key = None
         try:
             digest = self.prover.digest(raw)
             proven = self.prover.prove_now(digest) or await self.prover.prove(raw, digest, visit.counted, offload)
             if isinstance(proven, Reason):
-                return self._refused(proven, visit)
+                return self._refused(proven, visit, before)
             key, secret_hash = proven
             now = self._clock()
             caller = self._known.get(key.id)
@@ -129,19 +129,21 @@ class Order:
             if reason is None and now >= caller.touch_due:
                 self.callers.touch(caller, now, visit)
         except Overloaded:
-            return self._refused(outcomes.OVERLOADED, visit)
+            return self._refused(outcomes.OVERLOADED, visit, before)
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
             self.outage.begins(error)
-            return self._refused(outcomes.STORE_DOWN, visit)
+            return self._refused(outcomes.STORE_DOWN, visit, before)
         if reason is not None:
             return self._refused(reason, visit, key)
         if self.outage.lasts:
             self.outage.ends()
-        windows = (caller.windows or ()) if demand.cost else ()
-        if demand.windows and demand.cost:
-            windows = self._quotas.of(key, demand.windows)
-            if len(windows) > MOST_WINDOWS:
-                return self._refused(outcomes.UNREADABLE, visit, key)
+        windows = ()
+        if demand.cost and before is None:
+            windows = caller.windows or ()
+            if demand.windows:
+                windows = self._quotas.of(key, demand.windows)
+                if len(windows) > MOST_WINDOWS:
+                    return self._refused(outcomes.UNREADABLE, visit, key)
         if self._hit_now is None or not windows:
             return await self._count(key, visit, windows, demand, offload)
         return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
@@ -153,18 +155,10 @@ class Order:
             admitted, request: what `check` returned, and the request it was for.
             offload: as for `check`.
         """
-        principal = admitted.principal
-        if principal is None or not self._policy.recheck_in_flight:
+        if admitted.principal is None or not self._policy.recheck_in_flight:
             return None
-        visit = self._transport.see(request, admitted.request_id)
-        try:
-            reason = await self._rechecker.judge(visit, offload)
-        except Overloaded:
-            reason = outcomes.OVERLOADED
-        except Exception as error:  # noqa: BLE001 - as in check
-            self.outage.begins(error)
-            reason = outcomes.STORE_DOWN
-        return None if reason is None else self._refused(reason, visit, principal, admitted.usages)
+        outcome = await self.check(request._replace(request_id=admitted.request_id), offload, admitted.principal)
+        return outcome._replace(usages=admitted.usages) if isinstance(outcome, Refused) else None
 
     def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
         """The refusal of a request that a door turns away after `check`, because its body is not JSON."""
@@ -210,7 +204,7 @@ class Order:
     def _in_the_clear(self, visit: Visit) -> Refused:
         """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""
         if not self._keyless(visit.request):
-            self._transport.tell_of_clear(visit, self._clock())
+            self._transport.tell_of_clear(visit)
         request = visit.request
         if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
             return self._refused(outcomes.HTTPS_REDIRECTS[self._policy.redirect_status], visit)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._sync import Seldom
 from ..events import Event, Events
 from ..model import Principal, Request
 from ..policy import Policy
@@ -16,8 +17,6 @@ from ..rules.requests.urls import MOST_PATH
 if TYPE_CHECKING:
     from ..rules.network.clients import ClientResolver
 
-# The least number of seconds between two warnings about what strangers can cause.
-WARN_EVERY = 60.0
 _SECURE = ("https", "wss")
 _REWRITTEN = (
     "the server has already replaced the peer by an address from a header, which anybody may have sent: the client is "
@@ -67,17 +66,15 @@ class Transport:
         policy: which proxies are trusted.
         events: where two faults are reported: a policy that trusts more than proxies, and a server that hides or mixes
             what the gate has to see.
-        clock: Unix seconds.
     """
 
-    def __init__(self, policy: Policy, events: Events, clock: Callable[[], float]) -> None:
+    def __init__(self, policy: Policy, events: Events) -> None:
         self._resolver: ClientResolver | None = None
         if policy.trusted_proxies or policy.trusted_hops is not None:
             from ..rules.network.clients import ClientResolver
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
-        self._events, self._clock = events, clock
-        self._due: dict[str, float] = {}
+        self._events, self._seldom = events, Seldom()
         self._warn_of_wide(tuple(policy.trusted_proxies))
         self.header = self._resolver.header if self._resolver else None
         """The name of the header with the client that doors hand over, in lower case, or None."""
@@ -93,16 +90,9 @@ class Transport:
             )
             self._events.tell(Event("wide_trusted_proxies", logging.WARNING, reason=reason))
 
-    def _is_due(self, code: str, now: float) -> bool:
-        """Whether a warning is due. Anybody can cause it, so one a minute is enough."""
-        due = now >= self._due.get(code, 0.0)
-        if due:
-            self._due[code] = now + WARN_EVERY
-        return due
-
-    def tell_of_clear(self, visit: Visit, now: float) -> None:
+    def tell_of_clear(self, visit: Visit) -> None:
         """Report that a credential came over http."""
-        level = logging.WARNING if self._is_due("credential_over_http", now) else logging.INFO
+        level = logging.WARNING if self._seldom.due("credential_over_http") else logging.INFO
         self._events.tell(event_of("credential_over_http", level, visit))
 
     def see(self, request: Request, request_id: str) -> Visit:
@@ -138,5 +128,5 @@ class Transport:
         return Visit(request, request_id, found.address, found.counted, secure if found.https is None else found.https)
 
     def _warn(self, code: str, peer: str | None, reason: str) -> None:
-        if self._is_due(code, self._clock()):
+        if self._seldom.due(code):
             self._events.tell(Event(code, logging.WARNING, client=peer, reason=reason))

@@ -11,11 +11,12 @@ from .._ground.checks import check_all
 from .._sync import Pool, is_async, later, patiently, worker_count
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter, open_limiter
-from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
+from ..policy import MIN_PEPPER_BYTES
 from ..rules.requests.masks import Mask
 from ..stores import KeyStore, open_store
 from .format import KeyFormat, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
+from .parts import Parts
 
 # How long a write waits for other writers to the same file, in seconds.
 WRITE_PATIENCE = 5.0
@@ -76,26 +77,16 @@ class Workshop:
         self.later(touch)
 
 
-def open_workshop(
-    *,
-    store: Any,
-    prefix: Any,
-    peppers: Any,
-    accept_crc: Any,
-    hasher: Any,
-    key_format: Any,
-    clock: Callable[[], float],
-    remembered_keys: int = REMEMBERED_KEYS,
-) -> Workshop:
+def open_workshop(parts: Parts, remembered_keys: int) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
-    secrets = as_secrets(peppers, "peppers")
+    peppers = as_secrets(parts.peppers, "peppers")
     return Workshop(
-        key_format=_as_key_format(key_format, prefix, secrets, accept_crc),
-        hasher=_as_hasher(hasher, secrets),
-        store=_as_store(store, remembered_keys),  # last, so that a wrong setting leaves no file behind
+        key_format=_as_key_format(parts, peppers),
+        hasher=_as_hasher(parts.hasher, peppers),
+        store=_as_store(parts.store, remembered_keys),  # last, so that a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
-        clock=clock,
+        clock=parts.clock,
     )
 
 
@@ -108,12 +99,12 @@ def as_limiter(limiter: Any) -> RateLimiter:
     return cast("RateLimiter", limiter)
 
 
-def as_cursor_secrets(given: Any, peppers: Any) -> tuple[bytes, ...]:
+def as_cursor_secrets(parts: Parts) -> tuple[bytes, ...]:
     """The secrets that sign cursors; ConfigurationError if they are not secrets, or too short for a MAC."""
-    for secret in as_secrets(given, "cursor_secrets"):
-        if len(secret) < MIN_PEPPER_BYTES:
-            raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
-    return as_secrets(given, "cursor_secrets") or as_secrets(peppers, "peppers")
+    secrets = as_secrets(parts.cursor_secrets, "cursor_secrets")
+    if any(len(secret) < MIN_PEPPER_BYTES for secret in secrets):
+        raise ConfigurationError(f"expected at least {MIN_PEPPER_BYTES} bytes", key="cursor_secrets")
+    return secrets or as_secrets(parts.peppers, "peppers")
 
 
 def _as_store(store: Any, remembered_keys: int) -> KeyStore:
@@ -124,16 +115,17 @@ def _as_store(store: Any, remembered_keys: int) -> KeyStore:
     return cast("KeyStore", store)
 
 
-def _as_key_format(given: Any, prefix: str | None, peppers: tuple[bytes, ...], accept_crc: bool) -> KeyFormat:
+def _as_key_format(parts: Parts, peppers: tuple[bytes, ...]) -> KeyFormat:
+    given = parts.key_format
     if given is None:
-        return PrefixedFormat("key" if prefix is None else prefix, peppers, accept_crc=accept_crc)
-    for key, setting in (("prefix", prefix), ("accept_crc", accept_crc)):
+        return PrefixedFormat("key" if parts.prefix is None else parts.prefix, peppers, accept_crc=parts.accept_crc)
+    for key, setting in (("prefix", parts.prefix), ("accept_crc", parts.accept_crc)):
         if setting not in (None, False):
             raise ConfigurationError(
                 "belongs to the default key format, but key_format names another; leave one of them out", key=key
             )
     _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
-    return cast("KeyFormat", given)
+    return given
 
 
 def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:

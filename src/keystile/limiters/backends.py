@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -66,11 +65,13 @@ class Backend:
         own = own if isinstance(own, tuple) else (own,)
         self.failures = (OSError, limits.errors.ConcurrentUpdateError, *own)
         for name, counter in _STRATEGIES.items():
-            with suppress(NotImplementedError):
+            try:
                 strategy = getattr(self._strategies, name)(storage)
-                self.counter = counter
-                return strategy
-        raise self._wrong("it supports no strategy of limits")
+            except NotImplementedError:  # so `limits` says that a storage lacks what this strategy needs
+                continue
+            self.counter = counter
+            return strategy
+        raise AssertionError("every storage supports fixed windows")
 
     def _check_driver(self) -> None:
         """Check before `limits` does. Its errors do not say what to install, and it leaves a half-built storage

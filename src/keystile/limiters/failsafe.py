@@ -8,7 +8,6 @@ While a server of the limiter is down, `Policy.on_limiter_error` holds for the s
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,7 +17,7 @@ from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..model import Usage, Window
 from ..policy import OnLimiterError
 from . import NotCounted, RateLimiter, Usages
-from .health import TELL_EVERY, Health
+from .health import Health
 from .memory import MemoryLimiter
 
 logger = logging.getLogger("keystile")
@@ -65,7 +64,7 @@ class Failsafe:
         self._node_of: Callable[[str], str] | None = getattr(limiter, "node_of", None)
         self._health = self._healthy("")
         self._nodes: dict[str, Health] = {"": self._health}
-        self._due: dict[str, float] = {}
+        self._seldom = _sync.Seldom()
         for each in self.limiters():
             if hasattr(each, "on_unreadable"):
                 each.on_unreadable = self._tell_unreadable
@@ -204,9 +203,7 @@ class Failsafe:
         self._tell_seldom("limiter_unreadable", f"cannot read what was stored for {subject}: its windows start afresh")
 
     def _tell_seldom(self, code: str, reason: str) -> None:
-        now = time.monotonic()
-        if now >= self._due.get(code, now):
-            self._due[code] = now + TELL_EVERY
+        if self._seldom.due(code):
             self._events.tell(Event(code, logging.WARNING, reason=reason))
 
 

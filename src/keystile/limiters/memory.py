@@ -59,11 +59,6 @@ class _Places:
 
     def __init__(self, free: int) -> None:
         self.free = free
-        self.reset()
-        _sync.on_fork(self)
-
-    def reset(self) -> None:
-        """Free the lock, as above."""
         self._lock = _sync.Lock()
 
     def take(self) -> bool:

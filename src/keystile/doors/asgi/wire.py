@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ...model import Wire
+from ...rules.network.peers import port_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -74,6 +75,4 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
 
 def _port(given: int | str | None) -> int | None:
     """A port as a number. granian gives it as text."""
-    if isinstance(given, str):
-        return int(given) if given.isascii() and given.isdigit() and len(given) < 6 else None
-    return given
+    return port_of(given) if isinstance(given, str) else given

@@ -7,6 +7,7 @@ from functools import partial
 from ...answers.responses import given_request_id
 from ...gate import Gate
 from ...model import Request, Wire
+from ...rules.network.peers import port_of
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below, repeats
 from ...rules.requests.preflights import is_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
@@ -88,9 +89,8 @@ class Reader:
         return f"{path}?{rest.decode('latin-1')}" if values and rest else path
 
     def _read_wire(self, environ: Environ) -> Wire:
-        port = str(environ.get("REMOTE_PORT") or "")
         return Wire(
-            port=int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None,
+            port=port_of(str(environ.get("REMOTE_PORT") or "")),
             forwarded=[_octets(environ[self._wire])] if self._wire in environ else (),
             proto=[_octets(environ["HTTP_X_FORWARDED_PROTO"])] if "HTTP_X_FORWARDED_PROTO" in environ else (),
             listed=[_octets(environ["HTTP_X_FORWARDED_FOR"])] if "HTTP_X_FORWARDED_FOR" in environ else (),

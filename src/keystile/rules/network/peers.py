@@ -11,6 +11,11 @@ MOST_ENTRIES = 32
 Lines = Sequence[bytes]
 
 
+def port_of(text: str) -> int | None:
+    """The port that a server gives as text; None if this is no port."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
 def is_rewritten(peer: str | None, port: int | None, lines: Lines, *, trusted: bool) -> bool:
     """Whether the server has replaced the peer of the socket by what a header says.
 

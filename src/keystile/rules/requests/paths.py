@@ -52,13 +52,14 @@ class RuleTable:
         self._defaults |= {"envelope": envelope, "require_json": require_json}
         listed = [held(key, rule, root_path) for key, rule in rules]
         # From here on a rule's place says how specific its path is.
-        self._rules = sorted(listed, key=lambda each: each.pattern.place)
-        check_pairs(self._rules)
-        self._tree = PatternTree([each.pattern for each in self._rules])
-        self._permitting = {place for place, each in enumerate(self._rules) if each.rule.public or each.rule.cost == 0}
+        self.rules = sorted(listed, key=lambda each: each.pattern.place)
+        """All of them, the most specific first."""
+        check_pairs(self.rules)
+        self._tree = PatternTree([each.pattern for each in self.rules])
+        self._permitting = {place for place, each in enumerate(self.rules) if each.rule.public or each.rule.cost == 0}
         self._added = lru_cache(maxsize=REMEMBERED)(self._add_up)
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._demand)
-        self.every = self._all_of(self._rules)
+        self.every = self._all_of(self.rules)
         """What is demanded where no rule can be told: everything that any rule demands."""
         self.demands, self.most_windows = [self.every], {True: 0, False: 0}
         """What requests can meet; and how many windows, on public paths (True) and on others (False)."""
@@ -73,9 +74,9 @@ class RuleTable:
     def holding(self, method: str, path: str, raw_path: bytes = b"") -> list[Held]:
         """The rules that hold for a request, the most specific first; all of them, if no rule can be told."""
         if not canonical(path, raw_path):
-            return list(self._rules)
+            return list(self.rules)
         found = sorted(self._tree.find(path))
-        return [self._rules[place] for place in (self._ordered(found, method) if method in METHODS else found)]
+        return [self.rules[place] for place in (self._ordered(found, method) if method in METHODS else found)]
 
     def _demand(self, method: str, path: str, raw_path: bytes) -> Demand:
         if not canonical(path, raw_path):
@@ -83,19 +84,19 @@ class RuleTable:
         found = tuple(sorted(self._tree.find(path)))
         if method not in METHODS:
             # Not folded: where one router takes "post" for POST, another takes it for nothing that it knows.
-            return self._all_of([self._rules[place] for place in found])
+            return self._all_of([self.rules[place] for place in found])
         return self._added(found, self._spelled(found, path), method)
 
     def _spelled(self, found: tuple[int, ...], path: str) -> tuple[bool, ...]:
         """Whether a path is spelled as each of these rules is, of those for which that matters."""
         permitting = self._permitting
-        return tuple([place not in permitting or self._rules[place].pattern.spells(path) for place in found])
+        return tuple([place not in permitting or self.rules[place].pattern.spells(path) for place in found])
 
     def _ordered(self, found: Iterable[int], method: str) -> list[int]:
         """Those of these rules that hold for a method of HTTP, the most specific first."""
         ranks = []
         for place in found:
-            pattern = self._rules[place].pattern
+            pattern = self.rules[place].pattern
             named = pattern.names(method)
             if named is not None:
                 ranks.append((pattern.place, named, place))
@@ -105,10 +106,10 @@ class RuleTable:
         """What rules demand together, and what the most specific of them permit."""
         exactly = dict(zip(found, spelled, strict=True))
         ordered = self._ordered(found, method)
-        holding = [self._rules[place] for place in ordered]
+        holding = [self.rules[place] for place in ordered]
         values = dict(self._defaults)
         for place in reversed(ordered):
-            values.update(said(self._rules[place].rule, permits=exactly[place]))
+            values.update(said(self.rules[place].rule, permits=exactly[place]))
         public = values["public"]
         return Demand(
             public=public,
@@ -138,9 +139,9 @@ class RuleTable:
             met[found, self._spelled(found, path or "/")] = met[found, self._spelled(found, f"{path}/")] = None
         demands: dict[Demand, None] = {}
         for found, spelled in met:
-            for method in _told_apart([self._rules[place] for place in found]):
+            for method in _told_apart([self.rules[place] for place in found]):
                 demand = self._add_up(found, spelled, method)
-                check_together(demand, [self._rules[place] for place in self._ordered(found, method)])
+                check_together(demand, [self.rules[place] for place in self._ordered(found, method)])
                 demands[demand] = None
         self.demands += demands
         for demand in demands:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .canonical import OVERRIDES
+
 ORIGIN, WANTED = "origin", "access-control-request-method"
-# Headers that make an app treat a request as one with another method. No browser sends them with a preflight, which
-# names the headers to come but sends none of them.
-OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 
 
 def is_preflight(method: str, lines: Callable[[str], Sequence[str]]) -> bool:
@@ -25,6 +24,7 @@ def is_preflight(method: str, lines: Callable[[str], Sequence[str]]) -> bool:
         method == "OPTIONS"
         and _says_one_thing(lines(ORIGIN))
         and _says_one_thing(lines(WANTED))
+        # No browser sends these with a preflight, which names the headers to come but sends none of them.
         and not any(map(lines, OVERRIDES))
     )
 
