@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from .._ground.checks import check_limits, check_scopes
 from .._ground.frozen import HiddenBytes, HiddenText, frozen
-from .._sync import Offload, adapt, inline, is_async, pooled, run_now
+from .._sync import Offload, adapt, can_wait, inline, is_async, pooled, run_now, waited
 from ..exceptions import ConfigurationError, KeyNotFound
 from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from ..policy import Limits
@@ -43,6 +43,8 @@ def _signed_like(operation: Callable[..., Any], twin: Callable[..., Any], mark: 
 
 def _blocking(operation: _Operation[P, T]) -> Callable[Concatenate[KeyRing, P], T]:
     def twin(self: KeyRing, /, *args: P.args, **named: P.kwargs) -> T:
+        if self.needs_await and can_wait():
+            return waited(operation, self, pooled, *args, **named)
         if self.needs_await:
             raise ConfigurationError(f"the store is async: await a{twin.__name__}() instead", key="store")
         return run_now(operation(self, inline, *args, **named))
