@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from keystile import ConfigurationError
+from keystile.config.importing import ANYTHING, find
 from tests.test_wrap import SERVERS, asked, environment, keystile, service, serving
 
 MEMORY = 'store = "memory://"\n'
@@ -86,6 +93,54 @@ def create(*args, **named):
     folder = service(tmp_path, code, f'{MEMORY}app = """service.main:create({arguments})"""')
     shown = "from keystile.wrap import find_app; from keystile.config.file import load; print(find_app(load())[1].seen)"
     assert asked(folder, shown).stdout == f"{seen}\n"
+
+
+LITERALS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=8,
+)
+NAMES = st.from_regex(r"[a-z_]{1,9}", fullmatch=True).map(lambda name: f"n{name}")
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `factories:create` was called with."""
+    seen: list[Any] = []
+    module = ModuleType("factories")
+    vars(module)["create"] = lambda *args, **named: seen.append((args, named))
+    monkeypatch.setitem(sys.modules, "factories", module)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return seen
+
+
+def test_every_literal_is_read_as_python_reads_it(called: list[Any]) -> None:
+    @given(args=st.lists(LITERALS, max_size=3).map(tuple), named=st.dictionaries(NAMES, LITERALS, max_size=3))
+    def check(args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        text = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in named.items())])
+        find(f"factories:create({text})", ConfigurationError, ANYTHING)
+        assert called.pop() == (args, named)
+
+    check()
+
+
+def test_whatever_stands_in_the_brackets_is_a_call_or_an_error(called: list[Any]) -> None:
+    pieces = st.sampled_from([*"()[]{}'\"\\,=*:# 1ab\n\0é\ud800", "f'{create}'", "lambda", "await", "**", "1j", "None"])
+
+    @given(text=st.lists(pieces, max_size=12).map("".join))
+    def check(text: str) -> None:
+        with suppress(ConfigurationError):
+            find(f"factories:create({text})", ConfigurationError, ANYTHING)
+            (seen,) = called
+            assert find(f"factories:create({text})", ConfigurationError, ANYTHING)[0].call == seen
+        called.clear()
+
+    check()
 
 
 NO_CALL = {

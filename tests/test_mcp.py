@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
+from keystile import Gate, Plan
 from tests.pages import ROOT, blocks
 from tests.servers import Server, serving
 
@@ -51,25 +50,20 @@ class Tools(NamedTuple):
     Attributes:
         server: how it is reached.
         folder: where it runs.
+        gate: another gate with the same keys.
     """
 
     server: Server
     folder: Path
+    gate: Gate
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}/mcp"
 
-    def keystile(self, *arguments: str) -> str:
-        """What the command prints, on the gate of the server."""
-        command = [sys.executable, "-m", "keystile", "--gate", "main:gate", *arguments]
-        environ = {"KEYSTILE_PEPPER": PEPPER, "PATH": "", "HOME": str(self.folder)}
-        done = subprocess.run(command, cwd=self.folder, env=environ, check=True, capture_output=True, text=True)
-        return done.stdout
-
-    def key(self, name: str, *options: str) -> str:
+    def key(self, name: str, plan: str = "free") -> str:
         """A new key."""
-        return self.keystile("keys", "create", name, *options).strip()
+        return self.gate.keys.create(name, plan=plan).secret
 
 
 @pytest.fixture(scope="module", params=["stateless", "sessions"])
@@ -79,7 +73,12 @@ def tools(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert "streamable_http_app(stateless_http=True)" in MAIN
     (folder / "main.py").write_text(code + MORE)
     with serving("uvicorn-httptools", "main", folder, KEYSTILE_PEPPER=PEPPER) as server:
-        yield Tools(server, folder)
+        plans = {"free": Plan(None), "trial": Plan(None)}
+        gate = Gate(
+            f"sqlite:///{folder}/keystile.db", prefix="acme", peppers=[PEPPER], plans=plans, default_plan="free"
+        )
+        with closing(gate):
+            yield Tools(server, folder, gate)
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -162,7 +161,7 @@ def test_without_a_key_there_is_no_server(tools: Tools, mode: str) -> None:
 
 
 def test_over_the_limit_is_429(tools: Tools) -> None:
-    headers = ACCEPTED | {"X-API-Key": tools.key("trial", "--plan", "trial")}
+    headers = ACCEPTED | {"X-API-Key": tools.key("trial", "trial")}
     answers = [httpx2.post(tools.url, json=FIRST, headers=headers, trust_env=False) for _ in range(7)]
     assert [answer.status_code == 429 for answer in answers] == [False] * 5 + [True] * 2
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["4", "3", "2", "1", "0", "0", "0"]
@@ -170,15 +169,20 @@ def test_over_the_limit_is_429(tools: Tools) -> None:
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
+async def ask_often(client: Client) -> None:
+    """More often than the trial plan allows."""
+    for _ in range(5):
+        await said(client, "whoami")
+
+
 def test_a_client_over_the_limit_gets_an_error(tools: Tools, mode: str) -> None:
     async def talk() -> None:
         async with connected(tools, key, mode) as (client, _):
             assert await said(client, "whoami") == "trial"
             with pytest.raises(MCPError):
-                for _ in range(5):
-                    await said(client, "whoami")
+                await ask_often(client)
 
-    key = tools.key("trial", "--plan", "trial")
+    key = tools.key("trial", "trial")
     anyio.run(talk)
 
 
@@ -186,12 +190,9 @@ def test_a_revoked_key_is_out_with_its_next_message(tools: Tools, mode: str) -> 
     async def talk() -> None:
         async with connected(tools, key, mode) as (client, _):
             assert await said(client, "whoami") == "alice"
-            revoke()
+            tools.gate.keys.revoke(key.split("_")[2][:12])
             with pytest.raises(MCPError):
                 await said(client, "whoami")
-
-    def revoke() -> None:
-        tools.keystile("keys", "revoke", key.split("_")[2][:12])
 
     key = tools.key("alice")
     anyio.run(talk)
