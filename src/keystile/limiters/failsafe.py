@@ -157,7 +157,8 @@ class Failsafe:
         Returns:
             Whether nothing is left to do; False if that limiter is down, so that these units are lost.
         """
-        watched = tuple([(window._replace(watching=True), cost) for window, cost in charges])
+        # A list: a limiter need not remember charges that come once.
+        watched = [(window._replace(watching=True), cost) for window, cost in charges]
         if not usages:
             return True
         if isinstance(usages, _Local):
