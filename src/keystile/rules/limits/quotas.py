@@ -7,9 +7,11 @@ from functools import lru_cache
 
 from ..._ground.checks import known
 from ...exceptions import ConfigurationError
-from ...model import Principal, Window
+from ...model import Charges, Principal, Window
 from ...policy import Limits, Policy
-from .notation import MOST, MOST_WINDOWS, check_windows, parse_limits
+from .charges import charged
+from .notation import MOST_WINDOWS, check_windows, parse_limits
+from .packed import MOST
 from .subjects import guessing_subjects, subject
 
 Windows = tuple[Window, ...]
@@ -45,7 +47,7 @@ class Quotas:
         self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits", public=True)
         # Their own scope, which no rule can have. So an address is one subject and takes one anonymous place.
         failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
-        self._failures = [_times(factor, failures) for factor in WIDER] if failures else []
+        self._failures = [charged(_times(factor, failures)) for factor in WIDER] if failures else []
 
     def check_key(self, plan: str | None, limits: Limits) -> None:
         """ConfigurationError unless a key may have this plan and these limits."""
@@ -72,9 +74,9 @@ class Quotas:
         """The windows of a client address on a public path."""
         return _joined(self._anonymous, more) if more else self._anonymous
 
-    def failures(self, address: str | None) -> tuple[tuple[str, Windows], ...]:
-        """The subjects and windows that count the failures of an address, the narrowest first; empty if there are
-        none."""
+    def failures(self, address: str | None) -> tuple[tuple[str, Charges], ...]:
+        """The subjects and windows that count the failures of an address, the narrowest first, each with a cost of 1;
+        empty if there are none."""
         if not self._failures:
             return ()
         return tuple(zip(guessing_subjects(address), self._failures, strict=False))
