@@ -162,11 +162,15 @@ class Window(NamedTuple):
         limit: units that may be admitted in any span of `seconds`; 0 admits nothing.
         seconds: the length of the span.
         scope: empty for the caller's own windows, otherwise the match of the rule that adds this window.
+        unit: what is counted; empty for requests.
+        watching: it is counted like any other, but refuses nothing.
     """
 
     limit: int
     seconds: int
     scope: str = ""
+    unit: str = ""
+    watching: bool = False
 
 
 class Usage(NamedTuple):
@@ -189,6 +193,20 @@ class Usage(NamedTuple):
     at: int = 0
 
 
+class Reservation(NamedTuple):
+    """Units that a request takes before the app runs.
+
+    Attributes:
+        unit: the name of the unit.
+        amount: how many; 0 asks only that one is free.
+        watching: only rules in dry run ask for it, so that it refuses nothing.
+    """
+
+    unit: str
+    amount: int
+    watching: bool = False
+
+
 class Demand(NamedTuple):
     """What a path asks of a caller, and of the answer.
 
@@ -199,6 +217,8 @@ class Demand(NamedTuple):
         cost: the units that a request counts.
         envelope: the answer gets the envelope.
         json: the request's body, if there is one, must be JSON.
+        reserve: the units to take, each unit one time; sorted by name.
+        watched: scopes that only rules in dry run ask for: without them the request is not refused, but that is told.
     """
 
     public: bool
@@ -207,6 +227,8 @@ class Demand(NamedTuple):
     cost: int = 1
     envelope: bool = False
     json: bool = False
+    reserve: tuple[Reservation, ...] = ()
+    watched: frozenset[str] = frozenset()
 
 
 class Admitted(NamedTuple):

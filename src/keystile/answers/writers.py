@@ -35,8 +35,11 @@ class Writers(Generic[AnyStr]):
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._clock, self._form = gate.clock, gate.policy.error_format
-        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
-        self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        units, watches = gate.quotas.units, gate.watches
+        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary, units)
+        self.limits: FieldWriter[AnyStr] = FieldWriter(
+            encode, ietf=gate.policy.ietf_headers, units=units, watches=watches
+        )
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
         self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query

@@ -79,6 +79,7 @@ class Gate:
         wsgi_threads: int | None = None,
         remembered_keys: int = REMEMBERED_KEYS,
         on_limiter_error: OnLimiterError = "local",
+        enforce: bool = True,
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: ErrorFormat = "envelope",

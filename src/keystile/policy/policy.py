@@ -131,6 +131,12 @@ class Policy:
         '("deny").',
         default="local",
     )
+    enforce: bool = setting(
+        "False is a dry run of the whole gate: nothing is refused but malformed requests (400), what is down (503) and "
+        "too many wrong keys from one address, and what would have been refused is told as the event `would_refuse`. "
+        "A caller without a key that is good and alive has no principal.",
+        default=True,
+    )
     ietf_headers: bool = setting(
         "Send `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) as well.", default=False
     )

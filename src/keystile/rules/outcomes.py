@@ -47,6 +47,9 @@ LONG_QUERY = Reason(
 )
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
+NEVER_SOFT = (400, 503)
+"""What is refused in dry run of a gate too: requests that cannot be read, and what is down."""
+
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
 
@@ -54,7 +57,9 @@ UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMB
 def limited(window: Window, retry_after: int | None) -> Reason:
     """A window is full; None if waiting does not help."""
     details = {"limit": window.limit, "window_seconds": window.seconds, "retry_after": retry_after}
-    return Reason(429, "rate_limited", "Too many requests.", FrozenDict(details), retry_after=retry_after)
+    unit = {"unit": window.unit} if window.unit else {}
+    message = f"Too many {window.unit or 'requests'}."
+    return Reason(429, "rate_limited", message, FrozenDict(details | unit), retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from ...exceptions import ConfigurationError
 from ...model import Principal, Window
 from ...policy import Limits, Policy
 from .notation import MOST, MOST_WINDOWS, check_windows, parse_limits
+from .reservations import PlanUnits
 from .subjects import guessing_subjects, subject
 
 Windows = tuple[Window, ...]
@@ -27,16 +28,27 @@ class Quotas:
         policy: the settings.
         costs: every cost that a rule gives a request.
         windows: how many windows the rules may add on public paths (True) and on others (False).
+        reserving: which units requests reserve together, and with how many windows of rules.
 
     Raises:
         ConfigurationError: a notation cannot be read, a cost would never fit into a plan, or a request could meet too
             many windows.
     """
 
-    def __init__(self, policy: Policy, costs: Iterable[int], windows: Mapping[bool, int] | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        costs: Iterable[int],
+        windows: Mapping[bool, int] | None = None,
+        reserving: Mapping[tuple[str, ...], int] | None = None,
+    ) -> None:
         self._dearest = max(costs, default=1)
         self._more = windows or {}
         self._by = policy.limit_by
+        self._default, self._plan_settings = policy.default_plan, policy.plans
+        self._enforces = policy.enforce
+        self._units = PlanUnits(policy.plans, policy.all_rules())
+        self._reserving = reserving or {}
         self._plans: dict[str | None, Windows] = {None: ()}
         for name, plan in policy.plans.items():
             self._plans[name] = self._read(plan.limits, f"plans.{name}.limits")
