@@ -163,7 +163,7 @@ class Window(NamedTuple):
         seconds: the length of the span.
         scope: empty for the caller's own windows, otherwise the match of the rule that adds this window.
         unit: what is counted; empty for requests.
-        watching: it is counted like any other, but refuses nothing.
+        watching: it is counted like any other, but it never refuses, and it may hold more than `limit`.
     """
 
     limit: int
@@ -171,6 +171,12 @@ class Window(NamedTuple):
     scope: str = ""
     unit: str = ""
     watching: bool = False
+
+
+Charge = tuple[Window, int]
+"""A window and the units to count in it. 0 counts nothing and only asks that one unit be free."""
+Charges = tuple[Charge, ...]
+"""What one request costs, in all windows that hold for it."""
 
 
 class Usage(NamedTuple):
@@ -181,7 +187,7 @@ class Usage(NamedTuple):
         remaining: units that would be admitted now.
         reset_at: Unix seconds, the moment when `remaining` next grows; now, if nothing is used.
         retry_after: seconds until this window would admit this cost, rounded up to the microsecond; 0.0 if it fits now;
-            None if it never will.
+            None if it never will. A window that only watches says so too, though it counts the cost at once.
         at: the moment of the decision in microseconds, on the clock of the limiter that made it. Only that limiter can
             read it: a refund refers to it.
     """

@@ -57,9 +57,7 @@ class Charged:
         listed = ", ".join(f"{number} {unit}" for unit, number in used.items())
         key_id = None if principal is None else principal.id
         reason = f"not counted, because the answer had ended: {listed}"
-        self._events.tell(
-            Event("charged_late", logging.WARNING, key_id=key_id, request_id=request_id, reason=reason)
-        )
+        self._events.tell(Event("charged_late", logging.WARNING, key_id=key_id, request_id=request_id, reason=reason))
 
 
 def check_charge(used: Mapping[str, int], units: Iterable[str]) -> None:

@@ -49,7 +49,9 @@ class FieldWriter(Generic[AnyStr]):
         self._limit: AnyStr = encode(LIMIT)
         self._remaining: AnyStr = encode(REMAINING)
         self._reset: AnyStr = encode(RESET)
-        self._of_units = {unit: [encode(name.lower()) for name in unit_header_names([unit])] for unit in units}
+        self._of_units: dict[str, list[AnyStr]] = {
+            unit: [encode(name.lower()) for name in unit_header_names([unit])] for unit in units
+        }
         # Where all windows are alike, nothing need be told apart.
         self.write: Callable[[Sequence[Usage], float], list[tuple[AnyStr, AnyStr]]] = (
             self._write_apart if units or watches else self._write

@@ -35,7 +35,7 @@ class Writers(Generic[AnyStr]):
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._clock, self._form = gate.clock, gate.policy.error_format
-        units, watches = gate.quotas.units, gate.watches
+        units, watches = gate.quotas.units, bool(gate.policy.dry_runs())
         self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary, units)
         self.limits: FieldWriter[AnyStr] = FieldWriter(
             encode, ietf=gate.policy.ietf_headers, units=units, watches=watches

@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from ..events import Events
 from ..exceptions import UnreadableRecord
 from ..keys.workshop import Workshop
-from ..model import ApiKey, Demand, Reason, SecretHash, Window
+from ..model import ApiKey, Charges, Demand, Reason, SecretHash
 from ..rules import outcomes
+from ..rules.limits.charges import charged
 from ..rules.limits.quotas import Quotas
 from ..rules.network import addresses
 from .transport import Visit, event_of
@@ -31,7 +32,7 @@ class Caller:
     Attributes:
         key: the record.
         subject: the name under which its requests are counted.
-        windows: its own; None for a plan that the policy does not know.
+        charges: its own windows, each with a cost of 1; None for a plan that the policy does not know.
         allowlist: where it may be used from; None for anywhere.
         ends: when it expires, in Unix seconds.
         touch_due: when its use is due to be noted next, in Unix seconds.
@@ -39,7 +40,7 @@ class Caller:
 
     key: ApiKey
     subject: str
-    windows: tuple[Window, ...] | None
+    charges: Charges | None
     allowlist: addresses.Allowlist | None
     ends: float
     touch_due: float
@@ -64,7 +65,7 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
     return Caller(
         key=key,
         subject=quotas.subject(key),
-        windows=quotas.of(key) if quotas.knows(key.plan) else None,
+        charges=charged(quotas.of(key)) if quotas.knows(key.plan) else None,
         allowlist=allowlist,
         ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
         touch_due=0.0 if before is None else before.touch_due,
@@ -116,7 +117,7 @@ def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | N
         return outcomes.REVOKED
     if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
         return outcomes.EXPIRED
-    if caller.windows is None:
+    if caller.charges is None:
         return outcomes.PLAN
     if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
         return outcomes.ADDRESS

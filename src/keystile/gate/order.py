@@ -18,9 +18,10 @@ from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, Window
+from ..model import Admitted, ApiKey, Charges, Demand, Principal, Reason, Refused, Request
 from ..policy import Policy
 from ..rules import outcomes
+from ..rules.limits.charges import charged
 from ..rules.limits.notation import MOST_WINDOWS
 from ..rules.limits.quotas import Quotas
 from ..rules.limits.subjects import anonymous_subject
@@ -112,12 +113,12 @@ class Order:
         if request.preflight and demand is not rules.every and self._keyless(request):
             return await self._preflight(visit, offload)
         if demand.public:
-            windows = self._quotas.for_anyone(demand.windows) if demand.cost else ()
-            return await self._count(None, visit, windows, demand, offload)
+            charges = charged(self._quotas.for_anyone(demand.windows), demand.cost) if demand.cost else ()
+            return await self._count(None, visit, charges, demand, offload)
         raw = extract(request.credentials, self._accepted)
         if isinstance(raw, Unusable):
-            reason = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
-            return self._nobody(reason, visit, demand, before)
+            unusable = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
+            return self._nobody(unusable, visit, demand, before)
         raw = HiddenBytes(raw)
         try:
             digest = self.prover.digest(raw)
@@ -146,16 +147,16 @@ class Order:
             self._would(outcomes.lacking(demand.watched), visit, key)
         if self.outage.lasts:
             self.outage.ends()
-        windows = ()
-        if demand.cost and before is None:
-            windows = caller.windows or ()
-            if demand.windows:
-                windows = self._quotas.of(key, demand.windows)
-                if len(windows) > MOST_WINDOWS:
+        charges = ()
+        if before is None:
+            charges = caller.charges or ()
+            if demand.windows or demand.cost != 1 or demand.reserve:
+                charges = self._quotas.charges(key, demand)
+                if len(charges) > MOST_WINDOWS:
                     return self._refused(outcomes.UNREADABLE, visit, key)
-        if self._hit_now is None or not windows:
-            return await self._count(key, visit, windows, demand, offload)
-        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
+        if self._hit_now is None or not charges:
+            return await self._count(key, visit, charges, demand, offload)
+        return self._counted(key, visit, self._hit_now(caller.subject, charges), demand)
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
         """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
@@ -179,14 +180,14 @@ class Order:
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
     async def _count(
-        self, key: ApiKey | None, visit: Visit, windows: tuple[Window, ...], demand: Demand, offload: Offload
+        self, key: ApiKey | None, visit: Visit, charges: Charges, demand: Demand, offload: Offload
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
-        if not windows:
+        if not charges:
             return self._counted(key, visit, (), demand)
         subject = anonymous_subject(visit.counted) if key is None else self._quotas.subject(key)
         try:
-            usages = await self._limits.hit(offload, subject, windows, demand.cost)
+            usages = await self._limits.hit(offload, subject, charges)
         except StoreUnavailable:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
@@ -196,7 +197,7 @@ class Order:
 
     async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
         """Let a CORS preflight through to the app, counted by address. What its path demands does not apply to it."""
-        outcome = await self._count(None, visit, self._quotas.for_anyone(()), _PREFLIGHT, offload)
+        outcome = await self._count(None, visit, charged(self._quotas.for_anyone(())), _PREFLIGHT, offload)
         if isinstance(outcome, Admitted) and self._events.wanted(logging.INFO):
             self._events.tell(event_of("preflight", logging.INFO, visit))
         return outcome
@@ -219,9 +220,7 @@ class Order:
         self._would(outcomes.limited(binding(usages).window, None), visit, key)
         return None
 
-    def _nobody(
-        self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None
-    ) -> Admitted | Refused:
+    def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
         """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
         if not self._softens(reason):
             return self._refused(reason, visit, key)

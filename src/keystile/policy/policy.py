@@ -235,6 +235,12 @@ class Policy:
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
 
+    def dry_runs(self) -> tuple[str, ...]:
+        """The names of the settings by which the gate, plans or rules are in dry run."""
+        rules = [f"{key}.enforce" for key, rule in self.all_rules() if not rule.enforce]
+        plans = [f"plans.{name}.enforce" for name, plan in self.plans.items() if not plan.enforce]
+        return (*([] if self.enforce else ["enforce"]), *plans, *rules)
+
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
         """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""
         listed = [(f"rules[{index}]", rule) for index, rule in enumerate(self.rules)]

@@ -44,8 +44,8 @@ class Rule:
         )
     )
     public: bool | None = setting(
-        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` or `reserve` it is false. Where "
-        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` or `reserve` it is "
+        "false. Where public wins, the scopes of wider rules do not hold; their windows do, by client address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -65,14 +65,14 @@ class Rule:
         kind="WHOLES",
     )
     cost: int | None = setting(
-        "How much a request counts in each window of requests; 0 is identified, but not counted, and like `public` holds "
-        "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
+        "How much a request counts in each window of requests; 0 is identified, but not counted, and like `public` "
+        "holds only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
         default=None,
         kind="WHOLE",
     )
     enforce: bool = setting(
-        "False is a dry run of this rule's own scopes, windows and reservations: they refuse nobody, and what they would have "
-        "refused is told as the event `would_refuse`. Other rules hold as ever.",
+        "False is a dry run of this rule's own scopes, windows and reservations: they refuse nobody, and what they "
+        "would have refused is told as the event `would_refuse`. Other rules hold as ever.",
         default=True,
     )
     envelope: bool | None = setting(

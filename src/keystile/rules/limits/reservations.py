@@ -6,6 +6,7 @@ A rule without `reserve` does not consult units, and a plan without a unit does 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from ..._ground.checks import known
 from ...exceptions import ConfigurationError
@@ -22,39 +23,41 @@ class PlanUnits:
     Args:
         plans: the policy's plans.
         rules: every rule, with the name of the setting that it came from.
+        enforce: false in dry run of the gate.
 
     Raises:
         ConfigurationError: a notation cannot be read; a rule reserves a unit that no plan has, or more than a plan ever
             admits.
     """
 
-    def __init__(self, plans: Mapping[str, Plan], rules: Iterable[tuple[str, Rule]] = ()) -> None:
-        self._windows = {
-            plan: {unit: _read(limits, unit, f"plans.{plan}.units.{unit}") for unit, limits in settings.units.items()}
-            for plan, settings in plans.items()
-        }
+    def __init__(self, plans: Mapping[str, Plan], rules: Iterable[tuple[str, Rule]], *, enforce: bool) -> None:
+        self._windows: dict[str | None, dict[str, Windows]] = {}
+        for name, plan in plans.items():
+            read = {unit: _read(limits, unit, f"plans.{name}.units.{unit}") for unit, limits in plan.units.items()}
+            holds = enforce and plan.enforce
+            self._windows[name] = read if holds else {unit: watched(windows) for unit, windows in read.items()}
         self.names = tuple(dict.fromkeys(unit for units in self._windows.values() for unit in units))
         """Every unit that some plan has."""
         for key, rule in rules:
             for unit, amount in rule.reserve.items():
                 self._check(f"{key}.reserve.{unit}", rule, unit, amount)
 
-    def taken(self, plan: str | None, reserve: Iterable[Reservation], *, watching: bool = False) -> Charges:
-        """What a key of this plan takes for these reservations; `watching` if the plan is in dry run."""
-        windows = self._windows.get(plan or "", {})
+    def taken(self, plan: str | None, reserve: Iterable[Reservation]) -> Charges:
+        """What a key of this plan takes for these reservations."""
+        found = self._windows.get(plan, {})
         return tuple(
-            (window._replace(watching=watching or each.watching), each.amount)
+            (window._replace(watching=window.watching or each.watching), each.amount)
             for each in reserve
-            for window in windows.get(each.unit, ())
+            for window in found.get(each.unit, ())
         )
 
     def count(self, plan: str | None, units: Iterable[str]) -> int:
         """How many windows these units have in a plan."""
-        return sum(len(self._windows.get(plan or "", {}).get(unit, ())) for unit in units)
+        return sum(len(self._windows.get(plan, {}).get(unit, ())) for unit in units)
 
     def of(self, plan: str | None) -> Windows:
         """All windows of the units of a plan."""
-        return tuple(window for windows in self._windows.get(plan or "", {}).values() for window in windows)
+        return tuple(window for windows in self._windows.get(plan, {}).values() for window in windows)
 
     def _check(self, key: str, rule: Rule, unit: str, amount: int) -> None:
         if unit not in self.names:
@@ -67,9 +70,15 @@ class PlanUnits:
                     raise ConfigurationError(f"{reason}: {rule.match!r} would never be admitted", key=key)
 
 
+@lru_cache(maxsize=4096)
+def watched(windows: Windows) -> Windows:
+    """The same windows, in dry run. The same tuple each time."""
+    return tuple([window._replace(watching=True) for window in windows])
+
+
 def _read(limits: str | Sequence[str], unit: str, key: str) -> Windows:
     try:
-        return tuple(window._replace(unit=unit) for window in parse_limits(limits))
+        return parse_limits(limits, unit=unit)
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key=key) from None
 
@@ -85,8 +94,7 @@ def settlement(
         used: what the app charged, by unit.
 
     Returns:
-        Two lists of windows, each with a number of units. Those of the second only watch: what has been used is
-        counted, whatever the limit.
+        Two lists of windows, each with a number of units.
     """
     reserved = {each.unit: each.amount for each in reserve}
     back: list[tuple[Window, int]] = []
@@ -98,5 +106,5 @@ def settlement(
         if over < 0:
             back.append((window, -over))
         elif over > 0:
-            more.append((window._replace(watching=True), over))
+            more.append((window, over))
     return tuple(back), tuple(more)
