@@ -30,8 +30,8 @@ require_json = true
 match = "/v1/me"
 cost = 0
 """
-WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*"}
-ANYONE = {"limit": 9, "window_seconds": 60, "scope": ""}
+WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*", "enforced": True}
+ANYONE = {"limit": 9, "window_seconds": 60, "scope": "", "enforced": True}
 
 
 @pytest.fixture

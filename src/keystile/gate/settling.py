@@ -93,7 +93,7 @@ def check_one_step(policy: Policy, one_step: bool) -> None:
     """
     if one_step:
         return
-    needing = [*policy.dry_runs(), *(f"{key}.reserve" for key, rule in policy.all_rules() if rule.reserve)]
+    needing = [*policy.dry_runs(), *(f"plans.{name}.units" for name, plan in policy.plans.items() if plan.units)]
     if needing:
         reason = "counts windows one after the other; use memory, SQLite or Redis, or do without"
         raise ConfigurationError(f"{reason} {', '.join(needing)}", key="limiter")
