@@ -22,6 +22,7 @@ from keystile.cli.commands import main
 from keystile.cli.shown import shown_url
 from keystile.config.file import load, open_gate
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
 
 NO_FILE = "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -75,7 +76,7 @@ def hit(key_id: str, cost: int = 1, more: tuple[Window, ...] = ()) -> None:
     """Count as a server does."""
     with closing(open_gate(load(environ={}))) as gate:
         key = gate.keys.get(key_id)
-        gate.limits.limiter.hit(gate.quotas.subject(key), gate.quotas.of(key, more), cost)
+        gate.limits.limiter.hit(gate.quotas.subject(key), charged(gate.quotas.of(key, more), cost))
 
 
 def standing(key_id: str) -> dict[tuple[str, int], tuple[int, int]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
+from keystile.rules.limits.guests import MOST_GUESTS
 from keystile.rules.limits.packed import EMPTY, State, ends, forget, mark_of, pack, unpack
-from keystile.rules.limits.windows import MOST_GUESTS, decide
+from keystile.rules.limits.windows import decide
 
 SECOND = 1_000_000
 
@@ -33,10 +35,10 @@ def test_a_subject_holds_so_many_windows_of_other_requests_and_forgets_those_tha
     packed: bytes | None = None
     rules = MOST_GUESTS + 100
     for number in range(rules):
-        packed, [usage] = decide(packed, (Window(5, 3600, f"/v1/r{number}"),), 1, number * SECOND)
+        packed, [usage] = decide(packed, charged((Window(5, 3600, f"/v1/r{number}"),)), number * SECOND)
         assert usage.remaining == 4
     assert packed is not None
     assert len(unpack(packed)) == MOST_GUESTS + 1
     last, first = Window(5, 3600, f"/v1/r{rules - 1}"), Window(5, 3600, "/v1/r0")
-    assert decide(packed, (last,), 1, rules * SECOND)[1][0].remaining == 3
-    assert decide(packed, (first,), 1, rules * SECOND)[1][0].remaining == 4
+    assert decide(packed, charged((last,)), rules * SECOND)[1][0].remaining == 3
+    assert decide(packed, charged((first,)), rules * SECOND)[1][0].remaining == 4

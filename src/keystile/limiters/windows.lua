@@ -95,7 +95,7 @@ local function widened(older, span)
   return table.concat(parts)
 end
 
-local reply, parts, ends
+local reply, parts, ends, known
 
 -- The moment when so many units will have left, of batches in `text` and of a newest one that leaves at `finally`.
 local function left(wanted, text, from, stop, form, ended, span, finally)
@@ -198,6 +198,7 @@ local function refund()
   local argument, _, cost, id = first_asked
   while argument <= #asked do
     _, cost, _, id, argument = unpack(ARGUMENT, asked, argument)
+    known[id] = true
     local entry = cost > 0 and starts[id] and less(id, cost)
     if entry then
       stored = sub(stored, 1, starts[id] - #id - 5) .. entry .. sub(stored, stops[id])
@@ -207,9 +208,9 @@ local function refund()
 end
 
 -- Windows that this call does not speak of stay as they are, and no longer than the key would have stayed without it:
--- whatever their octets say, they cannot keep it.
+-- whatever length their octets claim, they cannot keep it.
 local function keep_others()
-  local latest = next(starts) and clock + redis.call('PTTL', KEYS[1]) * 1000
+  local latest = next(starts) and clock + (redis.call('PTTL', KEYS[1]) - 1) * 1000
   for id, start in pairs(starts) do
     local _, _, _, last = unpack(HEAD, stored, start)
     local span = unpack('>I4', id) * 1000000
@@ -217,7 +218,7 @@ local function keep_others()
     if clock < leaves or act == REFUND then
       parts[#parts + 1] = pack(NAME, #id, id, stops[id] - start)
       parts[#parts + 1] = sub(stored, start, stops[id] - 1)
-      ends = math.max(ends, math.min(leaves, latest))
+      ends = math.max(ends, known[id] and leaves or math.min(leaves, latest))
     end
   end
 end
@@ -232,7 +233,7 @@ end
 
 -- All of the arithmetic. Nothing is written here, so that it can be done again.
 local function decide()
-  reply, parts, ends = {}, {}, clock
+  reply, parts, ends, known = {}, {}, clock, {}
   find_bodies()
   if act == FORGET then forget() end
   if act == REFUND then refund() end
