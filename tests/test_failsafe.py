@@ -24,6 +24,7 @@ from keystile.limiters import NotCounted, failsafe, health
 from keystile.limiters.failsafe import Failsafe, LimiterDown
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import RedisLimiter
+from keystile.limiters.storages import StorageLimiter
 from keystile.rules.limits.charges import charged
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer, Door
@@ -224,7 +225,7 @@ class Told:
         self.asked, self.refunds, self.error = 0, 0, None
 
     def hit(self, subject: str, charges: Any) -> tuple[Usage, ...]:
-        self.asked += 1
+        self.asked, self.charges = self.asked + 1, charges
         if self.error is not None:
             raise self.error
         return tuple(Usage(window, 77, 0.0, 0.0) for window, _ in charges)
@@ -503,6 +504,41 @@ def test_a_refund_goes_where_the_hit_was_counted() -> None:
     assert left(limits._local.peek("a", WINDOWS)) == [2]
     run_now(limits.refund(inline, "a", charged(WINDOWS), there))
     assert limiter.refunds == 1
+
+
+def test_what_was_used_beyond_a_reservation_counts_where_that_was_counted() -> None:
+    limiter = Told()
+    limits = Failsafe(limiter, "local")
+    there = hit(limits)
+    limiter.error = OSError()
+    here = hit(limits)
+    limiter.error = None
+    assert limiter.asked == 2
+    assert not run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), there))  # it is down: lost
+    assert limiter.asked == 2
+    hit(limits)  # finds that it is back
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), here))
+    assert limiter.asked == 3
+    assert left(limits._local.peek("a", WINDOWS)) == [0]
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), there))
+    assert limiter.charges == ((WINDOWS[0]._replace(watching=True), 5),)
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS), ()))  # "allow" took nothing
+    assert limiter.asked == 4
+
+
+def test_what_is_settled_while_the_limiter_fails_fails_nobody_and_is_told(logged: Logged) -> None:
+    limiter = Told()
+    limits = Failsafe(limiter, "deny")
+    usages = hit(limits)
+    limiter.error = OSError()
+    assert not run_now(limits.overdraw(inline, "a", charged(WINDOWS), usages))
+    assert logged() == ["ERROR"]
+    assert not run_now(limits.refund(inline, "a", charged(WINDOWS), usages))
+
+
+def test_a_limiter_says_whether_it_decides_units_in_one_step() -> None:
+    assert Failsafe(Told(), "local").one_step
+    assert not Failsafe(StorageLimiter("memcached://127.0.0.1:1"), "local").one_step
 
 
 def test_a_refund_that_fails_fails_nobody(logged: Logged) -> None:

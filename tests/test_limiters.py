@@ -34,6 +34,8 @@ from tests.selection import often
 
 SECOND = 1_000_000
 MINUTE, DAY, RULE = Window(60, 60), Window(5000, 86_400), Window(5, 3600, "POST /x")
+TOKENS = Window(1000, 60, "", "tokens")
+WATCHED = TOKENS._replace(watching=True)
 
 
 class Clock:
@@ -52,8 +54,8 @@ class Clock:
             yield self.now
 
 
-def in_redis(request: pytest.FixtureRequest, clock: Clock, _folder: Path) -> ClockedRedisLimiter:
-    url = request.getfixturevalue("redis_url")
+def in_redis(request: pytest.FixtureRequest, clock: Clock, server: str = "redis_url") -> ClockedRedisLimiter:
+    url = request.getfixturevalue(server)
     with redis.Redis.from_url(url) as raw:
         raw.flushdb()
     return ClockedRedisLimiter(url, clock)
@@ -62,7 +64,8 @@ def in_redis(request: pytest.FixtureRequest, clock: Clock, _folder: Path) -> Clo
 LIMITERS: dict[str, Callable[[pytest.FixtureRequest, Clock, Path], Any]] = {
     "memory": lambda _request, clock, _folder: MemoryLimiter(clock=clock, wall=clock),
     "sqlite": lambda _request, clock, folder: SQLiteLimiter(folder / "windows.db", clock=clock),
-    "redis": in_redis,
+    "redis": lambda request, clock, _folder: in_redis(request, clock),
+    "redis 6.2": lambda request, clock, _folder: in_redis(request, clock, "redis62_url"),
 }
 
 
@@ -154,6 +157,97 @@ class TestContract:
         assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 4940]
         limiter.reset("a", (DAY,))
         assert remaining(limiter.peek("a", (MINUTE, DAY))) == [60, 5000]
+
+    def test_each_window_has_its_own_cost(self, limiter):
+        charges = ((MINUTE, 1), (TOKENS, 300), (DAY, 7))
+        assert remaining(limiter.hit("a", charges)) == [59, 700, 4993]
+        assert remaining(limiter.hit("a", charges[::-1])) == [4986, 400, 58]
+        assert admitted(limiter.hit("a", charges))
+        refused = limiter.hit("a", charges)
+        assert [usage.retry_after for usage in refused] == [0.0, 60.0, 0.0]
+        assert remaining(refused) == [57, 100, 4979]
+
+    def test_windows_of_a_unit_count_for_themselves_whatever_their_names(self, limiter):
+        windows = [
+            Window(9, 60, scope, unit)
+            for scope in ("", "/x", "tokens", "\0tokens\0", "\0\0/x")
+            for unit in ("", "tokens", "t", "/x")
+        ]
+        for count, window in enumerate(windows):
+            assert remaining(limiter.hit("a", ((window, count % 9 + 1),))) == [9 - count % 9 - 1]
+        assert remaining(limiter.peek("a", windows)) == [9 - count % 9 - 1 for count in range(len(windows))]
+
+    def test_a_cost_of_0_counts_nothing_and_asks_that_one_unit_be_free(self, limiter, clock):
+        asks = ((MINUTE, 1), (TOKENS, 0))
+        assert remaining(limiter.hit("a", asks)) == [59, 1000]
+        limiter.hit("a", ((TOKENS, 999),))
+        assert remaining(limiter.hit("a", asks)) == [58, 1]
+        limiter.hit("a", ((TOKENS, 1),))
+        clock.now += SECOND
+        refused = limiter.hit("a", asks)
+        assert [usage.retry_after for usage in refused] == [0.0, 59.0]
+        assert remaining(refused) == [58, 0]
+        clock.now += 59 * SECOND - 1
+        assert not admitted(limiter.hit("a", asks))
+        clock.now += 1
+        assert remaining(limiter.hit("a", asks)) == [59, 1000]
+        assert not admitted(limiter.hit("a", ((Window(0, 60), 0),)))
+
+    def test_a_hit_that_costs_nothing_leaves_everything_as_it_is(self, limiter, clock):
+        nothing = ((MINUTE, 0), (TOKENS, 0))
+        assert limiter.hit("a", nothing) == limiter.peek("a", (MINUTE, TOKENS))
+        limiter.hit("a", ((MINUTE, 60),))
+        clock.now += SECOND
+        assert limiter.hit("a", nothing) == limiter.peek("a", (MINUTE, TOKENS))
+        assert [usage.retry_after for usage in limiter.hit("a", nothing)] == [59.0, 0.0]
+
+    def test_a_window_that_watches_counts_beyond_its_limit_and_refuses_nobody(self, limiter, clock):
+        assert limiter.hit("a", ((MINUTE, 1), (WATCHED, 900)))[1].retry_after == 0.0
+        clock.now += 10 * SECOND
+        first, second = limiter.hit("a", ((MINUTE, 1), (WATCHED, 400)))
+        assert (first.remaining, first.retry_after) == (58, 0.0)
+        assert second == Usage(WATCHED, 0, clock.now / SECOND + 50, 50.0, clock.now)  # 400 stay within the limit
+        assert limiter.hit("a", ((WATCHED, 1001),))[0].retry_after is None
+        clock.now += 50 * SECOND  # 900 have left
+        assert remaining(limiter.peek("a", (MINUTE, TOKENS))) == [59, 0]
+        clock.now += 10 * SECOND
+        assert remaining(limiter.peek("a", (MINUTE, TOKENS))) == [60, 1000]
+
+    def test_what_was_counted_while_it_watched_counts_when_it_no_longer_does(self, limiter):
+        limiter.hit("a", ((WATCHED, 1500),))
+        assert not admitted(limiter.hit("a", ((TOKENS, 1),)))
+        assert remaining(limiter.hit("a", ((TOKENS._replace(limit=2000), 100),))) == [400]
+        limiter.reset("a", (WATCHED,))
+        assert remaining(limiter.peek("a", (TOKENS,))) == [1000]
+
+    def test_a_refused_request_is_not_counted_where_it_is_only_watched(self, limiter):
+        limiter.hit("a", ((MINUTE, 60), (WATCHED, 990)))
+        for charges in (((MINUTE, 1), (WATCHED, 11)), ((WATCHED, 11), (MINUTE, 1))):
+            usages = dict(zip([window for window, _ in charges], limiter.hit("a", charges), strict=True))
+            assert (usages[WATCHED].remaining, usages[WATCHED].retry_after) == (10, 60.0)
+            assert (usages[MINUTE].remaining, usages[MINUTE].retry_after) == (0, 60.0)
+        assert remaining(limiter.peek("a", (TOKENS,))) == [10]
+
+    def test_a_window_that_watches_takes_a_cost_of_0_too(self, limiter):
+        assert limiter.hit("a", ((MINUTE, 1), (WATCHED, 0)))[1].retry_after == 0.0
+        limiter.hit("a", ((WATCHED, 1000),))
+        assert [usage.retry_after for usage in limiter.hit("a", ((MINUTE, 1), (WATCHED, 0)))] == [0.0, 60.0]
+        assert remaining(limiter.peek("a", (MINUTE, TOKENS))) == [58, 0]
+
+    def test_what_a_watching_window_counts_has_an_end(self, limiter, clock):
+        for count in range(1, 201):
+            assert remaining(limiter.hit("a", ((WATCHED, 2**53), (DAY, 1)))) == [0, 5000 - count]
+            clock.now += SECOND // 2
+        limiter.refund("a", ((TOKENS, 2**53 - 900),), clock.now - 40 * SECOND)
+        assert remaining(limiter.peek("a", (TOKENS, DAY))) == [100, 4800]
+
+    def test_a_refund_gives_back_its_own_units_in_each_window(self, limiter, clock):
+        at = limiter.hit("a", ((MINUTE, 10), (TOKENS, 500), (DAY, 10)))[0].at
+        limiter.refund("a", ((DAY, 1), (TOKENS, 450), (MINUTE, 0)), at)
+        assert remaining(limiter.peek("a", (MINUTE, TOKENS, DAY))) == [50, 950, 4991]
+        clock.now += 60 * SECOND
+        limiter.refund("a", ((TOKENS, 50), (DAY, 2)), at)
+        assert remaining(limiter.peek("a", (MINUTE, TOKENS, DAY))) == [60, 1000, 4993]
 
     def test_a_refund_takes_the_oldest_units_so_that_what_stays_leaves_later_than_what_was_used(self, limiter, clock):
         at = clock.now
@@ -249,19 +343,24 @@ class TestContract:
             (Window(6, 1), Window(40, 60), Window(3, 10, "POST /x")),
             (Window(5, 10), Window(60, 90)),
             (Window(20, 60),),
+            (Window(6, 1), Window(40, 60), Window(50, 60, "", "tokens")),
+            (Window(6, 1), Window(50, 60, "", "tokens", watching=True)),
         ]
         dice, known, subjects = random.Random(7), {}, [subject("key", str(number)) for number in range(40)]
         for _ in range(often(10_000, 100_000)):
             clock.now += dice.choice((0, 1, 3_000, 20_000, 20_000, 50_000, dice.randrange(5 * SECOND)))
             who, windows, cost = dice.choice(subjects), dice.choice(plans), dice.choice((1, 1, 1, 2))
+            charges = charged(windows, cost)
+            if dice.random() < 0.3:
+                charges = tuple((window, dice.choice((0, 1, 5))) for window in windows)
             if who in known and dice.random() < 0.1:
                 at = clock.now - dice.randrange(2 * SECOND)
-                known[who] = rules.refund(known[who], charged(windows, cost), at, clock.now)
-                limiter.refund(who, charged(windows, cost), at)
-            after, expected = rules.decide(known.get(who), charged(windows, cost), clock.now)
+                known[who] = rules.refund(known[who], charges, at, clock.now)
+                limiter.refund(who, charges, at)
+            after, expected = rules.decide(known.get(who), charges, clock.now)
             if after is not None:
                 known[who] = after
-            assert limiter.hit(who, charged(windows, cost)) == expected
+            assert limiter.hit(who, charges) == expected
 
 
 class Spendthrift:
@@ -535,5 +634,12 @@ def damaged(dice: random.Random, value: bytes) -> bytes:
 @pytest.mark.parametrize("cost", [-1, 1.5, True, "1"])
 def test_a_refund_that_would_add_units_or_means_no_number_is_refused_by_every_limiter(limiter: Any, cost: Any) -> None:
     with pytest.raises(ValueError, match="expected a whole number of at least 0"):
-        limiter.refund("somebody", ((Window(5, 60), cost),), 0)
+        limiter.refund("somebody", ((Window(5, 60, ""), cost),), 0)
     assert limiter.peek("somebody", (Window(5, 60, ""),))[0].remaining == 5
+
+
+@pytest.mark.parametrize("cost", [-1, 1.5, "1"])
+def test_a_hit_whose_cost_would_take_units_away_or_means_no_number_is_refused_too(limiter: Any, cost: Any) -> None:
+    with pytest.raises(ValueError, match="expected a whole number of at least 0"):
+        limiter.hit("somebody", ((MINUTE, 1), (DAY, cost)))
+    assert limiter.peek("somebody", (MINUTE,))[0].remaining == 60

@@ -111,6 +111,22 @@ def test_scopes_subjects_and_spans_never_share_a_count(play: Callable[[Calls], l
         assert remaining(answer) == [9] * len(windows)
 
 
+def test_each_window_has_its_own_cost_and_0_asks_that_one_be_free(play: Callable[[Calls], list[Any]]) -> None:
+    first, second = BOTH
+    charges = ((first, 5), (second, 0))
+    *hits, seen = play([*[("hit", "k", charges)] * 3, ("hit", "k", ((first, 0), (second, 198))), ("peek", "k", BOTH)])
+    assert [admitted(each) for each in hits] == [True, True, False, True]
+    assert remaining(seen) == [2, 2]
+
+
+@pytest.mark.parametrize("window", [Window(5, 60, "", "tokens"), Window(5, 60, watching=True)])
+def test_units_and_windows_that_only_watch_are_refused(play: Callable[[Calls], list[Any]], window: Window) -> None:
+    assert not StorageLimiter.one_step
+    assert not AsyncStorageLimiter.one_step
+    with pytest.raises(ConfigurationError, match="neither units nor windows that only watch"):
+        play([("hit", "k", ((window, 1),))])
+
+
 def test_a_limit_of_nothing_and_a_cost_above_the_limit_never_fit(play: Callable[[Calls], list[Any]]) -> None:
     closed, small = play([("hit", "k", charged((Window(0, 60), BOTH[0]))), ("hit", "k", charged((Window(5, 60),), 6))])
     assert closed[0].retry_after is None

@@ -594,6 +594,7 @@ NO_STRANGERS = {
     "limiters.storages": _STORED,
     "policy.policy": _OPERATOR,
     "rules.limits.batches": _STORED,
+    "rules.limits.guests": _STORED,
     "rules.limits.windows": _STORED,
     "stores": _STORED,
     "stores.memory": _STORED,
