@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keystile import Plan, Rule, current
+from keystile import Gate, Plan, Rule, current
 from keystile.events import Event
 from keystile.exceptions import StoreUnavailable
 from keystile.limiters.memory import MemoryLimiter
@@ -364,3 +364,13 @@ def test_nothing_is_told_where_everything_is_enforced(
     assert [door.get(path, secret).status for path in ("/x", "/", "/")] == [403, 200, 429]
     assert door.get().status == 401
     assert would(events) == []
+
+
+def test_a_dry_run_is_told_at_start(caplog: pytest.LogCaptureFixture) -> None:
+    Gate(plans={"free": Plan("1/minute", enforce=False)}, rules=[Rule("/x"), Rule("/y", enforce=False)], enforce=False)
+    [record] = [record for record in caplog.records if record.getMessage().startswith("dry_run ")]
+    assert record.levelname == "WARNING"
+    assert "enforce, plans.free.enforce, rules[1].enforce = false" in record.getMessage()
+    caplog.clear()
+    Gate(rules=[Rule("/x")])
+    assert "dry_run" not in caplog.text

@@ -33,6 +33,7 @@ def check(config: Path | None) -> None:
             ("store", shown_url(url_of(settings, "store"))),
             ("limiter", shown_url(url_of(settings, "limiter"))),
             *shown_plans(gate.policy),
+            *([("dry run", ", ".join(gate.policy.dry_runs()))] if gate.policy.dry_runs() else []),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
             ("app", _shown_app(settings)),

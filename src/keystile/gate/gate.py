@@ -41,8 +41,9 @@ from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
 from ..stores import KeyStore
+from .dryrun import check_one_step
 from .order import Order
-from .settling import Settler, check_one_step
+from .settling import Settler
 from .transport import Transport
 
 

@@ -30,6 +30,7 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
+from .dryrun import DryRun
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
@@ -71,7 +72,7 @@ class Order:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
-        self._enforces = policy.enforce
+        self._dry = DryRun(policy, events)
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._looks = transport.header is not None or self._https or self._hsts
         # A limiter in this process's memory decides without a coroutine.
@@ -139,12 +140,12 @@ class Order:
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
         if reason is not None:
-            if self._enforces or reason.status == 401:
+            if self._dry.enforces or reason.status == 401:
                 return self._nobody(reason, visit, demand, key)
             if before is None:
-                self._would(reason, visit, key)
+                self._dry.tell(reason, visit, key)
         elif demand.watched and before is None and not demand.watched.issubset(key.scopes):
-            self._would(outcomes.lacking(demand.watched), visit, key)
+            self._dry.tell(outcomes.lacking(demand.watched), visit, key)
         if self.outage.lasts:
             self.outage.ends()
         charges = ()
@@ -174,8 +175,8 @@ class Order:
         """The refusal of a request that a door turns away after `check`, because its body is not JSON; None if that is
         told only, because the gate is in dry run."""
         visit = self._transport.see(request, admitted.request_id)
-        if self._softens(reason):
-            self._would(reason, visit, admitted.principal)
+        if self._dry.softens(reason):
+            self._dry.tell(reason, visit, admitted.principal)
             return None
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
@@ -217,25 +218,15 @@ class Order:
         holding = [usage for usage in usages if not usage.window.watching]
         if refuses(holding):
             return self._refused(outcomes.limited(binding(holding).window, retry_seconds(holding)), visit, key, usages)
-        self._would(outcomes.limited(binding(usages).window, None), visit, key)
+        self._dry.tell(outcomes.limited(binding(usages).window, None), visit, key)
         return None
 
     def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
         """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
-        if not self._softens(reason):
+        if not self._dry.softens(reason):
             return self._refused(reason, visit, key)
-        self._would(reason, visit, key)
+        self._dry.tell(reason, visit, key)
         return _new(Admitted, (None, visit.request_id, (), demand, self._hsts and visit.secure))
-
-    def _softens(self, reason: Reason) -> bool:
-        """Whether the gate, in dry run, only tells of this."""
-        return not self._enforces and reason.status not in outcomes.NEVER_SOFT and reason.code != "too_many_failures"
-
-    def _would(self, reason: Reason, visit: Visit, key: Principal | None = None) -> None:
-        """Tell what a dry run lets pass."""
-        if self._events.wanted(logging.INFO):
-            event = event_of("would_refuse", logging.INFO, visit, reason.status, key)
-            self._events.tell(event._replace(reason=reason.code))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
@@ -250,8 +241,8 @@ class Order:
             self._transport.tell_of_clear(visit)
         if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
             reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
-        if self._enforces:
+        if self._dry.enforces:
             return self._refused(reason, visit)
         if before is None:
-            self._would(reason, visit)
+            self._dry.tell(reason, visit)
         return None

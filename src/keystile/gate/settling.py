@@ -12,10 +12,8 @@ from functools import partial
 
 from .._sync import Offload, Seldom
 from ..events import Event, Events
-from ..exceptions import ConfigurationError
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, Charge, Charges, Principal, Usage
-from ..policy import Policy
 from ..rules.limits.quotas import Quotas
 from ..rules.limits.reservations import settlement
 
@@ -79,24 +77,6 @@ class Settler:
     def _lost(self, reason: str) -> None:
         if self._seldom.due("not_settled"):
             self._events.tell(Event("not_settled", logging.WARNING, reason=f"{reason} (told once a minute)"))
-
-
-def check_one_step(policy: Policy, one_step: bool) -> None:
-    """Refuse a limiter that counts windows one after the other, where units or dry runs need all in one step.
-
-    Args:
-        policy: the settings.
-        one_step: whether the limiter counts all windows in one step.
-
-    Raises:
-        ConfigurationError: it cannot hold these settings.
-    """
-    if one_step:
-        return
-    needing = [*policy.dry_runs(), *(f"plans.{name}.units" for name, plan in policy.plans.items() if plan.units)]
-    if needing:
-        reason = "counts windows one after the other; use memory, SQLite or Redis, or do without"
-        raise ConfigurationError(f"{reason} {', '.join(needing)}", key="limiter")
 
 
 def _nothing() -> None:

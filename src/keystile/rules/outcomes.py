@@ -47,9 +47,6 @@ LONG_QUERY = Reason(
 )
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
-NEVER_SOFT = (400, 503)
-"""What is refused in dry run of a gate too: requests that cannot be read, and what is down."""
-
 UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
 
 
