@@ -159,7 +159,8 @@ class Failsafe:
             The usage of each window after this, whose `retry_after` is not 0.0 where the limit is passed; empty if the
             hit was counted nowhere. None if that limiter is down, so that these units are lost.
         """
-        more = tuple([(window._replace(watching=True), cost) for window, cost in charges])
+        # A list: a limiter need not remember charges that come once.
+        more = [(window._replace(watching=True), cost) for window, cost in charges]
         if not usages:
             return ()
         if isinstance(usages, _Local):

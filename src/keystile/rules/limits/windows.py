@@ -116,11 +116,14 @@ class Ledger:
         self._mark, heads = self._layout.mark, self._layout.heads
         self._heads, self._write, self._read = heads.size, heads.pack, self._layout.fields.unpack_from
         self._fresh = pack(dict.fromkeys(self._layout.slots, EMPTY))
-        # For each packed window: where its fields start, and which window of the list it is; None if it is none.
-        self._places = [(index * FIELDS, own.get(slot)) for index, slot in enumerate(self._layout.slots)]
-        self._terms = [asked(window) for window in windows]
+        # Where in the packed string each window of the list is, where its fields start, and its place in the list.
+        self._terms = [
+            (index, index * FIELDS, own[slot], asked(windows[own[slot]]))
+            for index, slot in enumerate(self._layout.slots)
+            if slot in own
+        ]
         self._guests = [last for last, slot in zip(self._layout.lasts, slots, strict=False) if slot not in own]
-        self._all: Any = tuple(item for term in self._terms for item in term)
+        self._all: Any = tuple(item for window in windows for item in asked(window))
         written_out = {} if slots or any(each.watching for each in windows) else {1: self._one, 2: self._two}
         self._decide: Decide = written_out.get(len(windows), self._any)
         self._others: dict[bytes, Ledger] = {}
@@ -215,14 +218,13 @@ class Ledger:
         """Count the costs in any number of windows, or in none. Handles every case."""
         fields, olders = self._layout.open(packed)
         heads, usages = list(fields), self._blank.copy()
-        for index, (at, place) in enumerate(self._places):
-            if place is None:
-                continue
+        for index, at, place, term in self._terms:
             state = (*fields[at : at + FIELDS - 1], olders[index])
-            (*heads[at : at + FIELDS - 1], older), told = charge(state, self._terms[place], costs[place], now, shift)
+            (*batches, older), told = charge(state, term, costs[place], now, shift)
             if told.retry_after != 0.0 and not told.window.watching:
                 return None, self.usages(packed, costs, now, shift)
-            heads[at + FIELDS - 1], olders[index], usages[place] = len(older) // _BATCH, older, told
+            heads[at : at + FIELDS] = *batches, len(older) // _BATCH
+            olders[index], usages[place] = older, told
         after = self._write(self._mark, *heads) + b"".join(olders)
         for at, length in self._guests:
             if heads[at] + length <= now:
@@ -234,11 +236,9 @@ class Ledger:
         """The current usage of each window, for these costs."""
         fields, olders = self._layout.open(packed)
         usages = self._blank.copy()
-        for (at, place), older in zip(self._places, olders, strict=True):
-            if place is not None:
-                term = self._terms[place]
-                state = settle((*fields[at : at + FIELDS - 1], older), term[2], now)
-                usages[place] = usage(state, term, costs[place], now, shift)
+        for index, at, place, term in self._terms:
+            state = settle((*fields[at : at + FIELDS - 1], olders[index]), term[2], now)
+            usages[place] = usage(state, term, costs[place], now, shift)
         return tuple(usages)
 
     def _fit(self, packed: bytes | None, now: int) -> tuple[Ledger, bytes]:
