@@ -36,8 +36,8 @@ class GateMiddleware:
 
     A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, through
     `keystile.current()`. The app's own iterable goes to the server unchanged, so that ``wsgi.file_wrapper``, streams
-    and ``close()`` work as without the gate, except where an envelope is put around it. Code that runs while the
-    iterable is iterated reads ``environ``.
+    and ``close()`` work as without the gate, except where an envelope is put around it or a rule reserves units. Code
+    that runs while the iterable is iterated reads ``environ``.
 
     Args:
         app: any WSGI application.
