@@ -203,6 +203,8 @@ def test_a_gate_in_dry_run_lets_a_caller_through_who_is_nobody(
         with pytest.raises(LookupError):
             _ = door.host.calls[-1].caller
         assert would(events) == [code]
+        assert answer.header("cache-control") == "private", "with a key the answer could be another one"
+        assert "x-api-key" in (answer.header("vary") or "")
     door.get(key=issued.secret)
     assert door.host.calls[-1].caller.id == issued.key.id
     assert would(events) == []

@@ -241,7 +241,8 @@ class Admitted(NamedTuple):
     """The gate let the request through.
 
     Attributes:
-        principal: the caller, or None on a public path.
+        principal: the caller, or None on a public path, or in dry run of the gate for who has no key that is good and
+            alive.
         request_id: ``req_`` and 24 base62 characters, or the client's own id for the request if the policy keeps that;
             the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, with this request counted.

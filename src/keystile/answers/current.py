@@ -34,7 +34,7 @@ class Current(NamedTuple):
 
     @property
     def principal(self) -> Principal | None:
-        """The caller, or None on a public path."""
+        """The caller, or None on a public path, or in dry run of the gate for who has no key that is good and alive."""
         return self.admitted.principal
 
     @property
@@ -42,11 +42,13 @@ class Current(NamedTuple):
         """Who is calling, for paths that need a key. Never None; `principal` is None on public paths.
 
         Raises:
-            LookupError: the caller is unknown: the path is public, or the request is a CORS preflight that passed.
+            LookupError: the caller is unknown: the path is public, the request is a CORS preflight that passed, or the
+                gate is in dry run.
         """
         principal = self.admitted.principal
         if principal is None:
-            raise LookupError("the caller is unknown here, because no key was asked for: use `principal`")
+            reason = "no key was asked for, or the gate is in dry run and none was good"
+            raise LookupError(f"the caller is unknown here, because {reason}: use `principal`")
         return principal
 
     @property
