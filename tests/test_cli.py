@@ -620,7 +620,7 @@ def test_limits_reset_at_the_moment_when_more_is_left(limited: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     hit(key_id)
     own, rule = json.loads(run("limits", "show", key_id, "--json").stdout)
-    assert set(own) == {"window_seconds", "scope", "limit", "remaining", "reset_at"}
+    assert set(own) == {"window_seconds", "scope", "unit", "enforced", "limit", "remaining", "reset_at"}
     wait = datetime.fromisoformat(own["reset_at"]) - before
     assert timedelta(seconds=60) <= wait <= timedelta(seconds=75)
     assert rule["reset_at"] is None

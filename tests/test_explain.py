@@ -30,8 +30,8 @@ require_json = true
 match = "/v1/me"
 cost = 0
 """
-WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*"}
-ANYONE = {"limit": 9, "window_seconds": 60, "scope": ""}
+WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*", "enforced": True}
+ANYONE = {"limit": 9, "window_seconds": 60, "scope": "", "enforced": True}
 
 
 @pytest.fixture
@@ -145,3 +145,70 @@ def test_a_configuration_that_cannot_be_used_is_one_line(file: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"Error: {file}: rules[1]: contradicts rules[0]: ")
     assert result.stderr.count("\n") == 1
+
+
+UNITS = """
+default_plan = "free"
+[plans.free]
+limits = "60/minute"
+units = { tokens = "1000/minute; 9000/day", images = ["3/hour"] }
+[[rules]]
+match = "/v1/*"
+scopes = ["v1"]
+reserve = { tokens = 10 }
+[[rules]]
+match = "/v1/chat"
+scopes = ["chat"]
+limits = "5/minute"
+reserve = { tokens = 100, images = 1 }
+enforce = false
+"""
+
+
+def test_units_and_dry_runs_are_told(file: Path) -> None:
+    file.write_text(UNITS)
+    found = explained(file, "/v1/chat")
+    assert found["enforce"] is True
+    assert [(each["match"], each["enforce"]) for each in found["rules"]] == [("/v1/chat", False), ("/v1/*", True)]
+    assert (found["scopes"], found["watched_scopes"]) == (["v1"], ["chat"])
+    assert found["windows"] == [{"limit": 5, "window_seconds": 60, "scope": "/v1/chat", "enforced": False}]
+    assert found["reserve"] == [
+        {"unit": "images", "amount": 1, "enforced": False},
+        {"unit": "tokens", "amount": 10, "enforced": True},
+    ]
+    assert found["not_canonical"]["reserve"][1] == {"unit": "tokens", "amount": 100, "enforced": True}
+    lines = run(file, "/v1/chat").stdout
+    assert "rule rules[1]     /v1/chat (dry run)\n" in lines
+    assert "scopes            v1 chat (dry run)\n" in lines
+    assert "the key's own, 5 in 1 minute (/v1/chat) (dry run)\n" in lines
+    assert "reserves          1 images (dry run), 10 tokens\n" in lines
+    file.write_text(f"enforce = false\n{UNITS}")
+    assert "the gate is in dry run" in run(file, "/v1/chat").stdout
+    assert explained(file, "/v1/chat")["enforce"] is False
+
+
+def test_limits_show_tells_units(file: Path) -> None:
+    file.write_text(
+        f'store = "sqlite:///{file.parent}/keys.db"\nlimiter = "sqlite:///{file.parent}/windows.db"\n{UNITS}'
+    )
+
+    def asked(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["-c", str(file), *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    key_id = json.loads(asked("keys", "create", "ci", "--json"))["key"]["id"]
+    shown = json.loads(asked("limits", "show", key_id, "--json"))
+    assert [(each["unit"], each["window_seconds"], each["scope"], each["enforced"]) for each in shown] == [
+        ("", 60, "", True),
+        ("", 60, "/v1/chat", False),
+        ("tokens", 60, "", True),
+        ("tokens", 86_400, "", True),
+        ("images", 3600, "", True),
+    ]
+    table = [line.split("  ")[0:] for line in asked("limits", "show", key_id).splitlines()]
+    assert ["1 minute", "/v1/chat (dry run)"] in [[cell.strip() for cell in row if cell][:2] for row in table]
+    assert ["1 day", "tokens"] in [[cell.strip() for cell in row if cell][:2] for row in table]
+    checked = asked("check")
+    assert "plan free  60/minute, tokens: 1000/minute; 9000/day, images: 3/hour (the default)\n" in checked
+    assert "dry run    rules[1].enforce\n" in checked

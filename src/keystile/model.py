@@ -199,6 +199,20 @@ class Usage(NamedTuple):
     at: int = 0
 
 
+class Reservation(NamedTuple):
+    """Units that a request takes before the app runs.
+
+    Attributes:
+        unit: the name of the unit.
+        amount: how many; 0 asks only that one is free.
+        watching: only rules in dry run ask for it, so that it refuses nothing.
+    """
+
+    unit: str
+    amount: int
+    watching: bool = False
+
+
 class Demand(NamedTuple):
     """What a path asks of a caller, and of the answer.
 
@@ -209,6 +223,8 @@ class Demand(NamedTuple):
         cost: the units that a request counts.
         envelope: the answer gets the envelope.
         json: the request's body, if there is one, must be JSON.
+        reserve: the units to take, each unit one time; sorted by name.
+        watched: scopes that only rules in dry run ask for: without them the request is not refused, but that is told.
     """
 
     public: bool
@@ -217,13 +233,16 @@ class Demand(NamedTuple):
     cost: int = 1
     envelope: bool = False
     json: bool = False
+    reserve: tuple[Reservation, ...] = ()
+    watched: frozenset[str] = frozenset()
 
 
 class Admitted(NamedTuple):
     """The gate let the request through.
 
     Attributes:
-        principal: the caller, or None on a public path.
+        principal: the caller, or None on a public path, or in dry run of the gate for who has no key that is good and
+            alive.
         request_id: ``req_`` and 24 base62 characters, or the client's own id for the request if the policy keeps that;
             the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, with this request counted.

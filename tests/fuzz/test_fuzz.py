@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 
-from keystile import Gate, HmacHasher, Rule
+from keystile import Gate, HmacHasher, Plan, Rule
 from keystile.keys.format import crc_check
 from keystile.stores.memory import MemoryStore
 from tests.fuzz.requests import Doors, Sent, masked, requests
@@ -59,8 +59,14 @@ GATES = {
     "strict": {"trusted_hops": 1, "https": "require", "recheck_in_flight": True, "query_parameter": "api_key"},
     "forwarded": {"trusted_proxies": ["10.0.0.0/8"], "client_header": "Forwarded", "query_parameter": "api_key"},
     "passing": {"preflight": "pass", "envelope": True},
+    "reserving": {
+        "plans": {"free": Plan(units={"tokens": "9/day"}), "dry": Plan("0/day", enforce=False)},
+        "default_plan": "dry",
+        "rules": [*RULES, Rule("/v1/*", reserve={"tokens": 2}), Rule("/v1/things", scopes=["none"], enforce=False)],
+    },
     "header": {"accept": ["X-API-Key"], "recheck_in_flight": True, "envelope": True},
 }
+DRY = Doors(Gate(STORE, **COMMON | {"enforce": False, "recheck_in_flight": True, "https": "require"}))
 DOORS = {name: Doors(Gate(STORE, **COMMON | more)) for name, more in GATES.items()}
 
 
@@ -152,6 +158,23 @@ def test_nothing_is_admitted_that_may_not_be(doors: Doors, sent: Sent) -> None:
         said = "https" in repr(sent.headers)
         assert not got.seen or policy.https == "off" or sent.scheme == "https" or said
         assert re.fullmatch(r"req_[0-9A-Za-z]{24}|[A-Za-z0-9._-]{1,128}", got.headers["x-request-id"])
+
+
+@ANY
+@given(sent=requests(KEYS))
+@example(sent=Sent(target="/v1/exports", headers=(("X-API-Key", PLAIN),)))
+@example(sent=Sent(target="/v1/exports", headers=(("X-API-Key", EXPIRED),)))
+@example(sent=Sent(target="/v1/exports", headers=(("X-API-Key", REVOKED.secret),)))
+def test_a_dry_run_lets_through_and_gives_nobody_a_name(sent: Sent) -> None:
+    assume(not is_joined_past_telling(sent))
+    gots = DRY.through_asgi(sent), DRY.through_wsgi(sent)
+    assert masked(gots[0]) == masked(gots[1])
+    for got in gots:
+        assert got.status in (200, 400)
+        assert len(got.seen) == (got.status == 200)
+        for name, *_ in got.seen:
+            assert name in (None, "good", "plain", "bound")
+            assert name is None or presents(sent, {"good": GOOD, "plain": PLAIN, "bound": BOUND}[name])
 
 
 @ANY

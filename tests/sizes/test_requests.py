@@ -57,6 +57,7 @@ PLACES: dict[str, Callable[[str], Sent]] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
+    "dry run": {"enforce": False, "require_json": True},
     "redirect": {"https": "redirect"},
 }
 

@@ -14,6 +14,7 @@ from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
 from .limits import NAMES as LIMIT_NAMES
+from .limits import unit_header_names
 from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
@@ -140,15 +141,17 @@ class HeaderWriter(Generic[AnyStr]):
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
         vary: the header names that a key is read from, in lower case.
+        units: the named units that windows may count.
     """
 
-    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str]) -> None:
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str], units: Sequence[str] = ()) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._vary_on = tuple(vary)
         self._id: AnyStr = encode("x-request-id")
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
-        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in LIMIT_NAMES)
+        names = (*LIMIT_NAMES, *(name.lower() for name in unit_header_names(units)))
+        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in names)
         # By this field an app opts out of the envelope. Nobody else needs to see it.
         self._hidden: AnyStr = encode(OPT_OUT)
         self._names: frozenset[AnyStr] = (

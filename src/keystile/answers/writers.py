@@ -35,8 +35,11 @@ class Writers(Generic[AnyStr]):
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._clock, self._form = gate.clock, gate.policy.error_format
-        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
-        self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        units, watches = gate.quotas.units, bool(gate.policy.dry_runs())
+        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary, units)
+        self.limits: FieldWriter[AnyStr] = FieldWriter(
+            encode, ietf=gate.policy.ietf_headers, units=units, watches=watches
+        )
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
         self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query
@@ -162,9 +165,11 @@ class Writers(Generic[AnyStr]):
     def _dressed(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
-        principal, request_id, usages, _, strict = admitted
+        _, request_id, usages, demand, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
-        written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        written = self.headers.write(
+            headers, self._encode(request_id), protected=demand.public is not True, limits=limits
+        )
         if link is not None:
             written.append(self._envelopes.link(link))
         if strict:

@@ -109,7 +109,8 @@ def _record(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> di
         "path": asked.path,
         "unreadable": asked.unreadable or None,
         "odd_method": asked.method not in METHODS,
-        "rules": [{"setting": each.key, "match": each.rule.match} for each in holding],
+        "enforce": gate.policy.enforce,
+        "rules": [{"setting": each.key, "match": each.rule.match, "enforce": each.rule.enforce} for each in holding],
         **_members(gate, demand),
         "other_slash": None if respelled is None else _members(gate, respelled),
         "not_canonical": _members(gate, gate.rules.every),
@@ -121,9 +122,21 @@ def _members(gate: Gate, demand: Demand) -> dict[str, Any]:
     return {
         "public": demand.public,
         "scopes": sorted(demand.scopes),
-        "windows": [{"limit": each.limit, "window_seconds": each.seconds, "scope": each.scope} for each in windows],
+        "watched_scopes": sorted(demand.watched),
+        "windows": [
+            {
+                "limit": each.limit,
+                "window_seconds": each.seconds,
+                "scope": each.scope,
+                "enforced": not each.watching,
+            }
+            for each in windows
+        ],
         "too_many_windows": len(windows) > MOST_WINDOWS,
         "cost": demand.cost,
+        "reserve": [
+            {"unit": each.unit, "amount": each.amount, "enforced": not each.watching} for each in demand.reserve
+        ],
         "envelope": demand.envelope,
         "require_json": demand.json,
     }
@@ -135,12 +148,17 @@ def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list
         rows.append(("note", f"{asked.unreadable}: every rule's demands hold, and no permission"))
     elif asked.method not in METHODS:
         rows.append(("note", "no method that rules tell apart: all demands of its path hold, and no permission"))
-    rows += [(f"rule {each.key}", each.rule.match) for each in holding] or [("rules", "none")]
+    if not gate.policy.enforce:
+        rows.append(("note", "the gate is in dry run: it tells what it would refuse, and lets it pass"))
+    rows += [(f"rule {each.key}", _marked(each.rule.match, not each.rule.enforce)) for each in holding] or [
+        ("rules", "none")
+    ]
     rows += [
         ("key", "not needed: public" if demand.public else "needed"),
-        ("scopes", " ".join(sorted(demand.scopes)) or "-"),
+        ("scopes", _scopes(demand)),
         ("windows", _shown(gate, demand)),
         ("cost", str(demand.cost) if demand.cost else "0: not counted"),
+        *([("reserves", _reserved(demand))] if gate.charges else []),
         ("envelope", "yes" if demand.envelope else "no"),
         ("JSON bodies only", "yes" if demand.json else "no"),
     ]
@@ -157,15 +175,32 @@ def _summed(gate: Gate, demand: Demand) -> str:
     """A demand in one line."""
     if demand.public:
         return f"public, cost {demand.cost}; windows: {_shown(gate, demand)}"
-    scopes = " ".join(sorted(demand.scopes)) or "-"
-    return f"a key is needed, cost {demand.cost}; scopes: {scopes}; windows: {_shown(gate, demand)}"
+    reserved = f"; reserves: {_reserved(demand)}" if demand.reserve else ""
+    windows = f"windows: {_shown(gate, demand)}{reserved}"
+    return f"a key is needed, cost {demand.cost}; scopes: {_scopes(demand)}; {windows}"
+
+
+def _marked(text: str, watching: bool) -> str:
+    return f"{text} (dry run)" if watching else text
+
+
+def _scopes(demand: Demand) -> str:
+    listed = [*sorted(demand.scopes), *(_marked(scope, True) for scope in sorted(demand.watched))]
+    return " ".join(listed) or "-"
+
+
+def _reserved(demand: Demand) -> str:
+    return ", ".join(_marked(f"{each.amount} {each.unit}", each.watching) for each in demand.reserve) or "-"
 
 
 def _shown(gate: Gate, demand: Demand) -> str:
     windows = _windows(gate, demand)
     if len(windows) > MOST_WINDOWS:
         return f"more than {MOST_WINDOWS}: answered with 400"
-    listed = [f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})" for each in windows]
+    listed = [
+        _marked(f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})", each.watching)
+        for each in windows
+    ]
     if not demand.public and demand.cost:
         listed.insert(0, "the key's own")
     return ", ".join(listed) or "-"

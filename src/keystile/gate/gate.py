@@ -41,7 +41,9 @@ from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
 from ..stores import KeyStore
+from .dryrun import check_one_step
 from .order import Order
+from .settling import Settler
 from .transport import Transport
 
 
@@ -79,6 +81,7 @@ class Gate:
         wsgi_threads: int | None = None,
         remembered_keys: int = REMEMBERED_KEYS,
         on_limiter_error: OnLimiterError = "local",
+        enforce: bool = True,
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: ErrorFormat = "envelope",
@@ -114,12 +117,16 @@ class Gate:
         )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
-        self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)
+        self.charges = any(demand.reserve for demand in table.demands)
+        """Whether some path reserves units, so that what its app charges is settled."""
+        costs = [demand.cost for demand in table.demands]
+        self.quotas = Quotas(self.policy, costs, table.most_windows, table.reserving)
         self._shop = open_workshop(parts, remembered_keys)
         self.mask, self.is_key = self._shop.mask, self._shop.is_key
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
+        check_one_step(self.policy, self.limits.one_step)
         self.keys = KeyRing(self._shop, self.quotas)
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
@@ -128,6 +135,7 @@ class Gate:
             self._shop.store.on_unreadable = self._order.outage.begins
         # Not methods of this class: each would cost every request one more frame.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
+        self.settle = Settler(self.quotas, self.limits, self.events).settle
 
     @property
     def needs_await(self) -> bool:

@@ -25,11 +25,12 @@ from ..rules.limits.charges import charged
 from ..rules.limits.notation import MOST_WINDOWS
 from ..rules.limits.quotas import Quotas
 from ..rules.limits.subjects import anonymous_subject
-from ..rules.limits.usages import binding, retry_seconds
+from ..rules.limits.usages import binding, refuses, retry_seconds
 from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
+from .dryrun import DryRun
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
@@ -71,6 +72,7 @@ class Order:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
+        self._dry = DryRun(policy, events)
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._looks = transport.header is not None or self._https or self._hsts
         # A limiter in this process's memory decides without a coroutine.
@@ -102,7 +104,9 @@ class Order:
         if self._looks or request.wire is not None:
             visit = self._transport.see(request, request_id)
             if self._https and not visit.secure:
-                return self._in_the_clear(visit)
+                refused = self._in_the_clear(visit, before)
+                if refused is not None:
+                    return refused
         else:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
@@ -114,13 +118,14 @@ class Order:
             return await self._count(None, visit, charges, demand, offload)
         raw = extract(request.credentials, self._accepted)
         if isinstance(raw, Unusable):
-            return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
+            unusable = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
+            return self._nobody(unusable, visit, demand, before)
         raw = HiddenBytes(raw)
         try:
             digest = self.prover.digest(raw)
             proven = self.prover.prove_now(digest) or await self.prover.prove(raw, digest, visit.counted, offload)
             if isinstance(proven, Reason):
-                return self._refused(proven, visit, before)
+                return self._nobody(proven, visit, demand, before)
             key, secret_hash = proven
             now = self._clock()
             caller = self._known.get(key.id)
@@ -135,14 +140,19 @@ class Order:
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
         if reason is not None:
-            return self._refused(reason, visit, key)
+            if self._dry.enforces or reason.status == 401:
+                return self._nobody(reason, visit, demand, key)
+            if before is None:
+                self._dry.tell(reason, visit, key)
+        elif demand.watched and before is None and not demand.watched.issubset(key.scopes):
+            self._dry.tell(outcomes.lacking(demand.watched), visit, key)
         if self.outage.lasts:
             self.outage.ends()
         charges = ()
-        if demand.cost and before is None:
+        if before is None:
             charges = caller.charges or ()
-            if demand.windows or demand.cost != 1:
-                charges = charged(self._quotas.of(key, demand.windows), demand.cost)
+            if demand.windows or demand.cost != 1 or demand.reserve:
+                charges = self._quotas.charges(key, demand)
                 if len(charges) > MOST_WINDOWS:
                     return self._refused(outcomes.UNREADABLE, visit, key)
         if self._hit_now is None or not charges:
@@ -161,9 +171,13 @@ class Order:
         outcome = await self.check(request._replace(request_id=admitted.request_id), offload, admitted.principal)
         return outcome._replace(usages=admitted.usages) if isinstance(outcome, Refused) else None
 
-    def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
-        """The refusal of a request that a door turns away after `check`, because its body is not JSON."""
+    def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused | None:
+        """The refusal of a request that a door turns away after `check`, because its body is not JSON; None if that is
+        told only, because the gate is in dry run."""
         visit = self._transport.see(request, admitted.request_id)
+        if self._dry.softens(reason):
+            self._dry.tell(reason, visit, admitted.principal)
+            return None
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
     async def _count(
@@ -191,22 +205,44 @@ class Order:
 
     def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
         for usage in usages:
-            if usage.retry_after != 0.0 and not usage.window.watching:
-                reason = outcomes.limited(binding(usages).window, retry_seconds(usages))
-                return self._refused(reason, visit, key, usages)
+            if usage.retry_after != 0.0:
+                refused = self._full(key, visit, usages)
+                if refused is not None:
+                    return refused
+                break
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
+
+    def _full(self, key: ApiKey | None, visit: Visit, usages: Usages) -> Refused | None:
+        """Refuse a request for which a window is full. If only windows in dry run are full, that is told."""
+        holding = [usage for usage in usages if not usage.window.watching]
+        if refuses(holding):
+            return self._refused(outcomes.limited(binding(holding).window, retry_seconds(holding)), visit, key, usages)
+        self._dry.tell(outcomes.limited(binding(usages).window, None), visit, key)
+        return None
+
+    def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
+        """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
+        if not self._dry.softens(reason):
+            return self._refused(reason, visit, key)
+        self._dry.tell(reason, visit, key)
+        return _new(Admitted, (None, visit.request_id, (), demand, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
 
-    def _in_the_clear(self, visit: Visit) -> Refused:
-        """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""
-        if not self._keyless(visit.request):
+    def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
+        """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for
+        that, but it is reported as sent."""
+        request, reason = visit.request, outcomes.HTTPS_REQUIRED
+        if before is None and not self._keyless(request):
             self._transport.tell_of_clear(visit)
-        request = visit.request
         if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
-            return self._refused(outcomes.HTTPS_REDIRECTS[self._policy.redirect_status], visit)
-        return self._refused(outcomes.HTTPS_REQUIRED, visit)
+            reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
+        if self._dry.enforces:
+            return self._refused(reason, visit)
+        if before is None:
+            self._dry.tell(reason, visit)
+        return None

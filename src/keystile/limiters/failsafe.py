@@ -145,9 +145,10 @@ class Failsafe:
         if isinstance(usages, _Local):
             self._local.refund(subject, charges, usages[0].at)
             return True
-        return await self._settle(self._refund, offload, subject, charges, usages[0].at)
+        done, _ = await self._settle(self._refund, offload, subject, charges, usages[0].at)
+        return done
 
-    async def overdraw(self, offload: _sync.Offload, subject: str, charges: Charges, usages: Usages) -> bool:
+    async def overdraw(self, offload: _sync.Offload, subject: str, charges: Charges, usages: Usages) -> Usages | None:
         """Count what was used beyond what a hit counted, whatever the limits, where the hit was counted. Never raises.
 
         Args:
@@ -155,31 +156,31 @@ class Failsafe:
             usages: as for `refund`.
 
         Returns:
-            Whether nothing is left to do; False if that limiter is down, so that these units are lost.
+            The usage of each window after this, whose `retry_after` is not 0.0 where the limit is passed; empty if the
+            hit was counted nowhere. None if that limiter is down, so that these units are lost.
         """
         # A list: a limiter need not remember charges that come once.
-        watched = [(window._replace(watching=True), cost) for window, cost in charges]
+        more = [(window._replace(watching=True), cost) for window, cost in charges]
         if not usages:
-            return True
+            return ()
         if isinstance(usages, _Local):
-            self._local.hit(subject, watched)
-            return True
-        return await self._settle(self._hit, offload, subject, watched)
+            return self._local.hit(subject, more)
+        _, counted = await self._settle(self._hit, offload, subject, more)
+        return cast("Usages | None", counted)
 
-    async def _settle(self, call: Any, offload: _sync.Offload, subject: str, *args: Any) -> bool:
+    async def _settle(self, call: Any, offload: _sync.Offload, subject: str, *args: Any) -> tuple[bool, Any]:
+        """Whether the limiter did it, and its answer."""
         health = self._health if self._node_of is None else self._health_of(subject)
         seen = health.changes
         if seen % 2:
-            return False
+            return False, None
         try:
-            await call(offload, health, seen, subject, *args)
+            return True, await call(offload, health, seen, subject, *args)
         except (NotCounted, Overloaded) as error:
             self._tell_refusal(error)
         except Exception as error:  # noqa: BLE001 - whatever else a limiter raises, it is down
             health.failed(seen, error)
-        else:
-            return True
-        return False
+        return False, None
 
     def limiters(self) -> list[Any]:
         """Everything that must be closed: the limiter, and its twin for asyncio if it has one."""

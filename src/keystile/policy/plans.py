@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._ground.checks import names_checked
+from .._ground.frozen import FrozenDict
 from .settings import check_settings, setting
+from .units import check_unit_names
 
 Limits = str | Sequence[str] | None
 """One or several windows in the rate notation of the `limits` library; None is unlimited."""
@@ -25,6 +27,18 @@ class Plan:
         'Windows that all hold at once: "60/minute; 5000/day", or a list of such strings. None is unlimited, and a '
         "limit of 0 admits nothing.",
         default=None,
+    )
+
+    units: Mapping[str, str | Sequence[str]] = setting(
+        'Windows of named units, by the unit\'s name: {"tokens": "100000/minute; 2000000/day"}. They hold where a rule '
+        "reserves the unit. A plan without a unit does not limit it.",
+        default=FrozenDict(),
+        check=check_unit_names,
+    )
+    enforce: bool = setting(
+        "False is a dry run of what this plan says: its windows count but refuse nobody, and what they would have "
+        "refused is told as the event `would_refuse`.",
+        default=True,
     )
 
     def __post_init__(self) -> None:

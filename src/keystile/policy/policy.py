@@ -131,6 +131,12 @@ class Policy:
         '("deny").',
         default="local",
     )
+    enforce: bool = setting(
+        "False is a dry run of the whole gate: nothing is refused but malformed requests (400), what is down (503) and "
+        "too many wrong keys from one address, and what would have been refused is told as the event `would_refuse`. "
+        "A caller without a key that is good and alive has no principal.",
+        default=True,
+    )
     ietf_headers: bool = setting(
         "Send `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) as well.", default=False
     )
@@ -228,6 +234,12 @@ class Policy:
             raise ConfigurationError(reason, key="default_plan")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
+
+    def dry_runs(self) -> tuple[str, ...]:
+        """The names of the settings by which the gate, plans or rules are in dry run."""
+        rules = [f"{key}.enforce" for key, rule in self.all_rules() if not rule.enforce]
+        plans = [f"plans.{name}.enforce" for name, plan in self.plans.items() if not plan.enforce]
+        return (*([] if self.enforce else ["enforce"]), *plans, *rules)
 
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
         """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._ground.checks import check_scopes, names_checked
+from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
 from .plans import Limits
 from .settings import check_settings, described, setting
+from .units import check_unit_names
 
 
 def _check_match(match: str, key: str) -> str:
@@ -42,8 +44,8 @@ class Rule:
         )
     )
     public: bool | None = setting(
-        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where "
-        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` or `reserve` it is "
+        "false. Where public wins, the scopes of wider rules do not hold; their windows do, by client address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -54,11 +56,24 @@ class Rule:
         "client address.",
         default=None,
     )
+    reserve: Mapping[str, int] = setting(
+        'Units to take from the windows of the key\'s plan before the app runs: {"tokens": 1000}; 0 asks only that one '
+        "is free. The app says with `current().charge()` how many it used, and what it did not use is given back. Of "
+        "several rules that reserve one unit, the highest number holds.",
+        default=FrozenDict(),
+        check=check_unit_names,
+        kind="WHOLES",
+    )
     cost: int | None = setting(
-        "How many units a request counts in each window; 0 is identified, but not counted, and like `public` holds "
-        "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
+        "How much a request counts in each window of requests; 0 is identified, but not counted, and like `public` "
+        "holds only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
         default=None,
         kind="WHOLE",
+    )
+    enforce: bool = setting(
+        "False is a dry run of this rule's own scopes, windows and reservations: they refuse nobody, and what they "
+        "would have refused is told as the event `would_refuse`. Other rules hold as ever.",
+        default=True,
     )
     envelope: bool | None = setting(
         "Whether answers get the envelope; None is as a less specific rule or the gate says. Public paths never do.",
@@ -83,6 +98,10 @@ class Rule:
         if self.scopes:
             raise ConfigurationError(
                 f"{self.match!r} is public but asks for scopes, and nobody could hold them", key="scopes"
+            )
+        if self.reserve:
+            raise ConfigurationError(
+                f"{self.match!r} is public but reserves units, and only the plan of a key has units", key="reserve"
             )
 
     @property

@@ -54,7 +54,9 @@ UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMB
 def limited(window: Window, retry_after: int | None) -> Reason:
     """A window is full; None if waiting does not help."""
     details = {"limit": window.limit, "window_seconds": window.seconds, "retry_after": retry_after}
-    return Reason(429, "rate_limited", "Too many requests.", FrozenDict(details), retry_after=retry_after)
+    unit = {"unit": window.unit} if window.unit else {}
+    message = f"Too many {window.unit or 'requests'}."
+    return Reason(429, "rate_limited", message, FrozenDict(details | unit), retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,9 @@ A rule *demands* or *permits* (public, a cost of 0). Routers differ in whether a
 demands the same with and without it, and permits only what is spelled as it is. A path that is not canonical, or a
 method that is none of HTTP's, can be read in more than one way: it meets every demand and no permission. It is not
 refused for that: it authenticates, and then the app may say 404.
+
+A rule in dry run demands what it says, marked so that it refuses nobody. For what can be read in more than one way the
+mark does not hold.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 from ...model import Demand
 from ...policy import METHODS, Rule
 from .canonical import canonical
-from .held import Held, check_pairs, check_together, held, said, windows_of
+from .held import Held, check_pairs, check_together, enforced, held, reserved_by, said, windows_of
 from .matching import PatternTree
 
 MAX_REMEMBERED = 512
@@ -63,6 +66,8 @@ class RuleTable:
         """What is demanded where no rule can be told: everything that any rule demands."""
         self.demands, self.most_windows = [self.every], {True: 0, False: 0}
         """What requests can meet; and how many windows, on public paths (True) and on others (False)."""
+        self.reserving: dict[tuple[str, ...], int] = {}
+        """Which units requests with a key reserve together, and with how many windows of rules."""
         self._look_through()
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
@@ -111,24 +116,30 @@ class RuleTable:
         for place in reversed(ordered):
             values.update(said(self.rules[place].rule, permits=exactly[place]))
         public = values["public"]
+        keyed = [] if public else holding
+        scopes = frozenset(scope for each in keyed for scope in each.own.scopes)
         return Demand(
             public=public,
-            scopes=frozenset() if public else frozenset(scope for each in holding for scope in each.own.scopes),
+            scopes=scopes,
             windows=windows_of(holding),
             cost=values["cost"],
             envelope=values["envelope"] and not public,
             json=values["require_json"],
+            reserve=reserved_by(keyed),
+            watched=frozenset(scope for each in keyed for scope in each.own.watched) - scopes,
         )
 
     def _all_of(self, rules: Sequence[Held]) -> Demand:
         """All that these rules demand, and nothing that they permit."""
+        demanding = [enforced(each) for each in rules]
         return Demand(
             public=False,
-            scopes=frozenset(scope for each in rules for scope in each.own.scopes),
-            windows=windows_of(rules),
+            scopes=frozenset(scope for each in rules for scope in each.rule.scopes),
+            windows=windows_of(demanding),
             cost=max((each.rule.cost or 1 for each in rules), default=1),
             envelope=self._defaults["envelope"],
             json=self._defaults["require_json"] or any(each.rule.require_json for each in rules),
+            reserve=reserved_by(demanding),
         )
 
     def _look_through(self) -> None:
@@ -146,6 +157,9 @@ class RuleTable:
         self.demands += demands
         for demand in demands:
             self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
+            if not demand.public:
+                units = tuple(each.unit for each in demand.reserve)
+                self.reserving[units] = max(self.reserving.get(units, 0), len(demand.windows))
 
 
 def _told_apart(rules: Iterable[Held]) -> set[str]:
