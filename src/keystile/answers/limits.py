@@ -12,11 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import AnyStr, Generic
 
 from ..model import Usage
+from ..policy import Policy
 from ..rules.limits.usages import binding
 
 Fields = list[tuple[str, str]]
 
-LIMIT, REMAINING, RESET = NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+SHOWN = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+LIMIT, REMAINING, RESET = NAMES = tuple(name.lower() for name in SHOWN)
+
+
+def shown_names(policy: Policy) -> tuple[str, ...]:
+    """The fields in which answers of a gate may say where a caller stands, as people write them."""
+    return (*SHOWN, "RateLimit-Policy", "RateLimit") if policy.ietf_headers else SHOWN
 
 
 class FieldWriter(Generic[AnyStr]):

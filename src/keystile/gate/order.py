@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
-    request id, client, https, rules, preflight, public path, credential, format and check, proof, record, state,
-    address list, plan, scopes, windows
+    request id, client, https, rules, deny and allow lists, preflight, public path, credential, format and check, proof,
+    record, state, the key's address list, plan, scopes, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -18,7 +18,7 @@ from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, Window
+from ..model import Admitted, ApiKey, Asked, Demand, Principal, Reason, Refused, Request, Window
 from ..policy import Policy
 from ..rules import outcomes
 from ..rules.limits.notation import MOST_WINDOWS
@@ -27,6 +27,7 @@ from ..rules.limits.subjects import anonymous_subject
 from ..rules.limits.usages import binding, retry_seconds
 from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
+from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
 from .callers import Callers, judge
 from .proving import Prover
@@ -70,6 +71,7 @@ class Order:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
+        self._origins, self._passes = tuple(policy.cors_origins), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._looks = transport.header is not None or self._https or self._hsts
         # A limiter in this process's memory decides without a coroutine.
@@ -106,8 +108,14 @@ class Order:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
-        if request.preflight and demand is not rules.every and self._keyless(request):
-            return await self._preflight(visit, offload)
+        if demand.admits is not None and not demand.admits(visit.client):
+            return self._refused(outcomes.BARRED, visit)
+        if request.preflight is not None:
+            answer = self._answered(visit, request.preflight)
+            if answer is not None:
+                return answer
+            if self._passes and demand is not rules.every and self._keyless(request):
+                return await self._preflight(visit, offload)
         if demand.public:
             windows = self._quotas.for_anyone(demand.windows) if demand.cost else ()
             return await self._count(None, visit, windows, demand, offload)
@@ -181,6 +189,14 @@ class Order:
     def _keyless(self, request: Request) -> bool:
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
+    def _answered(self, visit: Visit, asked: Asked) -> Refused | None:
+        """The answer to a CORS preflight, which runs nothing and is not counted; None if it is not the gate's."""
+        if not listed(asked.origin, self._origins):
+            return None
+        known = () if visit.request.unreadable else self._rules.methods(visit.request.path, visit.request.raw_path)
+        allowed = granted(asked, known, self._mask.holds)
+        return None if allowed is None else self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
+
     async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
         """Let a CORS preflight through to the app, counted by address. What its path demands does not apply to it."""
         outcome = await self._count(None, visit, self._quotas.for_anyone(()), _PREFLIGHT, offload)
@@ -199,7 +215,7 @@ class Order:
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None))
 
     def _in_the_clear(self, visit: Visit) -> Refused:
         """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""

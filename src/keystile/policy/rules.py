@@ -12,6 +12,13 @@ from .plans import Limits
 from .settings import check_settings, described, setting
 
 
+def check_addresses(entries: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """A list of addresses that is not empty. What stands in it is read when the gate is built."""
+    if not entries:
+        raise ConfigurationError("is empty: leave it out for no list", key=key)
+    return entries
+
+
 def _check_match(match: str, key: str) -> str:
     try:
         parse_match(match)
@@ -43,7 +50,8 @@ class Rule:
     )
     public: bool | None = setting(
         "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where "
-        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        "public wins, the scopes of wider rules do not hold; their address lists do, and their windows, by client "
+        "address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -59,6 +67,17 @@ class Rule:
         "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
         default=None,
         kind="WHOLE",
+    )
+    allow: Sequence[str] | None = setting(
+        "The only addresses and networks that such requests may come from, with a key or without; None for no list. "
+        "The lists of every rule that matches hold, and the gate's own, on public paths too.",
+        default=None,
+        check=check_addresses,
+    )
+    deny: Sequence[str] | None = setting(
+        "Addresses and networks that no such request may come from, whatever is allowed; None for no list.",
+        default=None,
+        check=check_addresses,
     )
     envelope: bool | None = setting(
         "Whether answers get the envelope; None is as a less specific rule or the gate says. Public paths never do.",

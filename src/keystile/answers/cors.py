@@ -1,0 +1,93 @@
+"""CORS (Fetch standard, section 3.3): which answers the scripts of which pages may read.
+
+The last touch on every answer, whoever gave it: the app, its envelope, a refusal. An answer in which the app itself
+says who may read it stays as it is. Where it says nothing of that, all that it says of CORS is ours to decide: what it
+says of credentials was meant for other origins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import AnyStr, Generic
+
+from ..model import Refused
+from ..policy import Policy
+from ..policy.origins import EVERY
+from ..rules.requests.preflights import NAMES, ORIGIN, WANTED, listed
+from .limits import shown_names
+from .responses import Fields, merged_vary
+
+ALLOW, CREDENTIALS, EXPOSE = (
+    f"access-control-{name}" for name in ("allow-origin", "allow-credentials", "expose-headers")
+)
+MAX_AGE = 600
+"""For how many seconds a browser may remember the answer to a preflight."""
+
+
+def exposed_names(policy: Policy) -> tuple[str, ...]:
+    """The fields of the gate's that scripts may read, one by one: there are no wildcards within names."""
+    return (*shown_names(policy), "Retry-After", "X-Request-ID", "Link")
+
+
+class CorsWriter(Generic[AnyStr]):
+    """Adds what the gate says of CORS to the head of an answer, in the text type of one door.
+
+    Args:
+        policy: which origins are listed.
+        encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
+    """
+
+    def __init__(self, policy: Policy, encode: Callable[[str], AnyStr]) -> None:
+        self._encode: Callable[[str], AnyStr] = encode
+        self._origins = tuple(policy.cors_origins)
+        self._everyone, self._credentials = EVERY in self._origins, policy.cors_credentials
+        self._exposed = exposed_names(policy)
+        self._allow: AnyStr = encode(ALLOW)
+        self._expose: AnyStr = encode(EXPOSE)
+        self._vary: AnyStr = encode("vary")
+        self._ours: frozenset[AnyStr] = frozenset((self._allow, self._expose, self._vary, encode(CREDENTIALS)))
+        self._lengths = frozenset(map(len, self._ours))
+
+    def write(self, headers: Iterable[tuple[AnyStr, AnyStr]], origin: str) -> Fields[AnyStr]:
+        """The header fields of an answer with ours added.
+
+        Args:
+            headers: (name, value) pairs, with the gate's other fields among them.
+            origin: the request's ``Origin``, empty if it has none.
+        """
+        kept, said = list[tuple[AnyStr, AnyStr]](), dict[AnyStr, list[AnyStr]]()
+        for field in headers:
+            # Most names already differ in length.
+            if len(field[0]) in self._lengths and (name := field[0].lower()) in self._ours:
+                said.setdefault(name, []).append(field[1])
+            else:
+                kept.append(field)
+        if not self._everyone:
+            said[self._vary] = [self._encode(merged_vary(map(_text, said.get(self._vary, ())), (ORIGIN,)))]
+        if self._allow not in said and (self._everyone or listed(origin, self._origins)):
+            return kept + self._granting(said, EVERY if self._everyone else origin)
+        return kept + [(name, value) for name, values in said.items() for value in values]
+
+    def _granting(self, said: dict[AnyStr, list[AnyStr]], origin: str) -> Fields[AnyStr]:
+        fields = [(ALLOW, origin), (EXPOSE, ", ".join([*self._exposed, *map(_text, said.get(self._expose, ()))]))]
+        if self._credentials:
+            fields.append((CREDENTIALS, "true"))
+        vary = [(self._vary, value) for value in said.get(self._vary, ())]
+        return vary + [(self._encode(name), self._encode(value)) for name, value in fields]
+
+    def preflight(self, refused: Refused) -> Fields[AnyStr]:
+        """The fields of the answer to a preflight, but for what `write` adds to every answer."""
+        methods, names = refused.granted or ((), ())
+        fields = [
+            ("vary", f"{WANTED}, {NAMES}"),
+            ("x-request-id", refused.request_id),
+            ("access-control-allow-methods", ", ".join(methods)),
+            ("access-control-max-age", str(MAX_AGE)),
+        ]
+        if names:
+            fields.append(("access-control-allow-headers", ", ".join(names)))
+        return [(self._encode(name), self._encode(value)) for name, value in fields]
+
+
+def _text(value: AnyStr) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
