@@ -51,7 +51,8 @@ def _check_origin(origin: str, key: str) -> None:
     if meant == origin:
         return
     hint = f": did you mean {meant!r}?" if meant else ", like 'https://app.example.com'"
-    raise ConfigurationError(f"{origin!r} is not an origin as browsers send it{hint}", key=key)
+    shown = "it" if "@" in origin else repr(origin)  # a password may stand before that sign
+    raise ConfigurationError(f"{shown} is not an origin as browsers send it{hint}", key=key)
 
 
 def _meant(text: str) -> str | None:
