@@ -13,7 +13,7 @@ from typing import AnyStr, Generic
 from ..model import Refused
 from ..policy import Policy
 from ..policy.origins import EVERY
-from ..rules.requests.preflights import NAMES, ORIGIN, WANTED, listed
+from ..rules.requests.preflights import NAMES, ORIGIN, WANTED
 from .limits import shown_names
 from .responses import Fields, merged_vary
 
@@ -39,14 +39,18 @@ class CorsWriter(Generic[AnyStr]):
 
     def __init__(self, policy: Policy, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
-        self._origins = tuple(policy.cors_origins)
-        self._everyone, self._credentials = EVERY in self._origins, policy.cors_credentials
-        self._exposed = exposed_names(policy)
+        self._everyone = EVERY in tuple(policy.cors_origins)
+        self._exposed = ", ".join(exposed_names(policy))
         self._allow: AnyStr = encode(ALLOW)
         self._expose: AnyStr = encode(EXPOSE)
         self._vary: AnyStr = encode("vary")
         self._ours: frozenset[AnyStr] = frozenset((self._allow, self._expose, self._vary, encode(CREDENTIALS)))
         self._lengths = frozenset(map(len, self._ours))
+        self._grants: dict[str, Fields[AnyStr]] = {}
+        for origin in policy.cors_origins:
+            self._grants[origin] = [(self._allow, encode(origin))]
+            if policy.cors_credentials:
+                self._grants[origin].append((encode(CREDENTIALS), encode("true")))
 
     def write(self, headers: Iterable[tuple[AnyStr, AnyStr]], origin: str) -> Fields[AnyStr]:
         """The header fields of an answer with ours added.
@@ -55,25 +59,33 @@ class CorsWriter(Generic[AnyStr]):
             headers: (name, value) pairs, with the gate's other fields among them.
             origin: the request's ``Origin``, empty if it has none.
         """
-        kept, said = list[tuple[AnyStr, AnyStr]](), dict[AnyStr, list[AnyStr]]()
+        said: dict[AnyStr, list[AnyStr]]
+        written, said = self._parted(headers)
+        vary = said.pop(self._vary, [])
+        if not self._everyone:
+            vary = [self._encode(merged_vary(map(_text, vary), (ORIGIN,)))]
+        written += [(self._vary, value) for value in vary]
+        grant = self._grants.get(EVERY if self._everyone else origin)
+        if grant is None or self._allow in said:
+            for name, values in said.items():
+                written += [(name, value) for value in values]
+            return written
+        exposed = ", ".join([self._exposed, *map(_text, said.get(self._expose, ()))])
+        written += grant
+        written.append((self._expose, self._encode(exposed)))
+        return written
+
+    def _parted(self, headers: Iterable[tuple[AnyStr, AnyStr]]) -> tuple[Fields[AnyStr], dict[AnyStr, list[AnyStr]]]:
+        """The fields that are none of ours, and the values of those that are, by name."""
+        others: Fields[AnyStr] = []
+        said: dict[AnyStr, list[AnyStr]] = {}
         for field in headers:
             # Most names already differ in length.
             if len(field[0]) in self._lengths and (name := field[0].lower()) in self._ours:
                 said.setdefault(name, []).append(field[1])
             else:
-                kept.append(field)
-        if not self._everyone:
-            said[self._vary] = [self._encode(merged_vary(map(_text, said.get(self._vary, ())), (ORIGIN,)))]
-        if self._allow not in said and (self._everyone or listed(origin, self._origins)):
-            return kept + self._granting(said, EVERY if self._everyone else origin)
-        return kept + [(name, value) for name, values in said.items() for value in values]
-
-    def _granting(self, said: dict[AnyStr, list[AnyStr]], origin: str) -> Fields[AnyStr]:
-        fields = [(ALLOW, origin), (EXPOSE, ", ".join([*self._exposed, *map(_text, said.get(self._expose, ()))]))]
-        if self._credentials:
-            fields.append((CREDENTIALS, "true"))
-        vary = [(self._vary, value) for value in said.get(self._vary, ())]
-        return vary + [(self._encode(name), self._encode(value)) for name, value in fields]
+                others.append(field)
+        return others, said
 
     def preflight(self, refused: Refused) -> Fields[AnyStr]:
         """The fields of the answer to a preflight, but for what `write` adds to every answer."""
