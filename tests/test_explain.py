@@ -212,3 +212,43 @@ def test_limits_show_tells_units(file: Path) -> None:
     checked = asked("check")
     assert "plan free  60/minute, tokens: 1000/minute; 9000/day, images: 3/hour (the default)\n" in checked
     assert "dry run    rules[1].enforce\n" in checked
+
+
+LISTED = """
+deny = ["192.0.2.7"]
+cors_origins = ["https://app.example"]
+[[rules]]
+match = "/v1/*"
+allow = ["10.0.0.0/8", "2001:db8::/32"]
+[[rules]]
+match = "GET,PUT /v1/users/{id}"
+deny = ["10.0.0.9"]
+"""
+
+
+def test_it_says_which_addresses_are_admitted_and_what_a_preflight_gets(file: Path) -> None:
+    file.write_text(LISTED)
+    found = explained(file, "PUT /v1/users/7")
+    gate = {"setting": None, "allow": None, "deny": ["192.0.2.7/32"]}
+    wide = {"setting": "rules[0]", "allow": ["10.0.0.0/8", "2001:db8::/32"], "deny": None}
+    narrow = {"setting": "rules[1]", "allow": None, "deny": ["10.0.0.9/32"]}
+    assert found["lists"] == [gate, narrow, wide]
+    assert found["cors"] == {"origins": ["https://app.example"], "credentials": False, "methods": ["GET", "PUT"]}
+    assert explained(file, "/free")["lists"] == [gate]
+    assert explained(file, "/free//x")["lists"] == [gate, narrow, wide]
+    lines = run(file, "PUT /v1/users/7").stdout.splitlines()
+    told = [line.split(None, 1)[1] for line in lines if line.startswith(("denied", "allowed", "preflight"))]
+    assert told == [
+        "192.0.2.7/32 (the gate)",
+        "10.0.0.9/32 (rules[1])",
+        "10.0.0.0/8 2001:db8::/32 (rules[0])",
+        "answered for https://app.example, methods: GET, PUT, the one asked for",
+    ]
+    assert lines[-1].endswith("; all lists of addresses")
+
+
+def test_of_a_long_list_it_shows_the_beginning(file: Path) -> None:
+    file.write_text(f"deny = {json.dumps([f'10.0.0.{number}' for number in range(10)])}")
+    [line] = [line for line in run(file, "/").stdout.splitlines() if line.startswith("denied")]
+    assert line.endswith("10.0.0.7/32 and 2 more (the gate)")
+    assert explained(file, "/")["cors"] is None

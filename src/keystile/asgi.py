@@ -58,6 +58,7 @@ class GateMiddleware:
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         sender = Sender(gate, self._reader, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
+        self._with_cors = sender.with_cors if gate.policy.cors_origins else None
         self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
 
@@ -65,6 +66,8 @@ class GateMiddleware:
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 - faster than a look into a tuple
             return await self._no_request(kind, scope, receive, send)
+        if self._with_cors is not None:
+            send = self._with_cors(send, scope)
         request = self._read(scope)
         outcome = await self._check(request, pooled)
         if isinstance(outcome, Refused):

@@ -6,7 +6,7 @@ as fast to build); everything else is a frozen, slotted dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -40,6 +40,20 @@ class Wire(NamedTuple):
     trailing: bool = False
 
 
+class Asked(NamedTuple):
+    """What a CORS preflight asks for (Fetch standard, 4.8).
+
+    Attributes:
+        origin: of the page that will send a request.
+        method: of that request.
+        headers: the names of its headers, as they were sent: separated by commas, or empty.
+    """
+
+    origin: str
+    method: str
+    headers: str
+
+
 class Request(NamedTuple):
     """What a door read from a request: all that the gate looks at, and nothing of the body.
 
@@ -51,7 +65,7 @@ class Request(NamedTuple):
         peer: the address of the socket's other end as the server gave it, or None.
         request_id: the client's own id for the request, if the policy keeps it.
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
-        preflight: it is a CORS preflight (Fetch standard): OPTIONS, with Origin and Access-Control-Request-Method.
+        preflight: what it asks for as a CORS preflight; None if it is none, or if the policy does not care.
         wire: what proxies say, if the policy trusts any, or if the peer may come from what one of them said.
         long_query: the gate would have to look into the query, but the query is too long for that.
         unreadable: the app may read it as another request than the gate does, because it names another method in a
@@ -65,7 +79,7 @@ class Request(NamedTuple):
     peer: str | None
     request_id: str | None = None
     scheme: str = "http"
-    preflight: bool = False
+    preflight: Asked | None = None
     wire: Wire | None = None
     long_query: bool = False
     unreadable: bool = False
@@ -225,6 +239,9 @@ class Demand(NamedTuple):
         json: the request's body, if there is one, must be JSON.
         reserve: the units to take, each unit one time; sorted by name.
         watched: scopes that only rules in dry run ask for: without them the request is not refused, but that is told.
+        admits: whether the lists of addresses admit a client, by its address or None for an unknown one; None where
+            there are no lists.
+        would_admit: likewise for the lists of rules in dry run: who is not on them is not refused, but that is told.
     """
 
     public: bool
@@ -235,6 +252,8 @@ class Demand(NamedTuple):
     json: bool = False
     reserve: tuple[Reservation, ...] = ()
     watched: frozenset[str] = frozenset()
+    admits: Callable[[str | None], bool] | None = None
+    would_admit: Callable[[str | None], bool] | None = None
 
 
 class Admitted(NamedTuple):
@@ -286,9 +305,11 @@ class Refused(NamedTuple):
         request_id: as in Admitted.
         usages: where the caller stands in each window, if the windows were asked.
         strict: as in Admitted.
+        granted: for a preflight that the gate answered, the methods and the names of headers that it allows.
     """
 
     reason: Reason
     request_id: str
     usages: tuple[Usage, ...] = ()
     strict: bool = False
+    granted: tuple[tuple[str, ...], tuple[str, ...]] | None = None

@@ -61,11 +61,14 @@ class GateMiddleware:
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
+        self._with_cors = sender.with_cors if gate.policy.cors_origins else None
         self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
         run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self._with_cors is not None:
+            start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
         outcome = run_now(self._check(request, inline))
         if isinstance(outcome, Refused):

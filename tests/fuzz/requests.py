@@ -54,6 +54,8 @@ NAMES = [
     "X-API-Key",
     "Origin",
     "Access-Control-Request-Method",
+    "Access-Control-Request-Headers",
+    "Access-Control-Request-Private-Network",
     "X-HTTP-Method-Override",
     "X-Forwarded-For",
     "X-Forwarded-Proto",
@@ -78,6 +80,11 @@ VALUES = [
     'for="[2001:db8::5]:4711"',
     "POST",
     "https://app.example",
+    "https://app.example.evil.example",
+    "null",
+    "*",
+    "x-api-key,content-type",
+    "true",
     "application/problem+json",
     "gzip",
     "Basic dXNlcjpwYXNz",
@@ -127,6 +134,23 @@ def repeats(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.tuples(names, values).map(lambda drawn: [(drawn[0], value) for value in drawn[1][:3]])
 
 
+def preflights(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """The headers of a preflight, or almost."""
+    names = st.lists(st.sampled_from(["x-api-key", "X-A", "*", "", "no name", "x" * 70, *keys]), max_size=40)
+    return st.builds(
+        lambda origin, method, names: [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+            ("Access-Control-Request-Headers", ",".join(names)),
+        ],
+        st.sampled_from(
+            ["https://app.example", "https://other.example", "null", "https://app.example,https://b.example"]
+        ),
+        st.sampled_from(["PUT", "GET", "patch", "*", "G T", "", *keys]),
+        names,
+    )
+
+
 def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     """Requests that both protocols can express: no underscores in names."""
     letters = st.text(st.characters(max_codepoint=255, categories=("L", "N", "P", "S")), max_size=12)
@@ -134,7 +158,7 @@ def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     headers = st.builds(
         lambda *parts: tuple(line for part in parts for line in part),
         st.lists(credentials(keys), max_size=2),
-        st.just([]) | repeats(keys),
+        st.just([]) | repeats(keys) | preflights(keys),
         st.lists(others, max_size=4),
     )
     plain = st.sampled_from(["", "?", "?a=1&b=%20", "?api_key=nonsense", "?api_key=", "?api_key"])

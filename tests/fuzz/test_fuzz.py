@@ -35,6 +35,7 @@ WRONG = GOOD[:-38] + "0" * 32
 KEYS = [GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED, WRONG + crc_check(WRONG.encode()), GOOD[:-1] + "!", "acme_live_"]
 SECRETS = [secret[-38:-6] for secret in (GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED)]
 
+PAGE = "https://app.example"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 RULES = [
     Rule("/v1/exports", scopes=["exports:write"]),
@@ -64,6 +65,9 @@ GATES = {
         "default_plan": "dry",
         "rules": [*RULES, Rule("/v1/*", reserve={"tokens": 2}), Rule("/v1/things", scopes=["none"], enforce=False)],
     },
+    "cors": {"cors_origins": [PAGE], "preflight": "pass", "cors_credentials": True, "deny": ["8.8.8.8"]},
+    "everyone": {"cors_origins": ["*"], "envelope": True, "ietf_headers": True, "query_parameter": "api_key"},
+    "listed": {"rules": [*RULES, Rule("/v1/*", allow=["8.8.8.8"], deny=["10.0.0.1"])], "allow": ["0.0.0.0/0", "::/0"]},
     "header": {"accept": ["X-API-Key"], "recheck_in_flight": True, "envelope": True},
 }
 DRY = Doors(Gate(STORE, **COMMON | {"enforce": False, "recheck_in_flight": True, "https": "require"}))
@@ -147,6 +151,9 @@ def test_nothing_is_admitted_that_may_not_be(doors: Doors, sent: Sent) -> None:
         assert got.status < 500
         policy = doors.gate.policy
         for name, *_ in got.seen:
+            assert doors is not DOORS["listed"] or sent.peer not in (None, "", "unknown")
+            assert doors is not DOORS["listed"] or not folded(sent.target).startswith("/v1/") or sent.peer == "8.8.8.8"
+            assert not policy.deny or sent.peer not in (*policy.deny, None, "", "unknown")
             if name is None:
                 preflight = policy.preflight == "pass" and is_preflight(sent)
                 assert preflight or (is_public(sent.target) and sent.method in METHODS)
@@ -175,6 +182,27 @@ def test_a_dry_run_lets_through_and_gives_nobody_a_name(sent: Sent) -> None:
         for name, *_ in got.seen:
             assert name in (None, "good", "plain", "bound")
             assert name is None or presents(sent, {"good": GOOD, "plain": PLAIN, "bound": BOUND}[name])
+
+
+@ANY
+@given(sent=requests(KEYS))
+@example(sent=Sent("OPTIONS", headers=(("Origin", PAGE), ("Access-Control-Request-Method", "PUT"))))
+@example(sent=Sent("OPTIONS", headers=(("Origin", "null"), ("Access-Control-Request-Method", "PUT"))))
+@example(sent=Sent(headers=(("Origin", PAGE), ("Origin", PAGE))))
+def test_only_a_listed_origin_may_read(doors: Doors, sent: Sent) -> None:
+    origins = tuple(doors.gate.policy.cors_origins)
+    said = [value for name, value in sent.headers if name.lower() == "origin"]
+    for got in (doors.through_asgi(sent), doors.through_wsgi(sent)):
+        allowed = got.headers.get("access-control-allow-origin")
+        if origins == ("*",):
+            assert allowed == "*"
+        else:
+            assert allowed == (PAGE if said == [PAGE] and PAGE in origins else None)
+            assert ("origin" in got.headers.get("vary", "")) is bool(origins)
+        assert ("access-control-allow-credentials" in got.headers) is (allowed == PAGE)
+        assert ("access-control-allow-methods" in got.headers) is (got.status == 204)
+        assert got.status != 204 or (allowed and is_preflight(sent) and not got.seen and not got.body)
+        assert not any("private" in name for name in got.headers)
 
 
 @ANY

@@ -8,9 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from keystile.answers.cors import CorsWriter
 from keystile.answers.cursors import Cursor
 from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, begins_json, whole
 from keystile.answers.hosterrors import describe
+from keystile.answers.limits import SHOWN
 from keystile.answers.pages import Page, PageParams
 from keystile.answers.problems import asks_for_problem, prefers
 from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
@@ -19,11 +21,12 @@ from keystile.events import Event, Events, as_json, as_text
 from keystile.exceptions import InvalidRequest
 from keystile.gate.transport import Transport, Visit, event_of, leads_on
 from keystile.keys.format import PrefixedFormat
-from keystile.model import Admitted, Demand, Request, Wire
+from keystile.model import Admitted, Asked, Demand, Request, Wire
 from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
 from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
 from keystile.rules.network.addresses import parse
+from keystile.rules.network.bounds import admission, read_lists
 from keystile.rules.network.clients import ClientResolver
 from keystile.rules.network.peers import port_of
 from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
@@ -31,7 +34,7 @@ from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.credentials import accepted, extract
 from keystile.rules.requests.masks import Mask
 from keystile.rules.requests.paths import RuleTable
-from keystile.rules.requests.preflights import is_preflight
+from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from tests.sizes import parts
@@ -227,6 +230,8 @@ XFF = resolve("X-Forwarded-For", PROXY)
 FORWARDED = resolve("Forwarded", PROXY)
 FORWARDED_HOPS = resolve("Forwarded", PROXY, 32)
 FORWARDED_PEER = resolve("Forwarded", "for=9")
+ADMITS: Any = admission([lists for lists in [read_lists("", ["10.0.0.0/8"], ["10.0.0.1"])] if lists])
+CORS: CorsWriter[str] = CorsWriter(Policy(cors_origins=["https://app.example"]), SHOWN, str)
 HEADERS: HeaderWriter[str] = HeaderWriter(str, VARY)
 ENVELOPES: EnvelopeWriter[str] = EnvelopeWriter(str)
 PAGE = b"<!doctype html><html lang=en><title>404 N</title><h1>N</h1><p>"
@@ -357,7 +362,31 @@ TABLE = (
     ),
     Row(("answers.problems.prefers",), text(lambda sent: prefers(sent, sent))),
     Row(("answers.problems.prefers",), text(lambda sent: prefers(sent[:1024], "text/html")), how="accept"),
-    Row(("rules.requests.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
+    Row(
+        ("rules.requests.preflights.read_preflight",),
+        text(lambda sent: read_preflight("OPTIONS", lambda _name: [sent])),
+    ),
+    Row(("rules.requests.preflights.listed",), text(lambda sent: listed(sent, ["https://app.example"] * 100))),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", "PUT", sent), (), MASK.holds)),
+    ),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", "PUT", sent[:MOST_TEXT]), (), PLAIN_MASK.holds)),
+        how="any format",
+    ),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", sent, ""), (), PLAIN_MASK.holds)),
+        how="method",
+    ),
+    Row(("rules.network.bounds.admission",), text(ADMITS)),
+    Row(
+        ("answers.cors.CorsWriter.write",),
+        fields(lambda found: CORS.write(found, found[0][1])),
+        most=5.0,  # up to 2,000 fields
+    ),
     Row(("rules.requests.bodies.announced_length",), text(lambda sent: announced_length([sent]))),
     Row(
         ("rules.requests.bodies.announced_length",),
@@ -515,6 +544,11 @@ NOT_FED = {
     "gate.proving.Prover.prove": _BOUNDED,
     "gate.proving.Prover.prove_now": _OURS,
     "rules.network.addresses.is_wide": _SETTING,
+    "rules.network.bounds.read_lists": _SETTING,
+    "rules.requests.paths.RuleTable.methods": "see RuleTable.demand: the same look-up, after the same check",
+    "doors.asgi.reading.origin_of": _DOORS,
+    "doors.asgi.sending.Sender.with_cors": _DOORS,
+    "doors.wsgi.sending.Sender.with_cors": _DOORS,
     "rules.requests.credentials.accepted": _SETTING,
     "rules.requests.credentials.spellings": _SETTING,
     "answers.envelopes.EnvelopeWriter.invalid": _OURS,
@@ -589,6 +623,8 @@ NO_STRANGERS = {
     "config.example": _OPERATOR,
     "doors.apps": "looks at the app, when a door is built",
     "policy.kinds": _OPERATOR,
+    "policy.origins": _OPERATOR,
+    "policy.rules": _OPERATOR,
     "policy.settings": _OPERATOR,
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",

@@ -21,7 +21,7 @@ from tests.sizes.shapes import UNITS, USUAL, shape
 
 MOST, SLACK = 0.005, 3.0
 PARTS = range(often(1, 2))
-PEER = "10.0.0.1"
+PEER, PAGE = "10.0.0.1", "https://app.example"
 HEADERS = (
     *("authorization", "x-api-key", "x_api_key", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded"),
     *("accept", "x-request-id", "content-type", "content-length", "content-encoding", "transfer-encoding", "origin"),
@@ -40,6 +40,11 @@ def _many(text: str) -> list[str]:
     return [text[at : at + 8] for at in range(0, len(text), 32)]  # a name, a colon and a line's end take the rest
 
 
+def _preflight(method: str, names: str) -> Sent:
+    asked = {"origin": PAGE, "access-control-request-method": method, "access-control-request-headers": names}
+    return {"method": "OPTIONS", "headers": list(asked.items())}
+
+
 PLACES: dict[str, Callable[[str], Sent]] = {
     "path": lambda text: {"path": "/" + text},
     "public path": lambda text: {"path": "/open/" + text},
@@ -51,6 +56,8 @@ PLACES: dict[str, Callable[[str], Sent]] = {
     "lines": lambda text: {"headers": [("x-forwarded-for", each) for each in _many(text)]},
     "keys": lambda text: {"headers": [("x-api-key", each) for each in _many(text)]},
     "headers": lambda text: {"headers": [(f"x-{at}", each) for at, each in enumerate(_many(text))]},
+    "names of a preflight": lambda text: _preflight("PUT", text),
+    "method of a preflight": lambda text: _preflight(text, ""),
     "answer": lambda text: {"path": "/echo", "query": "x", "headers": [("x-echo", text)]},
     **{name: _in_header(name) for name in HEADERS},
 }
@@ -59,7 +66,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
     "dry run": {"enforce": False, "require_json": True},
     "redirect": {"https": "redirect"},
+    "cors": {"cors_origins": [PAGE], "allow": ["0.0.0.0/0"], "deny": ["10.0.0.2"]},
 }
+
+OF_SETTINGS = {"cors": ("origin", "names of a preflight", "method of a preflight", "answer")}
 
 
 def gate_with(**settings: Any) -> Gate:
@@ -167,7 +177,8 @@ def test_a_request_with_too_much_of_anything_costs_little(
     # A bound has its worst just before it.
     cases = [(place, unit, size) for size in (8000, USUAL) for place in PLACES for unit in UNITS]
     if settings != "plain":
-        cases = [case for case in cases if case[0] in ("path", "query", "peer", "lines", "x-forwarded-proto", settings)]
+        told = {"path", "query", "peer", "lines", "x-forwarded-proto", *OF_SETTINGS.get(settings, (settings,))}
+        cases = [case for case in cases if case[0] in told]
     # Usually each goes through both doors, but through one with a key and through the other without.
     cases = [case for part in PARTS for case in cases[part ^ (costs is wsgi_costs) ^ known :: 2]]
     costs(gate, iter([requests("accept", b"a", 10, key)]))  # the first use of a key is for other tests

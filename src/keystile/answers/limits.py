@@ -19,8 +19,8 @@ from ..rules.limits.usages import binding
 
 Fields = list[tuple[str, str]]
 
-LIMIT, REMAINING, RESET = NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
-_SHOWN = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+SHOWN = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+LIMIT, REMAINING, RESET = NAMES = tuple(name.lower() for name in SHOWN)
 
 
 def unit_header_names(units: Iterable[str]) -> list[str]:
@@ -28,7 +28,12 @@ def unit_header_names(units: Iterable[str]) -> list[str]:
 
     ``X-RateLimit-Limit-Prompt-Tokens`` is for ``prompt_tokens``: some proxies drop names with underscores.
     """
-    return [f"{name}-{unit.replace('_', '-').title()}" for unit in units for name in _SHOWN]
+    return [f"{name}-{unit.replace('_', '-').title()}" for unit in units for name in SHOWN]
+
+
+def shown_names(units: Iterable[str], *, ietf: bool) -> tuple[str, ...]:
+    """The fields in which answers may say where a caller stands, as people write them."""
+    return (*SHOWN, *unit_header_names(units), *(("RateLimit-Policy", "RateLimit") if ietf else ()))
 
 
 class FieldWriter(Generic[AnyStr]):

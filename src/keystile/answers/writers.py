@@ -13,8 +13,9 @@ from ..model import Admitted, Refused
 from ..rules.outcomes import HTTPS_REDIRECTS
 from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
+from .cors import CorsWriter
 from .envelopes import EnvelopeWriter
-from .limits import FieldWriter
+from .limits import FieldWriter, shown_names
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .shape import Shape
@@ -29,6 +30,7 @@ class Writers(Generic[AnyStr]):
 
     Attributes:
         headers, limits: the writers of the gate's headers, for answers that get nothing else.
+        cors: writes what scripts of other origins may read.
         strict: the field that says that this host must be reached over https (RFC 6797).
     """
 
@@ -39,6 +41,9 @@ class Writers(Generic[AnyStr]):
         self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary, units)
         self.limits: FieldWriter[AnyStr] = FieldWriter(
             encode, ietf=gate.policy.ietf_headers, units=units, watches=watches
+        )
+        self.cors: CorsWriter[AnyStr] = CorsWriter(
+            gate.policy, shown_names(units, ietf=gate.policy.ietf_headers), encode
         )
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
@@ -58,6 +63,11 @@ class Writers(Generic[AnyStr]):
             accept: what the client accepts.
             target: gives the path as the client wrote it, decoded, and the query behind it as it was sent.
         """
+        if refused.granted is not None:
+            fields = self.cors.preflight(refused)
+            if refused.strict:
+                fields.append(self.strict)
+            return Reply(refused.reason.status, fields, b"")
         now = self._clock()
         limits = self.limits.write(refused.usages, now) if refused.usages else ()
         form = PROBLEM if accept and asks_for_problem(accept) else self._form

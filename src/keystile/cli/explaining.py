@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +13,7 @@ from ..gate import Gate
 from ..model import Demand, Window
 from ..policy import METHODS
 from ..rules.limits.notation import MOST_WINDOWS
+from ..rules.network.bounds import Lists
 from ..rules.requests.canonical import LONGEST, ambiguous, below, canonical
 from ..rules.requests.held import Held
 from .opening import Place, opened
@@ -21,6 +23,7 @@ from .typed import json_option
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
 _REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")
 _WRONG = 'expected a method and a path as a client sends them, like "POST /v1/exports/7"'
+_MOST_ENTRIES = 8
 _NEVER = "a path that is not canonical, or a header that names another method"
 
 
@@ -112,6 +115,8 @@ def _record(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> di
         "enforce": gate.policy.enforce,
         "rules": [{"setting": each.key, "match": each.rule.match, "enforce": each.rule.enforce} for each in holding],
         **_members(gate, demand),
+        "lists": [_listed(each) for each in gate.rules.lists_of(holding)],
+        "cors": _cors(gate, asked),
         "other_slash": None if respelled is None else _members(gate, respelled),
         "not_canonical": _members(gate, gate.rules.every),
     }
@@ -142,6 +147,22 @@ def _members(gate: Gate, demand: Demand) -> dict[str, Any]:
     }
 
 
+def _listed(lists: Lists) -> dict[str, Any]:
+    """The lists of one place; null for one that is not there."""
+    allow, deny = (None if each is None else list(each.entries) for each in (lists.allow, lists.deny))
+    return {"setting": lists.key.rstrip(".") or None, "allow": allow, "deny": deny}
+
+
+def _cors(gate: Gate, asked: Asked) -> dict[str, Any] | None:
+    """For whom the gate answers a preflight of this path, and with which methods besides the one asked for."""
+    policy = gate.policy
+    if not policy.cors_origins:
+        return None
+    methods = () if asked.unreadable else gate.rules.methods(asked.path, asked.raw_path)
+    credentials = policy.cors_credentials
+    return {"origins": list(policy.cors_origins), "credentials": credentials, "methods": sorted(methods)}
+
+
 def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list[tuple[str, str]]:
     rows = [("request", f"{asked.method} {_plain(asked.path)}")]
     if asked.unreadable:
@@ -162,13 +183,32 @@ def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list
         ("envelope", "yes" if demand.envelope else "no"),
         ("JSON bodies only", "yes" if demand.json else "no"),
     ]
+    rows += _address_rows(gate, holding)
+    cors = _cors(gate, asked)
+    if cors is not None:
+        methods = ", ".join([*cors["methods"], "the one asked for"])
+        rows.append(("preflight", f"answered for {' '.join(cors['origins'])}, methods: {methods}"))
     respelled = _respelled(gate, asked)
     if respelled is not None:
         spelling = "without the slash" if asked.path.endswith("/") else "with a slash"
         rows.append((spelling, _summed(gate, respelled)))
     if not asked.unreadable:
-        rows.append(("not canonical", f"{_NEVER}: {_summed(gate, gate.rules.every)}"))
+        more = "; all lists of addresses" if gate.rules.every.admits else ""
+        rows.append(("not canonical", f"{_NEVER}: {_summed(gate, gate.rules.every)}{more}"))
     return rows
+
+
+def _address_rows(gate: Gate, holding: list[Held]) -> list[tuple[str, str]]:
+    """The lists in the order in which they are looked at: first all that deny."""
+    lists = gate.rules.lists_of(holding)
+    rows = [("denied", each.key, each.deny) for each in lists if each.deny is not None]
+    rows += [("allowed", each.key, each.allow) for each in lists if each.allow is not None]
+    return [(what, f"{_some(found.entries)} ({key.rstrip('.') or 'the gate'})") for what, key, found in rows]
+
+
+def _some(entries: Sequence[str]) -> str:
+    more = len(entries) - _MOST_ENTRIES
+    return " ".join(entries[:_MOST_ENTRIES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summed(gate: Gate, demand: Demand) -> str:

@@ -93,6 +93,8 @@ class Gate:
         require_json: bool = False,
         max_json_body: int = 1_048_576,
         trusted_proxies: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
         https: Https = "off",
@@ -102,6 +104,8 @@ class Gate:
         root_path: str | None = None,
         query_parameter: str | None = None,
         event_format: EventFormat = "text",
+        cors_origins: Iterable[str] = (),
+        cors_credentials: bool = False,
         preflight: Preflight = "refuse",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -113,7 +117,11 @@ class Gate:
         self.transport = Transport(self.policy, self.events)
         self.accepted = accepted(tuple(self.policy.accept), query_parameter)
         self.rules = table = RuleTable(
-            self.policy.all_rules(), envelope=envelope, require_json=require_json, root_path=root_path or ""
+            self.policy.all_rules(),
+            envelope=envelope,
+            require_json=require_json,
+            root_path=root_path or "",
+            lists=(self.policy.allow, self.policy.deny),
         )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""

@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
-    request id, client, https, rules, preflight, public path, credential, format and check, proof, record, state,
-    address list, plan, scopes, windows
+    request id, client, https, rules, deny and allow lists, preflight, public path, credential, format and check, proof,
+    record, state, the key's address list, plan, scopes, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -18,7 +18,7 @@ from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Charges, Demand, Principal, Reason, Refused, Request
+from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
 from ..policy import Policy
 from ..rules import outcomes
 from ..rules.limits.charges import charged
@@ -28,6 +28,7 @@ from ..rules.limits.subjects import anonymous_subject
 from ..rules.limits.usages import binding, refuses, retry_seconds
 from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
+from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
 from .callers import Callers, judge
 from .dryrun import DryRun
@@ -73,6 +74,7 @@ class Order:
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
         self._dry = DryRun(policy, events)
+        self._origins, self._passes = tuple(policy.cors_origins), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._looks = transport.header is not None or self._https or self._hsts
         # A limiter in this process's memory decides without a coroutine.
@@ -87,7 +89,7 @@ class Order:
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
-    async def check(  # noqa: C901, PLR0912 - the order, in one place
+    async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
     ) -> Admitted | Refused:
         """Decide on one request.
@@ -111,8 +113,12 @@ class Order:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
-        if request.preflight and demand is not rules.every and self._keyless(request):
-            return await self._preflight(visit, offload)
+        if (demand.admits is not None or demand.would_admit is not None) and self._bars(demand, visit, before):
+            return self._refused(outcomes.BARRED, visit)
+        if request.preflight is not None:
+            answer = await self._preflight(visit, request.preflight, demand, offload)
+            if answer is not None:
+                return answer
         if demand.public:
             charges = charged(self._quotas.for_anyone(demand.windows), demand.cost) if demand.cost else ()
             return await self._count(None, visit, charges, demand, offload)
@@ -193,11 +199,38 @@ class Order:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
 
+    def _bars(self, demand: Demand, visit: Visit, before: Principal | None) -> bool:
+        """Whether the lists of addresses bar the client; what bars it in dry run is told."""
+        if demand.admits is not None and not demand.admits(visit.client):
+            if self._dry.enforces:
+                return True
+        elif demand.would_admit is None or demand.would_admit(visit.client):
+            return False
+        if before is None:
+            self._dry.tell(outcomes.BARRED, visit)
+        return False
+
     def _keyless(self, request: Request) -> bool:
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
-    async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
-        """Let a CORS preflight through to the app, counted by address. What its path demands does not apply to it."""
+    def _answered(self, visit: Visit, asked: Asked) -> Refused | None:
+        """The answer to a CORS preflight, which runs nothing and is not counted; None if it is not the gate's."""
+        if not listed(asked.origin, self._origins):
+            return None
+        known = () if visit.request.unreadable else self._rules.methods(visit.request.path, visit.request.raw_path)
+        allowed = granted(asked, known, self._mask.holds)
+        return None if allowed is None else self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
+
+    async def _preflight(
+        self, visit: Visit, asked: Asked, demand: Demand, offload: Offload
+    ) -> Admitted | Refused | None:
+        """Answer a CORS preflight, or let it through to the app, counted by address: what its path demands does not
+        apply to it. None if the policy does neither: then it is a request like any other."""
+        answer = self._answered(visit, asked)
+        if answer is not None:
+            return answer
+        if not self._passes or demand is self._rules.every or not self._keyless(visit.request):
+            return None
         outcome = await self._count(None, visit, charged(self._quotas.for_anyone(())), _PREFLIGHT, offload)
         if isinstance(outcome, Admitted) and self._events.wanted(logging.INFO):
             self._events.tell(event_of("preflight", logging.INFO, visit))
@@ -231,7 +264,7 @@ class Order:
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None))
 
     def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
         """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for

@@ -14,9 +14,10 @@ from typing import Literal
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
+from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .plans import Limits, Plan
-from .rules import Rule
+from .rules import Rule, check_addresses
 from .settings import check_settings, setting
 
 LimitBy = Literal["key", "project", "organization"]
@@ -177,6 +178,18 @@ class Policy:
         default=(),
         example='["10.0.0.0/8"]',
     )
+    allow: Iterable[str] | None = setting(
+        "The only addresses and networks that requests may come from, to any path, or None for all. A client whose "
+        "address is unknown is refused. Rules have lists of their own; all that hold for a request must admit it.",
+        default=None,
+        check=check_addresses,
+    )
+    deny: Iterable[str] | None = setting(
+        "Addresses and networks that no request may come from, whatever is allowed; or None. With it, a client whose "
+        "address is unknown is refused.",
+        default=None,
+        check=check_addresses,
+    )
     trusted_hops: int | None = setting(
         "How many proxies are in front of this service: the client is the entry that the outermost of them added.",
         default=None,
@@ -219,9 +232,22 @@ class Policy:
         check=check_name,
     )
     event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
+    cors_origins: Iterable[str] = setting(
+        'The origins of pages whose scripts may read answers, each as browsers send it: "https://app.example.com". For '
+        'these the gate answers preflights and adds CORS headers to every answer that has none; docs/cors.md. "*" '
+        "alone is every origin.",
+        default=(),
+        check=check_origins,
+        example='["https://app.example.com"]',
+    )
+    cors_credentials: bool = setting(
+        "Whether scripts of `cors_origins` may send cookies and what else a browser adds by itself. Keys that a script "
+        "sends in a header do not need this.",
+        default=False,
+    )
     preflight: Preflight = setting(
-        'What happens to a CORS preflight that reaches the gate: "refuse" judges it like any request, so it needs a '
-        "key, which no browser sends with a preflight (a CORS layer outside the gate answers it before); "
+        'What happens to a CORS preflight that `cors_origins` does not answer: "refuse" judges it like any request, so '
+        "it needs a key, which no browser sends with a preflight (a CORS layer outside the gate answers it before); "
         '"pass" lets the app answer it without a key, counts it in `anonymous_limits` and reports it. Any client can '
         "send a preflight, so this runs whatever the app does on OPTIONS.",
         default="refuse",
@@ -234,6 +260,7 @@ class Policy:
             raise ConfigurationError(reason, key="default_plan")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
+        check_credentials(tuple(self.cors_origins), credentials=self.cors_credentials)
 
     def dry_runs(self) -> tuple[str, ...]:
         """The names of the settings by which the gate, plans or rules are in dry run."""

@@ -14,6 +14,13 @@ from .settings import check_settings, described, setting
 from .units import check_unit_names
 
 
+def check_addresses(entries: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """A list of addresses that is not empty. What stands in it is read when the gate is built."""
+    if not entries:
+        raise ConfigurationError("is empty: leave it out for no list", key=key)
+    return entries
+
+
 def _check_match(match: str, key: str) -> str:
     try:
         parse_match(match)
@@ -45,7 +52,8 @@ class Rule:
     )
     public: bool | None = setting(
         "Whether no key is asked for. None is as a less specific rule says, and with `scopes` or `reserve` it is "
-        "false. Where public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+        "false. Where public wins, the scopes of wider rules do not hold; their address lists do, and their windows, "
+        "by client address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -70,9 +78,20 @@ class Rule:
         default=None,
         kind="WHOLE",
     )
+    allow: Sequence[str] | None = setting(
+        "The only addresses and networks that such requests may come from, with a key or without; None for no list. "
+        "The lists of every rule that matches hold, and the gate's own, on public paths too.",
+        default=None,
+        check=check_addresses,
+    )
+    deny: Sequence[str] | None = setting(
+        "Addresses and networks that no such request may come from, whatever is allowed; None for no list.",
+        default=None,
+        check=check_addresses,
+    )
     enforce: bool = setting(
-        "False is a dry run of this rule's own scopes, windows and reservations: they refuse nobody, and what they "
-        "would have refused is told as the event `would_refuse`. Other rules hold as ever.",
+        "False is a dry run of this rule's own scopes, lists, windows and reservations: they refuse nobody, and what "
+        "they would have refused is told as the event `would_refuse`. Other rules hold as ever.",
         default=True,
     )
     envelope: bool | None = setting(

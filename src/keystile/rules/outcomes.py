@@ -32,12 +32,15 @@ AMBIGUOUS = Reason(
     ', error="invalid_request"',
 )
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
+BARRED = Reason(403, "ip_not_allowed", "Requests from this address are not allowed here.")
 PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 # A store that is down takes a while to come back; an overloaded one may have room in the next second.
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
+# What a CORS preflight gets. It says nothing of the request that follows it.
+PREFLIGHT = Reason(204, "preflight", "")
 # By status: `Policy.redirect_status`.
 HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")

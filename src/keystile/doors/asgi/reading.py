@@ -9,10 +9,10 @@ from typing import Any
 
 from ...answers.responses import given_request_id
 from ...gate import Gate
-from ...model import Request
+from ...model import Asked, Request
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below
 from ...rules.requests.credentials import spellings
-from ...rules.requests.preflights import is_preflight
+from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
 from .wire import CODING, TELLING, Scope, read_wire
 
@@ -39,7 +39,7 @@ class Reader:
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
         self._query = (policy.query_parameter or "").encode()
-        self._passes = policy.preflight == "pass"
+        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         self._looks_into_query = bool(self._query) or policy.https == "redirect"
         self._looks = gate.transport.header is not None
 
@@ -83,12 +83,15 @@ class Reader:
                 client[0] if client else None,
                 given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http"),
-                self._passes and scope["type"] == "http" and is_preflight(method, partial(_lines, scope)),
+                self._preflight(scope) if self._looks_at_options else None,
                 wire,
                 long_query,
                 unreadable,
             ),
         )
+
+    def _preflight(self, scope: Scope) -> Asked | None:
+        return read_preflight(scope["method"], partial(_lines, scope)) if scope["type"] == "http" else None
 
     def _take(self, scope: Scope, query: bytes, long_query: bool) -> list[tuple[bytes, bytes]]:
         """The keys in the query; they are removed from it."""
@@ -115,6 +118,11 @@ class Reader:
         path, stem = scope["path"], self._root_path(scope).rstrip("/")
         whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
         return whole, scope.get("query_string") or b""
+
+
+def origin_of(scope: Scope) -> str:
+    """The request's ``Origin``; empty if there is none, or more than one."""
+    return _header(scope, b"origin") or ""
 
 
 def accepted_by(scope: Scope) -> str:

@@ -9,7 +9,7 @@ from ...gate import Gate
 from ...model import Request, Wire
 from ...rules.network.peers import port_of
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below, repeats
-from ...rules.requests.preflights import is_preflight
+from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
 from .protocol import Environ
 
@@ -32,7 +32,7 @@ class Reader:
         self._query = (policy.query_parameter or "").encode()
         self._looks_into_query = bool(self._query) or policy.https == "redirect"
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
-        self._passes = policy.preflight == "pass"
+        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
 
     def read(self, environ: Environ) -> Request:
         """What the gate looks at. A key in the query is taken out of the environ: no app and no log sees it."""
@@ -62,7 +62,7 @@ class Reader:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID"), self._holds_key) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                self._passes and is_preflight(method, partial(_lines, environ)),
+                read_preflight(method, partial(_lines, environ)) if self._looks_at_options else None,
                 self._read_wire(environ) if self._wire else None,
                 long_query,
                 unreadable,

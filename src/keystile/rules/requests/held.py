@@ -11,6 +11,7 @@ from ...model import Demand, Reservation, Window
 from ...policy import Rule
 from ...policy.matches import Pattern
 from ..limits.notation import MOST_WINDOWS, check_windows, parse_limits
+from ..network.bounds import Lists, read_lists
 from .canonical import canonical, repeats
 
 SINGLE = ("public", "cost", "envelope", "require_json")
@@ -25,12 +26,14 @@ class Held(NamedTuple):
         rule: the rule.
         pattern: what it matches.
         own: what it demands by itself.
+        lists: its lists of addresses, or None.
     """
 
     key: str
     rule: Rule
     pattern: Pattern
     own: Demand
+    lists: Lists | None = None
 
 
 def held(key: str, rule: Rule, root_path: str) -> Held:
@@ -42,7 +45,7 @@ def held(key: str, rule: Rule, root_path: str) -> Held:
         root_path: the prefix that is known to be taken off every path; empty if none is.
 
     Raises:
-        ConfigurationError: its limits cannot be read, or no request could match it.
+        ConfigurationError: its limits or lists cannot be read, or no request could match it.
     """
     _check_reach(key, rule, root_path)
     try:
@@ -50,7 +53,8 @@ def held(key: str, rule: Rule, root_path: str) -> Held:
         check_windows(windows, max(1, rule.cost or 1))
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
-    return Held(key, rule, rule.pattern, _own(rule, windows))
+    lists = read_lists(f"{key}.", rule.allow, rule.deny)
+    return Held(key, rule, rule.pattern, _own(rule, windows), lists)
 
 
 def _own(rule: Rule, windows: tuple[Window, ...]) -> Demand:

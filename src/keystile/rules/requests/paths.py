@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from ...model import Demand
 from ...policy import METHODS, Rule
+from ..network.bounds import Lists, admission, check_lists, read_lists
 from .canonical import canonical
 from .held import Held, check_pairs, check_together, enforced, held, reserved_by, said, windows_of
 from .matching import PatternTree
@@ -38,9 +40,10 @@ class RuleTable:
         rules: each with the name of the setting that it came from.
         envelope, require_json: what holds where no rule says.
         root_path: the prefix that is known to be taken off every path; empty if none is.
+        lists: the addresses that are allowed and denied on every path; None for no such list.
 
     Raises:
-        ConfigurationError: a rule cannot be read or matches nothing, or two cannot hold together.
+        ConfigurationError: a rule or a list cannot be read or matches nothing, or two cannot hold together.
     """
 
     def __init__(
@@ -50,7 +53,11 @@ class RuleTable:
         envelope: bool = False,
         require_json: bool = False,
         root_path: str = "",
+        lists: tuple[Iterable[str] | None, Iterable[str] | None] = (None, None),
     ) -> None:
+        own = read_lists("", *lists)
+        self._lists = () if own is None else (own,)
+        self._admission = lru_cache(maxsize=REMEMBERED)(admission)
         self._defaults: dict[str, Any] = {"public": False, "cost": 1}
         self._defaults |= {"envelope": envelope, "require_json": require_json}
         listed = [held(key, rule, root_path) for key, rule in rules]
@@ -82,6 +89,16 @@ class RuleTable:
             return list(self.rules)
         found = sorted(self._tree.find(path))
         return [self.rules[place] for place in (self._ordered(found, method) if method in METHODS else found)]
+
+    def methods(self, path: str, raw_path: bytes = b"") -> frozenset[str]:
+        """The methods that rules for this path name."""
+        if not canonical(path, raw_path):
+            return frozenset()
+        return frozenset().union(*(self.rules[place].pattern.methods for place in self._tree.find(path)))
+
+    def lists_of(self, rules: Iterable[Held]) -> tuple[Lists, ...]:
+        """The lists of addresses that hold where these rules do: theirs, and the gate's before them."""
+        return (*self._lists, *(each.lists for each in rules if each.lists is not None))
 
     def _demand(self, method: str, path: str, raw_path: bytes) -> Demand:
         if not canonical(path, raw_path):
@@ -127,6 +144,8 @@ class RuleTable:
             json=values["require_json"],
             reserve=reserved_by(keyed),
             watched=frozenset(scope for each in keyed for scope in each.own.watched) - scopes,
+            admits=self._admission(self.lists_of(each for each in holding if each.rule.enforce)),
+            would_admit=self._admission(tuple(each.lists for each in holding if each.lists and not each.rule.enforce)),
         )
 
     def _all_of(self, rules: Sequence[Held]) -> Demand:
@@ -140,6 +159,7 @@ class RuleTable:
             envelope=self._defaults["envelope"],
             json=self._defaults["require_json"] or any(each.rule.require_json for each in rules),
             reserve=reserved_by(demanding),
+            admits=self._admission(self.lists_of(rules)),
         )
 
     def _look_through(self) -> None:
@@ -149,11 +169,16 @@ class RuleTable:
             found = tuple(sorted(self._tree.find(path)))
             met[found, self._spelled(found, path or "/")] = met[found, self._spelled(found, f"{path}/")] = None
         demands: dict[Demand, None] = {}
+        together: dict[tuple[Lists, Lists], None] = {}
         for found, spelled in met:
             for method in _told_apart([self.rules[place] for place in found]):
                 demand = self._add_up(found, spelled, method)
-                check_together(demand, [self.rules[place] for place in self._ordered(found, method)])
+                holding = [self.rules[place] for place in self._ordered(found, method)]
+                check_together(demand, holding)
+                together.update(dict.fromkeys(combinations(self.lists_of(holding), 2)))
                 demands[demand] = None
+        for pair in together:
+            check_lists(*pair)
         self.demands += demands
         for demand in demands:
             self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
