@@ -200,7 +200,7 @@ def test_a_gate_in_dry_run_lets_a_caller_through_who_is_nobody(
         assert (answer.status, fields(answer)) == (200, [])
         assert door.host.calls[-1].principal is None
         assert door.host.calls[-1].usages == ()
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError, match="the gate is in dry run and no good key came: use `principal`"):
             _ = door.host.calls[-1].caller
         assert would(events) == [code]
         assert answer.header("cache-control") == "private", "with a key the answer could be another one"
