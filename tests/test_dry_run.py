@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keystile import Gate, Plan, Rule, current
+from keystile import ConfigurationError, Gate, Plan, Rule, current
 from keystile.events import Event
 from keystile.exceptions import StoreUnavailable
 from keystile.limiters.memory import MemoryLimiter
@@ -200,7 +200,7 @@ def test_a_gate_in_dry_run_lets_a_caller_through_who_is_nobody(
         assert (answer.status, fields(answer)) == (200, [])
         assert door.host.calls[-1].principal is None
         assert door.host.calls[-1].usages == ()
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError, match="the gate is in dry run and no good key came: use `principal`"):
             _ = door.host.calls[-1].caller
         assert would(events) == [code]
         assert answer.header("cache-control") == "private", "with a key the answer could be another one"
@@ -376,3 +376,13 @@ def test_a_dry_run_is_told_at_start(caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     Gate(rules=[Rule("/x")])
     assert "dry_run" not in caplog.text
+
+
+def test_a_window_is_either_in_dry_run_or_not() -> None:
+    """Both would be counted in one place; another spelling of the match has a place of its own."""
+    limited = Rule("/x", limits="10/hour")
+    for tighter in ("5/hour", "10/hour"):
+        with pytest.raises(ConfigurationError, match="contradicts rules\\[0\\]: both are for '/x'") as caught:
+            Gate(rules=[limited, Rule("/x", limits=tighter, enforce=False)])
+        assert caught.value.key == "rules[1].limits"
+    Gate(rules=[limited, Rule("GET,POST /x", limits="5/hour", enforce=False)])

@@ -47,8 +47,9 @@ class Current(NamedTuple):
         """
         principal = self.admitted.principal
         if principal is None:
-            reason = "no key was asked for, or the gate is in dry run and none was good"
-            raise LookupError(f"the caller is unknown here, because {reason}: use `principal`")
+            public = self.admitted.demand.public
+            why = "no key was asked for" if public else "the gate is in dry run and no good key came"
+            raise LookupError(f"the caller is unknown here, because {why}: use `principal`")
         return principal
 
     @property
