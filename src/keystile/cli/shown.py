@@ -29,7 +29,7 @@ def _state(key: ApiKey) -> str:
 
 
 def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes]
+    return [each.hint for each in key.hashes if each.hint]
 
 
 _COLUMNS: dict[str, Callable[[ApiKey], Any]] = {

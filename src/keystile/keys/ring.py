@@ -1,4 +1,4 @@
-"""What a service does with its keys: create, get, list, revoke.
+"""What a service does with its keys: create, import, get, identify, list, revoke.
 
 Each operation is written once, as a coroutine, and has two names: `create` blocks, `acreate` is awaited.
 """
@@ -17,12 +17,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from .._ground.checks import check_limits, check_scopes
 from .._ground.frozen import HiddenBytes, HiddenText, frozen
 from .._sync import Offload, adapt, inline, is_async, pooled, run_now
-from ..exceptions import ConfigurationError, KeyNotFound
+from ..exceptions import ConfigurationError, KeyNotFound, StoreUnavailable
 from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
 from ..rules.network.addresses import Allowlist
+from .finding import owner_of
 from .format import BASE62
+from .importing import Imported, existing, find_existing
 from .workshop import WRITE_PATIENCE, Workshop
 
 P = ParamSpec("P")
@@ -176,7 +178,63 @@ class KeyRing:
             raise KeyNotFound(key_id)
         return key
 
+    async def _import_key(  # noqa: PLR0917 - the secret in its three parts
+        self,
+        offload: Offload,
+        name: str,
+        raw: str | None = None,
+        hash: str | None = None,
+        id: str | None = None,
+        *,
+        dry_run: bool = False,
+        **described: Any,
+    ) -> Imported:
+        """Bring in a key that exists already; one that is in the store already is left as it is.
+
+        Args:
+            name: a label for people, as for `create`.
+            raw: the raw key.
+            hash: in place of it, the hash that another program kept: argon2, bcrypt, SHA-256 or SHA-512 in hexadecimal
+                digits, or one of Django's. It is replaced by the gate's own when the key is first used.
+            id: the public part of the key, by which that program found it; not where the hash has no salt and
+                `key_format` is opaque.
+            dry_run: check everything and keep nothing.
+            described: everything else that `create` takes.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the gate could never admit this key.
+            Overloaded: too much hashing is under way.
+        """
+        shop = self._workshop
+        given = existing(shop, raw, hash, id)
+        found = await find_existing(shop, self._store_find, given, offload)
+        if found is not None:
+            return Imported(found, new=False)
+        ring = KeyRing(given.workshop(shop, dry_run=dry_run), self._quotas)
+        try:
+            issued = await ring._create(offload, name, **described)
+        except KeyError as error:  # another process has brought it in meanwhile
+            found = await find_existing(shop, self._store_find, given, offload)
+            if found is None:
+                raise StoreUnavailable("the key store", "says that an id is taken, and does not find it") from error
+            return Imported(found, new=False)
+        return Imported(issued.key, new=True)
+
+    async def _identify(self, offload: Offload, raw: str) -> ApiKey | None:
+        """The record of the key that this raw key is, whatever its state; None if it is none.
+
+        For keys that were found somewhere: whoever presents one to a door is judged by the gate. The secret is proved,
+        so nobody can make somebody else's key look leaked.
+
+        Raises:
+            Overloaded: too much hashing is under way.
+        """
+        octets = HiddenBytes(raw.encode(errors="replace"))
+        return await owner_of(self._workshop, self._store_find, octets, offload)
+
     create, acreate = _blocking(_create), _awaited(_create)
+    import_key, aimport_key = _blocking(_import_key), _awaited(_import_key)
+    identify, aidentify = _blocking(_identify), _awaited(_identify)
     get, aget = _blocking(_get), _awaited(_get)
     list, alist = _blocking(_list), _awaited(_list)
     revoke, arevoke = _blocking(_revoke), _awaited(_revoke)
