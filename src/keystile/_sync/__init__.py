@@ -17,7 +17,7 @@ from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
 from .offload import Offload, Pool, inline, pooled, worker_count
 from .places import Crowd, Place, Places
-from .running import adapt, at_once, is_async, may_block, patiently, run_now
+from .running import adapt, at_once, is_async, may_block, patiently, run_async, run_now
 from .seldom import Seldom
 from .shelf import Item, Shelf
 
@@ -44,6 +44,7 @@ __all__ = [
     "on_fork",
     "patiently",
     "pooled",
+    "run_async",
     "run_now",
     "settled",
     "worker_count",

@@ -33,6 +33,13 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("the coroutine suspended, but a sync door cannot wait: is the store or the limiter async only?")
 
 
+def run_async(function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    """The result of a coroutine function that may suspend, where no event loop runs: it gets one of its own."""
+    import anyio
+
+    return anyio.run(function, *args)
+
+
 def patiently(seconds: float, work: Callable[..., T], *args: Any) -> T:
     """The work's result. While the store says that it is busy, the work is tried again after short random pauses.
 

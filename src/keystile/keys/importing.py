@@ -6,19 +6,22 @@ there, and a hasher that gives the hash that is there. So every check of a new k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from .._ground.frozen import HiddenText
+from .._ground.frozen import HiddenBytes, HiddenText
 from .._sync import Offload
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import ApiKey, Environment
 from .finding import ANY_HINT, Find, proves
 from .foreign import AdoptingHasher, plain_digest
 from .format import BASE62, ID_LENGTH, Parsed
 from .opaque import LONGEST, OpaqueFormat
 from .workshop import Workshop
+
+Create = Callable[[Workshop], Awaitable[ApiKey]]
+"""Makes a key with this workshop, and keeps it."""
 
 
 class Imported(NamedTuple):
@@ -83,7 +86,27 @@ def existing(shop: Workshop, raw: str | None, stored: str | None, key_id: str | 
     return _from_hash(shop, text, None if key_id is None else _short_text(key_id, "id"))
 
 
-async def find_existing(shop: Workshop, find: Find, given: Existing, offload: Offload) -> ApiKey | None:
+async def import_key(
+    shop: Workshop, find: Find, given: Existing, create: Create, offload: Offload, *, dry_run: bool
+) -> Imported:
+    """Have a key made as it is, unless it is in the store already.
+
+    Raises:
+        ConfigurationError: another key has its id, or `create` says so.
+    """
+    found = await _found(shop, find, given, offload)
+    if found is not None:
+        return Imported(found, new=False)
+    try:
+        return Imported(await create(given.workshop(shop, dry_run=dry_run)), new=True)
+    except KeyError:  # another process has brought it in meanwhile
+        found = await _found(shop, find, given, offload)
+    if found is None:
+        raise StoreUnavailable("the key store", "says that an id is taken, and does not find it")
+    return Imported(found, new=False)
+
+
+async def _found(shop: Workshop, find: Find, given: Existing, offload: Offload) -> ApiKey | None:
     """The record, if this key is in the store already.
 
     Raises:
@@ -96,7 +119,7 @@ async def find_existing(shop: Workshop, find: Find, given: Existing, offload: Of
         if given.raw is None:
             return key
         for each in key.hashes:
-            if await proves(shop, each.hash, given.raw.encode(), offload, key.id):
+            if await proves(shop, each.hash, HiddenBytes(given.raw.encode()), offload, key.id):
                 return key
         raise ConfigurationError(f"another key has its id, {place}", key="key")
     return None

@@ -17,14 +17,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from .._ground.checks import check_limits, check_scopes
 from .._ground.frozen import HiddenBytes, HiddenText, frozen
 from .._sync import Offload, adapt, inline, is_async, pooled, run_now
-from ..exceptions import ConfigurationError, KeyNotFound, StoreUnavailable
+from ..exceptions import ConfigurationError, KeyNotFound
 from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
 from ..rules.network.addresses import Allowlist
 from .finding import owner_of
 from .format import BASE62
-from .importing import Imported, existing, find_existing
+from .importing import Imported, existing, import_key
 from .workshop import WRITE_PATIENCE, Workshop
 
 P = ParamSpec("P")
@@ -178,9 +178,10 @@ class KeyRing:
             raise KeyNotFound(key_id)
         return key
 
-    async def _import_key(  # noqa: PLR0917 - the secret in its three parts
+    async def _import_key(
         self,
         offload: Offload,
+        /,
         name: str,
         raw: str | None = None,
         hash: str | None = None,
@@ -205,20 +206,13 @@ class KeyRing:
             ConfigurationError: an argument is wrong, or the gate could never admit this key.
             Overloaded: too much hashing is under way.
         """
-        shop = self._workshop
-        given = existing(shop, raw, hash, id)
-        found = await find_existing(shop, self._store_find, given, offload)
-        if found is not None:
-            return Imported(found, new=False)
-        ring = KeyRing(given.workshop(shop, dry_run=dry_run), self._quotas)
-        try:
-            issued = await ring._create(offload, name, **described)
-        except KeyError as error:  # another process has brought it in meanwhile
-            found = await find_existing(shop, self._store_find, given, offload)
-            if found is None:
-                raise StoreUnavailable("the key store", "says that an id is taken, and does not find it") from error
-            return Imported(found, new=False)
-        return Imported(issued.key, new=True)
+        given = existing(self._workshop, raw, hash, id)
+
+        async def create(shop: Workshop) -> ApiKey:
+            issued = await KeyRing(shop, self._quotas)._create(offload, name, **described)  # noqa: SLF001 - its own class
+            return issued.key
+
+        return await import_key(self._workshop, self._store_find, given, create, offload, dry_run=dry_run)
 
     async def _identify(self, offload: Offload, raw: str) -> ApiKey | None:
         """The record of the key that this raw key is, whatever its state; None if it is none.
