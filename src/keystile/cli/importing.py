@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import click
 
@@ -71,7 +71,7 @@ def import_keys(
     summary = Summary(dry_run=dry_run)
     with opened(config, "store") as gate, _stream(file) as (stream, size, private):
         is_csv = (form or file[-4:].lower().lstrip(".")) == "csv"
-        lines = (csv_lines if is_csv else json_lines)(stream, resume)
+        lines = csv_lines(stream, resume) if is_csv else json_lines(stream, resume)
         try:
             with _bar(size) as moved:
                 run_async(_import_all, gate, lines, summary, private, lambda: moved(stream))
@@ -131,7 +131,7 @@ def _check_names(line: Line, names: set[str]) -> None:
 def _stream(file: str) -> Iterator[tuple[BinaryIO, int | None, bool]]:
     """What to read, its size if that is known, and whether nobody else can read it."""
     if file == _STDIN:
-        yield click.get_binary_stream("stdin"), None, True
+        yield sys.stdin.buffer, None, True
         return
     with Path(file).open("rb") as stream:
         found = os.fstat(stream.fileno())
@@ -147,9 +147,12 @@ def _bar(size: int | None) -> Iterator[Callable[[BinaryIO], None]]:
     if size is None or not sys.stderr.isatty():
         yield lambda _stream: None
         return
-    bar: Any
     with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-        yield lambda stream: bar.update(stream.tell() - bar.pos)
+
+        def moved(stream: BinaryIO) -> None:
+            bar.update(stream.tell() - bar.pos)
+
+        yield moved
 
 
 def _tell(summary: Summary, fault: LineFault | None, *, as_json: bool) -> None:

@@ -53,8 +53,8 @@ def json_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
 
 
 def csv_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
-    """Each row that begins at line `first` or later, under the names of the first row of all. Lists are separated by spaces, metadata is JSON, and what is empty is
-    left out."""
+    """Each row that begins at line `first` or later, under the names of the first row of all. Lists are separated by
+    spaces, metadata is JSON, and what is empty is left out."""
     texts = _texts(stream)
     reader = csv.reader((text for _, text in texts), strict=True)
     names: list[str] = []

@@ -25,6 +25,7 @@ from ..rules.network.addresses import Allowlist
 from .finding import owner_of
 from .format import BASE62
 from .importing import Imported, existing, import_key
+from .leaks import Pattern, pattern_of
 from .workshop import WRITE_PATIENCE, Workshop
 
 P = ParamSpec("P")
@@ -77,6 +78,11 @@ class KeyRing:
         self._store_list, self._store_revoke = call(store.list), call(store.revoke)
         last_used = getattr(store, "last_used", None)
         self._last_used = None if last_used is None else call(last_used)
+
+    @property
+    def pattern(self) -> Pattern:
+        """How keys are found in texts; ConfigurationError if they do not begin alike."""
+        return pattern_of(self._workshop.key_format)
 
     async def _create(
         self,
@@ -195,8 +201,8 @@ class KeyRing:
         Args:
             name: a label for people, as for `create`.
             raw: the raw key.
-            hash: in place of it, the hash that another program kept: argon2, bcrypt, SHA-256 or SHA-512 in hexadecimal
-                digits, or one of Django's. It is replaced by the gate's own when the key is first used.
+            hash: in place of it, the hash that another program kept (`foreign` says which); the gate's own replaces it
+                when the key is first used.
             id: the public part of the key, by which that program found it; not where the hash has no salt and
                 `key_format` is opaque.
             dry_run: check everything and keep nothing.
@@ -215,10 +221,8 @@ class KeyRing:
         return await import_key(self._workshop, self._store_find, given, create, offload, dry_run=dry_run)
 
     async def _identify(self, offload: Offload, raw: str) -> ApiKey | None:
-        """The record of the key that this raw key is, whatever its state; None if it is none.
-
-        For keys that were found somewhere: whoever presents one to a door is judged by the gate. The secret is proved,
-        so nobody can make somebody else's key look leaked.
+        """The record that this raw key proves, whatever its state, or None: for keys that were found somewhere. Nobody
+        can make somebody else's key look leaked.
 
         Raises:
             Overloaded: too much hashing is under way.
