@@ -101,7 +101,8 @@ class AdoptingHasher:
             proves = _reader(text)
         except _Unusable:
             return False
-        return proves(raw)
+        # bcrypt ends at a NUL, and to PBKDF2 a key and the same with NULs behind it are one (RFC 2104 section 2).
+        return b"\0" not in raw and proves(raw)
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether another program made it, or our own hasher with other settings."""
@@ -141,7 +142,7 @@ def _bcrypt(text: str, cost: int, *, shortened: bool) -> Proves:
 
     def proves(raw: bytes) -> bool:
         given = binascii.hexlify(digest_of("sha256", raw)) if shortened else raw
-        if len(given) > _BCRYPT_READS or b"\0" in given:
+        if len(given) > _BCRYPT_READS:
             return False
         try:
             return bool(checkpw(given, text.encode()))
