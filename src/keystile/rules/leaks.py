@@ -44,34 +44,33 @@ def find(blocks: Iterable[bytes], pattern: re.Pattern[bytes], longest: int) -> I
         settled = len(held) - longest
         done = yield from _matches(held, pattern, settled, place)
         cut = max(0, settled, done)
-        place.pass_over(held[:cut])
+        place.move(held, done, cut)
         rest = held[cut:]
     yield from _matches(rest, pattern, len(rest), place)
 
 
 def _matches(held: bytes, pattern: re.Pattern[bytes], settled: int, place: _Place) -> Generator[Found, None, int]:
-    """Those that begin before `settled`; gives the end of the last one."""
+    """Those that begin before `settled`; gives the end of the last one, where the place is then."""
     done = 0
     for match in pattern.finditer(held):
-        if match.start() >= settled:
+        begin, end = match.span()
+        if begin >= settled:
             break
-        yield Found(*place.of(held, match.start()), HiddenBytes(match[0]))
-        done = match.end()
+        place.move(held, done, begin)
+        yield Found(place.line, place.column, HiddenBytes(match[0]))
+        place.move(held, begin, end)
+        done = end
     return done
 
 
 class _Place:
-    """Counts the lines, and the octets since the last line's end, of all that was passed over."""
+    """Counts the lines, and the octets in the last of them, of all that was passed over."""
 
     def __init__(self) -> None:
-        self._line, self._column = 1, 1
+        self.line, self.column = 1, 1
 
-    def of(self, held: bytes, at: int) -> tuple[int, int]:
-        """Line and column of a place in what comes next."""
-        lines = held.count(b"\n", 0, at)
-        begins = held.rfind(b"\n", 0, at) + 1
-        return self._line + lines, at - begins + (1 if lines else self._column)
-
-    def pass_over(self, octets: bytes) -> None:
-        """Count these as passed."""
-        self._line, self._column = self.of(octets, len(octets))
+    def move(self, held: bytes, begin: int, end: int) -> None:
+        """Pass over these octets; nothing is counted twice, however many keys there are."""
+        lines = held.count(b"\n", begin, end)
+        self.line += lines
+        self.column = end - held.rfind(b"\n", begin, end) if lines else self.column + end - begin
