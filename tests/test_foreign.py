@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import argon2
@@ -14,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import Argon2Hasher, ConfigurationError, HmacHasher, _sync
+from keystile.keys.finding import locate
 from keystile.keys.foreign import MAX_BCRYPT_COST, MAX_ITERATIONS, AdoptingHasher, plain_digest
-from keystile.keys.format import crc_check
+from keystile.keys.format import Parsed, crc_check
 from keystile.keys.opaque import OpaqueFormat
+from keystile.model import ApiKey, SecretHash
+from keystile.stores.memory import MemoryStore
 from tests.doors import Door
 
 KEY = "Ab12Cd34.0123456789abcdefghijklmnopqrstuv"
@@ -179,6 +183,22 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 def test_a_digest_without_salt_is_told_by_its_length(text: str, kind: str | None) -> None:
     found = plain_digest(text)
     assert (found and found[0]) == kind
+
+
+def test_of_two_hashes_one_is_proved_and_the_hint_picks_it() -> None:
+    store = MemoryStore()
+    any_end, own, other = SecretHash("any", ""), SecretHash("own", "wxyz"), SecretHash("other", "0000")
+
+    def picked(*hashes: SecretHash) -> str | None:
+        key = ApiKey(id="i", name="n", created_at=datetime.now(UTC), hashes=hashes)
+        store._keys["i"] = key
+        find = _sync.adapt(store.find, _sync.Pool(1, 1), blocking=False, patience=0)
+        located = _sync.run_now(locate(find, [Parsed("unknown", "wxyz"), Parsed("i", "wxyz")], _sync.inline))
+        return located and located.secret_hash.hash
+
+    assert picked(any_end, own) == picked(own, any_end) == picked(own, other) == "own"
+    assert picked(any_end, other) == picked(other, any_end) == "any"
+    assert picked(other) is None
 
 
 # Through both doors.

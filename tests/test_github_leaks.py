@@ -410,6 +410,28 @@ def test_known_keys_outlast_an_outage_and_unknown_ones_are_nobodys_fault() -> No
     assert answers == []
 
 
+def test_reports_that_come_at_once_wait_for_one_fetch() -> None:
+    asked, fetching, goes_on = list[Any](), threading.Event(), threading.Event()
+
+    def fetch(etag: str | None) -> Fetched:
+        asked.append(etag)
+        fetching.set()
+        assert goes_on.wait(30)
+        return Fetched(document(one=pem(SIGNER)))
+
+    keys, results = PublicKeys(fetch), list[bool]()
+    threads = [threading.Thread(target=lambda: results.append(found(keys, "one"))) for _ in range(8)]
+    threads[0].start()
+    assert fetching.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    goes_on.set()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 8
+    assert asked == [None]
+
+
 def test_githubs_own_example_is_believed() -> None:
     key = read_keys(document(**{SAMPLE_ID: SAMPLE_KEY}))[SAMPLE_ID]
     assert base64.b64decode(SAMPLE_SIGNATURE)[38] == 31

@@ -276,6 +276,32 @@ def test_made_up_keys_are_failures_and_use_up_the_budget_before_a_store_is_read(
     assert door.get(key=right).status == 200
 
 
+def test_an_unknown_key_costs_a_bounded_number_of_reads_and_a_malformed_one_none(door: Door) -> None:
+    door.open(**OPAQUE | {"peppers": [NEW, OLD]}, failure_limits=None)
+    issued = door.create()
+    shop, reads = door.gate._shop, list[str]()
+    store = getattr(shop.store, "inner", shop.store)
+    find = store.find
+
+    def counting(key_id: str) -> Any:
+        reads.append(key_id)
+        return find(key_id)
+
+    store.find = counting
+    try:
+        door.open(**OPAQUE | {"peppers": [NEW, OLD]}, failure_limits=None)
+        expected = [("sk_" + "x" * 40, 4), (issued.secret[:-1] + "-", 4), ("sk_short", 0), ("x" * 40, 0)]
+        for presented, most in expected:
+            reads.clear()
+            assert door.get(key=presented).code == "invalid_api_key"
+            assert len(reads) == most
+        reads.clear()
+        assert door.get(key=issued.secret).status == 200
+        assert set(reads) == {issued.key.id}
+    finally:
+        del store.find
+
+
 def test_no_key_is_in_an_event_or_a_line_of_the_log(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "keystile")
     door.open(**OPAQUE | {"prefix": None})

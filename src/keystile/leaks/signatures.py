@@ -70,22 +70,24 @@ class PublicKeys:
         """
         now = self._clock()
         if identifier not in self._keys or now >= self._anyway:
-            if now >= self._next:
+            if now >= self._next:  # which is so until a fetch that is under way has ended: all wait for that one
                 await self._flights.run("fetch", offload, partial(self._refresh, now, offload))
             if identifier not in self._keys and self._failed:
                 raise KeysUnavailable
         return self._keys.get(identifier)
 
     async def _refresh(self, now: float, offload: Offload) -> None:
-        self._next = now + FETCH_EVERY
+        if now < self._next:
+            return
         try:
             fetched = await offload.run(self._pool, self._fetch, self._etag)
             if fetched is not None:
                 self._keys, self._etag = read_keys(fetched.body), fetched.etag
         except Exception:  # noqa: BLE001 - whatever happens on the way: the old keys stay
             self._failed = True
-            return
-        self._failed, self._anyway = False, now + FETCH_ANYWAY
+        else:
+            self._failed, self._anyway = False, now + FETCH_ANYWAY
+        self._next = now + FETCH_EVERY
 
 
 def read_keys(body: bytes) -> Mapping[str, Any]:
