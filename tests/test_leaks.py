@@ -446,7 +446,7 @@ def test_a_hasher_that_needs_memory_which_is_not_there(door: Door, monkeypatch: 
     def no_memory(*_: Any) -> bool:
         raise Overloaded("no memory")
 
-    monkeypatch.setattr(door.gate._shop.hasher, "_argon2", types.SimpleNamespace(verify=no_memory, hash=no_memory))
+    monkeypatch.setattr(door.gate._shop.hasher.own, "_argon2", types.SimpleNamespace(verify=no_memory, hash=no_memory))
     assert door.get(key=secret).status == 503
     assert leaks_of(raised_by(door.run, door.gate.keys.acreate, "another")) == []
     assert found == []

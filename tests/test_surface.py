@@ -26,6 +26,7 @@ SURFACE = [
     "IssuedKey",
     "KeyNotFound",
     "KeystileError",
+    "OpaqueFormat",
     "Overloaded",
     "PageStyle",
     "Plan",
@@ -55,6 +56,10 @@ NOT_LOADED = [
     "keystile.wrap",
     "keystile.cli",
     "keystile.stores.sqlite",
+    "keystile.leaks",
+    "bcrypt",
+    "cryptography",
+    "httpx2",
 ]
 PACKAGE = Path(keystile.__file__).parent
 PUBLIC_MODULES = sorted(

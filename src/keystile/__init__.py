@@ -11,6 +11,7 @@ from .exceptions import (
 )
 from .gate import Gate
 from .keys.hashing import Argon2Hasher, HmacHasher
+from .keys.opaque import OpaqueFormat
 from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
 from .policy import Plan, Rule
 from .policy.pages import PageStyle
@@ -29,6 +30,7 @@ __all__ = [
     "IssuedKey",
     "KeyNotFound",
     "KeystileError",
+    "OpaqueFormat",
     "Overloaded",
     "PageStyle",
     "Plan",

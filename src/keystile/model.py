@@ -95,6 +95,7 @@ class SecretHash:
     Attributes:
         hash: in the hasher's own encoding. Never shown.
         hint: the last 4 characters of the raw key: they pick the one hash to prove, and let people tell keys apart.
+            Empty for a hash that was imported without its key, until the key is used.
         expires_at: when a rotated secret expires, or None.
     """
 

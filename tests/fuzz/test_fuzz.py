@@ -36,6 +36,15 @@ KEYS = [GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED, WRONG + crc_check(WRONG.enc
 SECRETS = [secret[-38:-6] for secret in (GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED)]
 
 PAGE = "https://app.example"
+# The same keys as those of a service that brings its own: found by a MAC of the whole.
+OPAQUE: dict[str, Any] = {"key_format": "opaque", "hasher": "argon2id", "peppers": [b"fuzz" * 4]}
+BROUGHT = Gate(STORE, **OPAQUE).keys
+BROUGHT.import_key("good", GOOD, scopes=["exports:write"])
+BROUGHT.import_key("plain", PLAIN)
+BROUGHT.import_key("bound", BOUND, ip_allowlist=["9.9.9.9"])
+BROUGHT.revoke(BROUGHT.import_key("revoked", REVOKED.secret).key.id)
+BROUGHT.import_key("expired", EXPIRED, expires_at=datetime.now(UTC) + timedelta(seconds=1))
+
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 RULES = [
     Rule("/v1/exports", scopes=["exports:write"]),
@@ -59,6 +68,9 @@ GATES = {
     "proxied": {"trusted_proxies": ["10.0.0.0/8"], "https": "redirect", "public_url": "https://a.example", "hsts": 60},
     "strict": {"trusted_hops": 1, "https": "require", "recheck_in_flight": True, "query_parameter": "api_key"},
     "forwarded": {"trusted_proxies": ["10.0.0.0/8"], "client_header": "Forwarded", "query_parameter": "api_key"},
+    "opaque": OPAQUE | {"envelope": True, "query_parameter": "api_key", "recheck_in_flight": True},
+    "opaque in any form": OPAQUE
+    | {"prefix": None, "echo_request_id": True, "https": "redirect", "public_url": "https://a"},
     "passing": {"preflight": "pass", "envelope": True},
     "reserving": {
         "plans": {"free": Plan(units={"tokens": "9/day"}), "dry": Plan("0/day", enforce=False)},

@@ -37,7 +37,7 @@ from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
 from keystile.rules.requests.urls import MOST_PATH, target_of
-from tests.sizes import parts
+from tests.sizes import keys, parts
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -354,6 +354,37 @@ TABLE = (
     ),
     Row(("keys.format.PrefixedFormat.parse",), octets(FORMAT.parse)),
     Row(("keys.format.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"),
+    Row(("keys.opaque.OpaqueFormat.parse", "keys.opaque.OpaqueFormat.candidates"), octets(keys.opaque)),
+    Row(
+        (
+            "keys.foreign.plain_digest",
+            "keys.foreign.AdoptingHasher.adopt",
+            "keys.foreign.AdoptingHasher.verify",
+        ),
+        text(keys.adopt),
+        most=2.0,  # five kinds
+    ),
+    *(
+        Row(("rules.leaks.find", "keys.leaks.shortened"), octets(keys.looked_through(form)), most=6.0, how=form)
+        for form in keys.PATTERNS  # 10 MB a second, from files of our own
+    ),
+    Row(("leaks.reports.read_reports", "leaks.reports.labelled"), octets(keys.reports()), most=JSON_MOST),
+    Row(
+        ("leaks.reports.read_reports", "leaks.reports.labelled"),
+        octets(keys.reports(b'[{"token":"', b'"}]')),
+        most=JSON_MOST,
+        how="token",
+    ),
+    Row(
+        (
+            "leaks.signatures.is_signed",
+            "leaks.partner.Partner.refuse_head",
+            "leaks.signatures.PublicKeys.find",
+        ),
+        octets(keys.signed),
+    ),
+    Row(("leaks.partner.Partner.receive",), octets(keys.received)),
+    Row(("leaks.signatures.read_keys",), octets(keys.public_keys), most=JSON_MOST),
     Row(("answers.problems.asks_for_problem",), text(asks_for_problem)),
     Row(
         ("answers.problems.asks_for_problem",),
@@ -484,6 +515,7 @@ _SETTING = "takes settings, when the gate is built"
 _OURS = "takes what the gate made itself"
 _BOUNDED = "takes what was found short or well-formed before"
 _APP = "takes the app's octets or exceptions and does not read them"
+_RECORDS = "takes what stands in a key's record"
 
 NOT_FED = {
     "_sync.places.Crowd.joined": _BOUNDED,
@@ -559,6 +591,22 @@ NOT_FED = {
     "keys.format.KeyFormat.mint": "a protocol",
     "keys.format.KeyFormat.parse": "a protocol",
     "keys.format.PrefixedFormat.mint": _OURS,
+    "leaks.apps.asgi_app": _SETTING,
+    "leaks.apps.wsgi_app": _SETTING,
+    "leaks.partner.refusal": _OURS,
+    "leaks.signatures.fetch_from": _SETTING,
+    "keys.opaque.OpaqueFormat.mint": _OURS,
+    "keys.opaque.OpaqueFormat.macs": "see OpaqueFormat.candidates, which looks at the length first",
+    "keys.opaque.OpaqueFormat.kept": "takes a digest",
+    "keys.opaque.OpaqueFormat.ids_of_public": _BOUNDED,
+    "keys.opaque.OpaqueHasher.hash": _BOUNDED,
+    "keys.opaque.OpaqueHasher.needs_rehash": _RECORDS,
+    "keys.opaque.OpaqueHasher.verify": _BOUNDED,
+    "keys.opaque.digest_of": _BOUNDED,
+    "keys.opaque.subkey": _SETTING,
+    "keys.foreign.AdoptingHasher.blocks": _RECORDS,
+    "keys.foreign.AdoptingHasher.hash": _BOUNDED,
+    "keys.foreign.AdoptingHasher.needs_rehash": _RECORDS,
     "keys.format.crc_check": _BOUNDED,
     "keys.format.keyed_check": _BOUNDED,
     "rules.limits.notation.parse_limits": _SETTING,
@@ -598,7 +646,11 @@ NO_STRANGERS = {
     "config.tables": _OPERATOR,
     "cli.checking": _OPERATOR,
     "cli.explaining": _OPERATOR,
+    "cli.importing": _OPERATOR,
     "cli.keys": _OPERATOR,
+    "cli.lines": _OPERATOR,
+    "cli.places": _OPERATOR,
+    "cli.scan": _OPERATOR,
     "cli.limits": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.shown": _OPERATOR,
@@ -628,6 +680,8 @@ NO_STRANGERS = {
     "policy.settings": _OPERATOR,
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",
+    "keys.finding": "takes keys that have passed the format, which bounds them",
+    "keys.importing": _OPERATOR,
     "keys.ring": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,

@@ -26,6 +26,7 @@ from .explaining import explain
 from .keys import keys
 from .limits import limits
 from .opening import GATE_OPTION, Place, where
+from .scan import pattern, scan
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -105,7 +106,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits):
+for _command in (check, explain, keys, limits, scan, pattern):
     main.add_command(_command)
 
 

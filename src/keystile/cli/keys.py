@@ -1,4 +1,4 @@
-"""`keystile keys`: create, list, show and revoke keys."""
+"""`keystile keys`: create, import, list, show and revoke keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from ..keys.ring import MAX_PAGE
 from ..model import ENVIRONMENTS
+from .importing import import_keys
 from .opening import Place, opened
 from .shown import print_json, print_key, print_keys, record
 from .typed import as_moment, as_object, check_key_id, json_option
@@ -16,7 +17,10 @@ from .typed import as_moment, as_object, check_key_id, json_option
 
 @click.group()
 def keys() -> None:
-    """Create, list, show and revoke keys."""
+    """Create, import, list, show and revoke keys."""
+
+
+keys.add_command(import_keys)
 
 
 @keys.command()

@@ -22,20 +22,21 @@ from ..rules.requests.urls import place_of
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
-def _state(key: ApiKey) -> str:
+def state(key: ApiKey) -> str:
+    """In which part of its life a key is."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
 
 
 def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes]
+    return [each.hint for each in key.hashes if each.hint]
 
 
 _COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
     "ID": lambda key: key.id,
     "NAME": lambda key: key.name,
-    "STATE": _state,
+    "STATE": state,
     "ENVIRONMENT": lambda key: key.environment,
     "ORGANIZATION": lambda key: key.organization_id,
     "OWNER": lambda key: key.owner_id,
@@ -163,7 +164,7 @@ def print_key(key: ApiKey, *, as_json: bool) -> None:
     if as_json:
         print_json(record(key))
     else:
-        print_table([("state", _state(key)), *((name, _cell(value)) for name, value in record(key).items())])
+        print_table([("state", state(key)), *((name, _cell(value)) for name, value in record(key).items())])
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

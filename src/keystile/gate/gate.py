@@ -13,7 +13,7 @@ from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..events import Events, L
 from ..exceptions import ConfigurationError
-from ..keys.format import KeyFormat
+from ..keys.format import KeyFormat, KeyFormatName
 from ..keys.hashing import Hasher, HasherName
 from ..keys.parts import Parts
 from ..keys.ring import KeyRing
@@ -69,7 +69,7 @@ class Gate:
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
         hasher: HasherName | Hasher = "argon2id",
-        key_format: KeyFormat | None = None,
+        key_format: KeyFormatName | KeyFormat | None = None,
         limiter: str | RateLimiter = "memory://",
         plans: Mapping[str, Plan] = FrozenDict(),
         default_plan: str | None = None,

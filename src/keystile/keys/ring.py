@@ -1,4 +1,4 @@
-"""What a service does with its keys: create, get, list, revoke.
+"""What a service does with its keys: create, import, get, identify, list, revoke.
 
 Each operation is written once, as a coroutine, and has two names: `create` blocks, `acreate` is awaited.
 """
@@ -22,7 +22,10 @@ from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
 from ..rules.network.addresses import Allowlist
+from .finding import owner_of
 from .format import BASE62
+from .importing import Imported, existing, import_key
+from .leaks import Pattern, pattern_of
 from .workshop import WRITE_PATIENCE, Workshop
 
 P = ParamSpec("P")
@@ -77,6 +80,11 @@ class KeyRing:
         self._store_list, self._store_revoke = call(store.list), call(store.revoke)
         last_used = getattr(store, "last_used", None)
         self._last_used = None if last_used is None else call(last_used)
+
+    @property
+    def pattern(self) -> Pattern:
+        """How keys are found in texts; ConfigurationError if they do not begin alike."""
+        return pattern_of(self._workshop.key_format)
 
     async def _create(
         self,
@@ -178,7 +186,55 @@ class KeyRing:
             raise KeyNotFound(key_id)
         return key
 
+    async def _import_key(
+        self,
+        offload: Offload,
+        /,
+        name: str,
+        raw: str | None = None,
+        hash: str | None = None,
+        id: str | None = None,
+        *,
+        dry_run: bool = False,
+        **described: Any,
+    ) -> Imported:
+        """Bring in a key that exists already; one that is in the store already is left as it is.
+
+        Args:
+            name: a label for people, as for `create`.
+            raw: the raw key.
+            hash: in place of it, the hash that another program kept (`foreign` says which); the gate's own replaces it
+                when the key is first used.
+            id: the public part of the key, by which that program found it; not where the hash has no salt and
+                `key_format` is opaque.
+            dry_run: check everything and keep nothing.
+            described: everything else that `create` takes.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the gate could never admit this key.
+            Overloaded: too much hashing is under way.
+        """
+        given = existing(self._workshop, raw, hash, id)
+
+        async def create(shop: Workshop) -> ApiKey:
+            issued = await KeyRing(shop, self._quotas)._create(offload, name, **described)  # noqa: SLF001 - its own class
+            return issued.key
+
+        return await import_key(self._workshop, self._store_find, given, create, offload, dry_run=dry_run)
+
+    async def _identify(self, offload: Offload, raw: str) -> ApiKey | None:
+        """The record that this raw key proves, whatever its state, or None: for keys that were found somewhere. Nobody
+        can make somebody else's key look leaked.
+
+        Raises:
+            Overloaded: too much hashing is under way.
+        """
+        octets = HiddenBytes(raw.encode(errors="replace"))
+        return await owner_of(self._workshop, self._store_find, octets, offload)
+
     create, acreate = _blocking(_create), _awaited(_create)
+    import_key, aimport_key = _blocking(_import_key), _awaited(_import_key)
+    identify, aidentify = _blocking(_identify), _awaited(_identify)
     get, aget = _blocking(_get), _awaited(_get)
     list, alist = _blocking(_list), _awaited(_list)
     revoke, arevoke = _blocking(_revoke), _awaited(_revoke)
