@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 
 from keystile import Gate, HmacHasher, Rule
 from keystile.keys.format import crc_check
+from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
 from tests.fuzz.requests import Doors, Sent, masked, requests
 
@@ -51,13 +52,23 @@ COMMON: dict[str, Any] = {
     "failure_limits": None,
     "clock": lambda: datetime.now(UTC).timestamp() + 5,
 }
+QUERY = [*CREDENTIAL_FORMS, "?api_key"]
 GATES = {
     "plain": {},
     "enveloped": {"envelope": True, "echo_request_id": True},
     "problem": {"envelope": True, "error_format": "problem", "require_json": True},
     "proxied": {"trusted_proxies": ["10.0.0.0/8"], "https": "redirect", "public_url": "https://a.example", "hsts": 60},
-    "strict": {"trusted_hops": 1, "https": "require", "recheck_in_flight": True, "query_parameter": "api_key"},
-    "forwarded": {"trusted_proxies": ["10.0.0.0/8"], "client_header": "Forwarded", "query_parameter": "api_key"},
+    "strict": {
+        "trusted_hops": 1,
+        "https": "require",
+        "recheck_in_flight": True,
+        "accept": QUERY,
+    },
+    "forwarded": {
+        "trusted_proxies": ["10.0.0.0/8"],
+        "client_header": "Forwarded",
+        "accept": QUERY,
+    },
     "passing": {"preflight": "pass", "envelope": True},
     "header": {"accept": ["X-API-Key"], "recheck_in_flight": True, "envelope": True},
 }

@@ -15,6 +15,7 @@ import pytest
 from keystile import Argon2Hasher, Gate, Rule, asgi, current, wsgi
 from keystile.answers.pages import Page
 from keystile.exceptions import InvalidRequest
+from keystile.policy import CREDENTIAL_FORMS
 from tests.doors import asgi_scope, wsgi_environ
 from tests.selection import often
 from tests.sizes.shapes import UNITS, USUAL, shape
@@ -69,7 +70,7 @@ def gate_with(**settings: Any) -> Gate:
         "anonymous_limits": "1000000/day",
         "failure_limits": None,
         "trusted_proxies": ["10.0.0.0/8"],
-        "query_parameter": "api_key",
+        "accept": [*CREDENTIAL_FORMS, "?api_key"],
         "public_url": "https://api.example.com",
         "cursor_secrets": [b"a secret for cursors"],
         "envelope": True,

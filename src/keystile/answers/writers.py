@@ -162,9 +162,10 @@ class Writers(Generic[AnyStr]):
     def _dressed(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
-        principal, request_id, usages, _, strict = admitted
+        _, request_id, usages, demand, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
-        written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        protected = demand.public is not True
+        written = self.headers.write(headers, self._encode(request_id), protected=protected, limits=limits)
         if link is not None:
             written.append(self._envelopes.link(link))
         if strict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -22,6 +23,11 @@ from .typed import json_option
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
 _REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")
 _WRONG = 'expected a method and a path as a client sends them, like "POST /v1/exports/7"'
+_KEY = {
+    True: "not needed: public",
+    False: "needed",
+    "optional": "optional: without one it is anonymous, with a wrong one refused",
+}
 _NEVER = "a path that is not canonical, or a header that names another method"
 
 
@@ -98,9 +104,14 @@ def _respelled(gate: Gate, asked: Asked) -> Demand | None:
 
 def _windows(gate: Gate, demand: Demand) -> tuple[Window, ...]:
     """The windows that rules bring; on public paths, where no plan holds, also those of every address."""
-    if not demand.cost:
-        return ()
-    return gate.quotas.for_anyone(demand.windows) if demand.public else demand.windows
+    if demand.public is True:
+        return _anonymous(gate, demand)
+    return demand.windows if demand.cost else ()
+
+
+def _anonymous(gate: Gate, demand: Demand) -> tuple[Window, ...]:
+    """The windows of a request without a key, where none is needed."""
+    return gate.quotas.for_anyone(demand.windows) if demand.public and demand.cost else ()
 
 
 def _record(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> dict[str, Any]:
@@ -121,13 +132,24 @@ def _members(gate: Gate, demand: Demand) -> dict[str, Any]:
     windows = _windows(gate, demand)
     return {
         "public": demand.public,
+        "accept": _places(demand),
         "scopes": sorted(demand.scopes),
-        "windows": [{"limit": each.limit, "window_seconds": each.seconds, "scope": each.scope} for each in windows],
+        "windows": [_window(each) for each in windows],
+        "anonymous_windows": [_window(each) for each in _anonymous(gate, demand)],
         "too_many_windows": len(windows) > MOST_WINDOWS,
         "cost": demand.cost,
         "envelope": demand.envelope,
         "require_json": demand.json,
     }
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {"limit": window.limit, "window_seconds": window.seconds, "scope": window.scope}
+
+
+def _places(demand: Demand) -> list[str]:
+    """Where a key may stand, as a client writes it."""
+    return [] if demand.public is True else sorted(place.shown for place in demand.accept)
 
 
 def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list[tuple[str, str]]:
@@ -138,7 +160,8 @@ def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list
         rows.append(("note", "no method that rules tell apart: all demands of its path hold, and no permission"))
     rows += [(f"rule {each.key}", each.rule.match) for each in holding] or [("rules", "none")]
     rows += [
-        ("key", "not needed: public" if demand.public else "needed"),
+        ("key", _KEY[demand.public]),
+        ("read from", ", ".join(_places(demand)) or "-"),
         ("scopes", " ".join(sorted(demand.scopes)) or "-"),
         ("windows", _shown(gate, demand)),
         ("cost", str(demand.cost) if demand.cost else "0: not counted"),
@@ -156,20 +179,29 @@ def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list
 
 def _summed(gate: Gate, demand: Demand) -> str:
     """A demand in one line."""
-    if demand.public:
-        return f"public, cost {demand.cost}; windows: {_shown(gate, demand)}"
-    scopes = " ".join(sorted(demand.scopes)) or "-"
-    return f"a key is needed, cost {demand.cost}; scopes: {scopes}; windows: {_shown(gate, demand)}"
+    windows = f"cost {demand.cost}; windows: {_shown(gate, demand)}"
+    if demand.public is True:
+        return f"public, {windows}"
+    kind = "a key is optional" if demand.public else "a key is needed"
+    scopes = f"; scopes: {' '.join(sorted(demand.scopes)) or '-'}"
+    return f"{kind}, read from {', '.join(_places(demand)) or 'nowhere'}{'' if demand.public else scopes}; {windows}"
 
 
 def _shown(gate: Gate, demand: Demand) -> str:
     windows = _windows(gate, demand)
     if len(windows) > MOST_WINDOWS:
         return f"more than {MOST_WINDOWS}: answered with 400"
-    listed = [f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})" for each in windows]
-    if not demand.public and demand.cost:
+    listed = _listed(windows)
+    if demand.public is not True and demand.cost:
         listed.insert(0, "the key's own")
-    return ", ".join(listed) or "-"
+    told = ", ".join(listed) or "-"
+    if demand.public != "optional":
+        return told
+    return f"{told}; without a key: {', '.join(_listed(_anonymous(gate, demand))) or '-'}"
+
+
+def _listed(windows: Iterable[Window]) -> list[str]:
+    return [f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})" for each in windows]
 
 
 def _plain(path: str) -> str:

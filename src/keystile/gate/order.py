@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
-    request id, client, https, rules, preflight, public path, credential, format and check, proof, record, state,
-    address list, plan, scopes, windows
+    request id, client, https, rules, preflight, public path, credential (or none, if it is optional), format and check,
+    proof, record, state, address list, plan, scopes, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -20,6 +20,7 @@ from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, Window
 from ..policy import Policy
+from ..policy.places import places_of
 from ..rules import outcomes
 from ..rules.limits.notation import MOST_WINDOWS
 from ..rules.limits.quotas import Quotas
@@ -29,6 +30,7 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
+from .presenting import Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
@@ -52,7 +54,7 @@ class Order:
         transport: finds who is calling, behind which proxies.
         rules: what a path demands.
         quotas: which windows hold for whom.
-        accepted: where keys are read from.
+        accepted: where keys are read from, on any path.
         limits: where windows are counted.
     """
 
@@ -71,6 +73,8 @@ class Order:
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
+        self._presenting = Presenting(policy, shop, accepted)
+        self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
         self._looks = transport.header is not None or self._https or self._hsts
         # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
@@ -108,18 +112,24 @@ class Order:
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
         if request.preflight and demand is not rules.every and self._keyless(request):
             return await self._preflight(visit, offload)
-        if demand.public:
+        raw: bytes | Unusable = Unusable.MISSING
+        if demand.public is not True:
+            if self._plain:
+                raw = extract(request.credentials, self._accepted)
+            else:
+                raw = self._presenting.find(request, demand, secure=visit.secure)
+        if isinstance(raw, Unusable):
+            if raw is not Unusable.MISSING or not demand.public:
+                why = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
+                return self._refused(why, visit, demand=demand)
             windows = self._quotas.for_anyone(demand.windows) if demand.cost else ()
             return await self._count(None, visit, windows, demand, offload)
-        raw = extract(request.credentials, self._accepted)
-        if isinstance(raw, Unusable):
-            return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
         raw = HiddenBytes(raw)
         try:
             digest = self.prover.digest(raw)
             proven = self.prover.prove_now(digest) or await self.prover.prove(raw, digest, visit.counted, offload)
             if isinstance(proven, Reason):
-                return self._refused(proven, visit, before)
+                return self._refused(proven, visit, before, demand=demand)
             key, secret_hash = proven
             now = self._clock()
             caller = self._known.get(key.id)
@@ -134,7 +144,7 @@ class Order:
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
         if reason is not None:
-            return self._refused(reason, visit, key)
+            return self._refused(reason, visit, key, demand=demand)
         if self.outage.lasts:
             self.outage.ends()
         windows = ()
@@ -179,6 +189,8 @@ class Order:
         return self._counted(key, visit, usages, demand)
 
     def _keyless(self, request: Request) -> bool:
+        if not self._plain:
+            return self._presenting.is_missing(request)
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
     async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
@@ -196,10 +208,20 @@ class Order:
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
-    def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
+    def _refused(
+        self,
+        reason: Reason,
+        visit: Visit,
+        key: Principal | None = None,
+        usages: Usages = (),
+        demand: Demand | None = None,
+    ) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
+        schemes = self._schemes
+        if demand is not None and not self._plain:
+            schemes = self._presenting.schemes(visit.request, demand)
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, schemes))
 
     def _in_the_clear(self, visit: Visit) -> Refused:
         """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""

@@ -51,6 +51,20 @@ class Workshop:
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
 
     @property
+    def prefix(self) -> str | None:
+        """What every key begins with, before its first underscore; None where keys have no such thing."""
+        return getattr(self.key_format, "prefix", None)
+
+    def ours(self, raw: bytes) -> bool:
+        """Whether these octets have our form: they begin with our prefix, in any case. Without a prefix, whether they
+        can be a key."""
+        prefix = self.prefix
+        if prefix is None:
+            return self.key_format.parse(raw) is not None
+        start = f"{prefix.rstrip('_')}_".lower().encode()
+        return raw[: len(start)].lower() == start
+
+    @property
     def mask(self) -> Mask:
         """Finds keys within a text."""
         return Mask(self.is_key, getattr(self.key_format, "within", None))

@@ -31,8 +31,8 @@ class Sender:
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
         """For the app, in place of the server's `send`: it adds the gate's fields to the head."""
-        principal, name, usages, _, strict = admitted
-        write, request_id, protected = self._write, name.encode(), principal is not None
+        _, name, usages, demand, strict = admitted
+        write, request_id, protected = self._write, name.encode(), demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
 
         # Not a coroutine function: the app awaits the server's own awaitable, once for each chunk of a stream.

@@ -27,8 +27,8 @@ class Sender:
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         """For the app, in place of the server's `start_response`: it adds the gate's fields to the head."""
-        principal, request_id, usages, _, strict = admitted
-        write, protected = self._write, principal is not None
+        _, request_id, usages, demand, strict = admitted
+        write, protected = self._write, demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:

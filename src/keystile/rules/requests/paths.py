@@ -18,6 +18,7 @@ from typing import Any
 
 from ...model import Demand
 from ...policy import METHODS, Rule
+from ...policy.places import Place, places_of
 from .canonical import canonical
 from .held import Held, check_pairs, check_together, held, said, windows_of
 from .matching import PatternTree
@@ -35,6 +36,7 @@ class RuleTable:
         rules: each with the name of the setting that it came from.
         envelope, require_json: what holds where no rule says.
         root_path: the prefix that is known to be taken off every path; empty if none is.
+        accept: where keys are read from where no rule says.
 
     Raises:
         ConfigurationError: a rule cannot be read or matches nothing, or two cannot hold together.
@@ -47,8 +49,9 @@ class RuleTable:
         envelope: bool = False,
         require_json: bool = False,
         root_path: str = "",
+        accept: Iterable[str] = (),
     ) -> None:
-        self._defaults: dict[str, Any] = {"public": False, "cost": 1}
+        self._defaults: dict[str, Any] = {"public": False, "cost": 1, "accept": tuple(accept)}
         self._defaults |= {"envelope": envelope, "require_json": require_json}
         listed = [held(key, rule, root_path) for key, rule in rules]
         # From here on a rule's place says how specific its path is.
@@ -116,8 +119,9 @@ class RuleTable:
             scopes=frozenset() if public else frozenset(scope for each in holding for scope in each.own.scopes),
             windows=windows_of(holding),
             cost=values["cost"],
-            envelope=values["envelope"] and not public,
+            envelope=values["envelope"] and public is not True,
             json=values["require_json"],
+            accept=places_of(values["accept"]),
         )
 
     def _all_of(self, rules: Sequence[Held]) -> Demand:
@@ -129,7 +133,16 @@ class RuleTable:
             cost=max((each.rule.cost or 1 for each in rules), default=1),
             envelope=self._defaults["envelope"],
             json=self._defaults["require_json"] or any(each.rule.require_json for each in rules),
+            accept=self._common(rules),
         )
+
+    def _common(self, rules: Sequence[Held]) -> frozenset[Place]:
+        """The places that all of these rules accept, and the gate too where it may be that none of them says."""
+        saying = [each for each in rules if each.rule.accept is not None]
+        named = [places_of(each.rule.accept or ()) for each in saying]
+        if rules is self.rules or all(each.pattern.methods for each in saying):
+            named.append(places_of(self._defaults["accept"]))
+        return frozenset.intersection(*named)
 
     def _look_through(self) -> None:
         """Note what requests can meet, and refuse rules that cannot hold together."""
@@ -145,7 +158,9 @@ class RuleTable:
                 demands[demand] = None
         self.demands += demands
         for demand in demands:
-            self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
+            # Where a key is optional, the windows count by address or by caller.
+            for anonymous in (True, False) if demand.public == "optional" else (demand.public is True,):
+                self.most_windows[anonymous] = max(self.most_windows[anonymous], len(demand.windows))
 
 
 def _told_apart(rules: Iterable[Held]) -> set[str]:
