@@ -55,8 +55,10 @@ PLACES: dict[str, Callable[[str], Sent]] = {
     "answer": lambda text: {"path": "/echo", "query": "x", "headers": [("x-echo", text)]},
     **{name: _in_header(name) for name in HEADERS},
 }
+LOOKED_INTO = ("path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin")
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "hidden": {"accept": [*CREDENTIAL_FORMS, "?api_key", "Authorization: Basic"], "hide_credentials": True},
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
     "redirect": {"https": "redirect"},
 }
@@ -167,7 +169,11 @@ def test_a_request_with_too_much_of_anything_costs_little(
     # A bound has its worst just before it.
     cases = [(place, unit, size) for size in (8000, USUAL) for place in PLACES for unit in UNITS]
     if settings != "plain":
-        cases = [case for case in cases if case[0] in ("path", "query", "peer", "lines", "x-forwarded-proto", settings)]
+        cases = [
+            case
+            for case in cases
+            if case[0] in ("path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin", settings)
+        ]
     # Usually each goes through both doors, but through one with a key and through the other without.
     cases = [case for part in PARTS for case in cases[part ^ (costs is wsgi_costs) ^ known :: 2]]
     costs(gate, iter([requests("accept", b"a", 10, key)]))  # the first use of a key is for other tests

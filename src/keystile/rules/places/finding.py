@@ -86,8 +86,10 @@ class Finder:
     def _one(self, found: Sequence[tuple[Place, Found, bool]]) -> Presented:
         """Whatever its form: more than one are too many."""
         keys = {key for _, key, _ in found}
-        if len(keys) != 1:
-            return Presented(Unusable.AMBIGUOUS if keys else Unusable.MISSING)
+        if not keys:
+            return Presented(Unusable.MISSING)
+        if len(keys) > 1 or Unusable.AMBIGUOUS in keys:
+            return Presented(Unusable.AMBIGUOUS)
         return Presented(keys.pop(), frozenset(place for place, _, _ in found))
 
     def _among_all(self, found: Sequence[tuple[Place, Found, bool]]) -> Presented:
