@@ -75,7 +75,8 @@ class Order:
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._presenting = Presenting(policy, shop, accepted)
         self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
-        self._looks = transport.header is not None or self._https or self._hsts
+        # Whether a browser's page is ours depends on the scheme too.
+        self._looks = transport.header is not None or self._https or self._hsts or accepted.basic
         # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
