@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate, HmacHasher, Rule
-from keystile.gate.presenting import schemes_of
-from keystile.keys.format import PrefixedFormat
-from keystile.model import Site
+from keystile.gate.presenting import Presenting, schemes_of
+from keystile.keys.format import Parsed, PrefixedFormat
+from keystile.model import Demand, Request, Site
 from keystile.policy import CREDENTIAL_FORMS, Policy
 from keystile.policy.places import BASIC, SUBPROTOCOL, Place, place_of, places_of
 from keystile.rules.places.basic import is_ambient, is_fetch
@@ -541,6 +541,46 @@ def test_at_most_one_key_is_read_and_it_stands_there_as_it_is(sent: list[tuple[b
             beside = [(name, value) for name, value in sent if other in said(name, value)]
             # Without a scheme of ours, Authorization presents nothing.
             assert all(name == AUTH and not value.lower().startswith((b"bearer", b"basic")) for name, value in beside)
+
+
+PLACES = sorted(places_of([*CREDENTIAL_FORMS, "?api_key", "Authorization: Basic", "Sec-WebSocket-Protocol"]))
+PRESENTING = [
+    Presenting(Policy(foreign=foreign), GATE._shop, EVERY) for foreign in get_args(get_type_hints(Policy)["foreign"])
+]
+
+
+@given(lines, st.sets(st.sampled_from(PLACES)), st.sampled_from(PRESENTING))
+@example([(AUTH, b"Bearer " + GOOD)], {BASIC}, PRESENTING[0])
+@example([(OFFER, b"keystile, " + GOOD), (X_API_KEY, GOOD)], {SUBPROTOCOL}, PRESENTING[0])
+def test_a_key_that_stands_only_where_it_is_not_accepted_opens_nothing(
+    sent: list[tuple[bytes, bytes]], here: set[Place], presenting: Presenting
+) -> None:
+    request = Request("GET", "/", b"/", sent, None, site=Site())
+    key = presenting.find(request, Demand(False, frozenset(), accept=frozenset(here)), secure=True)
+    if isinstance(key, bytes):
+        headers = {place.header for place in here}
+        standing = [value for name, value in sent if name in headers and key in said(name, value)]
+        schemes = [place.scheme for place in here if place.scheme]
+        assert any(
+            name != AUTH or value.split()[0].lower() in schemes
+            for name, value in sent
+            if name in headers and value in standing
+        )
+    assert presenting.find(request, Demand(False, frozenset()), secure=True).__class__ is Unusable
+
+
+class Prefixed(Anything):
+    """Keys of which only some begin with the prefix."""
+
+    prefix = "own"
+
+    def parse(self, raw: bytes) -> Parsed | None:  # type: ignore[override]
+        return Parsed("id", "hint") if raw.startswith(b"old-") else None
+
+
+def test_what_can_be_a_key_has_our_form_whatever_it_begins_with() -> None:
+    gate = Gate(key_format=Prefixed(), foreign="ignore")
+    assert [gate.ours(raw) for raw in (b"own_x", b"OWN_x", b"old-x", b"x")] == [True, True, True, False]
 
 
 @given(lines)

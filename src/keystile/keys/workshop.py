@@ -56,13 +56,12 @@ class Workshop:
         return getattr(self.key_format, "prefix", None)
 
     def ours(self, raw: bytes) -> bool:
-        """Whether these octets have our form: they begin with our prefix, in any case. Without a prefix, whether they
-        can be a key."""
-        prefix = self.prefix
-        if prefix is None:
-            return self.key_format.parse(raw) is not None
-        start = f"{prefix.rstrip('_')}_".lower().encode()
-        return raw[: len(start)].lower() == start
+        """Whether these octets have our form: they begin with our prefix, in any case, or can be a key all the same."""
+        if self.prefix is not None:
+            start = f"{self.prefix.rstrip('_')}_".lower().encode()
+            if raw[: len(start)].lower() == start:
+                return True
+        return self.key_format.parse(raw) is not None
 
     @property
     def mask(self) -> Mask:
