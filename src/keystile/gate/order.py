@@ -113,12 +113,13 @@ class Order:
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
         if request.preflight and demand is not rules.every and self._keyless(request):
             return await self._preflight(visit, offload)
-        raw: bytes | Unusable = Unusable.MISSING
-        if demand.public is not True:
-            if self._plain:
-                raw = extract(request.credentials, self._accepted)
-            else:
-                raw = self._presenting.find(request, demand, secure=visit.secure)
+        raw: bytes | Unusable
+        if demand.public is True:
+            raw = Unusable.MISSING
+        elif self._plain:
+            raw = extract(request.credentials, self._accepted)
+        else:
+            raw = self._presenting.find(request, demand, secure=visit.secure)
         if isinstance(raw, Unusable):
             if raw is not Unusable.MISSING or not demand.public:
                 why = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
