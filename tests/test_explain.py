@@ -107,6 +107,7 @@ def test_it_says_what_the_gate_decides(file: Path) -> None:
     with closing(open_gate(load(file))) as gate:
         for line in ("GET /v1/open/a", "POST /v1/exports/1", "DELETE /v1", "GET /", "BREW /v1/me", "GET /health/"):
             demand, found = gate.rules.demand(*line.split(" ")), explained(file, line)
+            assert found["accept"] == ([] if demand.public else sorted(each.shown for each in demand.accept))
             told = found["public"], set(found["scopes"]), found["cost"], found["envelope"], found["require_json"]
             assert told == (demand.public, demand.scopes, demand.cost, demand.envelope, demand.json)
 
@@ -114,11 +115,26 @@ def test_it_says_what_the_gate_decides(file: Path) -> None:
 def test_people_get_a_table(file: Path) -> None:
     lines = run(file, "POST /v1/exports/7").stdout.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        "request", "rule rules[1]", "rule rules[0]", "key", "scopes", "windows", "cost", "envelope",
+        "request", "rule rules[1]", "rule rules[0]", "key", "read from", "scopes", "windows", "cost", "envelope",
         "JSON bodies only", "not canonical",
     ]  # fmt: skip
-    assert "the key's own, 100 in 1 minute (/v1/*)" in lines[5]
+    assert lines[4].endswith("Api-Key, Authorization: Api-Key, Authorization: Bearer, X-API-Key")
+    assert "the key's own, 100 in 1 minute (/v1/*)" in lines[6]
     assert "with a slash" in run(file, "GET /health").stdout
+
+
+def test_it_says_who_is_let_in_and_where_keys_are_read_from(file: Path) -> None:
+    rules = ['match = "/v1/feed"\npublic = "optional"', 'match = "/v1/hook"\naccept = ["?token", "x-hook"]']
+    file.write_text('anonymous_limits = "9/minute"\n' + "".join(f"[[rules]]\n{rule}\n" for rule in rules))
+    feed, hook = explained(file, "/v1/feed"), explained(file, "/v1/hook")
+    assert (feed["public"], feed["windows"], feed["anonymous_windows"]) == ("optional", [], [ANYONE])
+    assert (hook["public"], hook["accept"], hook["anonymous_windows"]) == (False, ["?token", "X-Hook"], [])
+    assert hook["not_canonical"]["accept"] == []
+    text = run(file, "/v1/feed").stdout
+    assert "optional: without one it is anonymous, with a wrong one refused" in text
+    assert "the key's own; without a key: 9 in 1 minute (each address)" in text
+    assert "?token, X-Hook" in run(file, "/v1/hook").stdout
+    assert "a key is needed, read from nowhere" in run(file, "/v1/hook").stdout
 
 
 def test_more_windows_than_may_hold_are_a_400(file: Path) -> None:

@@ -42,6 +42,7 @@ from keystile.exceptions import InvalidRequest
 from keystile.keys.format import Parsed, PrefixedFormat
 from keystile.keys.hashing import Proof, ProofCache
 from keystile.model import Request
+from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer, Door
@@ -546,7 +547,7 @@ def test_a_rehash_that_fails_off_the_path_of_requests(
 
 def test_a_redirect_and_a_link_carry_no_key(door: Door) -> None:
     secret = door.create().secret
-    settings = {"public_url": "https://api.example.com", "query_parameter": "api_key"}
+    settings = {"public_url": "https://api.example.com", "accept": [*CREDENTIAL_FORMS, "?api_key"]}
     door.open(https="redirect", **settings)
     answer = door.get(f"/v1?a=1&api_key={secret}&b=2")
     assert (answer.status, answer.header("location")) == (301, "https://api.example.com/v1?a=1&b=2")

@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from keystile import ConfigurationError, Gate, HmacHasher, InvalidRequest, Plan, Rule, current, wsgi
 from keystile.doors.wsgi.host import wants_exceptions
+from keystile.policy import CREDENTIAL_FORMS
 from tests.async_store import AsyncStore
 from tests.doors import wsgi_environ
 
@@ -101,7 +102,7 @@ VALIDATED = {
     "rechecked": {"recheck_in_flight": True},
     "enveloped and rechecked": {"envelope": True, "recheck_in_flight": True},
     "JSON": {"require_json": True},
-    "query": {"query_parameter": "api_key"},
+    "query": {"accept": [*CREDENTIAL_FORMS, "?api_key"]},
     "proxied": {"trusted_proxies": ["127.0.0.1"], "https": "require", "hsts": 60},
     "preflight": {"preflight": "pass"},
 }
@@ -129,7 +130,7 @@ def test_both_sides_keep_to_the_protocol(settings: dict[str, Any], method: str) 
         ("/open", [], "200 OK"),
         ("/v1", [], "401 Unauthorized"),
         ("/v1", [("x-api-key", ended.secret)], "401 Unauthorized"),
-        (f"/v1?api_key={secret}", [], "200 OK" if "query_parameter" in settings else "401 Unauthorized"),
+        (f"/v1?api_key={secret}", [], "200 OK" if "accept" in settings else "401 Unauthorized"),
         ("/v1", wanted, "200 OK" if "preflight" in settings and method == "OPTIONS" else "401 Unauthorized"),
     ):
         server, sent = Server(), wsgi_environ(method, path, [*headers, *https], "127.0.0.1")

@@ -18,6 +18,7 @@ from .answers.writers import Writers
 from .doors.apps import check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
+from .doors.asgi.concealing import concealer
 from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
@@ -55,6 +56,7 @@ class GateMiddleware:
         self._gate, self._check = gate, gate.check
         self._reader = Reader(gate, app)
         self._read = self._reader.read
+        self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         sender = Sender(gate, self._reader, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
@@ -70,6 +72,8 @@ class GateMiddleware:
             send = self._with_cors(send, scope)
         request = self._read(scope)
         outcome = await self._check(request, pooled)
+        if self._conceal is not None:
+            send = self._conceal(scope, outcome, send)
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
         shape = None if self._shape is None else self._shape(outcome)

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from ._ground.frozen import FrozenDict, HiddenText
+from .policy.places import Place
+from .policy.rules import Public
 
 Environment = Literal["production", "staging", "development"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
@@ -54,6 +56,22 @@ class Asked(NamedTuple):
     headers: str
 
 
+class Site(NamedTuple):
+    """What a browser says of the page that makes a request. Read only where a browser may add a key on its own.
+
+    Attributes:
+        websocket: it is the handshake of a websocket.
+        fetch_site, fetch_mode: each line of ``Sec-Fetch-Site`` and ``Sec-Fetch-Mode`` (Fetch Metadata).
+        origins, hosts: each line of ``Origin`` and ``Host``.
+    """
+
+    websocket: bool = False
+    fetch_site: Sequence[str] = ()
+    fetch_mode: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    hosts: Sequence[str] = ()
+
+
 class Request(NamedTuple):
     """What a door read from a request: all that the gate looks at, and nothing of the body.
 
@@ -61,7 +79,8 @@ class Request(NamedTuple):
         method: the HTTP method as sent; ``"GET"`` for a websocket handshake.
         path: decoded, relative to the app (without ``root_path`` / ``SCRIPT_NAME``).
         raw_path: the path as it came over the wire, still percent-encoded; empty if the server hides it.
-        credentials: every header line that may carry a key: (lower-case name as received, value).
+        credentials: every header line that may carry a key: (lower-case name as received, value); and every parameter
+            of the query that may, as ``(?name, decoded value)``.
         peer: the address of the socket's other end as the server gave it, or None.
         request_id: the client's own id for the request, if the policy keeps it.
         scheme: as the server says: ``"http"``, ``"https"``, ``"ws"``, ``"wss"``.
@@ -70,6 +89,7 @@ class Request(NamedTuple):
         long_query: the gate would have to look into the query, but the query is too long for that.
         unreadable: the app may read it as another request than the gate does, because it names another method in a
             header, or because routers differ in what they take off its path. Then it has to meet every rule.
+        site: what a browser says of its page, if it may add a key on its own.
     """
 
     method: str
@@ -83,6 +103,7 @@ class Request(NamedTuple):
     wire: Wire | None = None
     long_query: bool = False
     unreadable: bool = False
+    site: Site | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"
@@ -232,7 +253,7 @@ class Demand(NamedTuple):
     """What a path asks of a caller, and of the answer.
 
     Attributes:
-        public: no key is needed.
+        public: no key is needed; "optional": but a key is read if there is one.
         scopes: the scopes that a key needs, all of them.
         windows: windows in addition to the caller's own.
         cost: the units that a request counts.
@@ -243,9 +264,10 @@ class Demand(NamedTuple):
         admits: whether the lists of addresses admit a client, by its address or None for an unknown one; None where
             there are no lists.
         would_admit: likewise for the lists of rules in dry run: who is not on them is not refused, but that is told.
+        accept: the places that a key may stand in.
     """
 
-    public: bool
+    public: Public
     scopes: frozenset[str]
     windows: tuple[Window, ...] = ()
     cost: int = 1
@@ -255,14 +277,15 @@ class Demand(NamedTuple):
     watched: frozenset[str] = frozenset()
     admits: Callable[[str | None], bool] | None = None
     would_admit: Callable[[str | None], bool] | None = None
+    accept: frozenset[Place] = frozenset()
 
 
 class Admitted(NamedTuple):
     """The gate let the request through.
 
     Attributes:
-        principal: the caller, or None on a public path, or in dry run of the gate for who has no key that is good and
-            alive.
+        principal: the caller, or None on a public path, without a key on an optional one, or in dry run of the gate for
+            who has no key that is good and alive.
         request_id: ``req_`` and 24 base62 characters, or the client's own id for the request if the policy keeps that;
             the value of ``X-Request-ID`` in the answer.
         usages: where the caller stands in each window that holds here, with this request counted.
@@ -307,6 +330,7 @@ class Refused(NamedTuple):
         usages: where the caller stands in each window, if the windows were asked.
         strict: as in Admitted.
         granted: for a preflight that the gate answered, the methods and the names of headers that it allows.
+        schemes: the schemes of ``WWW-Authenticate``, in lower case, where the reason has a challenge.
     """
 
     reason: Reason
@@ -314,3 +338,4 @@ class Refused(NamedTuple):
     usages: tuple[Usage, ...] = ()
     strict: bool = False
     granted: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    schemes: tuple[str, ...] = ("bearer",)

@@ -16,6 +16,7 @@ from .answers.writers import Writers
 from .doors.apps import check_app
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
+from .doors.wsgi.concealing import concealer
 from .doors.wsgi.host import wants_exceptions
 from .doors.wsgi.protocol import Environ, StartResponse
 from .doors.wsgi.reading import Reader, target_of
@@ -44,8 +45,8 @@ class GateMiddleware:
         gate: decides on each request; neither its store nor its limiter may be async.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, or the app cannot be called as a
-            WSGI app.
+        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, it reads keys from subprotocols of
+            websockets, or the app cannot be called as a WSGI app.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
@@ -57,7 +58,10 @@ class GateMiddleware:
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         self.app = app
         self._gate, self._check = gate, gate.check
-        self._read = Reader(gate).read
+        if gate.accepted.subprotocols:
+            reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
+            raise ConfigurationError(reason, key="accept")
+        self._read, self._conceal = Reader(gate).read, concealer(gate)
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
@@ -71,6 +75,8 @@ class GateMiddleware:
             start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
         outcome = run_now(self._check(request, inline))
+        if self._conceal is not None:
+            self._conceal(environ, outcome)
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         shape = None if self._shape is None else self._shape(outcome)

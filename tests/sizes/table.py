@@ -35,16 +35,16 @@ from keystile.rules.requests.credentials import accepted, extract
 from keystile.rules.requests.masks import Mask
 from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_preflight
-from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
+from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
-from tests.sizes import keys, parts
+from tests.sizes import keys, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
 ID = "req_" + "0" * 24
 VARY = ("api-key", "authorization", "x-api-key")
 FORMAT = PrefixedFormat("key")
-ACCEPT = accepted(CREDENTIAL_FORMS, "api_key")
+ACCEPT = accepted([*CREDENTIAL_FORMS, "?api_key"])
 MASK = Mask(FORMAT.parse, FORMAT.within)
 PLAIN_MASK = Mask(FORMAT.parse, None)
 PROXY = "10.0.0.1"
@@ -242,6 +242,33 @@ JSON_MOST = 2.0
 ERROR_MOST = 5.0
 
 TABLE = (
+    Row(("rules.places.finding.Finder.find",), octets(places.find), most=8.0, how="in all places, eight times"),
+    Row(
+        (
+            "gate.presenting.Presenting.find",
+            "gate.presenting.Presenting.is_missing",
+            "gate.presenting.Presenting.schemes",
+        ),
+        octets(places.present),
+        most=2.0,
+    ),
+    Row(("rules.places.basic.key_of", "rules.places.basic.pair_of"), octets(places.basic)),
+    Row(("rules.places.basic.is_ambient",), text(places.from_a_page)),
+    Row(
+        (
+            "rules.places.subprotocols.key_among",
+            "rules.places.subprotocols.offered",
+            "rules.places.subprotocols.others",
+            "rules.places.hiding.Hiding.subprotocols",
+        ),
+        octets(places.offer),
+        most=8.0,  # read four times, and no more than 8 kB of it
+    ),
+    *(
+        Row(("rules.places.hiding.Hiding.line",), octets(places.hide_line(name)), how=name.decode(), most=2.0)
+        for name in places.NAMES
+    ),
+    Row(("rules.places.hiding.Hiding.query",), octets(places.hide_query), most=6.0),
     Row(("rules.requests.canonical.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
     *(
         Row(
@@ -264,6 +291,11 @@ TABLE = (
     Row(("rules.requests.querykeys.is_long",), octets(is_long)),
     Row(("rules.requests.querykeys.decoded",), octets(lambda sent: decoded(sent[:8192]))),
     Row(("rules.requests.querykeys.take",), octets(lambda sent: take(sent, b"api_key")), most=1.5),
+    Row(
+        ("rules.requests.querykeys.without_values",),
+        octets(lambda sent: without_values(sent, b"api_key", places.GATE.ours)),
+        most=1.5,
+    ),
     Row(("rules.requests.querykeys.without_keys",), octets(lambda sent: without_keys(sent, MASK.in_query)), most=2.0),
     Row(("rules.requests.masks.Mask.hide",), text(MASK.hide)),
     Row(("rules.requests.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
@@ -333,7 +365,7 @@ TABLE = (
     Row(("rules.network.clients.ClientResolver.resolve",), resolve_own, how="entries equal to the peer"),
     *(
         Row(
-            ("rules.requests.credentials.extract",),
+            ("rules.requests.credentials.extract", "rules.requests.credentials.read"),
             octets(lambda sent, name=name, before=before: extract([(name, before + sent)], ACCEPT)),  # type: ignore[misc]
             most=2.5,  # a search for a comma with one of our schemes behind it
             how=f"{name.decode()} {before.decode()}".strip(),
@@ -532,11 +564,11 @@ NOT_FED = {
     "doors.asgi.reading.Reader.target": _DOORS,
     "doors.asgi.reading.accepted_by": _DOORS,
     "doors.asgi.reading.asks_for_form": _DOORS,
-    "doors.asgi.reading.Reader.read": _DOORS,
+    "doors.asgi.concealing.Concealer.conceal": _DOORS,
     "doors.asgi.sending.Sender.refuse": _DOORS,
     "doors.wsgi.reading.target_of": _DOORS,
     "doors.wsgi.sending.Sender.refuse": _DOORS,
-    "doors.wsgi.reading.Reader.read": _DOORS,
+    "doors.wsgi.concealing.Concealer.conceal": _DOORS,
     "doors.asgi.hiding.hide_short_cuts": "looks at what the server offers, not at the request",
     "doors.asgi.bodies.read_json": _DOORS,
     "doors.asgi.recheck.HeldAnswer.send": _APP,
@@ -583,6 +615,7 @@ NOT_FED = {
     "doors.wsgi.sending.Sender.with_cors": _DOORS,
     "rules.requests.credentials.accepted": _SETTING,
     "rules.requests.credentials.spellings": _SETTING,
+    "answers.responses.challenges_of": _SETTING,
     "answers.envelopes.EnvelopeWriter.invalid": _OURS,
     "answers.envelopes.EnvelopeWriter.link": _OURS,
     "answers.problems.ErrorText.with_id": _BOUNDED,
@@ -611,7 +644,6 @@ NOT_FED = {
     "keys.format.keyed_check": _BOUNDED,
     "rules.limits.notation.parse_limits": _SETTING,
     "rules.outcomes.lacking": _OURS,
-    "rules.requests.querykeys.form_of": _SETTING,
     "rules.limits.quotas.Quotas.check_key": _SETTING,
     "rules.limits.quotas.Quotas.knows": _SETTING,
     "answers.responses.RefusalWriter.write": _OURS,
@@ -654,6 +686,7 @@ NO_STRANGERS = {
     "cli.limits": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.shown": _OPERATOR,
+    "policy.places": _OPERATOR,
     "policy.matches": "see RuleTable.demand, which gives it canonical paths and nothing else",
     "_ground.sqlite": _STORED,
     "_sync": "calls functions and looks at no value",

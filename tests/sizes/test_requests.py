@@ -15,6 +15,7 @@ import pytest
 from keystile import Argon2Hasher, Gate, Rule, asgi, current, wsgi
 from keystile.answers.pages import Page
 from keystile.exceptions import InvalidRequest
+from keystile.policy import CREDENTIAL_FORMS
 from tests.doors import asgi_scope, wsgi_environ
 from tests.selection import often
 from tests.sizes.shapes import UNITS, USUAL, shape
@@ -61,8 +62,10 @@ PLACES: dict[str, Callable[[str], Sent]] = {
     "answer": lambda text: {"path": "/echo", "query": "x", "headers": [("x-echo", text)]},
     **{name: _in_header(name) for name in HEADERS},
 }
+LOOKED_INTO = ("path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin")
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "hidden": {"accept": [*CREDENTIAL_FORMS, "?api_key", "Authorization: Basic"], "hide_credentials": True},
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
     "dry run": {"enforce": False, "require_json": True},
     "redirect": {"https": "redirect"},
@@ -80,7 +83,7 @@ def gate_with(**settings: Any) -> Gate:
         "anonymous_limits": "1000000/day",
         "failure_limits": None,
         "trusted_proxies": ["10.0.0.0/8"],
-        "query_parameter": "api_key",
+        "accept": [*CREDENTIAL_FORMS, "?api_key"],
         "public_url": "https://api.example.com",
         "cursor_secrets": [b"a secret for cursors"],
         "envelope": True,
@@ -177,7 +180,8 @@ def test_a_request_with_too_much_of_anything_costs_little(
     # A bound has its worst just before it.
     cases = [(place, unit, size) for size in (8000, USUAL) for place in PLACES for unit in UNITS]
     if settings != "plain":
-        told = {"path", "query", "peer", "lines", "x-forwarded-proto", *OF_SETTINGS.get(settings, (settings,))}
+        usual = {"path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin"}
+        told = usual | {*OF_SETTINGS.get(settings, (settings,))}
         cases = [case for case in cases if case[0] in told]
     # Usually each goes through both doors, but through one with a key and through the other without.
     cases = [case for part in PARTS for case in cases[part ^ (costs is wsgi_costs) ^ known :: 2]]

@@ -177,9 +177,8 @@ class Writers(Generic[AnyStr]):
     ) -> Fields[AnyStr]:
         _, request_id, usages, demand, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
-        written = self.headers.write(
-            headers, self._encode(request_id), protected=demand.public is not True, limits=limits
-        )
+        protected = demand.public is not True
+        written = self.headers.write(headers, self._encode(request_id), protected=protected, limits=limits)
         if link is not None:
             written.append(self._envelopes.link(link))
         if strict:

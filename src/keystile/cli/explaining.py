@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import click
 
 from ..gate import Gate
-from ..model import Demand, Window
-from ..policy import METHODS
-from ..rules.limits.notation import MOST_WINDOWS
-from ..rules.network.bounds import Lists
 from ..rules.requests.canonical import LONGEST, ambiguous, below, canonical
-from ..rules.requests.held import Held
+from .explained import Asked, record, rows
 from .opening import Place, opened
-from .shown import print_json, print_table, span
+from .shown import print_json, print_table
 from .typed import json_option
 
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
 _REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")
 _WRONG = 'expected a method and a path as a client sends them, like "POST /v1/exports/7"'
-_MOST_ENTRIES = 8
-_NEVER = "a path that is not canonical, or a header that names another method"
-
-
-class Asked(NamedTuple):
-    """A request as the gate would see it.
-
-    Attributes:
-        method, path, raw_path: as in `model.Request`.
-        unreadable: why no rule can be told; empty if one can.
-    """
-
-    method: str
-    path: str
-    raw_path: bytes
-    unreadable: str
 
 
 def _as_request(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, str]:
@@ -59,11 +37,10 @@ def explain(place: Place, request: tuple[str, str], as_json: bool) -> None:
     """
     with opened(place) as gate:
         asked = _seen(gate, *request)
-        holding, demand = _found(gate, asked)
         if as_json:
-            print_json(_record(gate, asked, holding, demand))
-            return
-        print_table(_rows(gate, asked, holding, demand))
+            print_json(record(gate, asked))
+        else:
+            print_table(rows(gate, asked))
 
 
 def _seen(gate: Gate, method: str, target: str) -> Asked:
@@ -78,173 +55,3 @@ def _seen(gate: Gate, method: str, target: str) -> Asked:
     if not canonical(path, raw_path):
         why = "the path is not canonical"
     return Asked(method, path, raw_path, why)
-
-
-def _found(gate: Gate, asked: Asked) -> tuple[list[Held], Demand]:
-    if asked.unreadable:
-        return gate.rules.rules, gate.rules.every
-    found = asked.method, asked.path, asked.raw_path
-    return gate.rules.holding(*found), gate.rules.demand(*found)
-
-
-def _respelled(gate: Gate, asked: Asked) -> Demand | None:
-    """What the other spelling of the path demands, with or without a slash at its end; None if that is the same."""
-    if asked.unreadable or asked.path == "/":
-        return None
-    other = asked.path[:-1] if asked.path.endswith("/") else f"{asked.path}/"
-    if not canonical(other):
-        return None
-    demand = gate.rules.demand(asked.method, other)
-    return None if demand == gate.rules.demand(asked.method, asked.path, asked.raw_path) else demand
-
-
-def _windows(gate: Gate, demand: Demand) -> tuple[Window, ...]:
-    """The windows that rules bring; on public paths, where no plan holds, also those of every address."""
-    if not demand.cost:
-        return ()
-    return gate.quotas.for_anyone(demand.windows) if demand.public else demand.windows
-
-
-def _record(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> dict[str, Any]:
-    respelled = _respelled(gate, asked)
-    return {
-        "method": asked.method,
-        "path": asked.path,
-        "unreadable": asked.unreadable or None,
-        "odd_method": asked.method not in METHODS,
-        "enforce": gate.policy.enforce,
-        "rules": [{"setting": each.key, "match": each.rule.match, "enforce": each.rule.enforce} for each in holding],
-        **_members(gate, demand),
-        "lists": [_listed(each) for each in gate.rules.lists_of(holding)],
-        "cors": _cors(gate, asked),
-        "other_slash": None if respelled is None else _members(gate, respelled),
-        "not_canonical": _members(gate, gate.rules.every),
-    }
-
-
-def _members(gate: Gate, demand: Demand) -> dict[str, Any]:
-    windows = _windows(gate, demand)
-    return {
-        "public": demand.public,
-        "scopes": sorted(demand.scopes),
-        "watched_scopes": sorted(demand.watched),
-        "windows": [
-            {
-                "limit": each.limit,
-                "window_seconds": each.seconds,
-                "scope": each.scope,
-                "enforced": not each.watching,
-            }
-            for each in windows
-        ],
-        "too_many_windows": len(windows) > MOST_WINDOWS,
-        "cost": demand.cost,
-        "reserve": [
-            {"unit": each.unit, "amount": each.amount, "enforced": not each.watching} for each in demand.reserve
-        ],
-        "envelope": demand.envelope,
-        "require_json": demand.json,
-    }
-
-
-def _listed(lists: Lists) -> dict[str, Any]:
-    """The lists of one place; null for one that is not there."""
-    allow, deny = (None if each is None else list(each.entries) for each in (lists.allow, lists.deny))
-    return {"setting": lists.key.rstrip(".") or None, "allow": allow, "deny": deny}
-
-
-def _cors(gate: Gate, asked: Asked) -> dict[str, Any] | None:
-    """For whom the gate answers a preflight of this path, and with which methods besides the one asked for."""
-    policy = gate.policy
-    if not policy.cors_origins:
-        return None
-    methods = () if asked.unreadable else gate.rules.methods(asked.path, asked.raw_path)
-    credentials = policy.cors_credentials
-    return {"origins": list(policy.cors_origins), "credentials": credentials, "methods": sorted(methods)}
-
-
-def _rows(gate: Gate, asked: Asked, holding: list[Held], demand: Demand) -> list[tuple[str, str]]:
-    rows = [("request", f"{asked.method} {_plain(asked.path)}")]
-    if asked.unreadable:
-        rows.append(("note", f"{asked.unreadable}: every rule's demands hold, and no permission"))
-    elif asked.method not in METHODS:
-        rows.append(("note", "no method that rules tell apart: all demands of its path hold, and no permission"))
-    if not gate.policy.enforce:
-        rows.append(("note", "the gate is in dry run: it tells what it would refuse, and lets it pass"))
-    rows += [(f"rule {each.key}", _marked(each.rule.match, not each.rule.enforce)) for each in holding] or [
-        ("rules", "none")
-    ]
-    rows += [
-        ("key", "not needed: public" if demand.public else "needed"),
-        ("scopes", _scopes(demand)),
-        ("windows", _shown(gate, demand)),
-        ("cost", str(demand.cost) if demand.cost else "0: not counted"),
-        *([("reserves", _reserved(demand))] if gate.charges else []),
-        ("envelope", "yes" if demand.envelope else "no"),
-        ("JSON bodies only", "yes" if demand.json else "no"),
-    ]
-    rows += _address_rows(gate, holding)
-    cors = _cors(gate, asked)
-    if cors is not None:
-        methods = ", ".join([*cors["methods"], "the one asked for"])
-        rows.append(("preflight", f"answered for {' '.join(cors['origins'])}, methods: {methods}"))
-    respelled = _respelled(gate, asked)
-    if respelled is not None:
-        spelling = "without the slash" if asked.path.endswith("/") else "with a slash"
-        rows.append((spelling, _summed(gate, respelled)))
-    if not asked.unreadable:
-        more = "; all lists of addresses" if gate.rules.every.admits else ""
-        rows.append(("not canonical", f"{_NEVER}: {_summed(gate, gate.rules.every)}{more}"))
-    return rows
-
-
-def _address_rows(gate: Gate, holding: list[Held]) -> list[tuple[str, str]]:
-    """The lists in the order in which they are looked at: first all that deny."""
-    lists = gate.rules.lists_of(holding)
-    rows = [("denied", each.key, each.deny) for each in lists if each.deny is not None]
-    rows += [("allowed", each.key, each.allow) for each in lists if each.allow is not None]
-    return [(what, f"{_some(found.entries)} ({key.rstrip('.') or 'the gate'})") for what, key, found in rows]
-
-
-def _some(entries: Sequence[str]) -> str:
-    more = len(entries) - _MOST_ENTRIES
-    return " ".join(entries[:_MOST_ENTRIES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _summed(gate: Gate, demand: Demand) -> str:
-    """A demand in one line."""
-    if demand.public:
-        return f"public, cost {demand.cost}; windows: {_shown(gate, demand)}"
-    reserved = f"; reserves: {_reserved(demand)}" if demand.reserve else ""
-    windows = f"windows: {_shown(gate, demand)}{reserved}"
-    return f"a key is needed, cost {demand.cost}; scopes: {_scopes(demand)}; {windows}"
-
-
-def _marked(text: str, watching: bool) -> str:
-    return f"{text} (dry run)" if watching else text
-
-
-def _scopes(demand: Demand) -> str:
-    listed = [*sorted(demand.scopes), *(_marked(scope, True) for scope in sorted(demand.watched))]
-    return " ".join(listed) or "-"
-
-
-def _reserved(demand: Demand) -> str:
-    return ", ".join(_marked(f"{each.amount} {each.unit}", each.watching) for each in demand.reserve) or "-"
-
-
-def _shown(gate: Gate, demand: Demand) -> str:
-    windows = _windows(gate, demand)
-    if len(windows) > MOST_WINDOWS:
-        return f"more than {MOST_WINDOWS}: answered with 400"
-    listed = [
-        _marked(f"{each.limit} in {span(each.seconds)} ({each.scope or 'each address'})", each.watching)
-        for each in windows
-    ]
-    if not demand.public and demand.cost:
-        listed.insert(0, "the key's own")
-    return ", ".join(listed) or "-"
-
-
-def _plain(path: str) -> str:
-    return path if path.isprintable() else ascii(path)[1:-1]

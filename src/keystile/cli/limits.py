@@ -53,7 +53,8 @@ def _windows(gate: Gate, key: ApiKey) -> tuple[str, tuple[Window, ...]]:
     if not gate.quotas.knows(key.plan):
         reason = f"the key's plan {key.plan!r} is gone, so the key is refused; {known(gate.policy.plans)}"
         raise ConfigurationError(reason, key="plans")
-    more = dict.fromkeys(window for each in gate.rules.rules if not each.rule.public for window in each.own.windows)
+    asking = [each for each in gate.rules.rules if each.rule.public is not True]
+    more = dict.fromkeys(window for each in asking for window in each.own.windows)
     windows = gate.quotas.of(key, tuple(more)) + gate.quotas.units_of(key)
     return gate.quotas.subject(key), windows
 

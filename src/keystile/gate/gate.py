@@ -25,6 +25,7 @@ from ..policy import (
     REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
+    Foreign,
     Https,
     LimitBy,
     Limits,
@@ -65,6 +66,8 @@ class Gate:
         public: Iterable[str] = (),
         rules: Iterable[Rule] = (),
         accept: Iterable[str] = CREDENTIAL_FORMS,
+        foreign: Foreign = "refuse",
+        hide_credentials: bool = False,
         realm: str = "api",
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
@@ -102,7 +105,6 @@ class Gate:
         hsts: int | None = None,
         recheck_in_flight: bool = False,
         root_path: str | None = None,
-        query_parameter: str | None = None,
         event_format: EventFormat = "text",
         cors_origins: Iterable[str] = (),
         cors_credentials: bool = False,
@@ -115,13 +117,14 @@ class Gate:
         self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)
-        self.accepted = accepted(tuple(self.policy.accept), query_parameter)
+        self.accepted = accepted(self.policy.all_accepted())
         self.rules = table = RuleTable(
             self.policy.all_rules(),
             envelope=envelope,
             require_json=require_json,
             root_path=root_path or "",
             lists=(self.policy.allow, self.policy.deny),
+            accept=self.policy.accept,
         )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
@@ -130,7 +133,7 @@ class Gate:
         costs = [demand.cost for demand in table.demands]
         self.quotas = Quotas(self.policy, costs, table.most_windows, table.reserving)
         self._shop = open_workshop(parts, remembered_keys)
-        self.mask, self.is_key = self._shop.mask, self._shop.is_key
+        self.mask, self.is_key, self.ours = self._shop.mask, self._shop.is_key, self._shop.ours
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)

@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
-    request id, client, https, rules, deny and allow lists, preflight, public path, credential, format and check, proof,
-    record, state, the key's address list, plan, scopes, windows
+    request id, client, https, rules, deny and allow lists, preflight, public path, credential (or none, if it is
+    optional), format and check, proof, record, state, the key's address list, plan, scopes, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -20,6 +20,7 @@ from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
 from ..policy import Policy
+from ..policy.places import places_of
 from ..rules import outcomes
 from ..rules.limits.charges import charged
 from ..rules.limits.notation import MOST_WINDOWS
@@ -32,6 +33,7 @@ from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
 from .callers import Callers, judge
 from .dryrun import DryRun
+from .presenting import Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
@@ -55,7 +57,7 @@ class Order:
         transport: finds who is calling, behind which proxies.
         rules: what a path demands.
         quotas: which windows hold for whom.
-        accepted: where keys are read from.
+        accepted: where keys are read from, on any path.
         limits: where windows are counted.
     """
 
@@ -76,7 +78,10 @@ class Order:
         self._dry = DryRun(policy, events)
         self._origins, self._passes = tuple(policy.cors_origins), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
-        self._looks = transport.header is not None or self._https or self._hsts
+        self._presenting = Presenting(policy, shop, accepted)
+        self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
+        # Whether a browser's page is ours depends on the scheme too.
+        self._looks = transport.header is not None or self._https or self._hsts or accepted.basic
         # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
@@ -119,13 +124,19 @@ class Order:
             answer = await self._preflight(visit, request.preflight, demand, offload)
             if answer is not None:
                 return answer
-        if demand.public:
+        raw: bytes | Unusable
+        if demand.public is True:
+            raw = Unusable.MISSING
+        elif self._plain:
+            raw = extract(request.credentials, self._accepted)
+        else:
+            raw = self._presenting.find(request, demand, secure=visit.secure)
+        if isinstance(raw, Unusable):
+            if raw is not Unusable.MISSING or not demand.public:
+                why = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
+                return self._nobody(why, visit, demand, before)
             charges = charged(self._quotas.for_anyone(demand.windows), demand.cost) if demand.cost else ()
             return await self._count(None, visit, charges, demand, offload)
-        raw = extract(request.credentials, self._accepted)
-        if isinstance(raw, Unusable):
-            unusable = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
-            return self._nobody(unusable, visit, demand, before)
         raw = HiddenBytes(raw)
         try:
             digest = self.prover.digest(raw)
@@ -211,6 +222,8 @@ class Order:
         return False
 
     def _keyless(self, request: Request) -> bool:
+        if not self._plain:
+            return self._presenting.is_missing(request)
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
     def _answered(self, visit: Visit, asked: Asked) -> Refused | None:
@@ -257,14 +270,15 @@ class Order:
     def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
         """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
         if not self._dry.softens(reason):
-            return self._refused(reason, visit, key)
+            refused = self._refused(reason, visit, key)
+            return refused if self._plain else refused._replace(schemes=self._presenting.schemes(visit.request, demand))
         self._dry.tell(reason, visit, key)
         return _new(Admitted, (None, visit.request_id, (), demand, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None))
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None, self._schemes))
 
     def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
         """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for

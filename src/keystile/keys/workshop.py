@@ -61,6 +61,19 @@ class Workshop:
         return () if parsed is None else (parsed,)
 
     @property
+    def prefix(self) -> str | None:
+        """What every key begins with, before its first underscore; None where keys have no such thing."""
+        return getattr(self.key_format, "prefix", None)
+
+    def ours(self, raw: bytes) -> bool:
+        """Whether these octets have our form: they begin with our prefix, in any case, or can be a key all the same."""
+        if self.prefix is not None:
+            start = f"{self.prefix.rstrip('_')}_".lower().encode()
+            if raw[: len(start)].lower() == start:
+                return True
+        return self.key_format.parse(raw) is not None
+
+    @property
     def mask(self) -> Mask:
         """Finds keys within a text."""
         return Mask(self.is_key, getattr(self.key_format, "within", None))

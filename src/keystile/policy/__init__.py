@@ -7,13 +7,14 @@ settings are described (`settings`, `reading`) can be changed here alone. A new 
 
 from .matches import METHODS
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
+from .places import CREDENTIAL_FORMS
 from .plans import Limits, Plan
 from .policy import (
-    CREDENTIAL_FORMS,
     MIN_PEPPER_BYTES,
     REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
+    Foreign,
     Https,
     LimitBy,
     OnLimiterError,
@@ -21,7 +22,7 @@ from .policy import (
     Preflight,
     RedirectStatus,
 )
-from .rules import Rule
+from .rules import Public, Rule
 
 __all__ = [
     "CREDENTIAL_FORMS",
@@ -31,6 +32,7 @@ __all__ = [
     "REMEMBERED_KEYS",
     "ErrorFormat",
     "EventFormat",
+    "Foreign",
     "Https",
     "LimitBy",
     "Limits",
@@ -39,6 +41,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Preflight",
+    "Public",
     "RedirectStatus",
     "Rule",
 ]

@@ -31,6 +31,7 @@ AMBIGUOUS = Reason(
     _NONE,
     ', error="invalid_request"',
 )
+AMBIENT = Reason(403, "cross_site", "A browser sent this API key on its own, for a page of another site.")
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
 BARRED = Reason(403, "ip_not_allowed", "Requests from this address are not allowed here.")
 PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
@@ -50,7 +51,13 @@ LONG_QUERY = Reason(
 )
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
-UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
+UNUSABLE = {
+    Unusable.MISSING: MISSING,
+    Unusable.ELSEWHERE: MISSING,
+    Unusable.MALFORMED: INVALID,
+    Unusable.AMBIGUOUS: AMBIGUOUS,
+    Unusable.AMBIENT: AMBIENT,
+}
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ from ..limits.notation import MOST_WINDOWS, check_windows, parse_limits
 from ..network.bounds import Lists, read_lists
 from .canonical import canonical, repeats
 
-SINGLE = ("public", "cost", "envelope", "require_json")
+SINGLE = ("public", "cost", "accept", "envelope", "require_json")
 """Members of a rule that can have one value only."""
 
 
@@ -80,7 +80,7 @@ def _check_reach(key: str, rule: Rule, root_path: str) -> None:
 def said(rule: Rule, *, permits: bool = True) -> dict[str, Any]:
     """The members with one value that a rule says; without `permits`, only what it demands."""
     found = {name: value for name in SINGLE if (value := getattr(rule, name)) is not None}
-    if rule.scopes or rule.reserve:
+    if rule.scopes or rule.reserve or rule.accept is not None:
         found.setdefault("public", False)
     if not permits:
         if rule.public:
@@ -159,7 +159,7 @@ def check_together(demand: Demand, rules: Sequence[Held]) -> None:
             reason = f"{demand.cost} is above the {window.limit} in {window.seconds} seconds of {tight.key}"
             more = f"({tight.rule.match!r}), which holds for the same requests: it would never be admitted"
             raise ConfigurationError(f"{reason} {more}", key=f"{costly.key}.cost")
-    if demand.public:
+    if demand.public is True:
         _check_envelope(rules)
 
 
@@ -167,7 +167,7 @@ def _check_envelope(rules: Sequence[Held]) -> None:
     """Refuse an envelope that is asked for where a wider rule is public: answers of public paths never get one."""
     asking = None
     for rule in rules:
-        if rule.rule.public:
+        if rule.rule.public is True:
             if asking is not None:
                 reason = f"{asking.rule.match!r} is public, as {rule.key} ({rule.rule.match!r}) says, and answers of"
                 more = "public paths are never enveloped; say public=False if a key is to be asked for"

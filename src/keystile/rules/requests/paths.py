@@ -22,6 +22,7 @@ from typing import Any
 
 from ...model import Demand
 from ...policy import METHODS, Rule
+from ...policy.places import Place, places_of
 from ..network.bounds import Lists, admission, check_lists, read_lists
 from .canonical import canonical
 from .held import Held, check_pairs, check_together, enforced, held, reserved_by, said, windows_of
@@ -41,6 +42,7 @@ class RuleTable:
         envelope, require_json: what holds where no rule says.
         root_path: the prefix that is known to be taken off every path; empty if none is.
         lists: the addresses that are allowed and denied on every path; None for no such list.
+        accept: where keys are read from where no rule says.
 
     Raises:
         ConfigurationError: a rule or a list cannot be read or matches nothing, or two cannot hold together.
@@ -54,11 +56,12 @@ class RuleTable:
         require_json: bool = False,
         root_path: str = "",
         lists: tuple[Iterable[str] | None, Iterable[str] | None] = (None, None),
+        accept: Iterable[str] = (),
     ) -> None:
         own = read_lists("", *lists)
         self._lists = () if own is None else (own,)
         self._admission = lru_cache(maxsize=REMEMBERED)(admission)
-        self._defaults: dict[str, Any] = {"public": False, "cost": 1}
+        self._defaults: dict[str, Any] = {"public": False, "cost": 1, "accept": tuple(accept)}
         self._defaults |= {"envelope": envelope, "require_json": require_json}
         listed = [held(key, rule, root_path) for key, rule in rules]
         # From here on a rule's place says how specific its path is.
@@ -140,12 +143,13 @@ class RuleTable:
             scopes=scopes,
             windows=windows_of(holding),
             cost=values["cost"],
-            envelope=values["envelope"] and not public,
+            envelope=values["envelope"] and public is not True,
             json=values["require_json"],
-            reserve=reserved_by(keyed),
+            reserve=reserved_by([] if public is True else holding),
             watched=frozenset(scope for each in keyed for scope in each.own.watched) - scopes,
             admits=self._admission(self.lists_of(each for each in holding if each.rule.enforce)),
             would_admit=self._admission(tuple(each.lists for each in holding if each.lists and not each.rule.enforce)),
+            accept=places_of(values["accept"]),
         )
 
     def _all_of(self, rules: Sequence[Held]) -> Demand:
@@ -160,7 +164,16 @@ class RuleTable:
             json=self._defaults["require_json"] or any(each.rule.require_json for each in rules),
             reserve=reserved_by(demanding),
             admits=self._admission(self.lists_of(rules)),
+            accept=self._common(rules),
         )
+
+    def _common(self, rules: Sequence[Held]) -> frozenset[Place]:
+        """The places that all of these rules accept, and the gate too where it may be that none of them says."""
+        saying = [each for each in rules if each.rule.accept is not None]
+        named = [places_of(each.rule.accept or ()) for each in saying]
+        if rules is self.rules or all(each.pattern.methods for each in saying):
+            named.append(places_of(self._defaults["accept"]))
+        return frozenset.intersection(*named)
 
     def _look_through(self) -> None:
         """Note what requests can meet, and refuse rules that cannot hold together."""
@@ -181,8 +194,10 @@ class RuleTable:
             check_lists(*pair)
         self.demands += demands
         for demand in demands:
-            self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
-            if not demand.public:
+            # Where a key is optional, the windows count by address or by caller.
+            for anonymous in (True, False) if demand.public == "optional" else (demand.public is True,):
+                self.most_windows[anonymous] = max(self.most_windows[anonymous], len(demand.windows))
+            if demand.public is not True:
                 units = tuple(each.unit for each in demand.reserve)
                 self.reserving[units] = max(self.reserving.get(units, 0), len(demand.windows))
 
