@@ -1,0 +1,111 @@
+"""What is told of every change: who did what to what, when, and what it changed.
+
+Written in the same step as the change itself, and never changed afterwards. It holds no secret and no hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, get_args
+
+from .._ground.frozen import FrozenDict
+from .keys import ApiKey
+
+ActorType = Literal["key", "session", "cli", "system"]
+ACTOR_TYPES: tuple[ActorType, ...] = get_args(ActorType)
+Via = Literal["management", "cli", "python", "leak_scan", "cap"]
+# Their order as text is their order as numbers.
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+COUNTED = 4
+
+
+class Actor(NamedTuple):
+    """Who changes something, and how the request came in.
+
+    Attributes:
+        type: a ``"key"``, a person's ``"session"``, the ``"cli"``, or the ``"system"`` itself.
+        id, name: which one; None where that is not known.
+        via: the way that the change came: ``"python"`` for a call in code.
+        client: the address that asked for it, or None.
+        request_id: of the request that asked for it, or None.
+    """
+
+    type: ActorType = "system"
+    id: str | None = None
+    name: str | None = None
+    via: Via = "python"
+    client: str | None = None
+    request_id: str | None = None
+
+
+class Target(NamedTuple):
+    """What was changed.
+
+    Attributes:
+        type: ``"key"``, ``"project"`` or ``"organization"``.
+        id: its id.
+        name: its name at that time.
+    """
+
+    type: str
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One change.
+
+    Attributes:
+        id: ``aud_`` and 26 characters; of two entries the later one has the greater id, as text.
+        at: when, on the gate's clock.
+        event: ``"key.create"``, ``"key.update"``, ``"key.rotate"``, ``"key.suspend"``, ``"key.resume"``,
+            ``"key.revoke"``, the same of ``project`` and ``organization``, ``"project.delete"``,
+            ``"organization.plan"``.
+        actor: who did it.
+        organization_id: whose it is, or None.
+        targets: what was changed.
+        before, after: the members that were changed, as JSON values; None if there was nothing before, or is nothing
+            after. Of hashes only their number and hints, of long metadata only the beginning.
+        correlation_id: the same for all entries of one action: the id of the first.
+    """
+
+    id: str
+    at: datetime
+    event: str
+    actor: Actor
+    organization_id: str | None
+    targets: tuple[Target, ...]
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    correlation_id: str
+
+    def with_key_revoked(self, key: ApiKey, number: int, via: Via | None = None) -> AuditEntry:
+        """The entry about a key that the same action revoked.
+
+        Args:
+            key: its record as it was.
+            number: the place of the entry among those of the action; the first has 0.
+            via: where that is another way than the action's.
+        """
+        return replace(
+            self,
+            id=numbered(self.id, number),
+            event="key.revoke",
+            actor=self.actor if via is None else self.actor._replace(via=via),
+            organization_id=key.organization_id,
+            targets=(Target("key", key.id, key.name),),
+            before=FrozenDict(revoked_at=None),
+            after=FrozenDict(revoked_at=self.at.isoformat()),
+        )
+
+
+def numbered(entry_id: str, number: int) -> str:
+    """The id of an action's entry with this number, from the id of any of its entries."""
+    digits = ""
+    for _ in range(COUNTED):
+        number, digit = divmod(number, len(DIGITS))
+        digits = DIGITS[digit] + digits
+    return entry_id[:-COUNTED] + digits
