@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from keystile._ground.frozen import frozen
 from keystile.exceptions import KeyLimitReached, NotFound
 from keystile.model import Actor, Inherited, SecretHash, Target
 from keystile.model.audit import numbered
@@ -444,7 +445,7 @@ def test_what_is_told_is_kept_with_every_member(store: Store) -> None:
         actor=Actor("session", "u1", "Ада", "management", "192.0.2.1", "req_1"),
         organization_id="o",
         targets=(Target("key", ID, "CI"), Target("project", "p", "ü\u2028")),
-        before={"name": "a", "scopes": ["x"]},
+        before=frozen({"name": "a", "scopes": ["x"]}),
         after={"name": "b", "scopes": None},
     )
     made = store.put(a_key())

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from .._ground.frozen import FrozenDict
-from .keys import ApiKey
 
 ActorType = Literal["key", "session", "cli", "system"]
 ACTOR_TYPES: tuple[ActorType, ...] = get_args(ActorType)
@@ -82,12 +81,15 @@ class AuditEntry:
     after: Mapping[str, Any] | None = None
     correlation_id: str
 
-    def with_key_revoked(self, key: ApiKey, number: int, via: Via | None = None) -> AuditEntry:
+    def with_key_revoked(
+        self, number: int, key: Target, organization_id: str | None, via: Via | None = None
+    ) -> AuditEntry:
         """The entry about a key that the same action revoked.
 
         Args:
-            key: its record as it was.
             number: the place of the entry among those of the action; the first has 0.
+            key: which key.
+            organization_id: whose it is.
             via: where that is another way than the action's.
         """
         return replace(
@@ -95,8 +97,8 @@ class AuditEntry:
             id=numbered(self.id, number),
             event="key.revoke",
             actor=self.actor if via is None else self.actor._replace(via=via),
-            organization_id=key.organization_id,
-            targets=(Target("key", key.id, key.name),),
+            organization_id=organization_id,
+            targets=(key,),
             before=FrozenDict(revoked_at=None),
             after=FrozenDict(revoked_at=self.at.isoformat()),
         )

@@ -17,7 +17,7 @@ How every write works:
   `Cap.subject`, then counts, then writes, and lets go when the step is done. Counting first lets 50 writers pass a cap
   of 5.
 - **Entries.** `entries` are written as they are, but only if the change is. Where the store itself chooses keys to
-  revoke, it adds ``entries[0].with_key_revoked(key, number)`` for each, with numbers that go on after the given ones,
+  revoke, it adds ``entries[0].with_key_revoked(…)`` for each, with numbers that go on after the given ones,
   and with ``via="cap"`` where a cap asked for it. `Written.entries` is all that was written.
 """
 

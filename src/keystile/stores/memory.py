@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from .. import _sync
 from ..exceptions import NotFound
-from ..model import ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Via
+from ..model import ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target, Via
 from .contract import AuditFilter, Cap, KeyFilter, Written
 
 R = TypeVar("R", ApiKey, Project, Organization)
@@ -88,7 +88,8 @@ class MemoryStore:
             if key is None or key.revision != revision:
                 return Written(None)
             changed = replace(key, **changes)
-            self._check_project(changed)
+            if not {"project_id", "organization_id"}.isdisjoint(changes):
+                self._check_project(changed)
             made = self._make_room(changed, cap, entries)
             for graced, name in ((False, "last_used_at"), (True, "grace_used_at")):
                 if name in changes:
@@ -242,7 +243,10 @@ class MemoryStore:
         for key in keys:
             self._keep(key, revoked_at=at)
         via: Via | None = "cap" if by_cap else None
-        return [entries[0].with_key_revoked(key, number, via) for number, key in enumerate(keys, len(entries))]
+        return [
+            entries[0].with_key_revoked(number, Target("key", key.id, key.name), key.organization_id, via)
+            for number, key in enumerate(keys, len(entries))
+        ]
 
     def _by_age(self, name: str, value: str | None) -> Sequence[ApiKey]:
         return sorted((key for key in self._keys.values() if getattr(key, name) == value), key=_age)
