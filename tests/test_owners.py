@@ -291,7 +291,8 @@ def test_deleting_a_project_ends_its_keys_and_tells_of_each(store: Store) -> Non
     assert {each.correlation_id for each in done.entries} == {first.id}
     assert {each.actor for each in done.entries} == {first.actor}
     assert len({each.id for each in done.entries}) == 3
-    assert store.delete_project("p", later(6), [told("project.delete", "p")]) == Written(None)
+    assert store.delete_project("p", later(6), [told("project.delete", "p")]) == Written(a_project())
+    assert store.delete_project("unknown", later(6), [told("project.delete", "unknown")]) == Written(None)
     with pytest.raises(NotFound):
         store.add(a_key("late", organization_id="o", project_id="p"), [told("key.create", "late")])
     assert store.listed(project_id="p") == ["a", "b", "c"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..keys.ring import MAX_PAGE
+from ..keys.fields import MAX_PAGE
 from ..model import ENVIRONMENTS
 from .opening import opened
 from .shown import print_json, print_key, print_keys, record
@@ -71,7 +71,7 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
 )
 @json_option
 @click.pass_obj
-def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: str | None) -> None:
+def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: Any) -> None:
     """List keys, oldest first."""
     with opened(config, "store") as gate:
         found = gate.keys.list(**wanted, limit=limit)

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..events import Events, L
 from ..exceptions import ConfigurationError
+from ..keys.caps import Caps
 from ..keys.format import KeyFormat
 from ..keys.hashing import Hasher, HasherName
+from ..keys.making import Maker
+from ..keys.organizations import Organizations
 from ..keys.parts import Parts
+from ..keys.projects import Projects
+from ..keys.records import Records
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter
 from ..limiters.failsafe import Failsafe
+from ..model import Project
 from ..policy import (
     CREDENTIAL_FORMS,
     REMEMBERED_KEYS,
@@ -40,7 +47,7 @@ from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
-from ..stores import KeyStore
+from ..stores import KeyFinder
 from .order import Order
 from .transport import Transport
 
@@ -57,7 +64,7 @@ class Gate:
 
     def __init__(
         self,
-        store: str | KeyStore = "memory://",
+        store: str | KeyFinder = "memory://",
         *,
         prefix: str | None = None,
         public: Iterable[str] = (),
@@ -92,6 +99,8 @@ class Gate:
         trusted_proxies: Iterable[str] = (),
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
+        max_grace: int = 7_776_000,
+        expiry_notice: int = 604_800,
         https: Https = "off",
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
@@ -100,6 +109,7 @@ class Gate:
         query_parameter: str | None = None,
         event_format: EventFormat = "text",
         preflight: Preflight = "refuse",
+        on_project_deleted: Callable[[Project], Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
@@ -119,7 +129,12 @@ class Gate:
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
-        self.keys = KeyRing(self._shop, self.quotas)
+        records = Records(self._shop, self.events)
+        maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
+        self.keys = KeyRing(records, maker, self.quotas, max_grace)
+        self.projects = Projects(records, maker, parts.on_project_deleted)
+        self.organizations = Organizations(records, self.quotas)
+        self.audit, self.aaudit = records.audit, records.aaudit
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
         )
@@ -150,12 +165,12 @@ class Gate:
         """Release the files and connections of the store and the limiter. If one of them is async, use `aclose`."""
         if self.needs_await:
             raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
-        self._shop.store.close()
+        self._shop.close_store()
         self.limits.limiter.close()
 
     async def aclose(self) -> None:
         """Release the files and connections of the store and the limiter."""
-        for each in (self._shop.store, *self.limits.limiters()):
-            closing = each.close()
+        for close in (self._shop.close_store, *(each.close for each in self.limits.limiters())):
+            closing = close()
             if closing is not None:
                 await closing

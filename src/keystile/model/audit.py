@@ -81,6 +81,10 @@ class AuditEntry:
     after: Mapping[str, Any] | None = None
     correlation_id: str
 
+    def followed_by(self, number: int, entry: AuditEntry) -> AuditEntry:
+        """Another entry of the same action; `number` is its place among them, and the first has 0."""
+        return replace(entry, id=numbered(self.id, number), correlation_id=self.correlation_id)
+
     def with_key_revoked(
         self, number: int, key: Target, organization_id: str | None, via: Via | None = None
     ) -> AuditEntry:

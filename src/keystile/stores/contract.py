@@ -220,7 +220,8 @@ class KeyStore(KeyFinder, Protocol):
 
     def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Perhaps[Written]:
         """End a project for good and revoke its keys that are not revoked yet; a key that is added at the same moment
-        is revoked or refused. The record is the project as it was; None, and nothing is written, if there is none."""
+        is revoked or refused. The record is the project as it was. If it was deleted before, it is given again, and
+        nothing is written; None for an unknown one."""
 
     def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Perhaps[Written]:
         """Keep a new organization; KeyError if the id is taken. Keys and projects that name it already inherit from it

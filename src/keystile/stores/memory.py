@@ -30,7 +30,7 @@ class MemoryStore:
         self._keys: dict[str, ApiKey] = {}
         self._projects: dict[str, Project] = {}
         self._organizations: dict[str, Organization] = {}
-        self._deleted: set[str] = set()
+        self._deleted: dict[str, Project] = {}
         self._audit: list[AuditEntry] = []
         # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
         self._used: dict[tuple[str, bool], datetime] = {}
@@ -152,8 +152,8 @@ class MemoryStore:
         with self._lock:
             project = self._projects.pop(project_id, None)
             if project is None:
-                return Written(None)
-            self._deleted.add(project_id)
+                return Written(self._deleted.get(project_id))
+            self._deleted[project_id] = project
             living = [key for key in self._by_age("project_id", project_id) if key.revoked_at is None]
             return self._told(project, entries, self._revoke(living, at, entries))
 

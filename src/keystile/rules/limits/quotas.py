@@ -38,8 +38,12 @@ class Quotas:
         self._more = windows or {}
         self._by = policy.limit_by
         self._plans: dict[str | None, Windows] = {None: ()}
+        self._closed: set[str | None] = set()
         for name, plan in policy.plans.items():
             self._plans[name] = self._read(plan.limits, f"plans.{name}.limits")
+        self._closed.update(name for name, plan in policy.plans.items() if not plan.access)
+        if policy.default_plan in self._closed:
+            self._closed.add(None)
         if policy.default_plan is not None:
             self._plans[None] = self._plans[policy.default_plan]
         self._anonymous = self._read(policy.anonymous_limits, "anonymous_limits", public=True)
@@ -58,6 +62,10 @@ class Quotas:
         """Whether the policy has this plan. Nothing says what the keys of an unknown plan may do."""
         return plan in self._plans
 
+    def admits(self, plan: str | None) -> bool:
+        """Whether the keys of this plan are let in at all."""
+        return plan in self._plans and plan not in self._closed
+
     def of(self, caller: Principal, more: Windows = ()) -> Windows:
         """The windows for a caller of a known plan.
 
@@ -65,7 +73,7 @@ class Quotas:
             caller: its own limits, if it has any, replace those of its plan.
             more: a rule's windows.
         """
-        windows = self._plans[caller.plan] if caller.limits is None else _own(caller.limits)
+        windows = self._plans[caller.effective_plan] if caller.limits is None else _own(caller.limits)
         return _joined(windows, more) if more else windows
 
     def for_anyone(self, more: Windows) -> Windows:

@@ -192,16 +192,11 @@ class SQLiteStore:
     def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
         """End a project and its keys."""
         with self._file.write(synced=True) as connection:
-            row = connection.execute(
-                f"{sql.SELECT_PROJECT} WHERE id = ? AND deleted_at IS NULL", (project_id,)
-            ).fetchone()
-            if row is None:
-                return Written(None)
-            connection.execute(
-                "UPDATE keystile_projects SET deleted_at = ? WHERE id = ?", (microseconds(at), project_id)
-            )
-            told = steps.tell(connection, entries, steps.revoke_of_project(connection, project_id, entries))
-        return Written(self._read(project_of, row, project_id), told)
+            row = connection.execute(sql.PROJECT, (project_id,)).fetchone()
+            ended = steps.end_project(connection, project_id, at)
+            more = steps.revoke_of_project(connection, project_id, entries) if ended else ()
+            told = steps.tell(connection, entries, more) if ended else ()
+        return Written(None if row is None else self._read(project_of, row, project_id), told)
 
     def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Written:
         """Keep a new organization."""

@@ -16,6 +16,7 @@ from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_CO
 # A value that keystile never writes there is no moment: the record could not be read even when the rest is mended.
 _REVOKE = "UPDATE keystile_keys SET revoked_at = ? WHERE id = ? AND typeof(revoked_at) != 'integer'"
 _PROJECT = "SELECT 1 FROM keystile_projects WHERE id = ? AND organization_id = ? AND deleted_at IS NULL"
+_END_PROJECT = "UPDATE keystile_projects SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
 _MEMBERS = {
     "keystile_keys": frozenset(KEY_COLUMNS) - {"id", "created_at", "revoked_at"},
     "keystile_projects": frozenset(PROJECT_COLUMNS) - {"id", "created_at"},
@@ -70,6 +71,11 @@ def make_room(
     values = (*(value for _, value in cap.by if value is not None), microseconds(at), key_id)
     [others] = connection.execute(f"SELECT count(*) FROM keystile_keys WHERE {where}", values).fetchone()  # noqa: S608 - likewise
     return _revoke_oldest(connection, where, values, entries, via="cap", most=cap.excess(others))
+
+
+def end_project(connection: sqlite3.Connection, project_id: str, at: datetime) -> bool:
+    """Mark a project as deleted; whether it was not."""
+    return connection.execute(_END_PROJECT, (microseconds(at), project_id)).rowcount > 0
 
 
 def revoke_of_project(
