@@ -14,6 +14,7 @@ from ..rules.outcomes import HTTPS_REDIRECTS
 from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
 from .envelopes import EnvelopeWriter
+from .expiry import ExpiryWriter
 from .limits import FieldWriter
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
@@ -28,7 +29,7 @@ class Writers(Generic[AnyStr]):
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
 
     Attributes:
-        headers, limits: the writers of the gate's headers, for answers that get nothing else.
+        headers, limits, expiry: the writers of the gate's headers, for answers that get nothing else.
         strict: the field that says that this host must be reached over https (RFC 6797).
     """
 
@@ -37,6 +38,7 @@ class Writers(Generic[AnyStr]):
         self._clock, self._form = gate.clock, gate.policy.error_format
         self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
         self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        self.expiry: ExpiryWriter[AnyStr] = ExpiryWriter(encode)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
         self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query
@@ -165,6 +167,8 @@ class Writers(Generic[AnyStr]):
         principal, request_id, usages, _, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
         written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        if principal is not None and principal.expires_at is not None:
+            written.append(self.expiry.write(principal.expires_at))
         if link is not None:
             written.append(self._envelopes.link(link))
         if strict:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..keys.fields import MAX_PAGE
+from ..keys.changes.fields import MAX_PAGE
 from ..model import ENVIRONMENTS
 from .opening import opened
 from .shown import print_json, print_key, print_keys, record

@@ -14,14 +14,14 @@ from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..events import Events, L
 from ..exceptions import ConfigurationError
-from ..keys.caps import Caps
+from ..keys.changes.caps import Caps
+from ..keys.changes.making import Maker
+from ..keys.changes.records import Records
 from ..keys.format import KeyFormat
 from ..keys.hashing import Hasher, HasherName
-from ..keys.making import Maker
 from ..keys.organizations import Organizations
 from ..keys.parts import Parts
 from ..keys.projects import Projects
-from ..keys.records import Records
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter

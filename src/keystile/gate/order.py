@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
     request id, client, https, rules, preflight, public path, credential, format and check, proof, record, state,
-    address list, plan, scopes, windows
+    address list, plan, scopes, uses, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -80,7 +80,7 @@ class Order:
         find_now = at_once(shop.store.find, blocking=blocking)
         budget = FailureBudget(policy, quotas, limits)
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
-        self.callers = Callers(shop, quotas, events, policy.remembered_keys)
+        self.callers = Callers(shop, quotas, events, policy.expiry_notice, policy.remembered_keys)
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
@@ -125,9 +125,11 @@ class Order:
             caller = self._known.get(key.id)
             if caller is None or caller.key is not key:
                 caller = self.callers.meet(key, caller)
-            reason = judge(caller, secret_hash, demand, visit.client, now)
+            reason = judge(caller, secret_hash, demand, visit, now)
             if reason is None and now >= caller.touch_due:
                 self.callers.touch(caller, now, visit)
+            if reason is None and secret_hash.expires_at is not None:
+                key = self.callers.graced(key, secret_hash, visit, now)
         except Overloaded:
             return self._refused(outcomes.OVERLOADED, visit, before)
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed

@@ -9,10 +9,10 @@ from .._sync import Offload
 from ..exceptions import ConfigurationError
 from ..model import Actor, Organization
 from ..rules.limits.quotas import Quotas
-from .audit import check_actor, made
-from .fields import UNSET, Unset, check_optional, check_page, check_text
-from .records import Records, asked
-from .twins import awaited, blocking
+from .changes.audit import check_actor, made
+from .changes.fields import UNSET, Unset, check_optional, check_page, check_text
+from .changes.records import Records, asked
+from .changes.twins import awaited, blocking
 
 
 class Organizations:

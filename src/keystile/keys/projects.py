@@ -9,12 +9,12 @@ from typing import Any, cast
 from .._sync import Offload, inline, is_async
 from ..exceptions import ConfigurationError, NotFound
 from ..model import Actor, Environment, IssuedProject, Project
-from .audit import changed, check_actor, made
-from .fields import UNSET, Unset, check_environment, check_optional, check_page, check_text
+from .changes.audit import changed, check_actor, made
+from .changes.fields import UNSET, Unset, check_environment, check_optional, check_page, check_text
+from .changes.making import Maker
+from .changes.records import Records, asked
+from .changes.twins import awaited, blocking
 from .format import BASE62
-from .making import Maker
-from .records import Records, asked
-from .twins import awaited, blocking
 
 _FIRST_KEY = "default"
 _ID_LENGTH = 16

@@ -17,12 +17,12 @@ from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
 from ..stores import KeyFilter, Written
-from .audit import changed, check_actor, made
-from .fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked
-from .making import Maker, place
-from .records import Asked, Change, Records, asked
-from .rotation import rotated
-from .twins import awaited, blocking
+from .changes.audit import changed, check_actor, made
+from .changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked
+from .changes.making import Maker, place
+from .changes.records import Asked, Change, Records, asked
+from .changes.rotation import rotated
+from .changes.twins import awaited, blocking
 
 # What decides against which cap a key counts.
 _COUNTED = frozenset(("plan", "project_id", "organization_id"))

@@ -69,7 +69,8 @@ class Principal:
         may: the requests that the key may make, as matches of rules (``"GET /v1/*"``); None is every request.
         ip_allowlist: addresses and networks that the key may be used from; None means from anywhere.
         created_at, expires_at, suspended_at, revoked_at, last_used_at: moments in the key's life; None for one that has
-            not been set. A suspension can be taken back, a revocation cannot.
+            not been set. A suspension can be taken back, a revocation cannot. To a caller with the older secret of a
+            rotated key, `expires_at` is the end of that secret.
         metadata: JSON values that the host keeps with the key; immutable.
         inherited: what its project and its organization add.
     """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..model import SecretHash
+from ...model import SecretHash
 
 
 def rotated(

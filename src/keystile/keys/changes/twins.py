@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from .._sync import Offload, inline, pooled, run_now
-from ..exceptions import ConfigurationError
+from ..._sync import Offload, inline, pooled, run_now
+from ...exceptions import ConfigurationError
 
 
 class Twofold(Protocol):

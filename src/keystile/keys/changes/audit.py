@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from .._ground.frozen import FrozenDict, frozen
-from ..events import Event
-from ..exceptions import ConfigurationError
-from ..model import ACTOR_TYPES, Actor, ApiKey, AuditEntry, Organization, Project, Target
-from ..model.audit import COUNTED, DIGITS
+from ..._ground.frozen import FrozenDict, frozen
+from ...events import Event
+from ...exceptions import ConfigurationError
+from ...model import ACTOR_TYPES, Actor, ApiKey, AuditEntry, Organization, Project, Target
+from ...model.audit import COUNTED, DIGITS
 from .fields import check_optional
 
 MOST_METADATA = 1024

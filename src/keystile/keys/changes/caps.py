@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..policy import Policy
-from ..stores import Cap
+from ...policy import Policy
+from ...stores import Cap
 
 MEMBERS = {"organization": "organization_id", "project": "project_id", "owner": "owner_id"}
 

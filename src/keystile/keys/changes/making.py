@@ -8,17 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .._ground.frozen import HiddenBytes, HiddenText
-from .._sync import Offload
-from ..exceptions import ConfigurationError
-from ..model import ApiKey, IssuedKey, Organization, Project, SecretHash
-from ..rules.limits.quotas import Quotas
-from ..stores import Cap, Written
+from ..._ground.frozen import HiddenBytes, HiddenText
+from ..._sync import Offload
+from ...exceptions import ConfigurationError
+from ...model import ApiKey, IssuedKey, Organization, Project, SecretHash
+from ...rules.limits.quotas import Quotas
+from ...stores import Cap, Written
+from ..format import BASE62
+from ..workshop import Workshop
 from .caps import Caps
 from .fields import checked
-from .format import BASE62
 from .records import Records
-from .workshop import Workshop
 
 
 class Draft(NamedTuple):

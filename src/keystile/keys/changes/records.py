@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from .._sync import Offload, adapt, is_async
-from ..events import Events
-from ..exceptions import ConfigurationError, KeyNotFound, NotFound, RecordChanged
-from ..model import Actor, AuditEntry
-from ..stores import AuditFilter, Written
+from ..._sync import Offload, adapt, is_async
+from ...events import Events
+from ...exceptions import ConfigurationError, KeyNotFound, NotFound, RecordChanged
+from ...model import Actor, AuditEntry
+from ...stores import AuditFilter, Written
+from ..workshop import WRITE_PATIENCE, Workshop
 from .audit import changed, check_actor, event_of
 from .fields import check_optional, check_page, check_text
 from .twins import awaited, blocking
-from .workshop import WRITE_PATIENCE, Workshop
 
 # How often a change is worked out anew when others change the record at the same time.
 TRIES = 3

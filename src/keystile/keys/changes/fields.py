@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from .._ground.checks import check_limits, check_scopes
-from .._ground.frozen import frozen
-from ..exceptions import ConfigurationError
-from ..model import ENVIRONMENTS, Environment
-from ..rules.network.addresses import Allowlist
-from ..rules.requests.uses import check_uses
+from ..._ground.checks import check_limits, check_scopes
+from ..._ground.frozen import frozen
+from ...exceptions import ConfigurationError
+from ...model import ENVIRONMENTS, Environment
+from ...rules.network.addresses import Allowlist
+from ...rules.requests.uses import check_uses
 
 MAX_NAME, MAX_METADATA_BYTES, MAX_PAGE = 200, 16_384, 1000
 
