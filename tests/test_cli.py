@@ -363,11 +363,15 @@ def test_create_keeps_what_it_was_told(ready: Path) -> None:
         "plan": None,
         "limits": None,
         "scopes": ["a:read", "b"],
+        "may": None,
         "ip_allowlist": ["192.0.2.0/24"],
         "expires_at": "2099-01-31T10:00:00Z",
+        "suspended_at": None,
         "revoked_at": None,
         "last_used_at": None,
         "metadata": {"team": ["data"]},
+        "inherited": {},
+        "grace_used_at": None,
         "hints": [found["secret"][-4:]],
     }
 

@@ -37,6 +37,7 @@ from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
+from keystile.rules.requests.uses import Uses
 from tests.sizes import keys, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
@@ -155,6 +156,11 @@ def target(sent: bytes) -> None:
 def look_up(rules: list[Rule]) -> Callable[[bytes], Callable[[], object]]:
     table = RuleTable((f"rules[{at}]", rule) for at, rule in enumerate(rules))
     return lambda sent: partial(table.demand, "GET", "/" + sent.decode("latin-1"), sent)
+
+
+def hold(sent: bytes) -> Callable[[], object]:
+    uses = Uses((*(f"GET /x/{number}/*" for number in range(97)), "/{x}/{y}/*", "/a/a/{z}", "WS /*"))
+    return partial(uses.hold, Request("GET", "/" + sent.decode("latin-1"), sent, (), None))
 
 
 def resolve(header: str, peer: str, hops: int | None = None) -> Callable[[list[bytes]], object]:
@@ -283,6 +289,7 @@ TABLE = (
         for root in ("/", "/a", "/a/a/a", "/0/9/")
     ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
+    Row(("rules.requests.uses.Uses.hold",), hold),
     Row(
         ("rules.requests.paths.RuleTable.demand",),
         text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
@@ -582,6 +589,7 @@ NOT_FED = {
     "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
     "doors.wsgi.recheck.HeldAnswer.body": _APP,
     "doors.wsgi.recheck.HeldAnswer.start": _APP,
+    "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,
     "gate.dryrun.DryRun.tell": _DOORS,
@@ -640,11 +648,14 @@ NOT_FED = {
     "keys.foreign.AdoptingHasher.blocks": _RECORDS,
     "keys.foreign.AdoptingHasher.hash": _BOUNDED,
     "keys.foreign.AdoptingHasher.needs_rehash": _RECORDS,
+    "keys.format.PrefixedFormat.renew": _OURS,
     "keys.format.crc_check": _BOUNDED,
     "keys.format.keyed_check": _BOUNDED,
     "rules.limits.notation.parse_limits": _SETTING,
     "rules.outcomes.lacking": _OURS,
+    "rules.requests.uses.check_uses": _SETTING,
     "rules.limits.quotas.Quotas.check_key": _SETTING,
+    "rules.limits.quotas.Quotas.admits": _SETTING,
     "rules.limits.quotas.Quotas.knows": _SETTING,
     "answers.responses.RefusalWriter.write": _OURS,
     "rules.limits.subjects.subject": "takes what stands in a key's record",
@@ -715,6 +726,15 @@ NO_STRANGERS = {
     "keys.hashing": "takes keys that have passed the format, which bounds them",
     "keys.finding": "takes keys that have passed the format, which bounds them",
     "keys.importing": _OPERATOR,
+    "keys.changes.audit": _OPERATOR,
+    "keys.changes.caps": _OPERATOR,
+    "keys.changes.fields": _OPERATOR,
+    "keys.changes.making": _OPERATOR,
+    "keys.changes.records": _OPERATOR,
+    "keys.changes.rotation": _STORED,
+    "keys.changes.twins": _OPERATOR,
+    "keys.organizations": _OPERATOR,
+    "keys.projects": _OPERATOR,
     "keys.ring": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,
@@ -732,9 +752,15 @@ NO_STRANGERS = {
     "rules.limits.batches": _STORED,
     "rules.limits.guests": _STORED,
     "rules.limits.windows": _STORED,
+    "model.audit": _STORED,
     "stores": _STORED,
+    "stores.contract": _STORED,
     "stores.memory": _STORED,
     "stores.sqlite": _STORED,
+    "stores.sqlite.rows": _STORED,
+    "stores.sqlite.schema": _STORED,
+    "stores.sqlite.statements": _STORED,
+    "stores.sqlite.steps": _STORED,
     "policy.pages": _OPERATOR,
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,

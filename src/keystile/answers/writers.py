@@ -15,6 +15,7 @@ from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
 from .cors import CorsWriter
 from .envelopes import EnvelopeWriter
+from .expiry import ExpiryWriter
 from .limits import FieldWriter, shown_names
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
@@ -29,7 +30,7 @@ class Writers(Generic[AnyStr]):
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
 
     Attributes:
-        headers, limits: the writers of the gate's headers, for answers that get nothing else.
+        headers, limits, expiry: the writers of the gate's headers, for answers that get nothing else.
         cors: writes what scripts of other origins may read.
         strict: the field that says that this host must be reached over https (RFC 6797).
     """
@@ -45,6 +46,7 @@ class Writers(Generic[AnyStr]):
         self.cors: CorsWriter[AnyStr] = CorsWriter(
             gate.policy, shown_names(units, ietf=gate.policy.ietf_headers), encode
         )
+        self.expiry: ExpiryWriter[AnyStr] = ExpiryWriter(encode)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
         self._origin, self._in_query = gate.policy.public_url or "", gate.mask.in_query
@@ -175,10 +177,12 @@ class Writers(Generic[AnyStr]):
     def _dressed(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
-        _, request_id, usages, demand, strict = admitted
+        principal, request_id, usages, demand, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
         protected = demand.public is not True
         written = self.headers.write(headers, self._encode(request_id), protected=protected, limits=limits)
+        if principal is not None and principal.expires_at is not None:
+            written.append(self.expiry.write(principal.expires_at))
         if link is not None:
             written.append(self._envelopes.link(link))
         if strict:

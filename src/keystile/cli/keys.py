@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..keys.ring import MAX_PAGE
+from ..keys.changes.fields import MAX_PAGE
 from ..model import ENVIRONMENTS
 from .importing import import_keys
 from .opening import Place, opened
@@ -74,7 +74,7 @@ def create(place: Place, /, *, allow: tuple[str, ...], as_json: bool, **describe
 )
 @json_option
 @click.pass_obj
-def list_keys(place: Place, /, *, limit: int, as_json: bool, **wanted: str | None) -> None:
+def list_keys(place: Place, /, *, limit: int, as_json: bool, **wanted: Any) -> None:
     """List keys, oldest first."""
     with opened(place, "store") as gate:
         found = gate.keys.list(**wanted, limit=limit)

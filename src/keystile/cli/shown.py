@@ -26,6 +26,8 @@ def state(key: ApiKey) -> str:
     """In which part of its life a key is."""
     if key.revoked_at is not None:
         return "revoked"
+    if key.is_suspended:
+        return "suspended"
     return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
 
 
@@ -151,7 +153,9 @@ def _cell(value: Any) -> str:
 
 def record(key: ApiKey) -> dict[str, Any]:
     """Everything about a key except its hashes."""
-    return {**{each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}, "hints": _hints(key)}
+    known = {each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}
+    known["inherited"] = {name: _plain(value) for name, value in key.inherited._asdict().items() if value is not None}
+    return {**known, "grace_used_at": _plain(key.grace_used_at), "hints": _hints(key)}
 
 
 def print_json(value: Any) -> None:

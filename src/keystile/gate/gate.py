@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..events import Events, L
 from ..exceptions import ConfigurationError
+from ..keys.changes.caps import Caps
+from ..keys.changes.making import Maker
+from ..keys.changes.records import Records
 from ..keys.format import KeyFormat, KeyFormatName
 from ..keys.hashing import Hasher, HasherName
+from ..keys.organizations import Organizations
 from ..keys.parts import Parts
+from ..keys.projects import Projects
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter
 from ..limiters.failsafe import Failsafe
+from ..model import Project
 from ..policy import (
     CREDENTIAL_FORMS,
     REMEMBERED_KEYS,
@@ -41,7 +48,7 @@ from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
-from ..stores import KeyStore
+from ..stores import KeyFinder
 from .dryrun import check_one_step
 from .order import Order
 from .settling import Settler
@@ -54,13 +61,17 @@ class Gate:
 
     The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
 
+    Attributes:
+        keys, projects, organizations: what the service does with them; a `keys.ring.KeyRing` and its like.
+        audit, aaudit: list what was changed, blocking and awaited.
+
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
     """
 
     def __init__(
         self,
-        store: str | KeyStore = "memory://",
+        store: str | KeyFinder = "memory://",
         *,
         prefix: str | None = None,
         public: Iterable[str] = (),
@@ -100,6 +111,8 @@ class Gate:
         deny: Iterable[str] | None = None,
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
+        max_grace: int = 7_776_000,
+        expiry_notice: int = 604_800,
         https: Https = "off",
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
@@ -109,6 +122,7 @@ class Gate:
         cors_origins: Iterable[str] = (),
         cors_credentials: bool = False,
         preflight: Preflight = "refuse",
+        on_project_deleted: Callable[[Project], Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
@@ -138,7 +152,12 @@ class Gate:
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
         check_one_step(self.policy, self.limits.one_step)
-        self.keys = KeyRing(self._shop, self.quotas)
+        records = Records(self._shop, self.events)
+        maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
+        self.keys = KeyRing(records, maker, self.quotas, max_grace)
+        self.projects = Projects(records, maker, parts.on_project_deleted)
+        self.organizations = Organizations(records, self.quotas)
+        self.audit, self.aaudit = records.audit, records.aaudit
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
         )
@@ -170,12 +189,12 @@ class Gate:
         """Release the files and connections of the store and the limiter. If one of them is async, use `aclose`."""
         if self.needs_await:
             raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
-        self._shop.store.close()
+        self._shop.close_store()
         self.limits.limiter.close()
 
     async def aclose(self) -> None:
         """Release the files and connections of the store and the limiter."""
-        for each in (self._shop.store, *self.limits.limiters()):
-            closing = each.close()
+        for close in (self._shop.close_store, *(each.close for each in self.limits.limiters())):
+            closing = close()
             if closing is not None:
                 await closing

@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
     request id, client, https, rules, deny and allow lists, preflight, public path, credential (or none, if it is
-    optional), format and check, proof, record, state, the key's address list, plan, scopes, windows
+    optional), format and check, proof, record, state, the key's address list, plan, scopes, uses, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -31,7 +31,7 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
-from .callers import Callers, judge
+from .callers import Caller, Callers, judge
 from .dryrun import DryRun
 from .presenting import Presenting, schemes_of
 from .proving import Prover
@@ -90,7 +90,7 @@ class Order:
         find_now = at_once(shop.store.find, blocking=blocking)
         budget = FailureBudget(policy, quotas, limits)
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
-        self.callers = Callers(shop, quotas, events, policy.remembered_keys)
+        self.callers = Callers(shop, quotas, events, policy.expiry_notice, policy.remembered_keys)
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
@@ -148,9 +148,11 @@ class Order:
             caller = self._known.get(key.id)
             if caller is None or caller.key is not key:
                 caller = self.callers.meet(key, caller)
-            reason = judge(caller, secret_hash, demand, visit.client, now)
+            reason = judge(caller, secret_hash, demand, visit, now)
             if reason is None and now >= caller.touch_due:
                 self.callers.touch(caller, now, visit)
+            if reason is None and secret_hash.expires_at is not None:
+                key = self.callers.graced(key, secret_hash, visit, now)
         except Overloaded:
             return self._refused(outcomes.OVERLOADED, visit, before)
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
@@ -161,8 +163,8 @@ class Order:
                 return self._nobody(reason, visit, demand, key)
             if before is None:
                 self._dry.tell(reason, visit, key)
-        elif demand.watched and before is None and not demand.watched.issubset(key.scopes):
-            self._dry.tell(outcomes.lacking(demand.watched), visit, key)
+        elif before is None and (demand.watched or caller.spared is not None):
+            self._tell_spared(caller, demand, visit)
         if self.outage.lasts:
             self.outage.ends()
         charges = ()
@@ -220,6 +222,13 @@ class Order:
         if before is None:
             self._dry.tell(outcomes.BARRED, visit)
         return False
+
+    def _tell_spared(self, caller: Caller, demand: Demand, visit: Visit) -> None:
+        """Tell what rules and plans in dry run would have refused a caller for."""
+        if caller.spared is not None:
+            self._dry.tell(caller.spared, visit, caller.key)
+        if not demand.watched.issubset(caller.key.scopes):
+            self._dry.tell(outcomes.lacking(demand.watched), visit, caller.key)
 
     def _keyless(self, request: Request) -> bool:
         if not self._plain:

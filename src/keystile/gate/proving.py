@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -140,7 +141,7 @@ class Prover:
             renewed = await offload.run(shop.hash_pool, shop.hasher.hash, raw)
         except Overloaded:
             return  # the next proof will try again
-        shop.later(shop.store.rehash, key.id, old, SecretHash(renewed, hint, old.expires_at))
+        shop.renew_hash(key.id, old, replace(old, hash=renewed, hint=hint))
 
 
 def _matching(key: ApiKey, proof: Proof) -> Proven | None:

@@ -45,7 +45,11 @@ class Parsed(NamedTuple):
 
 
 class KeyFormat(Protocol):
-    """How raw keys are made and read. Implement it to go on using the keys that a service already has."""
+    """How raw keys are made and read. Implement it to go on using the keys that a service already has.
+
+    Where the id of a key does not follow from its secret, there may be one more method, ``renew(key_id, environment,
+    draw)``, which makes a new raw key with an id that there is already. Without it keys cannot be rotated.
+    """
 
     def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
         """A new raw key. `draw(n)` gives n fresh random base62 characters."""
@@ -123,7 +127,11 @@ class PrefixedFormat:
 
     def mint(self, environment: Environment, draw: Callable[[int], str]) -> str:
         """A new raw key for this environment."""
-        body = f"{self.prefix}_{WORDS[environment]}_{draw(ID_LENGTH)}{draw(SECRET_LENGTH)}"
+        return self.renew(draw(ID_LENGTH), environment, draw)
+
+    def renew(self, key_id: str, environment: Environment, draw: Callable[[int], str]) -> str:
+        """A new raw key with an id that there is already."""
+        body = f"{self.prefix}_{WORDS[environment]}_{key_id}{draw(SECRET_LENGTH)}"
         check = keyed_check(body.encode(), self._peppers[0]) if self._peppers else crc_check(body.encode())
         return body + check
 

@@ -56,12 +56,9 @@ class Existing(NamedTuple):
         given = replace(shop, key_format=_Given(self))
         if self.stored is not None:
             given = replace(given, hasher=AdoptingHasher(_Kept(self.stored)))
-        if not dry_run:
-            return given
-        from ..stores.memory import MemoryStore
-
-        # What is not kept need not be hashed either.
-        return replace(given, store=MemoryStore(), hasher=AdoptingHasher(_Kept(HiddenText(shop.hasher.decoy()))))
+        if dry_run:  # what is not kept need not be hashed either
+            return replace(given, hasher=AdoptingHasher(_Kept(HiddenText(shop.hasher.decoy()))))
+        return given
 
 
 def existing(shop: Workshop, raw: str | None, stored: str | None, key_id: str | None) -> Existing:

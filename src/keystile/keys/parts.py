@@ -12,8 +12,9 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter
+from ..model import Project
 from ..policy.settings import check_settings, setting
-from ..stores import KeyStore
+from ..stores import KeyFinder
 from .format import KeyFormat, KeyFormatName
 from .hashing import Hasher, HasherName
 
@@ -24,6 +25,12 @@ def _check_clock(clock: Any, key: str) -> Any:
     return clock
 
 
+def _check_function(function: Any, key: str) -> Any:
+    if not callable(function):
+        raise ConfigurationError("expected a function that takes a project", key=key)
+    return function
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """What a gate works with. docs/settings.md describes each setting.
@@ -32,7 +39,7 @@ class Parts:
         ConfigurationError: a setting has the wrong type.
     """
 
-    store: str | KeyStore = setting(
+    store: str | KeyFinder = setting(
         "Where the keys are: `memory://` or `sqlite:///file.db`. In a file, a relative path is relative to that file.",
         default="memory://",
         example='"sqlite:///keystile.db"',
@@ -76,6 +83,12 @@ class Parts:
         "What cursors of pages are signed with, at least 16 bytes each; without them, the peppers.",
         default=(),
         show=False,
+    )
+    on_project_deleted: Callable[[Project], Any] | None = setting(
+        "Called with each project that was deleted, after that is written, so that the service removes what it keeps "
+        "for it. Plain or async; it may be called twice for one project.",
+        default=None,
+        check=_check_function,
     )
     clock: Callable[[], float] = setting("What gives the time, in Unix seconds.", default=time.time, check=_check_clock)
 

@@ -11,9 +11,10 @@ from .._ground.checks import check_all
 from .._sync import Pool, is_async, later, patiently, worker_count
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter, open_limiter
+from ..model import SecretHash
 from ..policy import MIN_PEPPER_BYTES
 from ..rules.requests.masks import Mask
-from ..stores import KeyStore, open_store
+from ..stores import KeyFinder, open_store
 from .foreign import AdoptingHasher
 from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
@@ -26,7 +27,14 @@ WRITE_PATIENCE = 5.0
 # elsewhere (`gate.budget`); no more of them come here than there are threads.
 HASH_QUEUE = 64
 STORE_SLOTS, STORE_QUEUE = 8, 256
-_STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
+_FINDER_METHODS = ("find",)
+# Whoever has one of the first keeps keys, and needs them all.
+_WRITES = ("add", "update", "revoke", "list")
+_STORE_METHODS = (
+    *(*_FINDER_METHODS, *_WRITES, "touch", "last_used", "rehash", "close", "list_audit"),
+    *("add_project", "find_project", "list_projects", "update_project", "delete_project"),
+    *("add_organization", "find_organization", "list_organizations", "update_organization"),
+)
 _LIMITER_METHODS = ("hit", "peek", "refund", "reset", "close")
 
 
@@ -41,7 +49,7 @@ class Workshop:
         clock: Unix seconds.
     """
 
-    store: KeyStore
+    store: KeyFinder
     key_format: KeyFormat
     hasher: AdoptingHasher
     hash_pool: Pool
@@ -85,19 +93,39 @@ class Workshop:
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
 
-    def note_use(self, key_id: str, at: datetime, every: timedelta) -> None:
-        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago."""
-        last_used = getattr(self.store, "last_used", None)
-        if last_used is None or is_async(self.store.touch):
-            self.later(self.store.touch, key_id, at)
+    def note_use(self, key_id: str, at: datetime, every: timedelta, *, graced: bool = False) -> None:
+        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago.
+
+        Args:
+            key_id: which key.
+            at: when it was used.
+            every: how often that is written.
+            graced: its older secret was used.
+        """
+        touch, last_used = getattr(self.store, "touch", None), getattr(self.store, "last_used", None)
+        if touch is None:
+            return
+        if last_used is None or is_async(touch):
+            self.later(touch, key_id, at, graced)
             return
 
-        def touch() -> None:
-            before = last_used(key_id)
+        def note() -> None:
+            before = last_used(key_id, graced)
             if before is None or at - before >= every:
-                self.store.touch(key_id, at)
+                touch(key_id, at, graced)
 
-        self.later(touch)
+        self.later(note)
+
+    def renew_hash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
+        """Have a hash replaced, off the path of requests, if the store can do that."""
+        rehash = getattr(self.store, "rehash", None)
+        if rehash is not None:
+            self.later(rehash, key_id, old, new)
+
+    def close_store(self) -> Any:
+        """Close the store, if it can be closed; gives what is to be awaited, or None."""
+        close = getattr(self.store, "close", None)
+        return None if close is None else close()
 
 
 def open_workshop(parts: Parts, remembered_keys: int) -> Workshop:
@@ -131,12 +159,17 @@ def as_cursor_secrets(parts: Parts) -> tuple[bytes, ...]:
     return secrets or as_secrets(parts.peppers, "peppers")
 
 
-def _as_store(store: Any, remembered_keys: int) -> KeyStore:
+def _as_store(store: Any, remembered_keys: int) -> KeyFinder:
     if isinstance(store, str):
         return open_store(store, remembered_keys=remembered_keys)
-    _check_has(store, _STORE_METHODS, "KeyStore", "store")
-    _check_one_kind(store, _STORE_METHODS, "store")
-    return cast("KeyStore", store)
+    keeps = any(callable(getattr(store, name, None)) for name in _WRITES)
+    if keeps:
+        _check_has(store, _STORE_METHODS, "KeyStore", "store")
+    else:
+        _check_has(store, _FINDER_METHODS, "KeyFinder", "store")
+    present = [name for name in _STORE_METHODS if callable(getattr(store, name, None))]
+    _check_one_kind(store, present, "store")
+    return cast("KeyFinder", store)
 
 
 def _as_key_format(parts: Parts, peppers: tuple[bytes, ...]) -> KeyFormat:

@@ -202,6 +202,13 @@ class Policy:
         default="X-Forwarded-For",
         check=check_name,
     )
+    max_grace: int = setting(
+        "The longest time for which a rotated key's older secret may remain valid, in seconds.", default=7_776_000
+    )
+    expiry_notice: int = setting(
+        "How long before a key expires this is told, in seconds: as an event once a day for each key in use.",
+        default=604_800,
+    )
     https: Https = setting(
         'What happens to plain http: "off" lets it through, "redirect" redirects to `public_url`, "require" answers '
         "403.",

@@ -23,6 +23,7 @@ _BUSY = "The service is temporarily unavailable."
 MISSING = Reason(401, "missing_api_key", "An API key is required.", _NONE, "")
 INVALID = Reason(401, "invalid_api_key", "The API key is not valid.", _NONE, _INVALID_TOKEN)
 REVOKED = Reason(401, "revoked_api_key", "The API key has been revoked.", _NONE, _INVALID_TOKEN)
+SUSPENDED = Reason(401, "suspended_api_key", "The API key is suspended.", _NONE, _INVALID_TOKEN)
 EXPIRED = Reason(401, "expired_api_key", "The API key has expired.", _NONE, _INVALID_TOKEN)
 AMBIGUOUS = Reason(
     400,
@@ -34,6 +35,13 @@ AMBIGUOUS = Reason(
 AMBIENT = Reason(403, "cross_site", "A browser sent this API key on its own, for a page of another site.")
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
 BARRED = Reason(403, "ip_not_allowed", "Requests from this address are not allowed here.")
+USES = Reason(
+    403,
+    "insufficient_scope",
+    "The API key may not be used for this request.",
+    _NONE,
+    ', error="insufficient_scope"',
+)
 PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 # A store that is down takes a while to come back; an overloaded one may have room in the next second.
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)

@@ -30,12 +30,15 @@ class Sender:
     def __init__(self, gate: Gate, reader: Reader, writers: Writers[bytes]) -> None:
         self._writers, self._clock, self._target = writers, gate.clock, reader.target
         self._write, self._write_limits = writers.headers.write, writers.limits.write
+        self._write_expiry = writers.expiry.write
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
         """For the app, in place of the server's `send`: it adds the gate's fields to the head."""
-        _, name, usages, demand, strict = admitted
+        principal, name, usages, demand, strict = admitted
         write, request_id, protected = self._write, name.encode(), demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
+        if principal is not None and principal.expires_at is not None:
+            limits = [*limits, self._write_expiry(principal.expires_at)]
 
         # Not a coroutine function: the app awaits the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:

@@ -24,12 +24,15 @@ class Sender:
     def __init__(self, gate: Gate, writers: Writers[str]) -> None:
         self._writers, self._clock = writers, gate.clock
         self._write, self._write_limits = writers.headers.write, writers.limits.write
+        self._write_expiry = writers.expiry.write
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         """For the app, in place of the server's `start_response`: it adds the gate's fields to the head."""
-        _, request_id, usages, demand, strict = admitted
+        principal, request_id, usages, demand, strict = admitted
         write, protected = self._write, demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
+        if principal is not None and principal.expires_at is not None:
+            limits = [*limits, self._write_expiry(principal.expires_at)]
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
             written = write(headers, request_id, protected=protected, limits=limits)

@@ -51,9 +51,16 @@ class Quotas:
         self._default = policy.default_plan
         self._taken = lru_cache(maxsize=4096)(self._units.taken)
         self._plans: dict[str | None, Windows] = {None: ()}
+        self._closed: set[str | None] = set()
+        self._spared: set[str | None] = set()
         for name, plan in policy.plans.items():
             found = self._read(plan.limits, f"plans.{name}.limits", self._most_beside(name))
             self._plans[name] = found if plan.enforce and policy.enforce else watched(found)
+            if not plan.access:
+                (self._closed if plan.enforce else self._spared).add(name)
+        for closed in (self._closed, self._spared):
+            if policy.default_plan in closed:
+                closed.add(None)
         if policy.default_plan is not None:
             self._plans[None] = self._plans[policy.default_plan]
         anonymous = self._read(policy.anonymous_limits, "anonymous_limits", self._more.get(True, 0))
@@ -78,6 +85,14 @@ class Quotas:
         """Whether the policy has this plan. Nothing says what the keys of an unknown plan may do."""
         return plan in self._plans
 
+    def admits(self, plan: str | None) -> bool:
+        """Whether the keys of this plan are let in at all."""
+        return plan in self._plans and plan not in self._closed
+
+    def spares(self, plan: str | None) -> bool:
+        """Whether the keys of this plan are let in only because it is in dry run."""
+        return plan in self._spared
+
     def of(self, caller: Principal, more: Windows = ()) -> Windows:
         """The windows for the requests of a caller; none of its own if its plan is unknown.
 
@@ -85,19 +100,21 @@ class Quotas:
             caller: its own limits, if it has any, replace those of its plan. They are not in the plan's dry run.
             more: a rule's windows.
         """
-        windows = self._plans.get(caller.plan, ()) if caller.limits is None else self._held(_own(caller.limits))
+        windows = (
+            self._plans.get(caller.effective_plan, ()) if caller.limits is None else self._held(_own(caller.limits))
+        )
         return _joined(windows, self._held(more)) if more else windows
 
     def units_of(self, caller: Principal) -> Windows:
         """The windows of all units that the plan of a caller limits."""
-        return self._units.of(self._plan(caller.plan))
+        return self._units.of(self._plan(caller.effective_plan))
 
     def charges(self, caller: Principal, demand: Demand) -> Charges:
         """What a request costs a caller: its windows, each with its cost."""
         requests = charged(self.of(caller, demand.windows), demand.cost) if demand.cost else ()
         if not demand.reserve:
             return requests
-        return _added(requests, self._taken(self._plan(caller.plan), demand.reserve))
+        return _added(requests, self._taken(self._plan(caller.effective_plan), demand.reserve))
 
     def for_anyone(self, more: Windows) -> Windows:
         """The windows of a client address on a public path."""

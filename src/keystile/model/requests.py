@@ -1,22 +1,18 @@
-"""The words of keystile as values: what a request brings, what a key is, how a check ends.
+"""What a request brings, what it is asked for, and how its check ends.
 
-Everything here is immutable. What is made for each request is a named tuple (as frozen as a dataclass, and three times
-as fast to build); everything else is a frozen, slotted dataclass.
+What is made for each request is a named tuple: as frozen as a dataclass, and three times as fast to build.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import datetime
-from typing import Any, Literal, NamedTuple, cast, get_args
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from ._ground.frozen import FrozenDict, HiddenText
-from .policy.places import Place
-from .policy.rules import Public
-
-Environment = Literal["production", "staging", "development"]
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+from .._ground.frozen import FrozenDict
+from ..policy.places import Place
+from ..policy.rules import Public
+from .keys import Principal
 
 
 class Wire(NamedTuple):
@@ -107,88 +103,6 @@ class Request(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.path!r}, peer={self.peer!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class SecretHash:
-    """A secret at rest.
-
-    Attributes:
-        hash: in the hasher's own encoding. Never shown.
-        hint: the last 4 characters of the raw key: they pick the one hash to prove, and let people tell keys apart.
-            Empty for a hash that was imported without its key, until the key is used.
-        expires_at: when a rotated secret expires, or None.
-    """
-
-    hash: str = field(repr=False)
-    hint: str
-    expires_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hash", HiddenText(self.hash))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Who is calling, as the host app sees it: the key's record without its hashes. Times are aware UTC datetimes.
-
-    Attributes:
-        id: the public part of the key, 12 characters in the default format.
-        name: a label for people.
-        organization_id, project_id, owner_id: who the key belongs to; the host's own identifiers, or None.
-        environment: ``"production"``, ``"staging"`` or ``"development"``.
-        plan: the name of the key's plan, or None.
-        limits: windows that replace the plan's for this key, or None.
-        scopes: what the key may do; every scope that a rule asks for must be among them.
-        ip_allowlist: addresses and networks that the key may be used from; None means from anywhere.
-        created_at, expires_at, revoked_at, last_used_at: moments in the key's life; None for one that has not been set.
-        metadata: JSON values that the host keeps with the key; immutable.
-    """
-
-    id: str
-    name: str
-    organization_id: str | None = None
-    project_id: str | None = None
-    owner_id: str | None = None
-    environment: Environment = "production"
-    plan: str | None = None
-    limits: str | None = None
-    scopes: tuple[str, ...] = ()
-    ip_allowlist: tuple[str, ...] | None = None
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-    metadata: Mapping[str, Any] = FrozenDict()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey(Principal):
-    """The stored record: a principal and at most two hashes (two only while a rotation's grace lasts)."""
-
-    hashes: tuple[SecretHash, ...]
-    _principal: Principal | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def principal(self) -> Principal:
-        """This record without its hashes; made once."""
-        if self._principal is None:
-            known = {each.name: getattr(self, each.name) for each in fields(Principal)}
-            object.__setattr__(self, "_principal", Principal(**known))
-        return cast("Principal", self._principal)
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key that was just made. The raw key is here and nowhere else: show it once, then discard it.
-
-    Attributes:
-        key: the record.
-        secret: the raw key; left out of ``repr``.
-    """
-
-    key: ApiKey
-    secret: str = field(repr=False)
 
 
 class Window(NamedTuple):
