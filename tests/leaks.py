@@ -23,7 +23,7 @@ import pytest
 import keystile
 from keystile.answers import cursors
 from keystile.exceptions import KeystileError
-from keystile.keys import importing, ring, workshop
+from keystile.keys import importing, known, workshop
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
 from keystile.keys.opaque import OpaqueFormat, OpaqueHasher
@@ -147,7 +147,7 @@ class Watch(logging.Handler):
         secrets = self.secrets
         _after(patch, PrefixedFormat, "mint", secrets.learn_key)
         _after(patch, OpaqueFormat, "mint", secrets.learn_key)
-        _after(patch, ring, "existing", secrets.learn_imported)
+        _after(patch, known, "existing", secrets.learn_imported)
         for hasher in (Argon2Hasher, HmacHasher, OpaqueHasher):
             _after(patch, hasher, "hash", secrets.learn_hash)
         for module, name in ((workshop, "as_secrets"), (cursors, "_usable")):
