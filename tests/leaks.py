@@ -24,9 +24,9 @@ import keystile
 from keystile.answers import cursors
 from keystile.exceptions import KeystileError
 from keystile.keys import importing, known, workshop
+from keystile.keys.existing.opaque import OpaqueFormat, OpaqueHasher
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
-from keystile.keys.opaque import OpaqueFormat, OpaqueHasher
 
 OWN = str(Path(keystile.__file__).parent)
 

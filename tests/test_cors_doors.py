@@ -24,6 +24,7 @@ EXPOSE, METHODS, NAMES = (
 )
 EXPOSED = [
     "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "X-Request-ID", "Link",
+    "API-Key-Expires",
 ]  # fmt: skip
 PREFLIGHT = [("origin", PAGE), ("access-control-request-method", "PUT")]
 

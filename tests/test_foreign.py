@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import Argon2Hasher, ConfigurationError, HmacHasher, _sync
+from keystile.keys.existing.foreign import MAX_BCRYPT_COST, MAX_ITERATIONS, AdoptingHasher, plain_digest
+from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.finding import locate
-from keystile.keys.foreign import MAX_BCRYPT_COST, MAX_ITERATIONS, AdoptingHasher, plain_digest
 from keystile.keys.format import Parsed, crc_check
-from keystile.keys.opaque import OpaqueFormat
 from keystile.model import ApiKey, SecretHash
 from keystile.stores.memory import MemoryStore
 from tests.doors import Door

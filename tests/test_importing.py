@@ -127,8 +127,8 @@ def test_a_key_that_another_process_brings_in_meanwhile_is_known() -> None:
     class Late(MemoryStore):
         """Has the record the moment after it was looked for."""
 
-        def add(self, key: Any) -> None:
-            super().add(key)
+        def add(self, key: Any, entries: Any, cap: Any = None) -> Any:
+            super().add(key, entries, cap)
             raise KeyError(key.id)
 
     keys = Gate(Late(), **OPAQUE).keys
@@ -137,7 +137,7 @@ def test_a_key_that_another_process_brings_in_meanwhile_is_known() -> None:
 
 def test_a_store_that_contradicts_itself_is_no_endless_loop() -> None:
     class Taken(MemoryStore):
-        def add(self, key: Any) -> None:
+        def add(self, key: Any, entries: Any, cap: Any = None) -> Any:
             raise KeyError(key.id)
 
     with pytest.raises(StoreUnavailable):

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate, Rule
+from keystile.keys.existing.opaque import LONGEST, SHORTEST, OpaqueFormat, OpaqueHasher, subkey
 from keystile.keys.format import BASE62, Parsed
-from keystile.keys.opaque import LONGEST, SHORTEST, OpaqueFormat, OpaqueHasher, subkey
 from keystile.rules.requests.masks import Mask
 from tests.doors import Door
 from tests.test_doors import masked

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate
-from keystile.answers.cors import CorsWriter
+from keystile.answers.headers.cors import CorsWriter
 from keystile.model import Asked
 from keystile.policy import Policy
 from keystile.rules.requests.preflights import MOST_NAMES, MOST_TEXT, granted, listed, read_preflight

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from keystile import ConfigurationError, Gate
 from keystile.cli.commands import main
 from keystile.config.file import load, open_gate
+from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.format import PrefixedFormat, crc_check
 from keystile.keys.leaks import pattern_of, shortened
-from keystile.keys.opaque import OpaqueFormat
 from keystile.rules.leaks import BLOCK, find
 
 PEPPER = b"a pepper of enough bytes"

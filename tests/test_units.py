@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate, Plan, Rule
-from keystile.answers.limits import unit_header_names
+from keystile.answers.headers.limits import unit_header_names
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.storages import StorageLimiter
 from keystile.model import Reservation, Usage, Window

@@ -14,8 +14,8 @@ from .exceptions import (
     StoreUnavailable,
 )
 from .gate import Gate
+from .keys.existing.opaque import OpaqueFormat
 from .keys.hashing import Argon2Hasher, HmacHasher
-from .keys.opaque import OpaqueFormat
 from .model import (
     Actor,
     Admitted,

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from keystile import Argon2Hasher, ConfigurationError, Gate
 from keystile._sync import inline, run_now
-from keystile.keys.foreign import AdoptingHasher, plain_digest
+from keystile.keys.existing.foreign import AdoptingHasher, plain_digest
+from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.format import PrefixedFormat
 from keystile.keys.leaks import pattern_of, shortened
-from keystile.keys.opaque import OpaqueFormat
 from keystile.leaks import Fetched, Partner
 from keystile.leaks.partner import IDENTIFIER, SIGNATURE
 from keystile.leaks.reports import labelled, read_reports

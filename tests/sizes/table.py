@@ -8,11 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from keystile.answers.cors import CorsWriter
 from keystile.answers.cursors import Cursor
 from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, begins_json, whole
+from keystile.answers.headers.cors import CorsWriter
+from keystile.answers.headers.limits import SHOWN
 from keystile.answers.hosterrors import describe
-from keystile.answers.limits import SHOWN
 from keystile.answers.pages import Page, PageParams
 from keystile.answers.problems import asks_for_problem, prefers
 from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
@@ -393,12 +393,12 @@ TABLE = (
     ),
     Row(("keys.format.PrefixedFormat.parse",), octets(FORMAT.parse)),
     Row(("keys.format.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"),
-    Row(("keys.opaque.OpaqueFormat.parse", "keys.opaque.OpaqueFormat.candidates"), octets(keys.opaque)),
+    Row(("keys.existing.opaque.OpaqueFormat.parse", "keys.opaque.OpaqueFormat.candidates"), octets(keys.opaque)),
     Row(
         (
-            "keys.foreign.plain_digest",
-            "keys.foreign.AdoptingHasher.adopt",
-            "keys.foreign.AdoptingHasher.verify",
+            "keys.existing.foreign.plain_digest",
+            "keys.existing.foreign.AdoptingHasher.adopt",
+            "keys.existing.foreign.AdoptingHasher.verify",
         ),
         text(keys.adopt),
         most=2.0,  # five kinds
@@ -453,7 +453,7 @@ TABLE = (
     ),
     Row(("rules.network.bounds.admission",), text(ADMITS)),
     Row(
-        ("answers.cors.CorsWriter.write",),
+        ("answers.headers.cors.CorsWriter.write",),
         fields(lambda found: CORS.write(found, found[0][1])),
         most=5.0,  # up to 2,000 fields
     ),
@@ -597,7 +597,7 @@ NOT_FED = {
     "doors.wsgi.settling.settled": _APP,
     "answers.charging.Charged.add": "takes the app's numbers",
     "answers.charging.check_charge": "takes the app's numbers",
-    "answers.limits.unit_header_names": _SETTING,
+    "answers.headers.limits.unit_header_names": _SETTING,
     "policy.units.check_unit_names": _SETTING,
     "rules.limits.reservations.PlanUnits.count": _SETTING,
     "rules.limits.reservations.PlanUnits.of": _SETTING,
@@ -636,18 +636,18 @@ NOT_FED = {
     "leaks.apps.wsgi_app": _SETTING,
     "leaks.partner.refusal": _OURS,
     "leaks.signatures.fetch_from": _SETTING,
-    "keys.opaque.OpaqueFormat.mint": _OURS,
-    "keys.opaque.OpaqueFormat.macs": "see OpaqueFormat.candidates, which looks at the length first",
-    "keys.opaque.OpaqueFormat.kept": "takes a digest",
-    "keys.opaque.OpaqueFormat.ids_of_public": _BOUNDED,
-    "keys.opaque.OpaqueHasher.hash": _BOUNDED,
-    "keys.opaque.OpaqueHasher.needs_rehash": _RECORDS,
-    "keys.opaque.OpaqueHasher.verify": _BOUNDED,
-    "keys.opaque.digest_of": _BOUNDED,
-    "keys.opaque.subkey": _SETTING,
-    "keys.foreign.AdoptingHasher.blocks": _RECORDS,
-    "keys.foreign.AdoptingHasher.hash": _BOUNDED,
-    "keys.foreign.AdoptingHasher.needs_rehash": _RECORDS,
+    "keys.existing.opaque.OpaqueFormat.mint": _OURS,
+    "keys.existing.opaque.OpaqueFormat.macs": "see OpaqueFormat.candidates, which looks at the length first",
+    "keys.existing.opaque.OpaqueFormat.kept": "takes a digest",
+    "keys.existing.opaque.OpaqueFormat.ids_of_public": _BOUNDED,
+    "keys.existing.opaque.OpaqueHasher.hash": _BOUNDED,
+    "keys.existing.opaque.OpaqueHasher.needs_rehash": _RECORDS,
+    "keys.existing.opaque.OpaqueHasher.verify": _BOUNDED,
+    "keys.existing.opaque.digest_of": _BOUNDED,
+    "keys.existing.opaque.subkey": _SETTING,
+    "keys.existing.foreign.AdoptingHasher.blocks": _RECORDS,
+    "keys.existing.foreign.AdoptingHasher.hash": _BOUNDED,
+    "keys.existing.foreign.AdoptingHasher.needs_rehash": _RECORDS,
     "keys.format.PrefixedFormat.renew": _OURS,
     "keys.format.crc_check": _BOUNDED,
     "keys.format.keyed_check": _BOUNDED,
@@ -688,7 +688,7 @@ NO_STRANGERS = {
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
     "cli.checking": _OPERATOR,
-    "cli.explaining": _OPERATOR,
+    "cli.explain": _OPERATOR,
     "cli.importing": _OPERATOR,
     "cli.keys": _OPERATOR,
     "cli.lines": _OPERATOR,
@@ -725,7 +725,7 @@ NO_STRANGERS = {
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",
     "keys.finding": "takes keys that have passed the format, which bounds them",
-    "keys.importing": _OPERATOR,
+    "keys.existing.importing": _OPERATOR,
     "keys.changes.audit": _OPERATOR,
     "keys.changes.caps": _OPERATOR,
     "keys.changes.fields": _OPERATOR,

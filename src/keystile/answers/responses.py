@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
-from .limits import NAMES as LIMIT_NAMES
-from .limits import unit_header_names
+from .headers.limits import NAMES as LIMIT_NAMES
+from .headers.limits import unit_header_names
 from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]

@@ -13,10 +13,10 @@ from ..model import Admitted, Refused
 from ..rules.outcomes import HTTPS_REDIRECTS
 from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
-from .cors import CorsWriter
 from .envelopes import EnvelopeWriter
-from .expiry import ExpiryWriter
-from .limits import FieldWriter, shown_names
+from .headers.cors import CorsWriter
+from .headers.expiry import ExpiryWriter
+from .headers.limits import FieldWriter, shown_names
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .shape import Shape

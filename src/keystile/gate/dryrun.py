@@ -11,8 +11,10 @@ import logging
 
 from ..events import Event, Events
 from ..exceptions import ConfigurationError
-from ..model import Principal, Reason
+from ..model import Demand, Principal, Reason
 from ..policy import Policy
+from ..rules import outcomes
+from .callers import Caller
 from .transport import Visit, event_of
 
 _ALWAYS = (400, 503)
@@ -37,6 +39,24 @@ class DryRun:
     def softens(self, reason: Reason) -> bool:
         """Whether the gate lets through what is refused for this."""
         return not self.enforces and reason.status not in _ALWAYS and reason.code != "too_many_failures"
+
+    def bars(self, demand: Demand, visit: Visit, *, again: bool) -> bool:
+        """Whether lists of addresses bar a client. What bars it in dry run is told, unless it is asked again."""
+        if demand.admits is not None and not demand.admits(visit.client):
+            if self.enforces:
+                return True
+        elif demand.would_admit is None or demand.would_admit(visit.client):
+            return False
+        if not again:
+            self.tell(outcomes.BARRED, visit)
+        return False
+
+    def tell_spared(self, caller: Caller, demand: Demand, visit: Visit) -> None:
+        """Tell what plans and rules in dry run would have refused a caller for."""
+        if caller.spared is not None:
+            self.tell(caller.spared, visit, caller.key)
+        if not demand.watched.issubset(caller.key.scopes):
+            self.tell(outcomes.lacking(demand.watched), visit, caller.key)
 
     def tell(self, reason: Reason, visit: Visit, key: Principal | None = None) -> None:
         """Tell what would have been refused."""

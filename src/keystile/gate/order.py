@@ -31,7 +31,7 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
-from .callers import Caller, Callers, judge
+from .callers import Callers, judge
 from .dryrun import DryRun
 from .presenting import Presenting, schemes_of
 from .proving import Prover
@@ -118,7 +118,8 @@ class Order:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
-        if (demand.admits is not None or demand.would_admit is not None) and self._bars(demand, visit, before):
+        listed = demand.admits is not None or demand.would_admit is not None
+        if listed and self._dry.bars(demand, visit, again=before is not None):
             return self._refused(outcomes.BARRED, visit)
         if request.preflight is not None:
             answer = await self._preflight(visit, request.preflight, demand, offload)
@@ -164,7 +165,7 @@ class Order:
             if before is None:
                 self._dry.tell(reason, visit, key)
         elif before is None and (demand.watched or caller.spared is not None):
-            self._tell_spared(caller, demand, visit)
+            self._dry.tell_spared(caller, demand, visit)
         if self.outage.lasts:
             self.outage.ends()
         charges = ()
@@ -211,24 +212,6 @@ class Order:
         except StoreUnavailable:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
-
-    def _bars(self, demand: Demand, visit: Visit, before: Principal | None) -> bool:
-        """Whether the lists of addresses bar the client; what bars it in dry run is told."""
-        if demand.admits is not None and not demand.admits(visit.client):
-            if self._dry.enforces:
-                return True
-        elif demand.would_admit is None or demand.would_admit(visit.client):
-            return False
-        if before is None:
-            self._dry.tell(outcomes.BARRED, visit)
-        return False
-
-    def _tell_spared(self, caller: Caller, demand: Demand, visit: Visit) -> None:
-        """Tell what rules and plans in dry run would have refused a caller for."""
-        if caller.spared is not None:
-            self._dry.tell(caller.spared, visit, caller.key)
-        if not demand.watched.issubset(caller.key.scopes):
-            self._dry.tell(outcomes.lacking(demand.watched), visit, caller.key)
 
     def _keyless(self, request: Request) -> bool:
         if not self._plain:

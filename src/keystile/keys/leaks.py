@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from ..exceptions import ConfigurationError
+from .existing.opaque import LONGEST, OpaqueFormat
 from .format import KeyFormat, PrefixedFormat
-from .opaque import LONGEST, OpaqueFormat
 
 Scanner = Literal["github", "gitleaks", "trufflehog"]
 # Of a key that was found, people see the prefix and as much of its public id as helps them to find the place again.

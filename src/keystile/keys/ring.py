@@ -1,6 +1,6 @@
 """What a service does with its keys: create, get, list, update, rotate, suspend, resume, revoke.
 
-Keys that exist already are imported and identified by `known`.
+Keys that exist already are imported and identified by `existing.ring`.
 
 What a member of a record must be is in `fields`, how a key is made in `making`, what a rotation does in `rotation`, how
 many keys there may be in `caps`. Here is what each operation checks and writes.
@@ -25,7 +25,7 @@ from .changes.making import Maker, place
 from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
-from .known import KnownKeys
+from .existing.ring import KnownKeys
 
 # What decides against which cap a key counts.
 _COUNTED = frozenset(("plan", "project_id", "organization_id"))

@@ -15,10 +15,10 @@ from ..model import SecretHash
 from ..policy import MIN_PEPPER_BYTES
 from ..rules.requests.masks import Mask
 from ..stores import KeyFinder, open_store
-from .foreign import AdoptingHasher
+from .existing.foreign import AdoptingHasher
+from .existing.opaque import OpaqueFormat, OpaqueHasher
 from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
-from .opaque import OpaqueFormat, OpaqueHasher
 from .parts import Parts
 
 # How long a write waits for other writers to the same file, in seconds.

@@ -144,3 +144,11 @@ def check_rule_accept(forms: tuple[str, ...], key: str) -> tuple[str, ...]:
 def places_of(forms: Iterable[str]) -> frozenset[Place]:
     """The places that these forms stand for."""
     return frozenset(map(place_of, forms))
+
+
+def check_client_header(header: str, forms: Iterable[str]) -> None:
+    """Refuse a header that would name the client and carry a key at once."""
+    for form in forms:
+        if place_of(form).header.decode() == header.lower():
+            reason = f"{form!r} cannot carry a key: it names the client, as client_header says"
+            raise ConfigurationError(reason, key="accept")

@@ -9,26 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
+from .choices import (
+    ErrorFormat,
+    EventFormat,
+    Foreign,
+    Https,
+    LimitBy,
+    OnLimiterError,
+    Preflight,
+    RedirectStatus,
+)
 from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
-from .places import CREDENTIAL_FORMS, check_accept, place_of
+from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
 from .rules import Rule, check_addresses
 from .settings import check_settings, setting
-
-LimitBy = Literal["key", "project", "organization"]
-OnLimiterError = Literal["local", "allow", "deny"]
-ErrorFormat = Literal["envelope", "problem"]
-EventFormat = Literal["text", "json"]
-Https = Literal["off", "redirect", "require"]
-RedirectStatus = Literal[301, 308]
-Preflight = Literal["refuse", "pass"]
-Foreign = Literal["refuse", "ignore"]
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
 MIN_PEPPER_BYTES = 16
@@ -265,20 +265,13 @@ class Policy:
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
         check_credentials(tuple(self.cors_origins), credentials=self.cors_credentials)
-        self._check_client_header()
+        check_client_header(self.client_header, self.all_accepted())
 
     def dry_runs(self) -> tuple[str, ...]:
         """The names of the settings by which the gate, plans or rules are in dry run."""
         rules = [f"{key}.enforce" for key, rule in self.all_rules() if not rule.enforce]
         plans = [f"plans.{name}.enforce" for name, plan in self.plans.items() if not plan.enforce]
         return (*([] if self.enforce else ["enforce"]), *plans, *rules)
-
-    def _check_client_header(self) -> None:
-        """Refuse a header that would name the client and carry a key at once."""
-        for form in self.all_accepted():
-            if place_of(form).header.decode() == self.client_header.lower():
-                reason = f"{form!r} cannot carry a key: it names the client, as client_header says"
-                raise ConfigurationError(reason, key="accept")
 
     def all_accepted(self) -> tuple[str, ...]:
         """Every place that a key is read from on any path."""

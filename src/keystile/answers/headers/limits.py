@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import AnyStr, Generic
 
-from ..model import Usage
-from ..rules.limits.usages import binding
+from ...model import Usage
+from ...rules.limits.usages import binding
 
 Fields = list[tuple[str, str]]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import AnyStr, Generic
 
-from ..model import Refused
-from ..policy import Policy
-from ..policy.origins import EVERY
-from ..rules.requests.preflights import NAMES, ORIGIN, WANTED
-from .responses import Fields, merged_vary
+from ...model import Refused
+from ...policy import Policy
+from ...policy.origins import EVERY
+from ...rules.requests.preflights import NAMES, ORIGIN, WANTED
+from ..responses import Fields, merged_vary
 
 ALLOW, CREDENTIALS, EXPOSE = (
     f"access-control-{name}" for name in ("allow-origin", "allow-credentials", "expose-headers")
@@ -35,7 +35,7 @@ class CorsWriter(Generic[AnyStr]):
     def __init__(self, policy: Policy, limits: Iterable[str], encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._everyone = EVERY in tuple(policy.cors_origins)
-        self._exposed = ", ".join((*limits, "Retry-After", "X-Request-ID", "Link"))
+        self._exposed = ", ".join((*limits, "Retry-After", "X-Request-ID", "Link", "API-Key-Expires"))
         self._allow: AnyStr = encode(ALLOW)
         self._expose: AnyStr = encode(EXPOSE)
         self._vary: AnyStr = encode("vary")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._ground.frozen import HiddenBytes
-from .._sync import Offload
-from ..model import Actor, ApiKey
-from .changes.audit import check_actor, made
-from .changes.making import Maker
-from .changes.records import Records
-from .changes.twins import awaited, blocking
-from .finding import owner_of
+from ..._ground.frozen import HiddenBytes
+from ..._sync import Offload
+from ...model import Actor, ApiKey
+from ..changes.audit import check_actor, made
+from ..changes.making import Maker
+from ..changes.records import Records
+from ..changes.twins import awaited, blocking
+from ..finding import owner_of
+from ..leaks import Pattern, pattern_of
+from ..workshop import Workshop
 from .importing import Imported, existing, import_key
-from .leaks import Pattern, pattern_of
-from .workshop import Workshop
 
 
 class KnownKeys:

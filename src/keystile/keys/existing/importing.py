@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from .._ground.frozen import HiddenBytes, HiddenText
-from .._sync import Offload
-from ..exceptions import ConfigurationError, StoreUnavailable
-from ..model import ApiKey, Environment
-from .finding import ANY_HINT, Find, proves
+from ..._ground.frozen import HiddenBytes, HiddenText
+from ..._sync import Offload
+from ...exceptions import ConfigurationError, StoreUnavailable
+from ...model import ApiKey, Environment
+from ..finding import ANY_HINT, Find, proves
+from ..format import BASE62, ID_LENGTH, Parsed
+from ..workshop import Workshop
 from .foreign import AdoptingHasher, plain_digest
-from .format import BASE62, ID_LENGTH, Parsed
 from .opaque import LONGEST, OpaqueFormat
-from .workshop import Workshop
 
 Create = Callable[[Workshop], Awaitable[ApiKey]]
 """Makes a key with this workshop, and keeps it."""

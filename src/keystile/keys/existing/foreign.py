@@ -22,8 +22,8 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.low_level import Type
 
-from ..exceptions import ConfigurationError
-from .hashing import Hasher, affordable, verified
+from ...exceptions import ConfigurationError
+from ..hashing import Hasher, affordable, verified
 from .opaque import DIGESTS, Digest, digest_of
 
 # About a second of work each; bcrypt's usual cost is 12, and Django 6 makes 1,200,000 iterations.

@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
-from .._ground.checks import check_all
-from ..exceptions import ConfigurationError
-from ..model import Environment
-from ..policy import MIN_PEPPER_BYTES
-from .format import HINT_LENGTH, ID_LENGTH, PREFIX, UNDERSCORE, WORDS, Parsed, base62
+from ..._ground.checks import check_all
+from ...exceptions import ConfigurationError
+from ...model import Environment
+from ...policy import MIN_PEPPER_BYTES
+from ..format import HINT_LENGTH, ID_LENGTH, PREFIX, UNDERSCORE, WORDS, Parsed, base62
 
 Digest = Literal["sha256", "sha512"]
 DIGESTS: tuple[Digest, ...] = get_args(Digest)

@@ -7,12 +7,12 @@ from urllib.parse import unquote_to_bytes
 
 import click
 
-from ..gate import Gate
-from ..rules.requests.canonical import LONGEST, ambiguous, below, canonical
-from .explained import Asked, record, rows
-from .opening import Place, opened
-from .shown import print_json, print_table
-from .typed import json_option
+from ...gate import Gate
+from ...rules.requests.canonical import LONGEST, ambiguous, below, canonical
+from ..opening import Place, opened
+from ..shown import print_json, print_table
+from ..typed import json_option
+from .told import Asked, record, rows
 
 # A method of HTTP, or what looks like one (RFC 9110 section 5.6.2), then a path as it stands in a request line.
 _REQUEST = re.compile(r"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) )?(/[^\s?#]*)(?:\?[^\s#]*)?")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..gate import Gate
-from ..model import Demand, Window
-from ..policy import METHODS
-from ..rules.limits.notation import MOST_WINDOWS
-from ..rules.network.bounds import Lists
-from ..rules.requests.canonical import canonical
-from ..rules.requests.held import Held
-from .shown import span
+from ...gate import Gate
+from ...model import Demand, Window
+from ...policy import METHODS
+from ...rules.limits.notation import MOST_WINDOWS
+from ...rules.network.bounds import Lists
+from ...rules.requests.canonical import canonical
+from ...rules.requests.held import Held
+from ..shown import span
 
 # Of a list of addresses people see so many.
 _MOST_ENTRIES = 8
