@@ -23,7 +23,9 @@ import pytest
 import keystile
 from keystile.answers import cursors
 from keystile.exceptions import KeystileError
-from keystile.keys import importing, known, workshop
+from keystile.keys import workshop
+from keystile.keys.existing import importing
+from keystile.keys.existing import ring as known
 from keystile.keys.existing.opaque import OpaqueFormat, OpaqueHasher
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
