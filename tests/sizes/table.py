@@ -34,6 +34,7 @@ from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import is_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
 from keystile.rules.requests.urls import MOST_PATH, target_of
+from keystile.rules.requests.uses import Uses
 from tests.sizes import parts
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
@@ -154,6 +155,11 @@ def look_up(rules: list[Rule]) -> Callable[[bytes], Callable[[], object]]:
     return lambda sent: partial(table.demand, "GET", "/" + sent.decode("latin-1"), sent)
 
 
+def hold(sent: bytes) -> Callable[[], object]:
+    uses = Uses((*(f"GET /x/{number}/*" for number in range(97)), "/{x}/{y}/*", "/a/a/{z}", "WS /*"))
+    return partial(uses.hold, Request("GET", "/" + sent.decode("latin-1"), sent, (), None))
+
+
 def resolve(header: str, peer: str, hops: int | None = None) -> Callable[[list[bytes]], object]:
     resolver = ClientResolver(() if hops else PROXIES, hops, header)
     return lambda sent: resolver.resolve(peer, 50_000, sent, sent)
@@ -251,6 +257,7 @@ TABLE = (
         for root in ("/", "/a", "/a/a/a", "/0/9/")
     ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
+    Row(("rules.requests.uses.Uses.hold",), hold),
     Row(
         ("rules.requests.paths.RuleTable.demand",),
         text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
@@ -489,6 +496,7 @@ NOT_FED = {
     "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
     "doors.wsgi.recheck.HeldAnswer.body": _APP,
     "doors.wsgi.recheck.HeldAnswer.start": _APP,
+    "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,
     "answers.cursors.refuse_cursor": _SETTING,
@@ -514,12 +522,15 @@ NOT_FED = {
     "keys.format.KeyFormat.mint": "a protocol",
     "keys.format.KeyFormat.parse": "a protocol",
     "keys.format.PrefixedFormat.mint": _OURS,
+    "keys.format.PrefixedFormat.renew": _OURS,
     "keys.format.crc_check": _BOUNDED,
     "keys.format.keyed_check": _BOUNDED,
     "rules.limits.notation.parse_limits": _SETTING,
     "rules.outcomes.lacking": _OURS,
+    "rules.requests.uses.check_uses": _SETTING,
     "rules.requests.querykeys.form_of": _SETTING,
     "rules.limits.quotas.Quotas.check_key": _SETTING,
+    "rules.limits.quotas.Quotas.admits": _SETTING,
     "rules.limits.quotas.Quotas.knows": _SETTING,
     "answers.responses.RefusalWriter.write": _OURS,
     "rules.limits.subjects.subject": "takes what stands in a key's record",

@@ -107,6 +107,9 @@ def _blocking(silence: float) -> type[psycopg.Connection[Any]]:
 
 def _awaited(silence: float) -> type[psycopg.AsyncConnection[Any]]:
     class AsyncConnection(psycopg.AsyncConnection[Any]):
+        def __del__(self, *_unused: Any) -> None:
+            """Nothing to warn of: an event loop that ends takes its connections along, and they close themselves."""
+
         @classmethod
         def _connect_gen(cls, *args: Any, **named: Any) -> Any:
             return _bounded(super()._connect_gen(*args, **named), silence / CONNECTING)
