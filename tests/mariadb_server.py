@@ -56,7 +56,7 @@ class MariaDBServer:
 
     def _start(self, home: Path, who: dict[str, Any]) -> subprocess.Popen[Any]:
         first = home / "first.sql"
-        first.write_text("CREATE DATABASE keystile; CREATE USER keystile; GRANT ALL ON keystile.* TO keystile;")
+        first.write_text("CREATE DATABASE keystile;\nCREATE USER keystile;\nGRANT ALL ON keystile.* TO keystile;\n")
         first.chmod(0o644)
         command = [str(program("mariadbd")), "--no-defaults", f"--datadir={home}/data", f"--port={self.port}"]
         command += ["--bind-address=127.0.0.1", f"--socket={home}/socket", f"--init-file={first}"]

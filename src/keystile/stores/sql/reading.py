@@ -107,7 +107,8 @@ def entry_rows(connection: sa.Connection, wanted: AuditFilter, after: str | None
 
 def entries_of(connection: sa.Connection, first: str) -> Sequence[Row]:
     """The audit entries of the action of which this is the first."""
-    wanted = SELECT_AUDIT.where(audit.c.id.between(first, numbered(first, len(DIGITS) ** COUNTED - 1)))
+    last = numbered(first, len(DIGITS) ** COUNTED - 1)
+    wanted = SELECT_AUDIT.where(audit.c.id >= first, audit.c.id <= last)
     return [tuple(row) for row in connection.execute(wanted.order_by(audit.c.id))]
 
 

@@ -106,13 +106,14 @@ for _name in [name for name in vars(Work) if not name.startswith("_")]:
 
 def _check(place: Place, links: Links) -> None:
     """ConfigurationError unless the database is there, with the tables of today."""
-    reason: str | None = None
     try:
         with links.writers.connect() as connection:
             migrations.check(place, connection)
+        return
     except sa.exc.SQLAlchemyError as error:
-        reason = place.said(error)
+        reason = f"cannot be used: {place.said(error)}"
+    except TypeError:  # so pymysql says that it knows no such option
+        reason = "its options cannot be used"
     finally:
         links.close()
-    if reason is not None:
-        raise place.wrong(f"cannot be used: {reason}")
+    raise place.wrong(reason)
