@@ -530,7 +530,7 @@ def test_a_forked_child_uses_connections_of_its_own(store: SQLStore) -> None:
             for number in range(20):
                 assert store.find(ID) is not None
                 store.touch(ID, later(number))
-        except BaseException:  # whatever it is, the child must not go on with the tests
+        except BaseException:  # noqa: BLE001 - whatever it is, the child must not go on with the tests
             os._exit(1)
         os._exit(0)
     for _ in range(20):

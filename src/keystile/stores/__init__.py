@@ -54,9 +54,7 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
     if scheme in _SQL:
         found: KeyStore = _sql(scheme).SQLStore(url, remembered_keys=remembered_keys)
         return found
-    # The rest of the URL may hold a password.
-    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in _SQL)))
-    raise ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
+    raise _unknown(scheme)
 
 
 def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool], int] | None:
@@ -64,12 +62,23 @@ def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool]
 
     It is called with what is told before each statement (its number, how many there are, its text), and with whether
     that is all that is wanted. It gives the number of statements.
+
+    Raises:
+        ConfigurationError: no store has this scheme.
     """
     scheme = url.partition(":")[0] if "://" in url else ""
-    if scheme not in _SQL:
+    if url == "memory://" or scheme == "sqlite":
         return None
+    if scheme not in _SQL:
+        raise _unknown(scheme)
     module = _sql(scheme)
     return lambda tell, dry: cast("int", module.migrate(url, tell, dry=dry))
+
+
+def _unknown(scheme: str) -> ConfigurationError:
+    # The rest of the URL may hold a password.
+    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in _SQL)))
+    return ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
 
 
 def _sql(scheme: str) -> Any:
