@@ -25,7 +25,7 @@ from tests.doors import Door
 from tests.postgres_server import PostgresServer, postgres_url  # noqa: F401
 from tests.selection import often
 from tests.sql_stores import a_server, emptied, new_database, quiet
-from tests.stage import until
+from tests.stage import PATIENCE, until
 from tests.stored import NEW, OLD, T0, a_key, a_project, an_organization, later, told
 from tests.tcp_proxy import Proxy
 
@@ -251,6 +251,48 @@ def test_a_key_that_is_there_already_is_never_taken_for_ones_own(store: SQLStore
         put(store)
 
 
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_an_answer_that_comes_too_late_is_given_to_nobody(url: str, kind: str) -> None:
+    with behind(url) as (proxy, through), closing(SQLStore(f"{through}?pool=1")) as store, ExitStack() as stack:
+        find: Callable[[str], Any] = store.find
+        if kind == "asyncio":
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            twin = store.for_asyncio()
+            assert twin is not None
+            stack.callback(portal.call, twin.close)
+            find = partial(portal.call, twin.find)
+        put(store, id="first")
+        put(store, id="second")
+        assert find("first").id == "first"
+        for _ in range(3):
+            proxy.hold()
+            with pytest.raises(StoreUnavailable):
+                find("first")
+            proxy.release()
+            until(lambda: comes_back(find))
+            assert find("second").id == "second"
+            assert find("unknown") is None
+
+
+def test_an_answer_for_a_client_that_left_is_given_to_nobody(url: str) -> None:
+    with behind(url) as (proxy, through), closing(SQLStore(f"{through}?pool=1")) as store:
+        put(store, id="first")
+        put(store, id="second")
+        with start_blocking_portal("asyncio") as portal:
+            twin = store.for_asyncio()
+            assert twin is not None
+            assert portal.call(twin.find, "first").id == "first"
+            for _ in range(20):
+                proxy.hold()
+                leaving = portal.start_task_soon(twin.find, "first")
+                assert proxy.asked.acquire(timeout=PATIENCE)
+                leaving.cancel()
+                proxy.release()
+                assert portal.call(twin.find, "second").id == "second"
+                assert portal.call(twin.find, "unknown") is None
+            portal.call(twin.close)
+
+
 # Outages
 
 
@@ -357,12 +399,12 @@ def test_while_it_is_away_writes_fail_with_a_reason_and_without_secrets(
                 assert "secret" not in str(caught.value)
         finally:
             server.thaw()
-        until(lambda: comes_back(store))
+        until(lambda: comes_back(store.find))
 
 
-def comes_back(store: SQLStore) -> bool:
+def comes_back(find: Callable[[str], Any]) -> bool:
     try:
-        store.find("nobody")
+        find("nobody")
     except StoreUnavailable:
         return False
     return True

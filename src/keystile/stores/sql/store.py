@@ -20,6 +20,9 @@ from .places import Place
 from .records import Records
 from .work import Work
 
+# While it is down no request is answered, so a database is asked more often than a limiter, in seconds.
+PROBE_EVERY = 1.0
+
 
 class SQLStore(Work):
     """A `KeyStore` in a database that many machines share.
@@ -48,7 +51,7 @@ class SQLStore(Work):
         self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
         """Called with each record that `list` leaves out because it cannot be read."""
         self._kept = Records(place.name, remembered_keys, self._tell)
-        health = Health(lambda _error: None)  # the gate tells of an outage itself
+        health = Health(lambda _error: None, PROBE_EVERY)  # the gate tells of an outage itself
         links = Links(place, health, self._kept.forget)
         _check(place, links)
         super().__init__(links, self._kept)
