@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -243,6 +244,32 @@ def test_a_write_whose_connection_breaks_is_done_once(url: str, number: int) -> 
         proxy.lose(0)
         events = [each.event for each in store.list_audit(AuditFilter(), None, 10)]
         assert sorted(events) == ["key.create", "key.create", "key.revoke", "key.revoke"]
+
+
+def test_a_second_try_waits_for_a_commit_that_is_still_under_way(url: str) -> None:
+    """The connection breaks when the server has the entry and has not committed yet; it does so while others wait."""
+    with closing(SQLStore(url)) as store, psycopg.connect(url) as first, ExitStack() as stack:
+        put(store)
+        entry = told("key.rotate", ID)
+        key = store.find(ID)
+        assert key is not None
+        columns = ("id", "at", "event", "targets", "correlation_id", "actor_type", "via")
+        values = (entry.id, 1, entry.event, '[["key", "x", "x"]]', entry.id, "system", "python")
+        first.execute(
+            f"INSERT INTO keystile_audit ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})", values
+        )
+        proxy, through = stack.enter_context(behind(url))
+        other = stack.enter_context(closing(SQLStore(through)))
+        proxy.lose(3)
+        threads = stack.enter_context(ThreadPoolExecutor())
+        late = threads.submit(other.update, ID, key.revision, {"hashes": (NEW,)}, [entry])
+        watching = stack.enter_context(psycopg.connect(url, autocommit=True))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: watching.execute(waits).fetchone() != (0,))
+        first.commit()
+        written = late.result(PATIENCE)
+        assert [each.id for each in written.entries] == [entry.id]
+        assert store.find(ID) == a_key()  # what the first try wrote, which was nothing here
 
 
 def test_a_key_that_is_there_already_is_never_taken_for_ones_own(store: SQLStore) -> None:
