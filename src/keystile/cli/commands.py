@@ -25,6 +25,7 @@ from .checking import check
 from .explain.command import explain
 from .keys import keys
 from .limits import limits
+from .migrating import migrate
 from .opening import GATE_OPTION, Place, where
 from .scan import pattern, scan
 
@@ -106,7 +107,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits, scan, pattern):
+for _command in (check, explain, keys, limits, migrate, scan, pattern):
     main.add_command(_command)
 
 
