@@ -2,6 +2,7 @@
 
 app.add_middleware(GateMiddleware, gate=gate)          # FastAPI, Starlette
 app = GateMiddleware(app, gate=gate)                   # anything else
+app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside a gate or without one
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from .doors.asgi.wire import Receive, Scope, Send
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Reason, Refused, Request
+from .webhooks.receiving.asgi import WebhookMiddleware
+
+__all__ = ["GateMiddleware", "WebhookMiddleware"]
 
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)     # Flask
 application = GateMiddleware(application, gate=gate)       # Django, anything else
+app = WebhookMiddleware(app, receive=[Receiver(...)])      # signed messages, beside a gate or without one
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from .doors.wsgi.sending import Sender
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
+from .webhooks.receiving.wsgi import WebhookMiddleware
+
+__all__ = ["GateMiddleware", "WebhookMiddleware"]
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 

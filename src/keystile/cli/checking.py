@@ -11,7 +11,7 @@ import click
 from .._sync import patiently
 from ..config.faults import told
 from ..config.file import Settings, load, open_gate
-from ..exceptions import KeystileError, StoreUnavailable
+from ..exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from ..gate import Gate
 from ..model import Window
 from ..rules.limits.subjects import subject
@@ -35,6 +35,7 @@ def check(config: Path | None) -> None:
             *shown_plans(gate.policy),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
+            ("webhooks", _shown_webhooks(settings, gate)),
             ("app", _shown_app(settings)),
         ]
     )
@@ -49,6 +50,20 @@ def _look_at_limiter(settings: Settings, gate: Gate) -> None:
     except StoreUnavailable as error:
         place = shown_url(url_of(settings, "limiter"))
         raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
+
+
+def _shown_webhooks(settings: Settings, gate: Gate) -> str:
+    """Where signed messages arrive, if they could."""
+    if settings.webhooks is None:
+        return "-"
+    from ..webhooks.receiving.order import Receiving
+
+    found = settings.webhooks
+    try:
+        Receiving(found.receive, found.ids, found.keep_ids, gate).close()
+    except ConfigurationError as error:
+        raise settings.error(f"webhooks.{error.key}", error.reason) from None
+    return " ".join(each.match for each in found.receive)
 
 
 def _shown_app(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from .._ground.checks import unknown_name
 from ..exceptions import ConfigurationError
 from ..keys.parts import Parts
-from ..policy import Policy
+from ..policy import Policy, Webhooks
 from ..policy.kinds import Kind, alternatives
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, check_settings, setting, settings_of
@@ -24,6 +24,11 @@ class FileAlone:
         "The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.",
         default=None,
         example='"service.main:app"',
+    )
+    webhooks: Webhooks | None = setting(
+        "Signed messages that the service receives: verified inside the gate, before the app runs. Their paths belong "
+        "in `public` too, for senders have no key. In code they are arguments of `WebhookMiddleware`.",
+        default=None,
     )
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from .policy import (
     RedirectStatus,
 )
 from .rules import Rule
+from .webhooks import Receiver, SchemeName, Webhooks
 
 __all__ = [
     "CREDENTIAL_FORMS",
@@ -39,6 +40,9 @@ __all__ = [
     "Plan",
     "Policy",
     "Preflight",
+    "Receiver",
     "RedirectStatus",
     "Rule",
+    "SchemeName",
+    "Webhooks",
 ]

@@ -1,4 +1,4 @@
-"""JSON bodies of ASGI requests: read before the app runs, where a rule demands them."""
+"""Bodies of ASGI requests that are read before the app runs: JSON where a rule demands it, and signed messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,27 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Recei
         return body
     if body and (reason := reason or refuse_body(body)):
         return reason
-    return _replaying(body, receive)
+    return replaying(body, receive)
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | Reason | None:
+    """Read the request's body, whatever it is.
+
+    Returns:
+        Its octets; or why it is refused; or None if the client has left.
+    """
+    length = announced_length(_body_fields(scope).get(b"content-length", []))
+    return outcomes.too_large(most) if length is not None and length > most else await _read(receive, most)
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the app these octets, and then whatever the server gives."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
 
 
 def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
@@ -58,12 +78,3 @@ async def _read(receive: Receive, most: int) -> bytes | Reason | None:
             return outcomes.too_large(most)
         more = message.get("more_body", False)
     return bytes(body)
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def received() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return received
