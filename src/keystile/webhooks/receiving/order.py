@@ -26,7 +26,8 @@ from ...rules import outcomes
 from ..schemes import Claim, Fields, Scheme
 from ..secrets import Key, Secret
 from ..signing import Received, proved
-from .ids import DONE, LEASE, UNDER_WAY, open_ids
+from .ids import DONE, LEASE, UNDER_WAY
+from .opening import open_ids
 from .paths import Paths
 
 READ_SECONDS = 30.0
