@@ -15,7 +15,7 @@ from .background import later, settled
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
-from .offload import Offload, Pool, inline, pooled, worker_count
+from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
@@ -33,6 +33,7 @@ __all__ = [
     "Seldom",
     "Shelf",
     "SingleFlight",
+    "abandonable",
     "adapt",
     "at_once",
     "give_way",
