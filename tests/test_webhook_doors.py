@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from keystile.webhooks.receiving.paths import Paths
 from keystile.webhooks.receiving.sqlite import SQLiteIds
 from tests.doors import Answer, Fields, asgi_scope
 from tests.hookdoor import HookDoor
+from tests.test_blocking import declare
 
 NOW = 1_800_000_000
 PATH = "/hooks/billing"
@@ -645,6 +647,41 @@ def test_whatever_a_tolerant_router_takes_for_the_path_concerns_the_receiver(pat
     for each in (path, f"/hok/{path}", f"/hok/bil{path}", f"/{path}/hok/bil", f"/hok/{path}/../bil"):
         concerned = paths.find(Request("POST", each, b"", (), None)) != ()
         assert concerned or most_tolerant(each) != "/hok/bil"
+
+
+VALUES = {name: [value, "", "x", value + " ", f"{value},{value}", "é"] for name, value in signed()}
+LINES = st.lists(
+    st.one_of([st.tuples(st.just(name), st.sampled_from(values)) for name, values in VALUES.items()]), max_size=4
+)
+SENT_PATHS = st.sampled_from([PATH, PATH + "/", "/hooks//billing", "/other", "/Hooks/billing", "/x/%2e%2e" + PATH])
+
+
+@given(st.permutations(signed()), LINES, st.sampled_from([BODY, b"", BODY + b" "]), SENT_PATHS)
+@example(signed(), [], BODY, PATH)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_doors_agree_and_the_app_runs_only_for_what_is_signed(
+    good: Fields, more: Fields, body: bytes, path: str
+) -> None:
+    answers = []
+    for door in (HookDoor("asyncio"), HookDoor("wsgi")):
+        door.open(STANDARD, gate=Told().gate)
+        answer = door.send(path, [*good, *more], body)
+        ran = len(door.host.bodies) == 1
+        right = path == "/other" or (body == BODY and not more)
+        assert (answer.status, ran) == ((200, True) if right else (400, False))
+        answers.append((answer.status, door.host.bodies, door.host.received))
+    assert answers[0] == answers[1]
+
+
+def test_ids_in_a_file_are_kept_in_place(told: Told, tmp_path: Any) -> None:
+    """A tool that looks for blocking calls on an event loop agrees, as far as it is told what is meant."""
+    ids = SQLiteIds(tmp_path / "ids.db")
+    door = HookDoor("asyncio")
+    door.open(STANDARD, gate=told.gate, ids=ids)
+    with blockbuster_ctx() as tool:
+        declare(tool)
+        assert [door.send(PATH, signed(), BODY).body for _ in range(3)] == [b"ok", b"", b""]
+    ids.close()
 
 
 def test_the_clock_is_the_systems_where_there_is_no_gate(door: HookDoor) -> None:

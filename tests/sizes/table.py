@@ -34,7 +34,7 @@ from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.preflights import is_preflight
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
 from keystile.rules.requests.urls import MOST_PATH, target_of
-from tests.sizes import parts
+from tests.sizes import hooks, parts
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -434,6 +434,45 @@ TABLE = (
     Row(("gate.transport.event_of",), event_from),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    *(
+        Row(
+            (
+                "webhooks.signing.verify",
+                "webhooks.signing.lines_of",
+                "webhooks.signing.proved",
+                "webhooks.schemes.Scheme.read",
+                "webhooks.secrets.HmacKey.verifies",
+            ),
+            octets(hooks.verifying(name)),
+            most=3.0,  # the MAC of the whole body, twice with two secrets, for two messages
+            how=name,
+        )
+        for name in hooks.SCHEMES
+    ),
+    Row(("webhooks.ed25519.PublicKey.verifies",), octets(hooks.verify_many), most=8.0),  # 16 signatures
+    Row(("webhooks.receiving.paths.Paths.find",), text(hooks.find_path), most=3.0),  # three paths
+    Row(("rules.network.targets.Targets.permits", "rules.network.targets.Targets.read"), text(hooks.read_target)),
+    Row(("webhooks.sending.fields.check_fields",), text(hooks.read_fields)),
+    Row(
+        (
+            "webhooks.receiving.wsgi.WebhookMiddleware.__call__",
+            "webhooks.receiving.order.Receiving.concerns",
+            "webhooks.receiving.order.Receiving.meet",
+            "webhooks.receiving.order.Receiving.judge",
+            "doors.wsgi.bodies.read_body",
+        ),
+        hooks.through_wsgi,
+        most=10.0,  # three requests
+    ),
+    Row(
+        (
+            "webhooks.receiving.asgi.WebhookMiddleware.__call__",
+            "doors.asgi.bodies.read_body",
+            "doors.asgi.bodies.replaying",
+        ),
+        hooks.through_asgi,
+        most=15.0,  # three requests, and an event loop
+    ),
     *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
         Row(
@@ -535,6 +574,7 @@ NOT_FED = {
     "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
+    **hooks.NOT_FED,
 }
 
 # Modules that see nothing of a request, whatever their functions take.
@@ -602,4 +642,5 @@ NO_STRANGERS = {
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
+    **hooks.NO_STRANGERS,
 }

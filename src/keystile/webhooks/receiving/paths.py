@@ -15,7 +15,10 @@ from ...exceptions import ConfigurationError
 from ...model import Request
 from ...policy import METHODS
 from ...policy.matches import Pattern
-from ...rules.requests.canonical import LONGEST, canonical
+from ...rules.requests.canonical import canonical
+
+MOST_ODD = 1024
+"""Characters of a path that is not canonical. In a longer one nothing is looked for: it concerns every receiver."""
 
 # Removed by URL parsers, or the end of a text to some of them.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -55,7 +58,7 @@ class Paths:
         return tuple(place for place in found if self._patterns[place].names(request.method) is not None)
 
     def _possible(self, path: str) -> tuple[int, ...]:
-        if len(path) > LONGEST:
+        if len(path) > MOST_ODD:
             return tuple(range(len(self._patterns)))
         folded = _folded(path)
         return tuple(

@@ -104,6 +104,8 @@ class _Noting:
     def __init__(self, start_response: StartResponse, settle: Callable[..., None]) -> None:
         self._start, self._settle = start_response, settle
         self._success = self._settled = False
+        self._iterable: Iterable[bytes] = ()
+        self._octets: Iterator[bytes] = iter(())
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in place of the server's `start_response`."""
