@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import sys
 import time
 from typing import Any
 
@@ -25,6 +27,7 @@ from keystile.webhooks.receiving.paths import Paths
 from keystile.webhooks.receiving.sqlite import SQLiteIds
 from tests.doors import Answer, Fields, asgi_scope
 from tests.hookdoor import HookDoor
+from tests.leaks import WATCH, shown_here
 from tests.test_blocking import declare
 
 NOW = 1_800_000_000
@@ -355,6 +358,32 @@ def test_a_problem_document_for_who_asks_for_one(door: HookDoor) -> None:
     door.open(STANDARD, gate=Told(error_format="problem").gate)
     answer = door.send(PATH, [], BODY)
     assert (answer.header("content-type"), answer.json["code"]) == ("application/problem+json", "invalid_signature")
+
+
+class ShopError(Exception):
+    """What a host's own store of ids may raise."""
+
+
+class Failing(MemoryIds):
+    """A store whose error is logged with all local variables, as error trackers do."""
+
+    def begin(self, *args: Any) -> Any:
+        logging.getLogger("keystile").error("it fails", stack_info=True)
+        WATCH.look("a local variable", " ".join(text for _, text in shown_here(sys._getframe())))
+        raise ShopError
+
+
+def test_no_secret_and_no_body_stands_where_error_trackers_look(door: HookDoor, told: Told) -> None:
+    door.open(STANDARD, gate=told.gate, ids=Failing())
+    assert door.send(PATH, signed(), BODY).status == 503
+
+
+def test_the_watch_would_see_a_secret(told: Told) -> None:
+    middleware = wsgi.WebhookMiddleware(HookDoor("wsgi").host.wsgi, [ANTHYX], gate=told.gate)
+    assert middleware._receiving._hooks[0].keys
+    with WATCH.aside() as found:
+        WATCH.look("here", f"the text {TEXT}")
+        assert found != []
 
 
 # Ids

@@ -21,10 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from keystile import ConfigurationError
-from keystile.rules.network.targets import Targets
-from keystile.webhooks import Scheme, Secret, sign, verify
-from keystile.webhooks.sending import network
-from keystile.webhooks.sending.attempt import Attempt, Sender, send
+from keystile.webhooks import Scheme, Secret, Targets, sign, verify
+from keystile.webhooks.sending import Attempt, Sender, network, send
 
 BODY = b'{"type": "key.revoked"}'
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

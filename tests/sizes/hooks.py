@@ -13,10 +13,9 @@ import anyio
 from keystile import ConfigurationError, Gate, asgi, wsgi
 from keystile.model import Request
 from keystile.policy.matches import parse_match
-from keystile.rules.network.targets import Targets
-from keystile.webhooks import InvalidSignature, Receiver, Scheme, Secret, sign, verify
+from keystile.webhooks import InvalidSignature, Receiver, Scheme, Secret, Targets, sign, verify
 from keystile.webhooks.receiving.paths import Paths
-from keystile.webhooks.sending.fields import check_fields
+from keystile.webhooks.sending import check_fields
 from tests.doors import asgi_scope, wsgi_environ
 
 PATH, NOW = "/hooks/a", 1_800_000_000
@@ -169,5 +168,5 @@ NO_STRANGERS = {
     "webhooks": "only names what others hold",
     "webhooks.receiving": "only says what is in it",
     "webhooks.receiving.sqlite": _STORED,
-    "webhooks.sending": "only says what is in it",
+    "webhooks.sending": "only names what others hold",
 }

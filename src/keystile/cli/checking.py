@@ -35,7 +35,7 @@ def check(config: Path | None) -> None:
             *shown_plans(gate.policy),
             ("rules", str(len(settings.gate.get("rules", ())))),
             ("public", " ".join(settings.gate.get("public", ())) or "-"),
-            ("webhooks", _shown_webhooks(settings, gate)),
+            *_shown_webhooks(settings, gate),
             ("app", _shown_app(settings)),
         ]
     )
@@ -52,10 +52,10 @@ def _look_at_limiter(settings: Settings, gate: Gate) -> None:
         raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
 
 
-def _shown_webhooks(settings: Settings, gate: Gate) -> str:
-    """Where signed messages arrive, if they could."""
+def _shown_webhooks(settings: Settings, gate: Gate) -> list[tuple[str, str]]:
+    """Where signed messages arrive, if any do and they could."""
     if settings.webhooks is None:
-        return "-"
+        return []
     from ..webhooks.receiving.order import Receiving
 
     found = settings.webhooks
@@ -63,7 +63,7 @@ def _shown_webhooks(settings: Settings, gate: Gate) -> str:
         Receiving(found.receive, found.ids, found.keep_ids, gate).close()
     except ConfigurationError as error:
         raise settings.error(f"webhooks.{error.key}", error.reason) from None
-    return " ".join(each.match for each in found.receive)
+    return [("webhooks", ", ".join(each.match for each in found.receive))]
 
 
 def _shown_app(settings: Settings) -> str:

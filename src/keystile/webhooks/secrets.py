@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from .._ground.frozen import HiddenBytes
+from .._ground.frozen import HiddenBytes, HiddenText
 from ..exceptions import ConfigurationError
 
 SHARED, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
@@ -18,6 +18,8 @@ SHARED, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
 LEAST, MOST = 24, 64
 """The bytes of a shared secret in Standard Webhooks."""
 LEAST_TEXT = 16
+
+_LENGTHS = {SHARED: (LEAST, MOST), PRIVATE: (32, 32), PUBLIC: (32, 32)}
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -78,7 +80,7 @@ class Secret:
             raise ConfigurationError(f"expected text or octets, got {type(value).__name__}", key="secret")
         if not value:
             raise ConfigurationError("is empty", key="secret")
-        self._value = value
+        self._value = HiddenText(value) if isinstance(value, str) else HiddenBytes(value)
 
     def __repr__(self) -> str:
         return "Secret(<hidden>)"
@@ -92,7 +94,9 @@ class Secret:
         Raises:
             ConfigurationError: it has less than 16 bytes.
         """
-        octets = self._value if isinstance(self._value, bytes) else self._value.encode(errors="surrogatepass")
+        octets = HiddenBytes(
+            self._value if isinstance(self._value, bytes) else self._value.encode(errors="surrogatepass")
+        )
         if len(octets) < LEAST_TEXT:
             raise ConfigurationError(f"expected at least {LEAST_TEXT} bytes", key="secret")
         return HmacKey(octets)
@@ -104,37 +108,34 @@ class Secret:
             ConfigurationError: it is a text that does not begin as Standard Webhooks says, is not base64, or has
                 another length than it should.
         """
-        if isinstance(self._value, bytes):
-            return HmacKey(_of_length(self._value, LEAST, MOST))
-        prefix, separator, rest = self._value.partition("_")
-        prefix += separator
-        if prefix not in (SHARED, PRIVATE, PUBLIC):
+        prefix, octets = _parts(self._value)
+        if prefix not in _LENGTHS:
             raise ConfigurationError(f"expected {SHARED!r} and base64, or octets", key="secret")
-        octets = _decoded(rest)
+        if octets is None:
+            raise ConfigurationError("what follows the prefix is not base64 in its standard alphabet", key="secret")
+        if prefix == PRIVATE and len(octets) == 64:
+            octets = HiddenBytes(octets[:32])  # some write the public key behind the private one
+        least, most = _LENGTHS[prefix]
+        if not least <= len(octets) <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}"
+            raise ConfigurationError(f"expected {wanted} bytes, got {len(octets)}", key="secret")
         if prefix == SHARED:
-            return HmacKey(_of_length(octets, LEAST, MOST))
+            return HmacKey(octets)
         from .ed25519 import PrivateKey, PublicKey
 
-        # Some write the public key behind the private one.
-        if prefix == PRIVATE and len(octets) == 64:
-            octets = octets[:32]
-        return (PrivateKey if prefix == PRIVATE else PublicKey)(_of_length(octets, 32, 32))
+        return (PrivateKey if prefix == PRIVATE else PublicKey)(octets)
 
 
-def _decoded(text: str) -> bytes:
+def _parts(value: str | bytes) -> tuple[str, HiddenBytes | None]:
+    """The prefix of a secret, and its octets; None if they are not written as base64 is. It raises nothing: a
+    traceback would hold the text."""
+    if isinstance(value, bytes):
+        return SHARED, HiddenBytes(value)
+    prefix, separator, text = value.partition("_")
     stripped = text.rstrip("=")
     try:
         octets = base64.b64decode(stripped + "=" * (-len(stripped) % 4), validate=True)
     except ValueError:
         octets = b""
-    # Not the text itself in the message, and not the exception, which may show it.
-    if not _BASE64.fullmatch(text) or base64.b64encode(octets).decode().rstrip("=") != stripped:
-        raise ConfigurationError("what follows the prefix is not base64 in its standard alphabet", key="secret")
-    return octets
-
-
-def _of_length(octets: bytes, least: int, most: int) -> bytes:
-    if not least <= len(octets) <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}"
-        raise ConfigurationError(f"expected {wanted} bytes, got {len(octets)}", key="secret")
-    return octets
+    right = _BASE64.fullmatch(text) and base64.b64encode(octets).decode().rstrip("=") == stripped
+    return prefix + separator, HiddenBytes(octets) if right else None
