@@ -25,7 +25,7 @@ from keystile.webhooks.receiving.memory import MemoryIds
 from keystile.webhooks.receiving.order import LATE, UNCLEAR
 from keystile.webhooks.receiving.paths import Paths
 from keystile.webhooks.receiving.sqlite import SQLiteIds
-from tests.doors import Answer, Fields, asgi_scope
+from tests.doors import Answer, Fields, asgi_scope, wsgi_environ
 from tests.hookdoor import HookDoor
 from tests.leaks import WATCH, shown_here
 from tests.test_blocking import declare
@@ -240,6 +240,28 @@ def test_a_body_may_be_as_long_as_is_said_and_no_longer(door: HookDoor, told: To
         answer = door.send(PATH, headers, longer[:1000], longer[1000:], extra=chunked)
         assert (answer.status, answer.code) == (413, "payload_too_large")
     assert door.host.bodies == []
+
+
+def test_of_a_body_that_is_announced_too_long_nothing_is_read(told: Told) -> None:
+    class Unread:
+        def read(self, *_: int) -> bytes:
+            raise AssertionError
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    statuses: list[Any] = []
+    headers = [*signed(), ("content-length", "262145")]
+    middleware = wsgi.WebhookMiddleware(HookDoor("wsgi").host.wsgi, [STANDARD], gate=told.gate)
+    environ = wsgi_environ("POST", PATH, headers, None) | {"wsgi.input": Unread()}
+    middleware(environ, lambda status, fields, exc_info=None: statuses.append(status) or print)
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    other = asgi.WebhookMiddleware(HookDoor("asyncio").host.asgi, [STANDARD], gate=told.gate)
+    anyio.run(other, asgi_scope("POST", PATH, headers, None), receive, send)
+    assert [str(each)[:3] for each in statuses[:2]] == ["413", "413"]
 
 
 def test_a_body_without_a_length_comes_as_it_was_sent(door: HookDoor, told: Told) -> None:
