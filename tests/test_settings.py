@@ -26,8 +26,9 @@ from keystile.config.reference import page
 from keystile.config.schema import schema_of_file
 from keystile.config.tables import SETTINGS, FileAlone, in_files, read_table
 from keystile.keys.parts import Parts
-from keystile.policy import Policy, Receiver, Webhooks
+from keystile.policy import Policy
 from keystile.policy.settings import REQUIRED, check_settings, described, setting, settings_of
+from keystile.policy.webhooks import Receiver, Webhooks
 from tests import test_config
 
 CLASSES: list[Any] = [Parts, Policy, Rule, Plan, PageStyle, Webhooks, Receiver, FileAlone]

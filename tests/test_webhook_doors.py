@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import sys
 import time
@@ -473,6 +474,37 @@ def test_while_the_app_works_on_it_a_second_one_is_told_so(door: HookDoor, told:
     assert [(each.status, each.code) for each in answers] == [(409, "already_under_way")]
     assert door.host.bodies == [BODY]
     assert door.send(PATH, signed(), BODY).body == b""
+
+
+def test_what_became_of_it_is_noted_before_the_client_has_the_last_octets(told: Told) -> None:
+    noted: list[Any] = []
+
+    class Noting(MemoryIds):
+        def end(self, id: str, token: str, until: float | None) -> None:
+            noted.append(until)
+
+    door = HookDoor("wsgi")
+    door.open(STANDARD, gate=told.gate, ids=Noting(), keep_ids=1000)
+    environ = wsgi_environ("POST", PATH, [*signed(), ("content-length", str(len(BODY)))], None)
+    environ["wsgi.input"] = io.BytesIO(BODY)
+    octets = door.app(environ, lambda status, fields, exc_info=None: print)
+    for chunk in octets:
+        assert (chunk, noted) in [(b"o", []), (b"k", [NOW + 1000])]
+    octets.close()
+    assert noted == [NOW + 1000]
+    assert door.host.closed == 1
+
+
+def test_a_server_that_leaves_in_the_middle_of_an_answer_has_the_message_sent_again(told: Told) -> None:
+    door = HookDoor("wsgi")
+    door.open(STANDARD, gate=told.gate, ids="memory://")
+    for _ in range(2):
+        environ = wsgi_environ("POST", PATH, [*signed(), ("content-length", str(len(BODY)))], None)
+        environ["wsgi.input"] = io.BytesIO(BODY)
+        octets = door.app(environ, lambda status, fields, exc_info=None: print)
+        assert next(iter(octets)) == b"o"
+        octets.close()
+    assert (len(door.host.bodies), door.host.closed) == (2, 2)
 
 
 def test_two_receivers_have_ids_of_their_own(door: HookDoor, told: Told, ids: Any) -> None:

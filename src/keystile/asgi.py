@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
 from .answers.current import Current, enter, leave, shaper
@@ -26,7 +26,9 @@ from .doors.asgi.wire import Receive, Scope, Send
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Reason, Refused, Request
-from .webhooks.receiving.asgi import WebhookMiddleware
+
+if TYPE_CHECKING:
+    from .webhooks.receiving.asgi import WebhookMiddleware
 
 __all__ = ["GateMiddleware", "WebhookMiddleware"]
 
@@ -34,6 +36,15 @@ __all__ = ["GateMiddleware", "WebhookMiddleware"]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
+
+
+def __getattr__(name: str) -> Any:
+    """`WebhookMiddleware` is loaded when somebody asks for it: most services receive no webhooks."""
+    if name != "WebhookMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .webhooks.receiving.asgi import WebhookMiddleware
+
+    return WebhookMiddleware
 
 
 class GateMiddleware:

@@ -25,7 +25,7 @@ from .config.faults import told
 from .config.file import Settings, load, open_gate
 from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError, KeystileError
-from .policy import Webhooks
+from .policy.webhooks import Webhooks
 
 asgi: Any
 wsgi: Any

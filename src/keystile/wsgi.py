@@ -8,6 +8,7 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])      # signed messages, be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from ._sync import inline, run_now
 from .answers.current import Current, enter, leave, shaper
@@ -24,13 +25,24 @@ from .doors.wsgi.sending import Sender
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
-from .webhooks.receiving.wsgi import WebhookMiddleware
+
+if TYPE_CHECKING:
+    from .webhooks.receiving.wsgi import WebhookMiddleware
 
 __all__ = ["GateMiddleware", "WebhookMiddleware"]
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _new = tuple.__new__
+
+
+def __getattr__(name: str) -> Any:
+    """`WebhookMiddleware` is loaded when somebody asks for it: most services receive no webhooks."""
+    if name != "WebhookMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .webhooks.receiving.wsgi import WebhookMiddleware
+
+    return WebhookMiddleware
 
 
 class GateMiddleware:

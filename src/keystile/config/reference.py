@@ -10,9 +10,10 @@ from typing import Any
 
 from .._ground.frozen import FrozenDict
 from ..keys.parts import Parts
-from ..policy import PageStyle, Plan, Policy, Receiver, Rule, Webhooks
+from ..policy import PageStyle, Plan, Policy, Rule
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, settings_of
+from ..policy.webhooks import Receiver, Webhooks
 from .tables import FileAlone, expected
 
 _HEAD = """\

@@ -9,10 +9,11 @@ from typing import Any
 from .._ground.checks import unknown_name
 from ..exceptions import ConfigurationError
 from ..keys.parts import Parts
-from ..policy import Policy, Webhooks
+from ..policy import Policy
 from ..policy.kinds import Kind, alternatives
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, check_settings, setting, settings_of
+from ..policy.webhooks import Webhooks
 from .origin import Origin
 
 

@@ -22,7 +22,6 @@ from .policy import (
     RedirectStatus,
 )
 from .rules import Rule
-from .webhooks import Receiver, SchemeName, Webhooks
 
 __all__ = [
     "CREDENTIAL_FORMS",
@@ -40,9 +39,6 @@ __all__ = [
     "Plan",
     "Policy",
     "Preflight",
-    "Receiver",
     "RedirectStatus",
     "Rule",
-    "SchemeName",
-    "Webhooks",
 ]

@@ -15,8 +15,7 @@ from ...doors.asgi.sending import Sender
 from ...doors.asgi.wire import Message, Receive, Scope, Send
 from ...gate import Gate
 from ...model import Reason, Refused
-from ...policy import Receiver
-from ...policy.webhooks import KEEP_IDS
+from ...policy.webhooks import KEEP_IDS, Receiver
 from ...rules import outcomes
 from ..signing import lines_of
 from .ids import IdStore

@@ -16,8 +16,7 @@ from ...doors.wsgi.sending import Sender
 from ...exceptions import ConfigurationError
 from ...gate import Gate
 from ...model import Reason, Refused
-from ...policy import Receiver
-from ...policy.webhooks import KEEP_IDS
+from ...policy.webhooks import KEEP_IDS, Receiver
 from ..schemes import Fields
 from .ids import IdStore
 from .order import Arrival, Receiving, Repeated, Verified
@@ -99,13 +98,13 @@ class WebhookMiddleware:
 
 
 class _Noting:
-    """Watches an answer, and says how it ended before the client can know."""
+    """Watches an answer, and says how it ended before the client can know: by its length, a client knows with the last
+    octets. So each chunk waits until the app has made the next one, or has ended."""
 
     def __init__(self, start_response: StartResponse, settle: Callable[..., None]) -> None:
         self._start, self._settle = start_response, settle
         self._success = self._settled = False
         self._iterable: Iterable[bytes] = ()
-        self._octets: Iterator[bytes] = iter(())
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in place of the server's `start_response`."""
@@ -114,21 +113,22 @@ class _Noting:
 
     def over(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """The app's octets."""
-        self._iterable, self._octets = iterable, iter(iterable)
+        self._iterable = iterable
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
+        waiting: bytes | None = None
         try:
-            return next(self._octets)
-        except StopIteration:
-            self.end(success=self._success)
-            raise
+            for chunk in self._iterable:
+                if waiting is not None:
+                    yield waiting
+                waiting = chunk
         except BaseException:
             self.end(success=False)
             raise
+        self.end(success=self._success)
+        if waiting is not None:
+            yield waiting
 
     def close(self) -> None:
         """See PEP 3333."""
