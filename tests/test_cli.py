@@ -22,8 +22,12 @@ from keystile.cli.commands import main
 from keystile.cli.shown import shown_url
 from keystile.config.file import load, open_gate
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
 
-NO_FILE = "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another"
+NO_FILE = (
+    "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another, and "
+    "`keystile --gate main:gate` takes a gate in code"
+)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -75,7 +79,7 @@ def hit(key_id: str, cost: int = 1, more: tuple[Window, ...] = ()) -> None:
     """Count as a server does."""
     with closing(open_gate(load(environ={}))) as gate:
         key = gate.keys.get(key_id)
-        gate.limits.limiter.hit(gate.quotas.subject(key), gate.quotas.of(key, more), cost)
+        gate.limits.limiter.hit(gate.quotas.subject(key), charged(gate.quotas.of(key, more), cost))
 
 
 def standing(key_id: str) -> dict[tuple[str, int], tuple[int, int]]:
@@ -284,16 +288,19 @@ def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
     [
         (
             "import nothing_like_it",
-            "importing it raised ModuleNotFoundError: No module named 'nothing_like_it' (service.py, line 1)",
+            "importing 'service' raised ModuleNotFoundError: No module named 'nothing_like_it' (service.py, line 1)",
         ),
-        ("x = 1\nprefix", "importing it raised NameError: name 'prefix' is not defined (service.py, line 2)"),
+        ("x = 1\nprefix", "importing 'service' raised NameError: name 'prefix' is not defined (service.py, line 2)"),
         ("import os\nos.nothing", "AttributeError: module 'os' has no attribute 'nothing' (service.py, line 2)"),
         ("import json\ndef f():\n    json.loads('')\nf()", "(service.py, line 3)"),
-        ("x =", "importing it raised SyntaxError: invalid syntax (service.py, line 1)"),
-        ("import sys\nsys.exit('no settings')", "importing it raised SystemExit: no settings (service.py, line 2)"),
+        ("x =", "importing 'service' raised SyntaxError: invalid syntax (service.py, line 1)"),
+        (
+            "import sys\nsys.exit('no settings')",
+            "raised SystemExit: no settings (service.py, line 2)",
+        ),
         ("raise RuntimeError('no postgresql://me:hunter2@db')", "RuntimeError: no postgresql://…@db (service.py"),
         ("import os\nraise ValueError(os.environ['DB_PASSWORD'])", "ValueError: ${DB_PASSWORD} (service.py, line 2)"),
-        ("raise ValueError('two\\nlines')", "importing it raised ValueError: two (service.py, line 1)"),
+        ("raise ValueError('two\\nlines')", "importing 'service' raised ValueError: two (service.py, line 1)"),
         ("def app(): pass", "is it a factory?"),
         ("class app: pass", "is it a factory? app is a class: name an app that it makes"),
         ("", "has no attribute 'app'"),
@@ -356,11 +363,15 @@ def test_create_keeps_what_it_was_told(ready: Path) -> None:
         "plan": None,
         "limits": None,
         "scopes": ["a:read", "b"],
+        "may": None,
         "ip_allowlist": ["192.0.2.0/24"],
         "expires_at": "2099-01-31T10:00:00Z",
+        "suspended_at": None,
         "revoked_at": None,
         "last_used_at": None,
         "metadata": {"team": ["data"]},
+        "inherited": {},
+        "grace_used_at": None,
         "hints": [found["secret"][-4:]],
     }
 
@@ -613,7 +624,7 @@ def test_limits_reset_at_the_moment_when_more_is_left(limited: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     hit(key_id)
     own, rule = json.loads(run("limits", "show", key_id, "--json").stdout)
-    assert set(own) == {"window_seconds", "scope", "limit", "remaining", "reset_at"}
+    assert set(own) == {"window_seconds", "scope", "unit", "enforced", "limit", "remaining", "reset_at"}
     wait = datetime.fromisoformat(own["reset_at"]) - before
     assert timedelta(seconds=60) <= wait <= timedelta(seconds=75)
     assert rule["reset_at"] is None

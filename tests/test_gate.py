@@ -122,7 +122,7 @@ def test_a_record_that_makes_no_sense_opens_nothing_and_breaks_nothing(tmp_path:
 
 def test_a_store_whose_plain_methods_give_awaitables_is_down() -> None:
     gate = Gate(Promising(), hasher=HmacHasher(b"p" * 16))
-    assert check(gate, gate.keys._workshop.key_format.mint("production", "a".__mul__)).reason.code == "unavailable"
+    assert check(gate, gate._shop.key_format.mint("production", "a".__mul__)).reason.code == "unavailable"
 
 
 def test_keys_survive_the_rotation_of_a_pepper() -> None:

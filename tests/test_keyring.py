@@ -13,14 +13,16 @@ import anyio
 import pytest
 
 from keystile import ConfigurationError, Gate, IssuedKey, KeyNotFound, StoreUnavailable
-from keystile.keys.ring import MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE, KeyRing
+from keystile.keys.changes.fields import MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE
+from keystile.keys.ring import KeyRing
+from keystile.stores import KeyFilter
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
 
 NOW = 1_768_473_000.25
 PEPPER = "a pepper of enough bytes"
-OPERATIONS = ("create", "get", "list", "revoke")
+OPERATIONS = ("create", "get", "identify", "import_key", "list", "revoke")
 BACKENDS = ("asyncio", "trio")
 
 
@@ -149,7 +151,7 @@ def test_lists_are_paged_and_filtered(keys: Ways) -> None:
 def test_a_second_revocation_is_like_the_first(keys: Ways) -> None:
     key_id = keys.create("CI").key.id
     first = keys.revoke(key_id)
-    keys.keys._workshop.clock.now += 100
+    keys.keys._records._workshop.clock.now += 100
     assert keys.revoke(key_id) == first
 
 
@@ -212,7 +214,7 @@ def test_a_bad_argument_makes_no_key_and_is_named(way: str, given: dict[str, Any
     with pytest.raises(ConfigurationError) as caught:
         keys.create(**{"name": "CI"} | given)
     assert caught.value.key == key
-    assert keys.keys._workshop.store.list(limit=1) == []
+    assert keys.keys._records._workshop.store.list(KeyFilter(), None, 1) == []
 
 
 def test_metadata_that_holds_itself_is_refused() -> None:
@@ -314,7 +316,9 @@ def test_many_keys_can_be_made_at_once(backend: str) -> None:
         return made
 
     made = anyio.run(make_all, backend=backend)
-    assert {each.key.id for each in made} == {key.id for key in keys._workshop.store.list(limit=100)}
+    assert {each.key.id for each in made} == {
+        key.id for key in keys._records._workshop.store.list(KeyFilter(), None, 100)
+    }
     assert len(made) == 20
 
 

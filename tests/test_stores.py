@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,60 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from keystile import ApiKey, ConfigurationError
 from keystile._ground.frozen import FrozenDict, frozen
 from keystile.model import SecretHash
-from keystile.stores import open_store
+from keystile.stores import AuditFilter, KeyFilter, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.async_store import AsyncStore
-
-T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
-OLD, NEW = SecretHash("$old", "oldX"), SecretHash("$new", "newX", T0)
-STORES: dict[str, Callable[[Path], Any]] = {
-    "memory": lambda _: MemoryStore(),
-    "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
-    "async under asyncio": lambda _: AsyncStore(),
-    "async under trio": lambda _: AsyncStore(),
-}
-
-
-def later(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
-
-
-def a_key(id: str = "0123456789AB", **values: Any) -> ApiKey:
-    return ApiKey(**{"id": id, "name": "CI", "created_at": T0, "hashes": (OLD,)} | values)
-
-
-class Store:
-    """Any store, called as if it were a plain one."""
-
-    def __init__(self, inner: Any, backend: str) -> None:
-        self.inner, self.backend = inner, backend
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self.inner, name)
-
-        async def run(*args: Any, **named: Any) -> Any:
-            return await method(*args, **named)
-
-        def call(*args: Any, **named: Any) -> Any:
-            return anyio.run(lambda: run(*args, **named), backend=self.backend)
-
-        return call if inspect.iscoroutinefunction(method) else method
-
-    def shown(self, id: str) -> Any:
-        """The record with its last use as it is now, as `gate.keys.get` puts them together."""
-        return replace(self.find(id), last_used_at=self.last_used(id))
-
-    def listed(self, **wanted: Any) -> list[str]:
-        """The ids of what is listed."""
-        filters = {"organization_id": None, "owner_id": None, "after": None, "limit": 100} | wanted
-        return [key.id for key in self.list(**filters)]
+from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
 
 
 @pytest.fixture(params=list(STORES))
@@ -82,28 +36,33 @@ FULL = a_key(
     plan="pro",
     limits="60/minute; 5000/day",
     scopes=("b:write", "a:read"),
+    may=("GET /v1/*", "WS /v1/live"),
     ip_allowlist=("10.0.0.0/8", "2001:db8::/32"),
     created_at=later(0.000001),
     expires_at=later(1e9),
+    suspended_at=later(0.5),
     revoked_at=later(0.999999),
     last_used_at=datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
     metadata=frozen({"a": [1, 2.5, None, True, {"ü": "\u2028"}], "": {}, "big": 2**53, "nothing": []}),
-    hashes=(OLD, NEW),
+    hashes=(SecretHash("$new", "newX", quick="$quick"), SecretHash("$old", "oldX", T0)),
+    grace_used_at=later(0.25),
 )
 
 
-@pytest.mark.parametrize("key", [a_key(), FULL, replace(FULL, ip_allowlist=None), replace(FULL, scopes=())])
+@pytest.mark.parametrize(
+    "key", [a_key(), FULL, replace(FULL, ip_allowlist=None), replace(FULL, scopes=(), may=None), replace(FULL, may=())]
+)
 def test_what_is_added_is_found_with_every_field_as_it_was(store: Store, key: ApiKey) -> None:
-    store.add(key)
+    store.put(key)
     found = store.find(key.id)
     assert found == key
     assert repr(found) == repr(key)
     assert found.hashes == key.hashes
-    assert [key] == store.list(organization_id=None, owner_id=None, after=None, limit=10)
+    assert store.records() == [key]
 
 
 def test_what_is_found_is_immutable_to_the_last(store: Store) -> None:
-    store.add(FULL)
+    store.put(FULL)
     found = store.find(FULL.id)
     assert isinstance(found.metadata, FrozenDict)
     assert isinstance(found.metadata["a"][4], FrozenDict)
@@ -114,18 +73,18 @@ def test_what_is_found_is_immutable_to_the_last(store: Store) -> None:
 
 
 def test_moments_come_back_aware_and_in_utc(store: Store) -> None:
-    store.add(FULL)
+    store.put(FULL)
     found = store.find(FULL.id)
-    for name in ("created_at", "expires_at", "revoked_at", "last_used_at"):
+    for name in ("created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at", "grace_used_at"):
         assert getattr(found, name).utcoffset() == timedelta(0)
     assert found.created_at.microsecond == 123457
 
 
 @pytest.mark.parametrize("id", ["unknown", "", "0123456789ab", "' OR 1=1 --", "%", "*"])
 def test_an_unknown_id_is_nobody(store: Store, id: str) -> None:
-    store.add(a_key())
+    store.put(a_key())
     assert store.find(id) is None
-    assert store.revoke(id, T0) is None
+    assert store.end(id, T0) is None
     store.touch(id, T0)
     store.rehash(id, OLD, NEW)
     assert store.find("0123456789AB") == a_key()
@@ -133,24 +92,24 @@ def test_an_unknown_id_is_nobody(store: Store, id: str) -> None:
 
 
 def test_an_id_is_taken_once(store: Store) -> None:
-    store.add(a_key(name="first"))
+    store.put(a_key(name="first"))
     with pytest.raises(KeyError):
-        store.add(a_key(name="second"))
+        store.put(a_key(name="second"))
     assert store.find("0123456789AB").name == "first"
-    store.add(a_key("another"))
+    store.put(a_key("another"))
     assert store.listed() == ["0123456789AB", "another"]
 
 
 def test_keys_are_listed_by_age_and_then_by_id(store: Store) -> None:
     for key_id, at in [("c", 1), ("a", 2), ("d", 0), ("b", 1), ("e", 0.5)]:
-        store.add(a_key(key_id, created_at=later(at)))
+        store.put(a_key(key_id, created_at=later(at)))
     assert store.listed() == ["d", "e", "b", "c", "a"]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
     ids = [f"k{number:02d}" for number in range(10)]
     for number, key_id in enumerate(ids):
-        store.add(a_key(key_id, created_at=later(number // 3)))
+        store.put(a_key(key_id, created_at=later(number // 3)))
     pages, after = [], None
     while page := store.listed(after=after, limit=4):
         pages.append(page)
@@ -159,7 +118,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
 
 
 def test_behind_an_unknown_key_there_is_nothing(store: Store) -> None:
-    store.add(a_key())
+    store.put(a_key())
     assert store.listed(after="unknown") == []
     assert store.listed(after="0123456789AB") == []
 
@@ -172,7 +131,7 @@ def test_filters_hold_together(store: Store) -> None:
         ("d", None, None),
         ("e", "x", "1"),
     ]:
-        store.add(a_key(key_id, organization_id=organization, owner_id=owner))
+        store.put(a_key(key_id, organization_id=organization, owner_id=owner))
     assert store.listed(organization_id="x") == ["a", "b", "e"]
     assert store.listed(owner_id="1") == ["a", "c", "e"]
     assert store.listed(organization_id="x", owner_id="1") == ["a", "e"]
@@ -185,22 +144,22 @@ def test_filters_hold_together(store: Store) -> None:
 
 
 def test_a_list_holds_revoked_and_expired_keys_too(store: Store) -> None:
-    store.add(a_key("a", revoked_at=T0, expires_at=T0))
+    store.put(a_key("a", revoked_at=T0, expires_at=T0))
     assert store.listed() == ["a"]
 
 
 def test_a_touch_sets_the_last_use_and_nothing_else(store: Store) -> None:
-    store.add(replace(FULL, last_used_at=None))
+    store.put(replace(FULL, last_used_at=None, grace_used_at=None))
     store.touch(FULL.id, later(5.000001))
-    assert store.find(FULL.id) == replace(FULL, last_used_at=later(5.000001))
+    assert store.find(FULL.id) == replace(FULL, last_used_at=later(5.000001), grace_used_at=None)
     store.touch(FULL.id, later(7))
-    assert store.shown(FULL.id) == replace(FULL, last_used_at=later(7))
-    assert list(store.list(None, None, None, 1)) == [replace(FULL, last_used_at=later(7))]
-    assert store.revoke(FULL.id, FULL.revoked_at) == replace(FULL, last_used_at=later(7))
+    assert store.shown(FULL.id) == replace(FULL, last_used_at=later(7), grace_used_at=None)
+    assert store.records(limit=1) == [replace(FULL, last_used_at=later(7), grace_used_at=None)]
+    assert store.end(FULL.id, FULL.revoked_at) == replace(FULL, last_used_at=later(7), grace_used_at=None)
 
 
 def test_a_later_use_leaves_the_record_what_it_is(store: Store) -> None:
-    store.add(a_key())
+    store.put(a_key())
     never = store.find("0123456789AB")
     store.touch("0123456789AB", later(1))
     used = store.find("0123456789AB")
@@ -215,50 +174,50 @@ def test_a_later_use_leaves_the_record_what_it_is(store: Store) -> None:
 
 def test_nobody_has_used_what_is_not_there(store: Store) -> None:
     assert store.last_used("0123456789AB") is None
-    store.add(a_key())
+    store.put(a_key())
     assert store.last_used("0123456789AB") is None
-    store.add(a_key("other", last_used_at=T0))
+    store.put(a_key("other", last_used_at=T0))
     assert store.last_used("other") == T0
 
 
 @pytest.mark.parametrize("seconds", [10, 9.999999, 0, -1e6])
 def test_a_touch_never_goes_backwards(store: Store, seconds: float) -> None:
-    store.add(a_key())
+    store.put(a_key())
     store.touch("0123456789AB", later(10))
     store.touch("0123456789AB", later(seconds))
     assert store.shown("0123456789AB").last_used_at == later(10)
 
 
 def test_a_revocation_is_seen_at_once_and_returned(store: Store) -> None:
-    store.add(replace(FULL, revoked_at=None))
+    store.put(replace(FULL, revoked_at=None))
     assert store.find(FULL.id).revoked_at is None
-    assert store.revoke(FULL.id, later(5)) == replace(FULL, revoked_at=later(5))
+    assert store.end(FULL.id, later(5)) == replace(FULL, revoked_at=later(5))
     assert store.find(FULL.id) == replace(FULL, revoked_at=later(5))
 
 
 @pytest.mark.parametrize("seconds", [6, 4])
 def test_a_second_revocation_keeps_the_first_moment(store: Store, seconds: float) -> None:
-    store.add(a_key())
-    store.revoke("0123456789AB", later(5))
-    assert store.revoke("0123456789AB", later(seconds)).revoked_at == later(5)
+    store.put(a_key())
+    store.end("0123456789AB", later(5))
+    assert store.end("0123456789AB", later(seconds)).revoked_at == later(5)
     assert store.find("0123456789AB").revoked_at == later(5)
 
 
 def test_nothing_un_revokes_a_key(store: Store) -> None:
-    store.add(a_key())
+    store.put(a_key())
     seen_before = store.find("0123456789AB")
-    store.revoke("0123456789AB", later(5))
+    store.end("0123456789AB", later(5))
     store.touch("0123456789AB", later(6))
     store.rehash("0123456789AB", OLD, NEW)
     with pytest.raises(KeyError):
-        store.add(seen_before)
+        store.put(seen_before)
     assert store.find("0123456789AB") == a_key(revoked_at=later(5), last_used_at=later(6), hashes=(NEW,))
     assert seen_before.revoked_at is None
 
 
 def test_a_hash_is_renewed_in_its_place(store: Store) -> None:
     other = SecretHash("$other", "othX", later(9))
-    store.add(a_key(hashes=(other, OLD)))
+    store.put(a_key(hashes=(other, OLD)))
     store.rehash("0123456789AB", OLD, NEW)
     assert store.find("0123456789AB") == a_key(hashes=(other, NEW))
 
@@ -267,13 +226,13 @@ def test_a_hash_is_renewed_in_its_place(store: Store) -> None:
     "gone", [NEW, SecretHash("$old", "else"), SecretHash("$old", "oldX", T0), SecretHash("$else", "oldX")]
 )
 def test_a_hash_that_is_no_longer_there_is_not_brought_back(store: Store, gone: SecretHash) -> None:
-    store.add(a_key())
+    store.put(a_key())
     store.rehash("0123456789AB", gone, SecretHash("$late", "late"))
     assert store.find("0123456789AB") == a_key()
 
 
 def test_two_renewals_of_one_hash_leave_the_first(store: Store) -> None:
-    store.add(a_key())
+    store.put(a_key())
     store.rehash("0123456789AB", OLD, NEW)
     store.rehash("0123456789AB", OLD, SecretHash("$late", "late"))
     assert store.find("0123456789AB").hashes == (NEW,)
@@ -281,15 +240,15 @@ def test_two_renewals_of_one_hash_leave_the_first(store: Store) -> None:
 
 def test_one_keys_change_leaves_the_others_alone(store: Store) -> None:
     for key_id in ("a", "b"):
-        store.add(a_key(key_id))
-    store.revoke("a", T0)
+        store.put(a_key(key_id))
+    store.end("a", T0)
     store.touch("a", T0)
     store.rehash("a", OLD, NEW)
     assert store.find("b") == a_key("b")
 
 
 def test_a_closed_store_may_be_used_again(store: Store) -> None:
-    store.add(a_key())
+    store.put(a_key())
     store.close()
     store.close()
     assert store.find("0123456789AB") == a_key()
@@ -302,7 +261,7 @@ def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp
     from keystile._sync import patiently
 
     store = open(tmp_path)
-    store.add(a_key())
+    store.add(a_key(), [told("key.create", "0123456789AB")])
     faults: list[BaseException] = []
     start = threading.Barrier(4)
 
@@ -316,9 +275,9 @@ def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp
 
     changes: list[Callable[[int], Any]] = [
         lambda number: store.touch("0123456789AB", later(number)),
-        lambda number: store.revoke("0123456789AB", later(number)),
+        lambda number: store.revoke("0123456789AB", later(number), [told("key.revoke", "0123456789AB")]),
         lambda number: store.rehash("0123456789AB", OLD, NEW),
-        lambda number: store.add(a_key(f"other {number}")),
+        lambda number: store.add(a_key(f"other {number}"), [told("key.create", "other")]),
     ]
     threads = [threading.Thread(target=work, args=(change,)) for change in changes]
     for thread in threads:
@@ -328,7 +287,8 @@ def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp
     assert faults == []
     found = replace(store.find("0123456789AB"), last_used_at=store.last_used("0123456789AB"))
     assert found == a_key(last_used_at=later(24), revoked_at=later(0), hashes=(NEW,))
-    assert len(store.list(limit=100)) == 26
+    assert len(store.list(KeyFilter(), None, 100)) == 26
+    assert len(store.list_audit(AuditFilter(), None, 100)) == 27
     store.close()
 
 

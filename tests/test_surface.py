@@ -16,21 +16,31 @@ import pytest
 import keystile
 
 SURFACE = [
+    "Actor",
     "Admitted",
     "ApiKey",
     "Argon2Hasher",
+    "AuditEntry",
     "ConfigurationError",
     "Current",
     "Gate",
     "HmacHasher",
     "InvalidRequest",
     "IssuedKey",
+    "IssuedProject",
+    "KeyLimitReached",
+    "KeyNotActive",
     "KeyNotFound",
     "KeystileError",
+    "NotFound",
+    "OpaqueFormat",
+    "Organization",
     "Overloaded",
     "PageStyle",
     "Plan",
     "Principal",
+    "Project",
+    "RecordChanged",
     "Refused",
     "Rule",
     "StoreUnavailable",
@@ -56,6 +66,10 @@ NOT_LOADED = [
     "keystile.wrap",
     "keystile.cli",
     "keystile.stores.sqlite",
+    "keystile.leaks",
+    "bcrypt",
+    "cryptography",
+    "httpx2",
 ]
 PACKAGE = Path(keystile.__file__).parent
 PUBLIC_MODULES = sorted(

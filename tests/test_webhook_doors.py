@@ -354,7 +354,7 @@ def around(door: HookDoor, gate: Gate) -> Any:
 
 
 def test_beside_a_gate_both_hold_and_name_the_request_alike(door: HookDoor) -> None:
-    told = Told(public=[PATH], envelope=True, query_parameter="api_key")
+    told = Told(public=[PATH], envelope=True, accept=["?api_key"])
     door.open(STANDARD, gate=told.gate, around=around(door, told.gate))
     assert door.send(PATH, signed(), BODY).status == 200
     answer = door.send(PATH, [], BODY)
@@ -367,7 +367,7 @@ def test_beside_a_gate_both_hold_and_name_the_request_alike(door: HookDoor) -> N
 
 
 def test_outside_of_a_gate_the_key_in_the_query_is_left_for_it(door: HookDoor) -> None:
-    told = Told(query_parameter="api_key", root_path="/api")
+    told = Told(accept=["?api_key"], root_path="/api")
     key = told.gate.keys.create("key").secret
     inner = around(door, told.gate)(door.host.wsgi if door.kind == "wsgi" else door.host.asgi)
     kind = wsgi if door.kind == "wsgi" else asgi

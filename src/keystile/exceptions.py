@@ -13,7 +13,7 @@ SHOWN = 12
 
 
 # A part of a message that is longer holds somebody's value: its beginning and its end say enough.
-_LONGEST, _END = 600, 300
+_LONGEST, _END = 1200, 300
 
 
 def _short(text: str) -> str:
@@ -92,20 +92,100 @@ class Overloaded(KeystileError):
     """A bounded pool has no free worker and no place in its queue. The gate answers 503."""
 
 
-class KeyNotFound(KeystileError, LookupError):
+class NotFound(KeystileError, LookupError):
+    """Nothing of this kind has this id.
+
+    Args:
+        kind: ``"key"``, ``"project"`` or ``"organization"``.
+        id: the id that was looked up. It is public: no secret is part of it.
+    """
+
+    def __init__(self, kind: str, id: str) -> None:
+        # People paste whole keys where an id belongs, so nothing beyond the length of an id is repeated.
+        self.kind, self.id = kind, id if len(id) <= SHOWN else id[:SHOWN] + "…"
+        super().__init__(kind, self.id)
+
+    def __str__(self) -> str:
+        return f"no {self.kind} has the id {self.id!r}"
+
+
+class KeyNotFound(NotFound):
     """No key has this id.
 
     Args:
-        key_id: the id that was looked up. It is public: the secret is not part of it.
+        key_id: the id that was looked up.
     """
 
     def __init__(self, key_id: str) -> None:
-        # People paste whole keys where an id belongs, so nothing beyond the length of an id is repeated.
-        self.key_id = key_id if len(key_id) <= SHOWN else key_id[:SHOWN] + "…"
-        super().__init__(self.key_id)
+        super().__init__("key", key_id)
+        self.args = (self.id,)
+
+    @property
+    def key_id(self) -> str:
+        """The id that was looked up; cut, if it is longer than an id."""
+        return self.id
+
+
+class KeyNotActive(KeystileError):
+    """A key that is revoked or expired cannot be changed any more, nor get a new secret. Over HTTP: 409
+    ``key_not_active``.
+
+    Args:
+        key_id: which key.
+        state: ``"revoked"`` or ``"expired"``.
+    """
+
+    code = "key_not_active"
+
+    def __init__(self, key_id: str, state: str) -> None:
+        super().__init__(key_id, state)
+        self.key_id, self.state = key_id, state
 
     def __str__(self) -> str:
-        return f"no key has the id {self.key_id!r}"
+        return f"the key {self.key_id!r} is {self.state}"
+
+
+class KeyLimitReached(KeystileError):
+    """The plan allows no more keys. Over HTTP: 409 ``key_limit_reached``.
+
+    Args:
+        limit: how many the plan allows.
+        plan: its name; None for a plan that has none.
+        cap_by: whose keys are counted together: ``("organization",)``, ``("owner", "organization")``.
+    """
+
+    code = "key_limit_reached"
+
+    def __init__(self, limit: int, plan: str | None, cap_by: tuple[str, ...]) -> None:
+        super().__init__(limit, plan, cap_by)
+        self.limit, self.plan, self.cap_by = limit, plan, cap_by
+
+    def __str__(self) -> str:
+        whose = " and ".join(f"the same {each}" for each in self.cap_by)
+        return f"the plan {self.plan!r} allows {self.limit} live keys of {whose}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What an answer says about it."""
+        return {"limit": self.limit, "plan": self.plan, "cap_by": list(self.cap_by)}
+
+
+class RecordChanged(KeystileError):
+    """Somebody else changed the record in the meantime: read it again. Over HTTP: 412 ``precondition_failed``.
+
+    Args:
+        kind: ``"key"``, ``"project"`` or ``"organization"``.
+        id: which one.
+    """
+
+    code = "precondition_failed"
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(kind, id)
+        self.kind, self.id = kind, id
+
+    def __str__(self) -> str:
+        return f"the {self.kind} {self.id!r} was changed in the meantime"
 
 
 class InvalidRequest(KeystileError, ValueError):

@@ -130,8 +130,10 @@ With memory and SQLite the gate reads in place on the event loop, because a read
 blockbuster reports that. `keystile.stores.sqlite.IN_PLACE` lists these places by file and function:
 
 ```python
+from blockbuster import BlockBuster
 from keystile.stores.sqlite import IN_PLACE
 
+bb = BlockBuster()
 for name in ("os.stat", *(each for each in bb.functions if each.startswith("sqlite3."))):
     for file, functions in IN_PLACE:
         bb.functions[name].can_block_in(file, functions)
@@ -165,7 +167,7 @@ Platforms without a server, such as Mangum on AWS Lambda, give the port 0 as wel
 
 ## Keys in the query and access logs
 
-With `query_parameter` the gate takes the key out of the query before the app sees it. Whether the server's own access
+With `accept=["?name"]` the gate takes the key out of the query before the app sees it. Whether the server's own access
 log shows the key depends on the server:
 
 - uvicorn, hypercorn, gunicorn and granian (ASGI) log what the gate has left of the query, or no query. No key.

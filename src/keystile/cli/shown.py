@@ -15,27 +15,30 @@ from typing import Any
 
 import click
 
-from ..model import ApiKey, Principal, Usage
+from ..model import ApiKey, Principal, Usage, Window
 from ..policy import Policy
 from ..rules.requests.urls import place_of
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
-def _state(key: ApiKey) -> str:
+def state(key: ApiKey) -> str:
+    """In which part of its life a key is."""
     if key.revoked_at is not None:
         return "revoked"
+    if key.is_suspended:
+        return "suspended"
     return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
 
 
 def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes]
+    return [each.hint for each in key.hashes if each.hint]
 
 
 _COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
     "ID": lambda key: key.id,
     "NAME": lambda key: key.name,
-    "STATE": _state,
+    "STATE": state,
     "ENVIRONMENT": lambda key: key.environment,
     "ORGANIZATION": lambda key: key.organization_id,
     "OWNER": lambda key: key.owner_id,
@@ -61,10 +64,14 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
     if as_json:
         print_json([_standing(usage) for usage in usages])
         return
-    rows = [
-        (span(used.window.seconds), used.window.scope or "-", *_counted(used), _cell(_reset(used))) for used in usages
-    ]
+    rows = [(span(used.window.seconds), _belongs(used.window), *_counted(used), _cell(_reset(used))) for used in usages]
     print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
+
+
+def _belongs(window: Window) -> str:
+    """What a window counts, and whether it refuses."""
+    found = f"{window.unit} {window.scope}".strip() or "-"
+    return f"{found} (dry run)" if window.watching else found
 
 
 def shown_url(url: str) -> str:
@@ -92,6 +99,8 @@ def shown_plans(policy: Policy) -> list[tuple[str, str]]:
     rows = []
     for name, plan in policy.plans.items():
         limits = "unlimited" if plan.limits is None else _notation(plan.limits)
+        limits += "".join(f", {unit}: {_notation(of_unit)}" for unit, of_unit in plan.units.items())
+        limits += "" if plan.enforce else " (dry run)"
         rows.append((f"plan {name}", f"{limits} (the default)" if name == policy.default_plan else limits))
     return rows or [("plans", "-")]
 
@@ -109,6 +118,8 @@ def _standing(usage: Usage) -> dict[str, Any]:
     return {
         "window_seconds": window.seconds,
         "scope": window.scope,
+        "unit": window.unit,
+        "enforced": not window.watching,
         "limit": window.limit,
         "remaining": usage.remaining,
         "reset_at": _plain(_reset(usage)),
@@ -142,7 +153,9 @@ def _cell(value: Any) -> str:
 
 def record(key: ApiKey) -> dict[str, Any]:
     """Everything about a key except its hashes."""
-    return {**{each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}, "hints": _hints(key)}
+    known = {each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}
+    known["inherited"] = {name: _plain(value) for name, value in key.inherited._asdict().items() if value is not None}
+    return {**known, "grace_used_at": _plain(key.grace_used_at), "hints": _hints(key)}
 
 
 def print_json(value: Any) -> None:
@@ -155,7 +168,7 @@ def print_key(key: ApiKey, *, as_json: bool) -> None:
     if as_json:
         print_json(record(key))
     else:
-        print_table([("state", _state(key)), *((name, _cell(value)) for name, value in record(key).items())])
+        print_table([("state", state(key)), *((name, _cell(value)) for name, value in record(key).items())])
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from .._sync import Seldom
 from ..events import Events
 from ..exceptions import UnreadableRecord
 from ..keys.workshop import Workshop
-from ..model import ApiKey, Demand, Reason, SecretHash, Window
+from ..model import ApiKey, Charges, Demand, Reason, SecretHash
 from ..rules import outcomes
+from ..rules.limits.charges import charged
 from ..rules.limits.quotas import Quotas
 from ..rules.network import addresses
+from ..rules.requests.uses import Uses
 from .transport import Visit, event_of
 
 TOUCH_EVERY = 60.0
+NOTICE_EVERY = 86_400.0
 
 
 @dataclass(slots=True)
@@ -31,18 +35,27 @@ class Caller:
     Attributes:
         key: the record.
         subject: the name under which its requests are counted.
-        windows: its own; None for a plan that the policy does not know.
+        charges: its own windows, each with a cost of 1; None for a plan that has no access, or that the policy does not
+            know.
+        spared: why it would be refused if its plan were not in dry run, or None.
         allowlist: where it may be used from; None for anywhere.
+        uses: what it may be used for; None for everything.
+        closed: why it is refused whatever the time is, or None.
         ends: when it expires, in Unix seconds.
         touch_due: when its use is due to be noted next, in Unix seconds.
+        notice_due: when it is due to be told next that it expires soon, in Unix seconds.
     """
 
     key: ApiKey
     subject: str
-    windows: tuple[Window, ...] | None
+    charges: Charges | None
+    spared: Reason | None
     allowlist: addresses.Allowlist | None
+    uses: Uses | None
+    closed: Reason | None
     ends: float
     touch_due: float
+    notice_due: float
 
 
 def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
@@ -54,20 +67,25 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
         quotas: which windows hold for whom.
 
     Raises:
-        ConfigurationError: the record holds limits or an allowlist that cannot be read.
+        ConfigurationError: the record holds limits, an allowlist or uses that cannot be read.
     """
     entries = key.ip_allowlist
     allowlist = None
     if entries is not None:
         same = before is not None and before.key.ip_allowlist == entries
         allowlist = before.allowlist if before is not None and same else addresses.Allowlist(entries)
+    closed = outcomes.SUSPENDED if key.is_suspended else None
     return Caller(
         key=key,
         subject=quotas.subject(key),
-        windows=quotas.of(key) if quotas.knows(key.plan) else None,
+        charges=charged(quotas.of(key)) if quotas.admits(key.effective_plan) else None,
+        spared=outcomes.PLAN if quotas.spares(key.effective_plan) else None,
         allowlist=allowlist,
+        uses=None if key.may is None else Uses(key.may),
+        closed=closed if key.revoked_at is None else outcomes.REVOKED,
         ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
         touch_due=0.0 if before is None else before.touch_due,
+        notice_due=0.0 if before is None else before.notice_due,
     )
 
 
@@ -77,13 +95,15 @@ class Callers:
     Args:
         shop: its store notes when a key was used.
         quotas: which windows hold for whom.
-        events: where a key's first use is reported.
+        events: where a key's first use is reported, that it ends soon, and that its older secret is still in use.
+        notice: for how many seconds before a key expires this is told.
         remembered: for how many keys; the one whose record was worked out the longest ago is dropped first. A key in
             use has a new record every minute, when its use is noted.
     """
 
-    def __init__(self, shop: Workshop, quotas: Quotas, events: Events, remembered: int) -> None:
+    def __init__(self, shop: Workshop, quotas: Quotas, events: Events, notice: float, remembered: int) -> None:
         self._shop, self._quotas, self._events, self._remembered = shop, quotas, events, remembered
+        self._notice, self._seldom = notice, Seldom()
         # Not a plain dict: there, removing the oldest entry takes longer the more entries were removed before.
         self.known: OrderedDict[str, Caller] = OrderedDict()
         """By the id of the key; an entry for another record of the key is out of date."""
@@ -108,18 +128,39 @@ class Callers:
             self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
         if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
             self._shop.note_use(caller.key.id, at, timedelta(seconds=TOUCH_EVERY))
+        if caller.ends - now <= self._notice and now >= caller.notice_due:
+            caller.notice_due = now + NOTICE_EVERY
+            reason = f"it expires at {caller.key.expires_at}"
+            self._events.tell(event_of("expires_soon", logging.WARNING, visit, key=caller.key)._replace(reason=reason))
+
+    def graced(self, key: ApiKey, secret_hash: SecretHash, visit: Visit, now: float) -> ApiKey:
+        """The record as it is for whoever presents the older secret of a rotated key: it ends when that secret does.
+
+        That the secret is still in use is told and noted, at most once a minute for each key.
+        """
+        ends = secret_hash.expires_at
+        if self._seldom.due(key.id):
+            reason = f"the secret before the last rotation is still in use; it ends at {ends}"
+            self._events.tell(event_of("grace_secret_used", logging.WARNING, visit, key=key)._replace(reason=reason))
+            at = datetime.fromtimestamp(now, UTC)
+            self._shop.note_use(key.id, at, timedelta(seconds=TOUCH_EVERY), graced=True)
+        if ends is None or (key.expires_at is not None and key.expires_at <= ends):
+            return key
+        return replace(key, expires_at=ends)
 
 
-def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, peer: str | None, now: float) -> Reason | None:
+def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, visit: Visit, now: float) -> Reason | None:
     """Why a caller whose secret is proved is refused, or None."""
-    if caller.key.revoked_at is not None:
-        return outcomes.REVOKED
+    if caller.closed is not None:
+        return caller.closed
     if now >= caller.ends or (secret_hash.expires_at is not None and now >= secret_hash.expires_at.timestamp()):
         return outcomes.EXPIRED
-    if caller.windows is None:
-        return outcomes.PLAN
-    if caller.allowlist is not None and addresses.parse(peer) not in caller.allowlist:
+    if caller.allowlist is not None and addresses.parse(visit.client) not in caller.allowlist:
         return outcomes.ADDRESS
+    if caller.charges is None:
+        return outcomes.PLAN
     if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
         return outcomes.lacking(demand.scopes)
+    if caller.uses is not None and not caller.uses.hold(visit.request):
+        return outcomes.USES
     return None

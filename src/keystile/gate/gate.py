@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..events import Events, L
 from ..exceptions import ConfigurationError
-from ..keys.format import KeyFormat
+from ..keys.changes.caps import Caps
+from ..keys.changes.making import Maker
+from ..keys.changes.records import Records
+from ..keys.format import KeyFormat, KeyFormatName
 from ..keys.hashing import Hasher, HasherName
+from ..keys.organizations import Organizations
 from ..keys.parts import Parts
+from ..keys.projects import Projects
 from ..keys.ring import KeyRing
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter
 from ..limiters.failsafe import Failsafe
+from ..model import Project
 from ..policy import (
     CREDENTIAL_FORMS,
     REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
+    Foreign,
     Https,
     LimitBy,
     Limits,
@@ -40,8 +48,10 @@ from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
-from ..stores import KeyStore
+from ..stores import KeyFinder
+from .dryrun import check_one_step
 from .order import Order
+from .settling import Settler
 from .transport import Transport
 
 
@@ -51,23 +61,29 @@ class Gate:
 
     The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
 
+    Attributes:
+        keys, projects, organizations: what the service does with them; a `keys.ring.KeyRing` and its like.
+        audit, aaudit: list what was changed, blocking and awaited.
+
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
     """
 
     def __init__(
         self,
-        store: str | KeyStore = "memory://",
+        store: str | KeyFinder = "memory://",
         *,
         prefix: str | None = None,
         public: Iterable[str] = (),
         rules: Iterable[Rule] = (),
         accept: Iterable[str] = CREDENTIAL_FORMS,
+        foreign: Foreign = "refuse",
+        hide_credentials: bool = False,
         realm: str = "api",
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
         hasher: HasherName | Hasher = "argon2id",
-        key_format: KeyFormat | None = None,
+        key_format: KeyFormatName | KeyFormat | None = None,
         limiter: str | RateLimiter = "memory://",
         plans: Mapping[str, Plan] = FrozenDict(),
         default_plan: str | None = None,
@@ -79,6 +95,7 @@ class Gate:
         wsgi_threads: int | None = None,
         remembered_keys: int = REMEMBERED_KEYS,
         on_limiter_error: OnLimiterError = "local",
+        enforce: bool = True,
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: ErrorFormat = "envelope",
@@ -90,36 +107,57 @@ class Gate:
         require_json: bool = False,
         max_json_body: int = 1_048_576,
         trusted_proxies: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
+        max_grace: int = 7_776_000,
+        expiry_notice: int = 604_800,
         https: Https = "off",
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
         recheck_in_flight: bool = False,
         root_path: str | None = None,
-        query_parameter: str | None = None,
         event_format: EventFormat = "text",
+        cors_origins: Iterable[str] = (),
+        cors_credentials: bool = False,
         preflight: Preflight = "refuse",
+        on_project_deleted: Callable[[Project], Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
-        parts = made(Parts, given)
+        self.parts = parts = made(Parts, given)
+        """What it works with, as it was told; holds secrets."""
         self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)
-        self.accepted = accepted(tuple(self.policy.accept), query_parameter)
+        self.accepted = accepted(self.policy.all_accepted())
         self.rules = table = RuleTable(
-            self.policy.all_rules(), envelope=envelope, require_json=require_json, root_path=root_path or ""
+            self.policy.all_rules(),
+            envelope=envelope,
+            require_json=require_json,
+            root_path=root_path or "",
+            lists=(self.policy.allow, self.policy.deny),
+            accept=self.policy.accept,
         )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
-        self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)
+        self.charges = any(demand.reserve for demand in table.demands)
+        """Whether some path reserves units, so that what its app charges is settled."""
+        costs = [demand.cost for demand in table.demands]
+        self.quotas = Quotas(self.policy, costs, table.most_windows, table.reserving)
         self._shop = open_workshop(parts, remembered_keys)
-        self.mask, self.is_key = self._shop.mask, self._shop.is_key
+        self.mask, self.is_key, self.ours = self._shop.mask, self._shop.is_key, self._shop.ours
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
-        self.keys = KeyRing(self._shop, self.quotas)
+        check_one_step(self.policy, self.limits.one_step)
+        records = Records(self._shop, self.events)
+        maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
+        self.keys = KeyRing(records, maker, self.quotas, max_grace)
+        self.projects = Projects(records, maker, parts.on_project_deleted)
+        self.organizations = Organizations(records, self.quotas)
+        self.audit, self.aaudit = records.audit, records.aaudit
         self._order = Order(
             self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
         )
@@ -127,6 +165,7 @@ class Gate:
             self._shop.store.on_unreadable = self._order.outage.begins
         # Not methods of this class: each would cost every request one more frame.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
+        self.settle = Settler(self.quotas, self.limits, self.events).settle
 
     @property
     def needs_await(self) -> bool:
@@ -150,12 +189,12 @@ class Gate:
         """Release the files and connections of the store and the limiter. If one of them is async, use `aclose`."""
         if self.needs_await:
             raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
-        self._shop.store.close()
+        self._shop.close_store()
         self.limits.limiter.close()
 
     async def aclose(self) -> None:
         """Release the files and connections of the store and the limiter."""
-        for each in (self._shop.store, *self.limits.limiters()):
-            closing = each.close()
+        for close in (self._shop.close_store, *(each.close for each in self.limits.limiters())):
+            closing = close()
             if closing is not None:
                 await closing

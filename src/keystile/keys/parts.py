@@ -12,9 +12,10 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter
+from ..model import Project
 from ..policy.settings import check_settings, setting
-from ..stores import KeyStore
-from .format import KeyFormat
+from ..stores import KeyFinder
+from .format import KeyFormat, KeyFormatName
 from .hashing import Hasher, HasherName
 
 
@@ -22,6 +23,12 @@ def _check_clock(clock: Any, key: str) -> Any:
     if not callable(clock):
         raise ConfigurationError("expected a function that gives Unix seconds", key=key)
     return clock
+
+
+def _check_function(function: Any, key: str) -> Any:
+    if not callable(function):
+        raise ConfigurationError("expected a function that takes a project", key=key)
+    return function
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +39,7 @@ class Parts:
         ConfigurationError: a setting has the wrong type.
     """
 
-    store: str | KeyStore = setting(
+    store: str | KeyFinder = setting(
         "Where the keys are: `memory://` or `sqlite:///file.db`. In a file, a relative path is relative to that file.",
         default="memory://",
         example='"sqlite:///keystile.db"',
@@ -65,13 +72,23 @@ class Parts:
     hasher: HasherName | Hasher = setting(
         'How keys are kept at rest: "argon2id", or "hmac-sha256" (keyed with the first pepper).', default="argon2id"
     )
-    key_format: KeyFormat | None = setting(
-        "What keys look like, in place of the default format, which `prefix` and `accept_crc` belong to.", default=None
+    key_format: KeyFormatName | KeyFormat | None = setting(
+        'What keys look like, in place of the default format: "opaque" for the keys that a service already has, in any '
+        'form, or a KeyFormat. `prefix` belongs to the default format and to "opaque", where without it keys may begin '
+        "with anything; `accept_crc` belongs to the default format.",
+        default=None,
+        example='"opaque"',
     )
     cursor_secrets: Sequence[str | bytes] = setting(
         "What cursors of pages are signed with, at least 16 bytes each; without them, the peppers.",
         default=(),
         show=False,
+    )
+    on_project_deleted: Callable[[Project], Any] | None = setting(
+        "Called with each project that was deleted, after that is written, so that the service removes what it keeps "
+        "for it. Plain or async; it may be called twice for one project.",
+        default=None,
+        check=_check_function,
     )
     clock: Callable[[], float] = setting("What gives the time, in Unix seconds.", default=time.time, check=_check_clock)
 

@@ -1,80 +1,47 @@
-"""What a service does with its keys: create, get, list, revoke.
+"""What a service does with its keys: create, get, list, update, rotate, suspend, resume, revoke.
 
-Each operation is written once, as a coroutine, and has two names: `create` blocks, `acreate` is awaited.
+Keys that exist already are imported and identified by `existing.ring`.
+
+What a member of a record must be is in `fields`, how a key is made in `making`, what a rotation does in `rotation`, how
+many keys there may be in `caps`. Here is what each operation checks and writes.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
-import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from datetime import datetime
+from typing import Any, cast
 
-from .._ground.checks import check_limits, check_scopes
-from .._ground.frozen import HiddenBytes, HiddenText, frozen
-from .._sync import Offload, adapt, inline, is_async, pooled, run_now
-from ..exceptions import ConfigurationError, KeyNotFound
-from ..model import ENVIRONMENTS, ApiKey, Environment, IssuedKey, SecretHash
+from .._sync import Offload
+from ..exceptions import KeyNotActive, UnreadableRecord
+from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
-from ..rules.network.addresses import Allowlist
-from .format import BASE62
-from .workshop import WRITE_PATIENCE, Workshop
+from ..stores import KeyFilter, Written
+from .changes.audit import changed, check_actor, made
+from .changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked
+from .changes.making import Maker, place
+from .changes.records import Asked, Change, Records, asked
+from .changes.rotation import rotated
+from .changes.twins import awaited, blocking
+from .existing.ring import KnownKeys
 
-P = ParamSpec("P")
-T = TypeVar("T")
-MAX_NAME, MAX_METADATA_BYTES, MAX_PAGE = 200, 16_384, 1000
-_Operation = Callable[Concatenate["KeyRing", Offload, P], Coroutine[Any, Any, T]]
-
-
-def _signed_like(operation: Callable[..., Any], twin: Callable[..., Any], mark: str = "") -> None:
-    """Give the twin the operation's docstring and name, and its signature without the offload."""
-    functools.update_wrapper(twin, operation)
-    twin.__name__ = mark + operation.__name__.lstrip("_")
-    twin.__qualname__ = f"KeyRing.{twin.__name__}"
-    signature = inspect.signature(operation)
-    shown = [parameter for name, parameter in signature.parameters.items() if name != "offload"]
-    twin.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+# What decides against which cap a key counts.
+_COUNTED = frozenset(("plan", "project_id", "organization_id"))
 
 
-def _blocking(operation: _Operation[P, T]) -> Callable[Concatenate[KeyRing, P], T]:
-    def twin(self: KeyRing, /, *args: P.args, **named: P.kwargs) -> T:
-        if self.needs_await:
-            raise ConfigurationError(f"the store is async: await a{twin.__name__}() instead", key="store")
-        return run_now(operation(self, inline, *args, **named))
-
-    _signed_like(operation, twin)
-    return twin
-
-
-def _awaited(operation: _Operation[P, T]) -> Callable[Concatenate[KeyRing, P], Awaitable[T]]:
-    async def twin(self: KeyRing, /, *args: P.args, **named: P.kwargs) -> T:
-        return await operation(self, pooled, *args, **named)
-
-    _signed_like(operation, twin, "a")
-    return twin
-
-
-class KeyRing:
+class KeyRing(KnownKeys):
     """The keys of one store; `gate.keys` is one.
 
-    Every operation raises StoreUnavailable if the store does not answer.
+    Every operation raises StoreUnavailable if the store does not answer, and ConfigurationError if an argument is
+    wrong. Whatever is written is told in the audit; `actor` says there who did it, and None stands for the service
+    itself.
     """
 
-    def __init__(self, workshop: Workshop, quotas: Quotas) -> None:
-        self._workshop, self._quotas = workshop, quotas
-        store = workshop.store
-        self.needs_await = is_async(store.find)
-        """Whether the store is async, so that only the async twins work."""
-        call = functools.partial(adapt, pool=workshop.store_pool, blocking=True, patience=WRITE_PATIENCE)
-        self._store_find, self._store_add = call(store.find), call(store.add)
-        self._store_list, self._store_revoke = call(store.list), call(store.revoke)
-        last_used = getattr(store, "last_used", None)
-        self._last_used = None if last_used is None else call(last_used)
+    def __init__(self, records: Records, maker: Maker, quotas: Quotas, max_grace: float) -> None:
+        super().__init__(records, maker)
+        self._quotas, self._max_grace = quotas, max_grace
 
     async def _create(
         self,
@@ -82,52 +49,48 @@ class KeyRing:
         name: str,
         *,
         organization_id: str | None = None,
+        project_id: str | None = None,
         owner_id: str | None = None,
-        environment: Environment = "production",
+        environment: Environment | Unset = UNSET,
         plan: str | None = None,
         limits: Limits = None,
         scopes: Sequence[str] = (),
+        may: Sequence[str] | None = None,
         ip_allowlist: Sequence[str] | None = None,
         expires_at: datetime | None = None,
         metadata: Mapping[str, Any] | None = None,
+        actor: Actor | None = None,
     ) -> IssuedKey:
         """Make a key. Its secret is in the answer, this once.
 
         Args:
             name: a label for people, 1 to 200 characters.
             organization_id, owner_id: to whom it belongs, as the host's own ids.
-            environment: shown in the key's prefix.
-            plan: one of the gate's plans; None for its default.
+            project_id: one of `gate.projects`; the key then belongs to the project's organization.
+            environment: shown in the key's prefix; by default that of its project, or else ``"production"``.
+            plan: one of the gate's plans; None for its organization's, or else the default.
             limits: windows that replace the plan's, ``"60/minute; 5000/day"``.
             scopes: what it may do (RFC 6749 section 3.3).
+            may: the requests that it may make, as matches of rules: ``["GET /v1/*"]``; ``WS /path`` for a websocket.
+                None is everything.
             ip_allowlist: addresses or CIDR networks that it may be used from. None is unrestricted; an empty list is
                 refused.
             expires_at: an aware datetime in the future, or None for never.
             metadata: JSON values to keep with it, at most 16 KiB.
+            actor: who makes it.
 
         Raises:
-            ConfigurationError: an argument is wrong.
+            NotFound: there is no such project.
+            KeyLimitReached: the plan allows no more keys.
             Overloaded: too much hashing is under way.
         """
-        now = datetime.fromtimestamp(self._workshop.clock(), UTC)
-        settings = {
-            "name": _check_text(name, "name"),
-            "organization_id": _check_optional(organization_id, "organization_id"),
-            "owner_id": _check_optional(owner_id, "owner_id"),
-            "environment": _check_environment(environment),
-            "plan": _check_optional(plan, "plan"),
-            "limits": _one_notation(limits),
-            "scopes": check_scopes(scopes),
-            "ip_allowlist": None if ip_allowlist is None else Allowlist(ip_allowlist).entries,
-            "expires_at": _check_expiry(expires_at, now),
-            "metadata": _check_metadata(metadata),
-            "created_at": now,
-        }
-        self._quotas.check_key(plan, limits)
-        raw, key_id, secret_hash = await self._mint(offload, environment)
-        key = ApiKey(id=key_id, hashes=(secret_hash,), **cast("Any", settings))
-        await self._store_add(offload, key)
-        return IssuedKey(key, raw.plain)
+        given = dict(locals())
+        for inner in ("self", "offload", "actor"):
+            del given[inner]
+        who, at = check_actor(actor), self._records.now()
+        draft = await self._maker.draft(offload, given, at)
+        entries = (made("key.create", who, at, draft.key),)
+        return draft.issued(await self._records.write(offload, "add", draft.key, entries, draft.cap))
 
     async def _get(self, offload: Offload, key_id: str) -> ApiKey:
         """The record with this id.
@@ -135,34 +98,155 @@ class KeyRing:
         Raises:
             KeyNotFound: there is none.
         """
-        key: ApiKey | None = await self._store_find(offload, _check_text(key_id, "key_id"))
-        if key is None:
-            raise KeyNotFound(key_id)
-        return key if self._last_used is None else replace(key, last_used_at=await self._last_used(offload, key_id))
+        key: ApiKey = await self._records.found(offload, "key", check_text(key_id, "key_id"))
+        if not self._records.has("last_used"):
+            return key
+        used, graced = [await self._records.call(offload, "last_used", key_id, graced) for graced in (False, True)]
+        return replace(key, last_used_at=used, grace_used_at=graced)
 
     async def _list(
         self,
         offload: Offload,
         *,
         organization_id: str | None = None,
+        project_id: str | None = None,
         owner_id: str | None = None,
+        live: bool = False,
         after: str | None = None,
         limit: int = 100,
     ) -> Sequence[ApiKey]:
         """Records, oldest first. Those that cannot be read are left out, and told as an event.
 
         Args:
-            organization_id, owner_id: only theirs.
+            organization_id, project_id, owner_id: only theirs.
+            live: only those that are neither revoked nor expired.
             after: only keys after the one with this id, the last one of the previous page.
             limit: at most this many, 1 to 1000.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
-            raise ConfigurationError(f"expected a whole number from 1 to {MAX_PAGE}", key="limit")
-        wanted = {"organization_id": organization_id, "owner_id": owner_id, "after": after}
-        checked = [_check_optional(value, name) for name, value in wanted.items()]
-        return cast("Sequence[ApiKey]", await self._store_list(offload, *checked, limit))
+        check_page(limit)
+        wanted = KeyFilter(
+            check_optional(organization_id, "organization_id"),
+            check_optional(project_id, "project_id"),
+            check_optional(owner_id, "owner_id"),
+            self._records.now() if live else None,
+        )
+        found = await self._records.call(offload, "list", wanted, check_optional(after, "after"), limit)
+        return cast("Sequence[ApiKey]", found)
 
-    async def _revoke(self, offload: Offload, key_id: str) -> ApiKey:
+    async def _update(
+        self,
+        offload: Offload,
+        key_id: str,
+        *,
+        name: str | Unset = UNSET,
+        project_id: str | Unset | None = UNSET,
+        environment: Environment | Unset = UNSET,
+        plan: str | Unset | None = UNSET,
+        limits: Limits | Unset = UNSET,
+        scopes: Sequence[str] | Unset = UNSET,
+        may: Sequence[str] | Unset | None = UNSET,
+        ip_allowlist: Sequence[str] | Unset | None = UNSET,
+        expires_at: datetime | Unset | None = UNSET,
+        metadata: Mapping[str, Any] | Unset | None = UNSET,
+        actor: Actor | None = None,
+        revision: int | None = None,
+    ) -> ApiKey:
+        """Change members of a key's record; they hold from the next request on. What is not given stays; None clears.
+
+        Args:
+            key_id: which key.
+            name, project_id, environment, plan, limits, scopes, may, ip_allowlist, expires_at, metadata: as for
+                `create`. A key that moves to another project becomes that organization's.
+            actor: who changes it.
+            revision: the `ApiKey.revision` that the change was worked out from; None for any.
+
+        Raises:
+            KeyNotFound, NotFound: there is no such key, or no such project.
+            KeyNotActive: the key is revoked or expired. Neither can be taken back.
+            KeyLimitReached: by its new plan or project it is one too many.
+            RecordChanged: it has another revision.
+        """
+        given = dict(locals())
+        for inner in ("self", "offload", "key_id", "actor", "revision"):
+            del given[inner]
+        values = checked(given, self._records.now())
+
+        async def work(key: ApiKey, _now: datetime) -> Mapping[str, Any]:
+            changes = dict(values)
+            project = await self._maker.project(offload, changes.get("project_id"))
+            if project is not None:
+                changes.setdefault("environment", key.environment)
+                place(changes, project)
+            if changes.keys() & {"plan", "limits"}:
+                self._quotas.check_key(changes.get("plan", key.plan), changes.get("limits", key.limits))
+            return changes
+
+        return await self._change(offload, asked("key", key_id, "update", actor, revision), work)
+
+    async def _rotate(
+        self,
+        offload: Offload,
+        key_id: str,
+        *,
+        grace: float = 0.0,
+        expires_at: datetime | Unset | None = UNSET,
+        actor: Actor | None = None,
+    ) -> IssuedKey:
+        """Give a key a new secret. The key keeps its id and everything else.
+
+        A key has two secrets at most: a rotation during the grace of an earlier one ends the oldest at once, and
+        `IssuedKey.replaced_at_once` says so.
+
+        Args:
+            key_id: which key.
+            grace: for how many seconds the secret before it remains valid, but not beyond the key's own end; 0 ends it
+                now.
+            expires_at: a new end for the key, or None for no end; what is not given stays.
+            actor: who does it.
+
+        Raises:
+            KeyNotFound: there is no such key.
+            KeyNotActive: it is revoked or expired.
+            RecordChanged: others go on changing it at the same time.
+            Overloaded: too much hashing is under way.
+        """
+        seconds = check_seconds(grace, self._max_grace, "grace")
+        values = checked({"expires_at": expires_at}, self._records.now())
+        minted: list[Any] = []
+
+        async def work(key: ApiKey, now: datetime) -> Mapping[str, Any]:
+            raw, _, new = await self._maker.mint(offload, key)
+            hashes, cut = rotated(key.hashes, new, now, seconds, key.expires_at)
+            minted[:] = raw, cut
+            return {**values, "hashes": hashes, "grace_used_at": None}
+
+        key = await self._change(offload, asked("key", key_id, "rotate", actor), work)
+        raw, cut = minted
+        return IssuedKey(key, raw.plain, replaced_at_once=cut)
+
+    async def _suspend(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
+        """Refuse a key from the next request on, in every process, until it is resumed. Suspending it twice is no
+        error.
+
+        Raises:
+            KeyNotFound: there is no such key.
+            KeyNotActive: it is revoked or expired.
+        """
+
+        async def work(key: ApiKey, now: datetime) -> Mapping[str, Any]:
+            return {"suspended_at": key.suspended_at or now}
+
+        return await self._change(offload, asked("key", key_id, "suspend", actor), work)
+
+    async def _resume(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
+        """Take a suspension back. Raises as `suspend`."""
+
+        async def work(_key: ApiKey, _now: datetime) -> Mapping[str, Any]:
+            return {"suspended_at": None}
+
+        return await self._change(offload, asked("key", key_id, "resume", actor), work)
+
+    async def _revoke(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
         """Revoke a key for good: it is refused from the next request on, in every process. Revoking it twice is no
         error.
 
@@ -170,74 +254,38 @@ class KeyRing:
             KeyNotFound: there is no such key.
             UnreadableRecord: it is revoked, but its record cannot be read.
         """
-        at = datetime.fromtimestamp(self._workshop.clock(), UTC)
-        key: ApiKey | None = await self._store_revoke(offload, _check_text(key_id, "key_id"), at)
-        if key is None:
-            raise KeyNotFound(key_id)
-        return key
+        who, at = check_actor(actor), self._records.now()
+        entry = await self._revocation(offload, check_text(key_id, "key_id"), who, at)
+        written = await self._records.write(offload, "revoke", key_id, at, (entry,))
+        return cast("ApiKey", written.record)
 
-    create, acreate = _blocking(_create), _awaited(_create)
-    get, aget = _blocking(_get), _awaited(_get)
-    list, alist = _blocking(_list), _awaited(_list)
-    revoke, arevoke = _blocking(_revoke), _awaited(_revoke)
+    async def _revocation(self, offload: Offload, key_id: str, who: Actor, at: datetime) -> AuditEntry:
+        """What is told of a revocation; of a record that cannot be read only its id."""
+        try:
+            key: ApiKey = await self._records.found(offload, "key", key_id)
+        except UnreadableRecord:
+            key = ApiKey(id=key_id, name=key_id, created_at=at, hashes=())
+        return changed("key.revoke", who, at, key, {"revoked_at": at})
 
-    async def _mint(self, offload: Offload, environment: Environment) -> tuple[HiddenText, str, SecretHash]:
-        shop = self._workshop
-        raw = HiddenText(shop.key_format.mint(environment, _draw))
-        parsed = shop.key_format.parse(raw.encode())
-        if parsed is None:
-            raise ConfigurationError("cannot read the keys that it makes itself", key="key_format")
-        stored = await offload.run(shop.hash_pool, shop.hasher.hash, HiddenBytes(raw.encode()))
-        return raw, parsed.id, SecretHash(stored, parsed.hint)
+    async def _change(self, offload: Offload, wanted: Asked, work: Change) -> ApiKey:
+        """Change a live key, within its cap where that depends on the change."""
 
+        async def of_live(key: ApiKey, now: datetime) -> Mapping[str, Any]:
+            if not key.is_live(now):
+                raise KeyNotActive(key.id, "expired" if key.revoked_at is None else "revoked")
+            return await work(key, now)
 
-def _draw(length: int) -> str:
-    return "".join(secrets.choice(BASE62) for _ in range(length))
+        async def write(key: ApiKey, changes: Mapping[str, Any], entries: tuple[AuditEntry, ...]) -> Written:
+            cap = await self._maker.cap(offload, replace(key, **changes)) if _COUNTED & changes.keys() else None
+            return await self._records.write(offload, "update", key.id, key.revision, changes, entries, cap)
 
+        return cast("ApiKey", await self._records.change(offload, wanted, of_live, write))
 
-def _check_text(value: Any, key: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable() or not value.strip():
-        raise ConfigurationError(f"expected 1 to {MAX_NAME} printable characters", key=key)
-    return value
-
-
-def _check_optional(value: Any, key: str) -> str | None:
-    return None if value is None else _check_text(value, key)
-
-
-def _check_environment(value: Any) -> Environment:
-    if value not in ENVIRONMENTS:
-        raise ConfigurationError(f"expected one of {', '.join(ENVIRONMENTS)}", key="environment")
-    return cast("Environment", value)
-
-
-def _one_notation(limits: Any) -> str | None:
-    listed = check_limits(limits)
-    return listed if listed is None or isinstance(listed, str) else "; ".join(listed)
-
-
-def _check_expiry(value: Any, now: datetime) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ConfigurationError("expected a datetime with a time zone", key="expires_at")
-    try:
-        moment = value.astimezone(UTC)
-    except OverflowError:
-        raise ConfigurationError("is not within the years 1 to 9999 in UTC", key="expires_at") from None
-    if moment <= now:
-        raise ConfigurationError("is in the past", key="expires_at")
-    return moment
-
-
-def _check_metadata(value: Any) -> Mapping[str, Any]:
-    try:
-        text = json.dumps({} if value is None else value, allow_nan=False)
-        again = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"expected JSON values: {error}", key="metadata") from None
-    if not isinstance(again, dict):
-        raise ConfigurationError("expected a mapping", key="metadata")
-    if len(text) > MAX_METADATA_BYTES:
-        raise ConfigurationError(f"is longer than {MAX_METADATA_BYTES} bytes as JSON", key="metadata")
-    return cast("Mapping[str, Any]", frozen(again))
+    create, acreate = blocking(_create), awaited(_create)
+    get, aget = blocking(_get), awaited(_get)
+    list, alist = blocking(_list), awaited(_list)
+    update, aupdate = blocking(_update), awaited(_update)
+    rotate, arotate = blocking(_rotate), awaited(_rotate)
+    suspend, asuspend = blocking(_suspend), awaited(_suspend)
+    resume, aresume = blocking(_resume), awaited(_resume)
+    revoke, arevoke = blocking(_revoke), awaited(_revoke)

@@ -11,10 +11,13 @@ from .._ground.checks import check_all
 from .._sync import Pool, is_async, later, patiently, worker_count
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter, open_limiter
+from ..model import SecretHash
 from ..policy import MIN_PEPPER_BYTES
 from ..rules.requests.masks import Mask
-from ..stores import KeyStore, open_store
-from .format import KeyFormat, PrefixedFormat
+from ..stores import KeyFinder, open_store
+from .existing.foreign import AdoptingHasher
+from .existing.opaque import OpaqueFormat, OpaqueHasher
+from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .parts import Parts
 
@@ -24,7 +27,14 @@ WRITE_PATIENCE = 5.0
 # elsewhere (`gate.budget`); no more of them come here than there are threads.
 HASH_QUEUE = 64
 STORE_SLOTS, STORE_QUEUE = 8, 256
-_STORE_METHODS = ("find", "add", "list", "touch", "revoke", "rehash", "close")
+_FINDER_METHODS = ("find",)
+# Whoever has one of the first keeps keys, and needs them all.
+_WRITES = ("add", "update", "revoke", "list")
+_STORE_METHODS = (
+    *(*_FINDER_METHODS, *_WRITES, "touch", "last_used", "rehash", "close", "list_audit"),
+    *("add_project", "find_project", "list_projects", "update_project", "delete_project"),
+    *("add_organization", "find_organization", "list_organizations", "update_organization"),
+)
 _LIMITER_METHODS = ("hit", "peek", "refund", "reset", "close")
 
 
@@ -33,14 +43,15 @@ class Workshop:
     """What is needed to make and prove keys: shared by a gate and its key ring.
 
     Attributes:
-        store, key_format, hasher: where keys live, what they look like, how they are kept.
+        store, key_format, hasher: where keys live, what they look like, how they are kept. The hasher proves what other
+            programs hashed as well.
         hash_pool, store_pool: the bounds on blocking work.
         clock: Unix seconds.
     """
 
-    store: KeyStore
+    store: KeyFinder
     key_format: KeyFormat
-    hasher: Hasher
+    hasher: AdoptingHasher
     hash_pool: Pool
     store_pool: Pool
     clock: Callable[[], float]
@@ -49,6 +60,26 @@ class Workshop:
         """Whether these octets have the form of a key, or begin like one."""
         prefix = getattr(self.key_format, "prefix", None)
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
+
+    def candidates(self, raw: bytes) -> tuple[Parsed, ...]:
+        """Where this raw key may be kept, the likeliest first; empty if its form or its check is wrong."""
+        if isinstance(self.key_format, OpaqueFormat):
+            return self.key_format.candidates(raw)
+        parsed = self.key_format.parse(raw)
+        return () if parsed is None else (parsed,)
+
+    @property
+    def prefix(self) -> str | None:
+        """What every key begins with, before its first underscore; None where keys have no such thing."""
+        return getattr(self.key_format, "prefix", None)
+
+    def ours(self, raw: bytes) -> bool:
+        """Whether these octets have our form: they begin with our prefix, in any case, or can be a key all the same."""
+        if self.prefix is not None:
+            start = f"{self.prefix.rstrip('_')}_".lower().encode()
+            if raw[: len(start)].lower() == start:
+                return True
+        return self.key_format.parse(raw) is not None
 
     @property
     def mask(self) -> Mask:
@@ -62,27 +93,48 @@ class Workshop:
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
 
-    def note_use(self, key_id: str, at: datetime, every: timedelta) -> None:
-        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago."""
-        last_used = getattr(self.store, "last_used", None)
-        if last_used is None or is_async(self.store.touch):
-            self.later(self.store.touch, key_id, at)
+    def note_use(self, key_id: str, at: datetime, every: timedelta, *, graced: bool = False) -> None:
+        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago.
+
+        Args:
+            key_id: which key.
+            at: when it was used.
+            every: how often that is written.
+            graced: its older secret was used.
+        """
+        touch, last_used = getattr(self.store, "touch", None), getattr(self.store, "last_used", None)
+        if touch is None:
+            return
+        if last_used is None or is_async(touch):
+            self.later(touch, key_id, at, graced)
             return
 
-        def touch() -> None:
-            before = last_used(key_id)
+        def note() -> None:
+            before = last_used(key_id, graced)
             if before is None or at - before >= every:
-                self.store.touch(key_id, at)
+                touch(key_id, at, graced)
 
-        self.later(touch)
+        self.later(note)
+
+    def renew_hash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
+        """Have a hash replaced, off the path of requests, if the store can do that."""
+        rehash = getattr(self.store, "rehash", None)
+        if rehash is not None:
+            self.later(rehash, key_id, old, new)
+
+    def close_store(self) -> Any:
+        """Close the store, if it can be closed; gives what is to be awaited, or None."""
+        close = getattr(self.store, "close", None)
+        return None if close is None else close()
 
 
 def open_workshop(parts: Parts, remembered_keys: int) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
     peppers = as_secrets(parts.peppers, "peppers")
+    key_format = _as_key_format(parts, peppers)
     return Workshop(
-        key_format=_as_key_format(parts, peppers),
-        hasher=_as_hasher(parts.hasher, peppers),
+        key_format=key_format,
+        hasher=AdoptingHasher(_as_hasher(parts.hasher, peppers, key_format)),
         store=_as_store(parts.store, remembered_keys),  # last, so that a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
@@ -107,28 +159,45 @@ def as_cursor_secrets(parts: Parts) -> tuple[bytes, ...]:
     return secrets or as_secrets(parts.peppers, "peppers")
 
 
-def _as_store(store: Any, remembered_keys: int) -> KeyStore:
+def _as_store(store: Any, remembered_keys: int) -> KeyFinder:
     if isinstance(store, str):
         return open_store(store, remembered_keys=remembered_keys)
-    _check_has(store, _STORE_METHODS, "KeyStore", "store")
-    _check_one_kind(store, _STORE_METHODS, "store")
-    return cast("KeyStore", store)
+    keeps = any(callable(getattr(store, name, None)) for name in _WRITES)
+    if keeps:
+        _check_has(store, _STORE_METHODS, "KeyStore", "store")
+    else:
+        _check_has(store, _FINDER_METHODS, "KeyFinder", "store")
+    present = [name for name in _STORE_METHODS if callable(getattr(store, name, None))]
+    _check_one_kind(store, present, "store")
+    return cast("KeyFinder", store)
 
 
 def _as_key_format(parts: Parts, peppers: tuple[bytes, ...]) -> KeyFormat:
     given = parts.key_format
     if given is None:
         return PrefixedFormat("key" if parts.prefix is None else parts.prefix, peppers, accept_crc=parts.accept_crc)
-    for key, setting in (("prefix", parts.prefix), ("accept_crc", parts.accept_crc)):
+    own_prefix = None if given == "opaque" else parts.prefix
+    for key, setting in (("prefix", own_prefix), ("accept_crc", parts.accept_crc)):
         if setting not in (None, False):
             raise ConfigurationError(
                 "belongs to the default key format, but key_format names another; leave one of them out", key=key
             )
+    if given == "opaque":
+        if not peppers:
+            raise ConfigurationError("'opaque' needs a pepper; set peppers", key="key_format")
+        return OpaqueFormat(peppers, prefix=parts.prefix)
+    if isinstance(given, str):
+        raise ConfigurationError("expected 'opaque' or a KeyFormat", key="key_format")
     _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
     return given
 
 
-def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
+def _as_hasher(hasher: Any, peppers: tuple[bytes, ...], key_format: KeyFormat) -> Hasher:
+    if isinstance(key_format, OpaqueFormat):
+        if hasher != "argon2id":
+            reason = "has no use with an OpaqueFormat as key_format, where a key's look-up proves it; leave it out"
+            raise ConfigurationError(reason, key="hasher")
+        return OpaqueHasher(key_format)
     if hasher == "argon2id":
         return Argon2Hasher()
     if hasher == "hmac-sha256":

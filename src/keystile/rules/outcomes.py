@@ -23,6 +23,7 @@ _BUSY = "The service is temporarily unavailable."
 MISSING = Reason(401, "missing_api_key", "An API key is required.", _NONE, "")
 INVALID = Reason(401, "invalid_api_key", "The API key is not valid.", _NONE, _INVALID_TOKEN)
 REVOKED = Reason(401, "revoked_api_key", "The API key has been revoked.", _NONE, _INVALID_TOKEN)
+SUSPENDED = Reason(401, "suspended_api_key", "The API key is suspended.", _NONE, _INVALID_TOKEN)
 EXPIRED = Reason(401, "expired_api_key", "The API key has expired.", _NONE, _INVALID_TOKEN)
 AMBIGUOUS = Reason(
     400,
@@ -31,13 +32,24 @@ AMBIGUOUS = Reason(
     _NONE,
     ', error="invalid_request"',
 )
+AMBIENT = Reason(403, "cross_site", "A browser sent this API key on its own, for a page of another site.")
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
+BARRED = Reason(403, "ip_not_allowed", "Requests from this address are not allowed here.")
+USES = Reason(
+    403,
+    "insufficient_scope",
+    "The API key may not be used for this request.",
+    _NONE,
+    ', error="insufficient_scope"',
+)
 PLAN = Reason(403, "plan_required", "The plan of this API key has no access.")
 # A store that is down takes a while to come back; an overloaded one may have room in the next second.
 STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
+# What a CORS preflight gets. It says nothing of the request that follows it.
+PREFLIGHT = Reason(204, "preflight", "")
 # By status: `Policy.redirect_status`.
 HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
@@ -49,14 +61,22 @@ INVALID_SIGNATURE = Reason(400, "invalid_signature", "The message is not signed 
 UNDER_WAY = Reason(409, "already_under_way", "The message with this id is being worked on.")
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
-UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
+UNUSABLE = {
+    Unusable.MISSING: MISSING,
+    Unusable.ELSEWHERE: MISSING,
+    Unusable.MALFORMED: INVALID,
+    Unusable.AMBIGUOUS: AMBIGUOUS,
+    Unusable.AMBIENT: AMBIENT,
+}
 
 
 @lru_cache(maxsize=4096)
 def limited(window: Window, retry_after: int | None) -> Reason:
     """A window is full; None if waiting does not help."""
     details = {"limit": window.limit, "window_seconds": window.seconds, "retry_after": retry_after}
-    return Reason(429, "rate_limited", "Too many requests.", FrozenDict(details), retry_after=retry_after)
+    unit = {"unit": window.unit} if window.unit else {}
+    message = f"Too many {window.unit or 'requests'}."
+    return Reason(429, "rate_limited", message, FrozenDict(details | unit), retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)

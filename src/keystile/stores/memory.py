@@ -1,13 +1,24 @@
-"""Keys in this process's memory: for tests, demonstrations, and services that load their keys at start."""
+"""Keys in this process's memory: for tests, demonstrations, and services that load their keys at start.
+
+What a key inherits stands on each key's record, so that finding one stays a single look-up. A change of a project or
+an organization is copied to all its keys before the call returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
+from typing import Any, TypeVar
 
 from .. import _sync
-from ..model import ApiKey, SecretHash
+from ..exceptions import NotFound
+from ..model import ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target, Via
+from .contract import AuditFilter, Cap, KeyFilter, Written
+
+R = TypeVar("R", ApiKey, Project, Organization)
 
 
 class MemoryStore:
@@ -17,81 +28,261 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
+        self._projects: dict[str, Project] = {}
+        self._organizations: dict[str, Organization] = {}
+        self._deleted: dict[str, Project] = {}
+        self._audit: list[AuditEntry] = []
         # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
-        self._used: dict[str, datetime] = {}
+        self._used: dict[tuple[str, bool], datetime] = {}
+        self._revisions = count(1)
         self._lock = _sync.Lock()
 
     def find(self, key_id: str) -> ApiKey | None:
         """The record, or None. Its `last_used_at` is the first one; `last_used` gives the last."""
         return self._keys.get(key_id)
 
-    def last_used(self, key_id: str) -> datetime | None:
-        """When the key was used last."""
-        return self._used.get(key_id)
+    def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
+        """When the key, or its older secret, was used last."""
+        return self._used.get((key_id, graced))
 
-    def add(self, key: ApiKey) -> None:
-        """Keep a new record; KeyError if the id is taken."""
+    def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
+        """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
         with self._lock:
-            if key.id in self._keys:
-                raise KeyError(key.id)
-            self._keys[key.id] = key
-            if key.last_used_at is not None:
-                self._used[key.id] = key.last_used_at
-
-    def list(
-        self,
-        organization_id: str | None = None,
-        owner_id: str | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> Sequence[ApiKey]:
-        """Records by age."""
-        with self._lock:
-            known = sorted(self._keys.values(), key=_age)
-        start = self._keys.get(after) if after is not None else None
-        found = [
-            key
-            for key in known
-            if (organization_id is None or key.organization_id == organization_id)
-            and (owner_id is None or key.owner_id == owner_id)
-            and (after is None or (start is not None and _age(key) > _age(start)))
-        ]
-        return [self._shown(key) for key in found[:limit]]
-
-    def touch(self, key_id: str, at: datetime) -> None:
-        """Set `last_used_at`, never backwards."""
-        with self._lock:
-            key, before = self._keys.get(key_id), self._used.get(key_id)
-            if key is None or (before is not None and before >= at):
+            key = self._keys.get(key_id)
+            if key is None:
                 return
-            self._used[key_id] = at
-            if before is None:  # the first use counts as a change of the record
-                self._keys[key_id] = replace(key, last_used_at=at)
-
-    def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
-        """Set `revoked_at` for good."""
-        key = self._change(key_id, lambda key: key if key.revoked_at else replace(key, revoked_at=at))
-        return None if key is None else self._shown(key)
+            for each in (False, True) if graced else (False,):
+                before = self._used.get((key_id, each))
+                if before is None or before < at:
+                    self._used[key_id, each] = at
+            if key.last_used_at is None:  # the first use counts as a change of the record
+                self._keep(key, last_used_at=at)
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Replace one hash by another."""
-        self._change(
-            key_id, lambda key: replace(key, hashes=tuple(new if each == old else each for each in key.hashes))
+        with self._lock:
+            key = self._keys.get(key_id)
+            if key is not None and old in key.hashes:
+                self._keep(key, hashes=tuple(new if each == old else each for each in key.hashes))
+
+    def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Written:
+        """Keep a new record."""
+        with self._lock:
+            self._check_new(key)
+            self._check_project(key)
+            made = self._make_room(key, cap, entries)
+            self._insert(key)
+            return self._told(self._shown(key.id), entries, made)
+
+    def update(
+        self,
+        key_id: str,
+        revision: int,
+        changes: Mapping[str, Any],
+        entries: Sequence[AuditEntry],
+        cap: Cap | None = None,
+    ) -> Written:
+        """Set some members of a record."""
+        with self._lock:
+            key = self._keys.get(key_id)
+            if key is None or key.revision != revision:
+                return Written(None)
+            changed = replace(key, **changes)
+            if not {"project_id", "organization_id"}.isdisjoint(changes):
+                self._check_project(changed)
+            made = self._make_room(changed, cap, entries)
+            for graced, name in ((False, "last_used_at"), (True, "grace_used_at")):
+                if name in changes:
+                    self._used.pop((key_id, graced), None)
+            self._keep(changed, inherited=self._inherited(changed))
+            return self._told(self._shown(key_id), entries, made)
+
+    def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
+        """Set `revoked_at` for good."""
+        with self._lock:
+            key = self._keys.get(key_id)
+            if key is None or key.revoked_at is not None:
+                return Written(key and self._shown(key_id))
+            self._keep(key, revoked_at=at)
+            return self._told(self._shown(key_id), entries)
+
+    def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[ApiKey]:
+        """Records by age."""
+        owners = ("organization_id", "project_id", "owner_id")
+
+        def fits(key: ApiKey) -> bool:
+            return (wanted.live_at is None or key.is_live(wanted.live_at)) and all(
+                getattr(wanted, name) in (None, getattr(key, name)) for name in owners
+            )
+
+        with self._lock:
+            return [self._shown(key.id) for key in _page(self._keys, fits, after, limit)]
+
+    def add_project(
+        self, project: Project, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None
+    ) -> Written:
+        """Keep a new project and its key."""
+        with self._lock:
+            if project.id in self._projects or project.id in self._deleted:
+                raise KeyError(project.id)
+            self._check_new(key)
+            made = self._make_room(key, cap, entries)
+            self._projects[project.id] = replace(project, revision=next(self._revisions))
+            self._insert(key)
+            return self._told(self._shown(key.id), entries, made)
+
+    def find_project(self, project_id: str) -> Project | None:
+        """The project, or None."""
+        return self._projects.get(project_id)
+
+    def list_projects(self, organization_id: str | None, after: str | None, limit: int) -> Sequence[Project]:
+        """Projects by age."""
+        with self._lock:
+            return _page(self._projects, lambda each: organization_id in (None, each.organization_id), after, limit)
+
+    def update_project(
+        self, project_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Written:
+        """Set some members of a project."""
+        with self._lock:
+            return self._change("project_id", project_id, revision, changes, entries)
+
+    def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
+        """End a project and its keys."""
+        with self._lock:
+            project = self._projects.pop(project_id, None)
+            if project is None:
+                return Written(self._deleted.get(project_id))
+            self._deleted[project_id] = project
+            living = [key for key in self._by_age("project_id", project_id) if key.revoked_at is None]
+            return self._told(project, entries, self._revoke(living, at, entries))
+
+    def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Written:
+        """Keep a new organization."""
+        with self._lock:
+            if organization.id in self._organizations:
+                raise KeyError(organization.id)
+            # As if it had been there before, with nothing to inherit.
+            self._organizations[organization.id] = organization
+            return self._change("organization_id", organization.id, organization.revision, {}, entries)
+
+    def find_organization(self, organization_id: str) -> Organization | None:
+        """The organization, or None."""
+        return self._organizations.get(organization_id)
+
+    def list_organizations(self, after: str | None, limit: int) -> Sequence[Organization]:
+        """Organizations by age."""
+        with self._lock:
+            return _page(self._organizations, lambda _each: True, after, limit)
+
+    def update_organization(
+        self, organization_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Written:
+        """Set some members of an organization."""
+        with self._lock:
+            return self._change("organization_id", organization_id, revision, changes, entries)
+
+    def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
+        """Entries, the newest first."""
+        with self._lock:
+            known = sorted(self._audit, key=lambda each: (each.at, each.id), reverse=True)
+        start = next((place for place, each in enumerate(known) if each.id == after), len(known) if after else -1)
+        found = (
+            each
+            for each in known[start + 1 :]
+            if wanted.organization_id in (None, each.organization_id)
+            and wanted.event in (None, each.event)
+            and (wanted.target is None or any(target.id == wanted.target for target in each.targets))
         )
+        return [each for each, _ in zip(found, range(limit), strict=False)]
 
     def close(self) -> None:
         """Nothing to close."""
 
-    def _shown(self, key: ApiKey) -> ApiKey:
-        return replace(key, last_used_at=self._used.get(key.id))
+    def _shown(self, key_id: str) -> ApiKey:
+        used, graced = self._used.get((key_id, False)), self._used.get((key_id, True))
+        return replace(self._keys[key_id], last_used_at=used, grace_used_at=graced)
 
-    def _change(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
-        with self._lock:
-            key = self._keys.get(key_id)
-            if key is not None:
-                key = self._keys[key_id] = change(key)
-        return key
+    def _keep(self, key: ApiKey, **changes: Any) -> None:
+        self._keys[key.id] = replace(key, revision=next(self._revisions), **changes)
+
+    def _insert(self, key: ApiKey) -> None:
+        for graced, at in ((False, key.last_used_at), (True, key.grace_used_at)):
+            if at is not None:
+                self._used[key.id, graced] = at
+        self._keep(key, inherited=self._inherited(key))
+
+    def _inherited(self, key: ApiKey) -> Inherited:
+        project = self._projects.get(key.project_id or "")
+        organization = self._organizations.get(key.organization_id or "")
+        since = [each.suspended_at for each in (project, organization) if each is not None and each.suspended_at]
+        return Inherited(None if organization is None else organization.plan, min(since, default=None))
+
+    def _check_new(self, key: ApiKey) -> None:
+        if key.id in self._keys:
+            raise KeyError(key.id)
+
+    def _check_project(self, key: ApiKey) -> None:
+        if key.project_id is not None:
+            project = self._projects.get(key.project_id)
+            if project is None or project.organization_id != key.organization_id:
+                raise NotFound("project", key.project_id)
+
+    def _make_room(self, key: ApiKey, cap: Cap | None, entries: Sequence[AuditEntry]) -> Iterable[AuditEntry]:
+        """Revoke what is too much for one more key, or raise KeyLimitReached."""
+        if cap is None:
+            return ()
+        at = entries[0].at
+        name, value = cap.by[0]
+        others = [each for each in self._by_age(name, value) if each.id != key.id and cap.holds(each, at)]
+        return self._revoke(others[: cap.excess(len(others))], at, entries, by_cap=True)
+
+    def _revoke(
+        self, keys: Sequence[ApiKey], at: datetime, entries: Sequence[AuditEntry], *, by_cap: bool = False
+    ) -> Sequence[AuditEntry]:
+        for key in keys:
+            self._keep(key, revoked_at=at)
+        via: Via | None = "cap" if by_cap else None
+        return [
+            entries[0].with_key_revoked(number, Target("key", key.id, key.name), key.organization_id, via)
+            for number, key in enumerate(keys, len(entries))
+        ]
+
+    def _by_age(self, name: str, value: str | None) -> Sequence[ApiKey]:
+        return sorted((key for key in self._keys.values() if getattr(key, name) == value), key=_age)
+
+    def _change(
+        self, owner: str, id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Written:
+        """Change the project or the organization that a key's `owner` names, and what its keys inherit."""
+        records: dict[str, Any] = self._projects if owner == "project_id" else self._organizations
+        record = records.get(id)
+        if record is None or record.revision != revision:
+            return Written(None)
+        records[id] = replace(record, revision=next(self._revisions), **changes)
+        for key in [key for key in self._keys.values() if getattr(key, owner) == id]:
+            inherited = self._inherited(key)
+            if inherited != key.inherited:
+                self._keep(key, inherited=inherited)
+        return self._told(records[id], entries)
+
+    def _told(self, record: Any, entries: Sequence[AuditEntry], more: Iterable[AuditEntry] = ()) -> Written:
+        told = (*entries, *more)
+        self._audit += told
+        return Written(record, told)
 
 
-def _age(key: ApiKey) -> tuple[datetime, str]:
-    return key.created_at, key.id
+def _page(records: Mapping[str, R], fits: Callable[[R], bool], after: str | None, limit: int) -> Sequence[R]:
+    """So many records that fit, by age, after the one with this id."""
+    known = sorted(filter(fits, records.values()), key=_age)
+    if after is None:
+        return known[:limit]
+    start = records.get(after)
+    if start is None:
+        return []
+    place = bisect_right(known, _age(start), key=_age)
+    return known[place : place + limit]
+
+
+def _age(record: Any) -> tuple[datetime, str]:
+    return record.created_at, record.id

@@ -57,7 +57,7 @@ class WebhookMiddleware:
         check_app(app, "asgi")
         self.app = app
         self._receiving = Receiving(receive, ids, keep_ids, gate)
-        reader = Reader(self._receiving.reading, app)
+        reader = Reader(self._receiving.gate, app)
         self._read = reader.read
         self._refuse = Sender(self._receiving.gate, reader, Writers(self._receiving.gate, str.encode)).refuse
 

@@ -109,8 +109,6 @@ class Receiving:
         self._paths = Paths([each.pattern for each in listed])
         self._hooks = [_hook(at, each) for at, each in enumerate(listed)]
         self.gate = Gate() if gate is None else gate
-        self.reading = _reading(self.gate)
-        """A gate that lends a door its reader: one that takes nothing out of a request, for a real gate may follow."""
         self._events: Events = self.gate.events
         self._request_ids, self._keep = RequestIds(), keep_ids
         self._store = None if ids is None else open_ids(ids)
@@ -198,7 +196,7 @@ class Receiving:
         if reason is outcomes.MALFORMED:
             reason, why = outcomes.INVALID_SIGNATURE, CUT_SHORT
         self._tell(reason.code, visit, reason.status, why)
-        return Refused(reason, visit.request_id, (), False)
+        return Refused(reason, visit.request_id)
 
     def _tell(self, code: str, visit: Visit, status: int, why: str) -> None:
         if self._events.wanted(logging.INFO):
@@ -214,13 +212,3 @@ def _hook(at: int, receiver: Receiver) -> Hook:
         raise ConfigurationError(error.reason, key=f"receive[{at}].secrets") from None
     path = "".join(f"/{segment}" for segment in receiver.pattern.segments) or "/"
     return Hook(path, scheme, keys, receiver.max_body)
-
-
-def _reading(gate: Gate) -> Gate:
-    policy = gate.policy
-    return Gate(
-        root_path=policy.root_path,
-        trusted_proxies=policy.trusted_proxies,
-        trusted_hops=policy.trusted_hops,
-        client_header=policy.client_header,
-    )

@@ -59,7 +59,7 @@ class WebhookMiddleware:
         self._receiving = Receiving(receive, ids, keep_ids, gate)
         if self._receiving.needs_await:
             raise ConfigurationError("the store of ids is async: WSGI needs one with plain methods", key="ids")
-        self._read = Reader(self._receiving.reading).read
+        self._read = Reader(self._receiving.gate).read
         self._refuse = Sender(self._receiving.gate, Writers(self._receiving.gate, str)).refuse
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

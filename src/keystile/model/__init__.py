@@ -1,0 +1,65 @@
+"""The words of keystile as values: what a key is and whom it belongs to, what a request brings, how a check ends.
+
+Everything here is immutable, and knows nothing of how it is kept or found out: keys and their owners in `keys`, what is
+told of changes in `audit`, requests and outcomes in `requests`.
+"""
+
+from .audit import Actor, ActorType, AuditEntry, Target, Via
+from .keys import (
+    ENVIRONMENTS,
+    ApiKey,
+    Environment,
+    Inherited,
+    IssuedKey,
+    IssuedProject,
+    Organization,
+    Principal,
+    Project,
+    SecretHash,
+)
+from .requests import (
+    Admitted,
+    Asked,
+    Charge,
+    Charges,
+    Demand,
+    Reason,
+    Refused,
+    Request,
+    Reservation,
+    Site,
+    Usage,
+    Window,
+    Wire,
+)
+
+__all__ = [
+    "ENVIRONMENTS",
+    "Actor",
+    "ActorType",
+    "Admitted",
+    "ApiKey",
+    "Asked",
+    "AuditEntry",
+    "Charge",
+    "Charges",
+    "Demand",
+    "Environment",
+    "Inherited",
+    "IssuedKey",
+    "IssuedProject",
+    "Organization",
+    "Principal",
+    "Project",
+    "Reason",
+    "Refused",
+    "Request",
+    "Reservation",
+    "SecretHash",
+    "Site",
+    "Target",
+    "Usage",
+    "Via",
+    "Window",
+    "Wire",
+]

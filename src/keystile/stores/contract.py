@@ -1,0 +1,245 @@
+"""The contract of key stores, exact enough to write another one from.
+
+There are two sizes. A `KeyFinder` only finds keys: it is all that the gate needs, and a few lines over a host's own
+table. A `KeyStore` also keeps what `gate.keys`, `gate.projects`, `gate.organizations` and `gate.audit` write.
+
+How every write works:
+
+- **One step.** A write and its audit entries are kept together or not at all. A SQL store uses one transaction. A store
+  that has none may need several steps for what concerns several keys; then the order is: what refuses, what is marked,
+  what is copied to each key; and the call returns when all of it is done.
+- **On the disk.** What was written survives a crash once the method returns.
+- **Conditions.** A change names the revision of the record that it was worked out from. If the record has another
+  revision now, or is gone, nothing is written and `Written.record` is None. Any change of a record gives it another
+  revision, even one made by hand in the store; a use (`touch`) does not.
+- **Never back.** `revoked_at` is set once and for ever. No method writes a whole record back.
+- **Caps.** Where a `Cap` is given, the store first takes a lock that only one writer at a time can have for this
+  `Cap.subject`, then counts, then writes, and lets go when the step is done. Counting first lets 50 writers pass a cap
+  of 5.
+- **Entries.** `entries` are written as they are, but only if the change is. Where the store itself chooses keys to
+  revoke, it adds ``entries[0].with_key_revoked(…)`` for each, with numbers that go on after the given ones,
+  and with ``via="cap"`` where a cap asked for it. `Written.entries` is all that was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from ..exceptions import KeyLimitReached, UnreadableRecord
+from ..model import ApiKey, AuditEntry, Organization, Project, SecretHash
+
+T = TypeVar("T")
+Perhaps: TypeAlias = T | Awaitable[T]
+"""What a plain method returns, or an ``async def`` one."""
+
+
+def ignore(_error: UnreadableRecord) -> None:
+    """The `on_unreadable` of a store to which nobody listens."""
+
+
+class Cap(NamedTuple):
+    """How many live keys there may be. A key is live until it is revoked or expires; suspended keys are live.
+
+    Attributes:
+        most: so many, with the key that is being written.
+        by: whose keys are counted together, as members of the key's record with their values, all of which must be
+            equal: ``(("organization_id", "acme"), ("owner_id", None))``. None is a value like any other: keys without
+            an owner are counted together.
+        replaces: when there are too many, revoke the oldest ones (by `created_at`, then `id`; never the key that is
+            being written) instead of refusing.
+        plan: the name of the plan that says so, for the error.
+    """
+
+    most: int
+    by: tuple[tuple[str, str | None], ...]
+    replaces: bool = False
+    plan: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The name of what is locked and counted: no two caps that count different keys share it."""
+        return ",".join(f"{name}:{'-' if value is None else len(value)}:{value or ''}" for name, value in self.by)
+
+    def holds(self, key: ApiKey, now: datetime) -> bool:
+        """Whether this key is one of those that are counted."""
+        return key.is_live(now) and all(getattr(key, name) == value for name, value in self.by)
+
+    def excess(self, others: int) -> int:
+        """How many keys must be revoked before one more is written, when there are so many others.
+
+        Raises:
+            KeyLimitReached: none may be revoked, and there is no room.
+        """
+        excess = max(0, others + 1 - self.most)
+        if excess and not self.replaces:
+            raise KeyLimitReached(self.most, self.plan, tuple(name.removesuffix("_id") for name, _ in self.by))
+        return excess
+
+
+class KeyFilter(NamedTuple):
+    """Which keys to list; None does not filter.
+
+    Attributes:
+        organization_id, project_id, owner_id: only theirs.
+        live_at: only those that are live at this moment.
+    """
+
+    organization_id: str | None = None
+    project_id: str | None = None
+    owner_id: str | None = None
+    live_at: datetime | None = None
+
+
+class AuditFilter(NamedTuple):
+    """Which entries to list; None does not filter.
+
+    Attributes:
+        organization_id: only its own.
+        target: only those that have a target with this id.
+        event: only this event.
+    """
+
+    organization_id: str | None = None
+    target: str | None = None
+    event: str | None = None
+
+
+class Written(NamedTuple):
+    """What a write did.
+
+    Attributes:
+        record: the record as it is now; None if there is none, or if a condition did not hold.
+        entries: the audit entries that were written; empty if nothing was.
+    """
+
+    record: Any
+    entries: tuple[AuditEntry, ...] = ()
+
+
+class KeyFinder(Protocol):
+    """What the gate asks of a store: the record of a key. The method may be plain or ``async def``.
+
+    A plain one is expected to block, so it is called off the event loop. If the store has an attribute
+    ``blocking = False``, it runs in place and must take microseconds. Any exception means "the store is down": the gate
+    stays closed.
+
+    The gate keeps what it derives from a record as long as `find` returns the very same object; so return the same
+    object while nothing has changed, if that is cheap, and another one as soon as anything has: in the key's own
+    record, or in what it inherits. Only then does everything hold on the next request.
+
+    More methods may be there, of the same kind as `find`:
+
+    - ``touch(key_id, at, graced)``, ``last_used(key_id, graced)``, ``rehash(key_id, old, new)``: as in `KeyStore`.
+      Without `touch` nobody notes when a key was used; without `rehash` old hashes stay.
+    - ``close()``.
+    """
+
+    def find(self, key_id: str) -> Perhaps[ApiKey | None]:
+        """The record with this id as it is now, with what it inherits, or None. Called on every request; must not be
+        cached. Whether the key may be used is for the gate to judge, not for the store."""
+
+
+class KeyStore(KeyFinder, Protocol):
+    """Finds keys, and keeps what is written about them. All methods are plain, or all are ``async def``.
+
+    If a store cannot read one key's record, it raises `exceptions.UnreadableRecord`; only that key is refused. `list`
+    leaves such a record out, or nobody could see the other keys any more. A store that does so has an attribute
+    ``on_unreadable``, which it calls with the exception.
+
+    Lists are in the order of `created_at`, then `id`, and go on after the record with the id `after`; behind an unknown
+    one there is nothing. They hold revoked and expired keys too.
+    """
+
+    def touch(self, key_id: str, at: datetime, graced: bool = False) -> Perhaps[None]:
+        """Set `last_used_at`, and with `graced` also `grace_used_at`, never backwards, and nothing else. An unknown id
+        is no error. `find` may go on returning the same object, with an older moment: only the first `last_used_at`
+        counts as a change."""
+
+    def last_used(self, key_id: str, graced: bool = False) -> Perhaps[datetime | None]:
+        """`last_used_at`, or with `graced` `grace_used_at`, as it is now; None for never, and for an unknown id."""
+
+    def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> Perhaps[None]:
+        """Replace `old` by `new` in its place, if `old` is still there: two processes may try at once. Nothing is told
+        of it: the secret stays what it is."""
+
+    def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Perhaps[Written]:
+        """Keep a new record. `key.inherited` is not looked at.
+
+        Raises, in this order:
+            KeyError: the id is taken.
+            NotFound: `key.project_id` names no project, or one of another organization.
+            KeyLimitReached: the cap is reached.
+        """
+
+    def update(
+        self,
+        key_id: str,
+        revision: int,
+        changes: Mapping[str, Any],
+        entries: Sequence[AuditEntry],
+        cap: Cap | None = None,
+    ) -> Perhaps[Written]:
+        """Set these members of a record, if it still has this revision.
+
+        Args:
+            key_id: which record.
+            revision: the one that was read.
+            changes: new values by the name of the member; never `id`, `created_at`, `revoked_at`, `inherited`.
+            entries: what is told.
+            cap: as it is for the changed record; the key itself is not one of the others.
+
+        Raises:
+            NotFound, KeyLimitReached: as for `add`.
+        """
+
+    def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Perhaps[Written]:
+        """Set `revoked_at` for good. If it is set already, nothing changes and nothing is told: `Written.entries` is
+        empty. A record that cannot be read is revoked too, before UnreadableRecord says so."""
+
+    def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Perhaps[Sequence[ApiKey]]:
+        """At most `limit` records."""
+
+    def add_project(
+        self, project: Project, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None
+    ) -> Perhaps[Written]:
+        """Keep a new project and its first key: both or neither. The record is the key's. Raises as `add`; KeyError
+        with the id that is taken, of the project or of the key; that of a deleted project stays taken."""
+
+    def find_project(self, project_id: str) -> Perhaps[Project | None]:
+        """The project, or None; a deleted one is no more."""
+
+    def list_projects(self, organization_id: str | None, after: str | None, limit: int) -> Perhaps[Sequence[Project]]:
+        """At most `limit` projects, of this organization or of all."""
+
+    def update_project(
+        self, project_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Perhaps[Written]:
+        """Set these members, if the project still has this revision. From then on its keys inherit them."""
+
+    def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Perhaps[Written]:
+        """End a project for good and revoke its keys that are not revoked yet; a key that is added at the same moment
+        is revoked or refused. The record is the project as it was. If it was deleted before, it is given again, and
+        nothing is written; None for an unknown one."""
+
+    def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Perhaps[Written]:
+        """Keep a new organization; KeyError if the id is taken. Keys and projects that name it already inherit from it
+        from now on."""
+
+    def find_organization(self, organization_id: str) -> Perhaps[Organization | None]:
+        """The organization, or None."""
+
+    def list_organizations(self, after: str | None, limit: int) -> Perhaps[Sequence[Organization]]:
+        """At most `limit` organizations."""
+
+    def update_organization(
+        self, organization_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Perhaps[Written]:
+        """Set these members, if the organization still has this revision. From then on its keys inherit them."""
+
+    def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Perhaps[Sequence[AuditEntry]]:
+        """At most `limit` entries, the newest first (by `at`, then `id`), after the entry with the id `after`."""
+
+    def close(self) -> Perhaps[None]:
+        """Close files and connections. The store may be used again afterwards."""

@@ -1,0 +1,287 @@
+"""Keys in one SQLite file that every process on the machine may use at once, with no server to run.
+
+The tables are in `schema`, rows and records in `rows`, the steps of a transaction in `steps`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any, TypeVar
+
+from ..._ground.checks import check_count
+from ..._ground.frozen import HiddenRow
+from ..._ground.sqlite import IN_PLACE, SQLiteFile, path_of
+from ...exceptions import UnreadableRecord
+from ...model import ApiKey, AuditEntry, Organization, Project, SecretHash
+from ...policy import REMEMBERED_KEYS
+from ..contract import AuditFilter, Cap, KeyFilter, Written, ignore
+from . import statements as sql
+from . import steps
+from .rows import (
+    Kept,
+    Row,
+    encoded,
+    entry_of,
+    key_of,
+    key_row,
+    microseconds,
+    moment,
+    organization_of,
+    organization_row,
+    project_of,
+    project_row,
+)
+from .schema import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, SCHEMA, STEPS
+from .statements import BY_ID, REVISED
+
+__all__ = ["IN_PLACE", "SQLiteStore"]
+
+R = TypeVar("R")
+
+
+class SQLiteStore:
+    """A `KeyStore` in a file.
+
+    Every `find` reads the file, so a change by another process takes effect on the next request. It first reads the
+    revisions of the key's row and of those it inherits from. The rows themselves are read and decoded only if one of
+    these has changed. Only the first `last_used_at` is such a change: the record from `find` may show an older moment,
+    and `last_used` reads the current one.
+
+    Args:
+        path: of the file; created if it is missing.
+        remembered_keys: how many decoded records are kept; 1 kB each, and what its metadata needs.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or was written by another version of the schema.
+    """
+
+    blocking = False
+
+    def __init__(self, path: str | os.PathLike[str], *, remembered_keys: int = REMEMBERED_KEYS) -> None:
+        check_count(remembered_keys, "remembered_keys")
+        self._remembered = remembered_keys
+        self._kept = Kept()
+        self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
+        """Called with each record that `list` leaves out because it cannot be read."""
+        self._file = SQLiteFile(path, SCHEMA, steps=STEPS, forget=self._kept.forget)
+
+    @classmethod
+    def from_url(cls, url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> SQLiteStore:
+        """The store in the file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+        return cls(path_of(url), remembered_keys=remembered_keys)
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._file.path!r})"
+
+    def find(self, key_id: str) -> ApiKey | None:
+        """The record as it stands in the file now, or None."""
+        records = self._kept.records
+        known = records.get(key_id)
+        if known is not None and self._file.row(REVISED, (key_id,)) == known[0] and records is self._kept.records:
+            return known[1]
+        row = self._file.row(BY_ID, (key_id,))
+        if row is None:
+            return None
+        row = HiddenRow(row)
+        key = self._key(row)
+        records.pop(key_id, None)
+        records[key_id] = (row[:3], key)
+        if len(records) > self._remembered:
+            records.popitem(last=False)
+        return key
+
+    def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
+        """When the key, or its older secret, was used last; None for never, and for an unknown id."""
+        row = self._file.row(sql.GRACE_USED if graced else sql.LAST_USED, (key_id,))
+        try:
+            return None if row is None else moment(row[0])
+        except (TypeError, OverflowError) as error:
+            raise UnreadableRecord(self._file.url, key_id, type(error).__name__) from None
+
+    def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
+        """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
+        used = microseconds(at)
+        with self._file.write() as connection:
+            for name in ("last_used_at", "grace_used_at")[: 1 + graced]:
+                connection.execute(sql.TOUCH.format(name), (used, key_id, used, used))
+
+    def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
+        """Replace one hash by another."""
+        with self._file.write(synced=True) as connection:
+            row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone() or ())
+            if not row:
+                return
+            hashes = encoded("hashes", [new if each == old else each for each in self._key(row).hashes])
+            connection.execute("UPDATE keystile_keys SET hashes = ? WHERE id = ?", (hashes, key_id))
+
+    def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Written:
+        """Keep a new record."""
+        return self._add(None, key, entries, cap)
+
+    def update(
+        self,
+        key_id: str,
+        revision: int,
+        changes: Mapping[str, Any],
+        entries: Sequence[AuditEntry],
+        cap: Cap | None = None,
+    ) -> Written:
+        """Set some members of a record."""
+        with self._file.write(synced=True) as connection:
+            if not steps.change(connection, "keystile_keys", key_id, revision, changes):
+                return Written(None)
+            row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone())
+            if not {"project_id", "organization_id"}.isdisjoint(changes):
+                changed = dict(zip(KEY_COLUMNS, row[3:-2], strict=True))
+                steps.check_project(connection, changed["project_id"], changed["organization_id"])
+            told = steps.tell(connection, entries, steps.make_room(connection, key_id, cap, entries))
+        return Written(self._key(row), told)
+
+    def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
+        """Set `revoked_at` for good, even if the rest of the record cannot be read."""
+        with self._file.write(synced=True) as connection:
+            told = steps.tell(connection, entries) if steps.revoke(connection, key_id, at) else ()
+            row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone() or ())
+        return Written(self._key(row, "; the key is revoked all the same") if row else None, told)
+
+    def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[ApiKey]:
+        """Records by age. Those that cannot be read are left out and told to `on_unreadable`."""
+        filters = sql.keys_wanted(wanted, after)
+        found: list[ApiKey] = []
+        # Those that are left out make no page shorter: a short one would say that there are no more keys.
+        while len(found) < limit:
+            missing = limit - len(found)
+            rows = self._rows(sql.SELECT_KEY, filters, "k.created_at, k.id", missing)
+            found += filter(None, map(self._key_or_tell, rows))
+            if len(rows) < missing:
+                break
+            filters["(k.created_at, k.id) > (?, ?)"] = (rows[-1][sql.CREATED_AT], rows[-1][sql.ID])
+        return found
+
+    def add_project(
+        self, project: Project, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None
+    ) -> Written:
+        """Keep a new project and its key."""
+        return self._add(project, key, entries, cap)
+
+    def find_project(self, project_id: str) -> Project | None:
+        """The project, or None."""
+        row = self._file.row(sql.LIVING_PROJECT, (project_id,))
+        return None if row is None else self._read(project_of, row, project_id)
+
+    def list_projects(self, organization_id: str | None, after: str | None, limit: int) -> Sequence[Project]:
+        """Projects by age."""
+        filters: dict[str, Row] = {
+            "organization_id = ?": (organization_id,),
+            "(created_at, id) > (SELECT created_at, id FROM keystile_projects WHERE id = ?)": (after,),
+            "deleted_at IS NULL": (),
+        }
+        rows = self._rows(sql.SELECT_PROJECT, filters, "created_at, id", limit)
+        return [self._read(project_of, row, row[1]) for row in rows]
+
+    def update_project(
+        self, project_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Written:
+        """Set some members of a project."""
+        table = "keystile_projects"
+        return self._change(table, sql.PROJECT, project_of, project_id, revision, changes, entries)
+
+    def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
+        """End a project and its keys."""
+        with self._file.write(synced=True) as connection:
+            row = connection.execute(sql.PROJECT, (project_id,)).fetchone()
+            ended = steps.end_project(connection, project_id, at)
+            more = steps.revoke_of_project(connection, project_id, at, entries) if ended else ()
+            told = steps.tell(connection, entries, more) if ended else ()
+        return Written(None if row is None else self._read(project_of, row, project_id), told)
+
+    def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Written:
+        """Keep a new organization."""
+        with self._file.write(synced=True) as connection:
+            row = organization_row(organization)
+            steps.insert(connection, "keystile_organizations", ORGANIZATION_COLUMNS, row)
+            told = steps.tell(connection, entries)
+            row = connection.execute(sql.ORGANIZATION, (organization.id,)).fetchone()
+        return Written(self._read(organization_of, row, organization.id), told)
+
+    def find_organization(self, organization_id: str) -> Organization | None:
+        """The organization, or None."""
+        row = self._file.row(sql.ORGANIZATION, (organization_id,))
+        return None if row is None else self._read(organization_of, row, organization_id)
+
+    def list_organizations(self, after: str | None, limit: int) -> Sequence[Organization]:
+        """Organizations by age."""
+        later = "(created_at, id) > (SELECT created_at, id FROM keystile_organizations WHERE id = ?)"
+        rows = self._rows(sql.SELECT_ORGANIZATION, {later: (after,)}, "created_at, id", limit)
+        return [self._read(organization_of, row, row[1]) for row in rows]
+
+    def update_organization(
+        self, organization_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
+    ) -> Written:
+        """Set some members of an organization."""
+        table = "keystile_organizations"
+        return self._change(table, sql.ORGANIZATION, organization_of, organization_id, revision, changes, entries)
+
+    def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
+        """Entries, the newest first."""
+        rows = self._rows(sql.SELECT_AUDIT, sql.entries_wanted(wanted, after), "at DESC, id DESC", limit)
+        return [self._read(entry_of, row, row[0]) for row in rows]
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self._file.close()
+
+    def _add(self, project: Project | None, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None) -> Written:
+        with self._file.write(synced=True) as connection:
+            if project is not None:
+                steps.insert(connection, "keystile_projects", PROJECT_COLUMNS, project_row(project))
+            steps.insert(connection, "keystile_keys", KEY_COLUMNS, key_row(key))
+            steps.check_project(connection, key.project_id, key.organization_id)
+            told = steps.tell(connection, entries, steps.make_room(connection, key.id, cap, entries))
+            row = HiddenRow(connection.execute(BY_ID, (key.id,)).fetchone())
+        return Written(self._key(row), told)
+
+    def _change(  # noqa: PLR0917 - what is said of the table, then what is said of the change
+        self,
+        table: str,
+        select: str,
+        decode: Callable[[Row], R],
+        id: str,
+        revision: int,
+        changes: Mapping[str, Any],
+        entries: Sequence[AuditEntry],
+    ) -> Written:
+        with self._file.write(synced=True) as connection:
+            if not steps.change(connection, table, id, revision, changes):
+                return Written(None)
+            told = steps.tell(connection, entries)
+            row = connection.execute(select, (id,)).fetchone()
+        return Written(self._read(decode, row, id), told)
+
+    def _rows(self, select: str, filters: Mapping[str, Row], order: str, limit: int) -> Sequence[Row]:
+        """So many rows; a condition whose value is None does not filter."""
+        held = {condition: values for condition, values in filters.items() if values != (None,)}
+        where = f"WHERE {' AND '.join(held)}" if held else ""
+        statement = f"{select} {where} ORDER BY {order} LIMIT ?"
+        return [HiddenRow(row) for row in self._file.rows(statement, (*chain.from_iterable(held.values()), limit))]
+
+    def _key(self, row: Row, more: str = "") -> ApiKey:
+        return self._read(lambda row: key_of(row[0], row[3:-2], *row[-2:]), row, row[sql.ID], more)
+
+    def _key_or_tell(self, row: Row) -> ApiKey | None:
+        try:
+            return self._key(row)
+        except UnreadableRecord as error:
+            self.on_unreadable(error)
+            return None
+
+    def _read(self, decode: Callable[[Row], R], row: Row, id: Any, more: str = "") -> R:
+        try:
+            return decode(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes must not be in a traceback
+            reason = type(error).__name__
+        del row
+        raise UnreadableRecord(self._file.url, str(id), reason + more)

@@ -1,0 +1,98 @@
+"""The tables of the SQLite store, and how a file of an older version gets them.
+
+What is looked up or changed on its own has a column; lists, metadata and hashes are JSON. Moments are whole
+microseconds since the epoch, so that they compare as numbers in every SQLite tool.
+
+Each row of a key, a project or an organization has a revision, a random number that triggers draw anew on every change
+on which a verdict depends, even if somebody edits the table by hand.
+"""
+
+from __future__ import annotations
+
+KEY_COLUMNS = (
+    *("id", "name", "organization_id", "project_id", "owner_id", "environment", "plan", "limits", "scopes", "may"),
+    *("ip_allowlist", "created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at", "metadata", "hashes"),
+    "grace_used_at",
+)
+PROJECT_COLUMNS = ("id", "organization_id", "name", "environment", "created_at", "suspended_at")
+ORGANIZATION_COLUMNS = ("id", "name", "plan", "created_at", "suspended_at")
+AUDIT_COLUMNS = (
+    *("id", "at", "event", "organization_id", "targets", "before", "after", "correlation_id"),
+    *("actor_type", "actor_id", "actor_name", "via", "client", "request_id"),
+)
+
+
+def _draws(table: str, columns: tuple[str, ...], more: str = "") -> tuple[str, str]:
+    """The triggers that draw a row's revision. It does not protect itself: whoever puts back a saved row puts back its
+    revision too, and some process may remember another record under that number."""
+    draw = f"BEGIN UPDATE {table} SET revision = random() WHERE id = new.id; END"  # noqa: S608 - only constants
+    same = " AND ".join(f"new.{name} IS old.{name}" for name in columns) + more
+    return (
+        f"CREATE TRIGGER {table}_revised AFTER UPDATE ON {table} WHEN NOT ({same}) {draw}",
+        f"CREATE TRIGGER {table}_inserted AFTER INSERT ON {table} {draw}",
+    )
+
+
+# A later `last_used_at` does not count: otherwise a key that is used less than once a minute would be read and decoded
+# anew for every request. The first use does count as a change.
+_USES = ("last_used_at", "grace_used_at")
+_KEYS_DRAW = _draws(
+    "keystile_keys",
+    tuple(name for name in KEY_COLUMNS if name not in _USES),
+    " AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL)",
+)
+_REVISION = "revision INTEGER NOT NULL DEFAULT (random())"
+_OWNERS = (
+    f"""CREATE TABLE keystile_organizations (
+        id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, plan TEXT, created_at INTEGER NOT NULL, suspended_at INTEGER,
+        deleted_at INTEGER, {_REVISION}
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keystile_organizations_by_age ON keystile_organizations (created_at, id)",
+    *_draws("keystile_organizations", (*ORGANIZATION_COLUMNS, "deleted_at")),
+    f"""CREATE TABLE keystile_projects (
+        id TEXT PRIMARY KEY NOT NULL, organization_id TEXT NOT NULL, name TEXT NOT NULL, environment TEXT NOT NULL,
+        created_at INTEGER NOT NULL, suspended_at INTEGER, deleted_at INTEGER, {_REVISION}
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keystile_projects_by_age ON keystile_projects (created_at, id)",
+    "CREATE INDEX keystile_projects_by_organization ON keystile_projects (organization_id, created_at, id)",
+    *_draws("keystile_projects", (*PROJECT_COLUMNS, "deleted_at")),
+    """CREATE TABLE keystile_audit (
+        id TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, organization_id TEXT,
+        targets TEXT NOT NULL, before TEXT, after TEXT, correlation_id TEXT NOT NULL,
+        actor_type TEXT NOT NULL, actor_id TEXT, actor_name TEXT, via TEXT NOT NULL, client TEXT, request_id TEXT
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keystile_audit_by_age ON keystile_audit (at, id)",
+    "CREATE INDEX keystile_audit_by_organization ON keystile_audit (organization_id, at, id)",
+    "CREATE INDEX keystile_keys_by_project ON keystile_keys (project_id, created_at, id)",
+    "CREATE INDEX keystile_keys_by_owner ON keystile_keys (owner_id, created_at, id)",
+    *_KEYS_DRAW,
+)
+SCHEMA = (
+    "keys",
+    4,
+    (
+        f"""CREATE TABLE keystile_keys (
+            id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
+            environment TEXT NOT NULL, plan TEXT, limits TEXT, scopes TEXT NOT NULL, may TEXT, ip_allowlist TEXT,
+            created_at INTEGER NOT NULL, expires_at INTEGER, suspended_at INTEGER, revoked_at INTEGER,
+            last_used_at INTEGER, metadata TEXT NOT NULL, hashes TEXT NOT NULL, grace_used_at INTEGER, {_REVISION}
+        ) WITHOUT ROWID""",
+        "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
+        "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
+        *_OWNERS,
+    ),
+)
+STEPS = {
+    # Versions 1 to 3 differ in their triggers alone, which the last step replaces.
+    1: (),
+    2: (),
+    3: (
+        "DROP TRIGGER IF EXISTS keystile_keys_revised",
+        "DROP TRIGGER IF EXISTS keystile_keys_inserted",
+        "ALTER TABLE keystile_keys ADD COLUMN may TEXT",
+        "ALTER TABLE keystile_keys ADD COLUMN suspended_at INTEGER",
+        "ALTER TABLE keystile_keys ADD COLUMN grace_used_at INTEGER",
+        *_OWNERS,
+    ),
+}
+"""By version, the statements that lead to the next one."""

@@ -1,0 +1,51 @@
+"""The statements with which the SQLite store reads. Where a name of a column stands in one, it comes from `schema`."""
+
+from __future__ import annotations
+
+from ..contract import AuditFilter, KeyFilter
+from .rows import Row, microseconds
+from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
+
+# A key is read together with what it inherits, in one statement; the three revisions say whether any of it has changed.
+_OWNED = """FROM keystile_keys k LEFT JOIN keystile_projects p ON p.id = k.project_id
+    LEFT JOIN keystile_organizations o ON o.id = k.organization_id"""
+_REVISIONS = "SELECT k.revision, p.revision, o.revision"
+REVISED = f"{_REVISIONS} {_OWNED} WHERE k.id = ?"
+_SINCE = "coalesce(min(p.suspended_at, o.suspended_at), p.suspended_at, o.suspended_at)"
+SELECT_KEY = f"{_REVISIONS}, {', '.join(f'k.{name}' for name in KEY_COLUMNS)}, o.plan, {_SINCE} {_OWNED}"
+BY_ID = f"{SELECT_KEY} WHERE k.id = ?"
+LAST_USED = "SELECT last_used_at FROM keystile_keys WHERE id = ?"
+GRACE_USED = "SELECT grace_used_at FROM keystile_keys WHERE id = ?"
+TOUCH = "UPDATE keystile_keys SET {0} = ? WHERE id = ? AND coalesce({0}, ? - 1) < ?"
+SELECT_PROJECT = f"SELECT revision, {', '.join(PROJECT_COLUMNS)} FROM keystile_projects"  # noqa: S608 - likewise
+PROJECT = f"{SELECT_PROJECT} WHERE id = ?"
+LIVING_PROJECT = f"{PROJECT} AND deleted_at IS NULL"
+SELECT_ORGANIZATION = f"SELECT revision, {', '.join(ORGANIZATION_COLUMNS)} FROM keystile_organizations"  # noqa: S608 - likewise
+ORGANIZATION = f"{SELECT_ORGANIZATION} WHERE id = ?"
+SELECT_AUDIT = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM keystile_audit"  # noqa: S608 - likewise
+_HAS_TARGET = "EXISTS (SELECT 1 FROM json_each(targets) WHERE json_extract(value, '$[1]') = ?)"
+ID, CREATED_AT = 3 + KEY_COLUMNS.index("id"), 3 + KEY_COLUMNS.index("created_at")
+
+Conditions = dict[str, Row]
+"""What must hold, with the values for its question marks; one whose value is None does not filter."""
+
+
+def keys_wanted(wanted: KeyFilter, after: str | None) -> Conditions:
+    """The conditions for a page of keys."""
+    return {
+        "k.organization_id = ?": (wanted.organization_id,),
+        "k.project_id = ?": (wanted.project_id,),
+        "k.owner_id = ?": (wanted.owner_id,),
+        "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?)": (microseconds(wanted.live_at),),
+        "(k.created_at, k.id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": (after,),
+    }
+
+
+def entries_wanted(wanted: AuditFilter, after: str | None) -> Conditions:
+    """The conditions for a page of the audit."""
+    return {
+        "organization_id = ?": (wanted.organization_id,),
+        "event = ?": (wanted.event,),
+        _HAS_TARGET: (wanted.target,),
+        "(at, id) < (SELECT at, id FROM keystile_audit WHERE id = ?)": (after,),
+    }
