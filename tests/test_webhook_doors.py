@@ -265,6 +265,35 @@ def test_of_a_body_that_is_announced_too_long_nothing_is_read(told: Told) -> Non
     assert [str(each)[:3] for each in statuses[:2]] == ["413", "413"]
 
 
+def test_of_a_body_without_a_length_no_more_is_read_than_shows_that_it_is_too_long(told: Told) -> None:
+    receiver, headers = Receiver(PATH, secrets=[WHSEC], max_body=1000), [*signed(), ("transfer-encoding", "chunked")]
+    taken: list[int] = []
+
+    class Endless:
+        def read(self, most: int) -> bytes:
+            taken.append(min(most, 100))
+            assert sum(taken) <= 1100
+            return b"x" * taken[-1]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": Endless().read(100), "more_body": True}
+
+    statuses: list[Any] = []
+    middleware = wsgi.WebhookMiddleware(HookDoor("wsgi").host.wsgi, [receiver], gate=told.gate)
+    environ = wsgi_environ("POST", PATH, headers, None)
+    environ |= {"wsgi.input": Endless(), "HTTP_TRANSFER_ENCODING": "chunked"}
+    middleware(environ, lambda status, fields, exc_info=None: statuses.append(status) or print)
+    assert (statuses[0][:3], sum(taken)) == ("413", 1001)
+    taken.clear()
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    other = asgi.WebhookMiddleware(HookDoor("asyncio").host.asgi, [receiver], gate=told.gate)
+    anyio.run(other, asgi_scope("POST", PATH, headers, None), receive, send)
+    assert (statuses[1], sum(taken)) == (413, 1100)
+
+
 def test_a_body_without_a_length_comes_as_it_was_sent(door: HookDoor, told: Told) -> None:
     door.open(STANDARD, gate=told.gate)
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked"} if door.kind == "wsgi" else {}
