@@ -2,13 +2,14 @@
 
 app.add_middleware(GateMiddleware, gate=gate)          # FastAPI, Starlette
 app = GateMiddleware(app, gate=gate)                   # anything else
+app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside a gate or without one
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
 from .answers.charging import Charged
@@ -28,10 +29,24 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
 
+if TYPE_CHECKING:
+    from .webhooks.receiving.asgi import WebhookMiddleware
+
+__all__ = ["GateMiddleware", "WebhookMiddleware"]
+
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
+
+
+def __getattr__(name: str) -> Any:
+    """`WebhookMiddleware` is loaded when somebody asks for it: most services receive no webhooks."""
+    if name != "WebhookMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .webhooks.receiving.asgi import WebhookMiddleware
+
+    return WebhookMiddleware
 
 
 class GateMiddleware:

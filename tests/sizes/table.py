@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import keys, parts, places
+from tests.sizes import hooks, keys, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -535,6 +535,45 @@ TABLE = (
     Row(("gate.transport.event_of",), event_from),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    *(
+        Row(
+            (
+                "webhooks.signing.verify",
+                "webhooks.signing.lines_of",
+                "webhooks.signing.proved",
+                "webhooks.schemes.Scheme.read",
+                "webhooks.secrets.HmacKey.verifies",
+            ),
+            octets(hooks.verifying(name)),
+            most=3.0,  # the MAC of the whole body, twice with two secrets, for two messages
+            how=name,
+        )
+        for name in hooks.SCHEMES
+    ),
+    Row(("webhooks.ed25519.PublicKey.verifies",), octets(hooks.verify_many), most=8.0),  # 16 signatures
+    Row(("webhooks.receiving.paths.Paths.find",), text(hooks.find_path), most=3.0),  # three paths
+    Row(("rules.network.targets.Targets.permits", "rules.network.targets.Targets.read"), text(hooks.read_target)),
+    Row(("webhooks.sending.fields.check_fields",), text(hooks.read_fields)),
+    Row(
+        (
+            "webhooks.receiving.wsgi.WebhookMiddleware.__call__",
+            "webhooks.receiving.order.Receiving.concerns",
+            "webhooks.receiving.order.Receiving.meet",
+            "webhooks.receiving.order.Receiving.judge",
+            "doors.wsgi.bodies.read_body",
+        ),
+        hooks.through_wsgi,
+        most=10.0,  # three requests
+    ),
+    Row(
+        (
+            "webhooks.receiving.asgi.WebhookMiddleware.__call__",
+            "doors.asgi.bodies.read_body",
+            "doors.asgi.bodies.replaying",
+        ),
+        hooks.through_asgi,
+        most=15.0,  # three requests, and an event loop
+    ),
     *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
         Row(
@@ -603,7 +642,7 @@ NOT_FED = {
     "answers.charging.check_charge": "takes the app's numbers",
     "answers.headers.limits.shown_names": _SETTING,
     "answers.headers.limits.unit_header_names": _SETTING,
-    "policy.units.check_unit_names": _SETTING,
+    "policy.plans.check_unit_names": _SETTING,
     "rules.limits.reservations.PlanUnits.count": _SETTING,
     "rules.limits.reservations.PlanUnits.of": _SETTING,
     "rules.limits.reservations.PlanUnits.taken": _SETTING,
@@ -677,6 +716,7 @@ NOT_FED = {
     "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
+    **hooks.NOT_FED,
 }
 
 # Modules that see nothing of a request, whatever their functions take.
@@ -784,4 +824,5 @@ NO_STRANGERS = {
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
+    **hooks.NO_STRANGERS,
 }

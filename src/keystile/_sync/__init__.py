@@ -16,7 +16,7 @@ from .beside import can_wait, loop_beside, waited
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
-from .offload import Offload, Pool, inline, pooled, worker_count
+from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
@@ -34,6 +34,7 @@ __all__ = [
     "Seldom",
     "Shelf",
     "SingleFlight",
+    "abandonable",
     "adapt",
     "at_once",
     "can_wait",
