@@ -12,6 +12,7 @@ queues are made on first use, because gevent may replace them after the import.
 """
 
 from .background import later, settled
+from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
@@ -23,6 +24,7 @@ from .shelf import Item, Shelf
 
 __all__ = [
     "Crowd",
+    "Deferred",
     "Item",
     "Lock",
     "Offload",
@@ -41,6 +43,7 @@ __all__ = [
     "is_async",
     "later",
     "may_block",
+    "on_exit",
     "on_fork",
     "patiently",
     "pooled",

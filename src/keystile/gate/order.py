@@ -15,6 +15,7 @@ from .._ground.frozen import HiddenBytes
 from .._sync import Offload, adapt, at_once
 from ..events import Events, Outage
 from ..exceptions import Overloaded, StoreUnavailable
+from ..keys.usage.counting import Counting, Place
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
@@ -54,6 +55,7 @@ class Order:
         quotas: which windows hold for whom.
         accepted: where keys are read from.
         limits: where windows are counted.
+        counting: where requests are counted for each key.
     """
 
     def __init__(  # noqa: PLR0917 - what a gate is made of
@@ -66,6 +68,7 @@ class Order:
         quotas: Quotas,
         accepted: Accepted,
         limits: Failsafe,
+        counting: Counting,
     ) -> None:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
@@ -80,7 +83,8 @@ class Order:
         find_now = at_once(shop.store.find, blocking=blocking)
         budget = FailureBudget(policy, quotas, limits)
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
-        self.callers = Callers(shop, quotas, events, policy.expiry_notice, policy.remembered_keys)
+        self._counting, self._counts = counting, counting.counts
+        self.callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys)
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
@@ -135,8 +139,10 @@ class Order:
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
+        # One request is counted once.
+        place = caller.place if before is None else None
         if reason is not None:
-            return self._refused(reason, visit, key)
+            return self._refused(reason, visit, key, place=place)
         if self.outage.lasts:
             self.outage.ends()
         windows = ()
@@ -145,10 +151,10 @@ class Order:
             if demand.windows:
                 windows = self._quotas.of(key, demand.windows)
                 if len(windows) > MOST_WINDOWS:
-                    return self._refused(outcomes.UNREADABLE, visit, key)
+                    return self._refused(outcomes.UNREADABLE, visit, key, place=place)
         if self._hit_now is None or not windows:
-            return await self._count(key, visit, windows, demand, offload)
-        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
+            return await self._count(key, visit, windows, demand, offload, place)
+        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand, place)
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
         """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
@@ -167,18 +173,24 @@ class Order:
         visit = self._transport.see(request, admitted.request_id)
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
-    async def _count(
-        self, key: ApiKey | None, visit: Visit, windows: tuple[Window, ...], demand: Demand, offload: Offload
+    async def _count(  # noqa: PLR0917 - all that a request is made of
+        self,
+        key: ApiKey | None,
+        visit: Visit,
+        windows: tuple[Window, ...],
+        demand: Demand,
+        offload: Offload,
+        place: Place | None = None,
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
         if not windows:
-            return self._counted(key, visit, (), demand)
+            return self._counted(key, visit, (), demand, place)
         subject = anonymous_subject(visit.counted) if key is None else self._quotas.subject(key)
         try:
             usages = await self._limits.hit(offload, subject, windows, demand.cost)
         except StoreUnavailable:
-            return self._refused(outcomes.OVERLOADED, visit, key)
-        return self._counted(key, visit, usages, demand)
+            return self._refused(outcomes.OVERLOADED, visit, key, place=place)
+        return self._counted(key, visit, usages, demand, place)
 
     def _keyless(self, request: Request) -> bool:
         return extract(request.credentials, self._accepted) is Unusable.MISSING
@@ -190,15 +202,30 @@ class Order:
             self._events.tell(event_of("preflight", logging.INFO, visit))
         return outcome
 
-    def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
+    def _counted(
+        self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand, place: Place | None = None
+    ) -> Admitted | Refused:
         for usage in usages:
             if usage.retry_after != 0.0:
                 reason = outcomes.limited(binding(usages).window, retry_seconds(usages))
-                return self._refused(reason, visit, key, usages)
+                return self._refused(reason, visit, key, usages, place)
+        if place is not None:
+            if not self._counts:
+                self._counting.ask()
+            self._counts[place] += 1
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
-    def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
+    def _refused(
+        self,
+        reason: Reason,
+        visit: Visit,
+        key: Principal | None = None,
+        usages: Usages = (),
+        place: Place | None = None,
+    ) -> Refused:
+        if place is not None:
+            self._counting.refuse(place, reason.code)
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))

@@ -23,6 +23,7 @@ from .changes.making import Maker, place
 from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
+from .usage.reading import UsageReader
 
 # What decides against which cap a key counts.
 _COUNTED = frozenset(("plan", "project_id", "organization_id"))
@@ -36,8 +37,9 @@ class KeyRing:
     itself.
     """
 
-    def __init__(self, records: Records, maker: Maker, quotas: Quotas, max_grace: float) -> None:
+    def __init__(self, records: Records, maker: Maker, quotas: Quotas, reader: UsageReader, max_grace: float) -> None:
         self._records, self._maker, self._quotas, self._max_grace = records, maker, quotas, max_grace
+        self.usage, self.ausage = reader.usage, reader.ausage
         self.needs_await = records.needs_await
         """Whether the store is async, so that only the async twins work."""
 

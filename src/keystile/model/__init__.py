@@ -1,10 +1,11 @@
 """The words of keystile as values: what a key is and whom it belongs to, what a request brings, how a check ends.
 
 Everything here is immutable, and knows nothing of how it is kept or found out: keys and their owners in `keys`, what is
-told of changes in `audit`, requests and outcomes in `requests`.
+told of changes in `audit`, requests and outcomes in `requests`, what is counted of them in `counts`.
 """
 
 from .audit import ACTOR_TYPES, Actor, ActorType, AuditEntry, Target, Via
+from .counts import Counted, Period, Used
 from .keys import (
     ENVIRONMENTS,
     ApiKey,
@@ -27,12 +28,14 @@ __all__ = [
     "Admitted",
     "ApiKey",
     "AuditEntry",
+    "Counted",
     "Demand",
     "Environment",
     "Inherited",
     "IssuedKey",
     "IssuedProject",
     "Organization",
+    "Period",
     "Principal",
     "Project",
     "Reason",
@@ -41,6 +44,7 @@ __all__ = [
     "SecretHash",
     "Target",
     "Usage",
+    "Used",
     "Via",
     "Window",
     "Wire",

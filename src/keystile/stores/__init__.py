@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from ..exceptions import ConfigurationError
 from ..policy import REMEMBERED_KEYS
-from .contract import AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
+from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
 
-__all__ = ["AuditFilter", "Cap", "KeyFilter", "KeyFinder", "KeyStore", "Written", "ignore", "open_store"]
+__all__ = ["USE_EVERY", "AuditFilter", "Cap", "KeyFilter", "KeyFinder", "KeyStore", "Written", "ignore", "open_store"]
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
