@@ -180,7 +180,7 @@ class Counting:
 
     def _tell_lost(self) -> None:
         if self._lost:
-            reason = f"{self._lost} requests are missing in the usage of their keys"
+            reason = f"requests that are missing in the usage of their keys: {self._lost}"
             self._lost = 0
             self._events.tell(Event("usage_lost", logging.WARNING, reason=reason))
 

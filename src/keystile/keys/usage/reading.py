@@ -60,8 +60,8 @@ class UsageReader:
             KeyNotFound: there is no such key.
         """
         hours = _check_step(step)
-        now = self._records.now()
-        last = -(-_hour(now if end is None else end, "end", up=True) // hours) * hours
+        ends = _hour(self._records.now(), "end") + 1 if end is None else _hour(end, "end", up=True)
+        last = -(-ends // hours) * hours
         first = last - USUAL[step] * hours if start is None else _hour(start, "start") // hours * hours
         if not 0 <= last - first <= MOST_PERIODS * hours:
             raise ConfigurationError(f"expected at most {MOST_PERIODS} {step}s before the end", key="start")
