@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..keys.usage.reading import STEPS, USUAL
-from ..model import Period
+from ..model import UsagePeriod
 from .opening import opened
 from .shown import plain, print_json, print_table
 from .typed import as_past, check_key_id, json_option
@@ -44,11 +44,11 @@ def usage(config: Path | None, /, *, key_id: str, as_json: bool, **wanted: Any) 
         print_table(_rows(found, wanted["step"]))
 
 
-def _record(period: Period) -> dict[str, Any]:
+def _record(period: UsagePeriod) -> dict[str, Any]:
     return {**period._asdict(), "start": plain(period.start)}
 
 
-def _rows(periods: Sequence[Period], step: str) -> list[tuple[str, ...]]:
+def _rows(periods: Sequence[UsagePeriod], step: str) -> list[tuple[str, ...]]:
     """A row for each period in which there was something, a column for each way to be refused, and the sums."""
     outcomes = sorted({outcome for each in periods for outcome in each.refused})
     rows = [(step.upper(), "ADMITTED", *outcomes)]
@@ -58,11 +58,11 @@ def _rows(periods: Sequence[Period], step: str) -> list[tuple[str, ...]]:
         if each.admitted or any(each.refused.values())
     ]
     sums = {outcome: sum(each.refused.get(outcome, 0) for each in periods) for outcome in outcomes}
-    total = Period(periods[0].start, sum(each.admitted for each in periods), sums) if periods else None
+    total = UsagePeriod(periods[0].start, sum(each.admitted for each in periods), sums) if periods else None
     return [*rows, _row("total", total, outcomes)] if total else rows
 
 
-def _row(name: str, period: Period, outcomes: Sequence[str]) -> tuple[str, ...]:
+def _row(name: str, period: UsagePeriod, outcomes: Sequence[str]) -> tuple[str, ...]:
     return name, str(period.admitted), *(str(period.refused.get(outcome, 0)) for outcome in outcomes)
 
 

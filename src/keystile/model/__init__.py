@@ -4,8 +4,8 @@ Everything here is immutable, and knows nothing of how it is kept or found out: 
 told of changes in `audit`, requests and outcomes in `requests`, what is counted of them in `counts`.
 """
 
-from .audit import ACTOR_TYPES, Actor, ActorType, AuditEntry, Target, Via
-from .counts import Counted, Period, Used
+from .audit import Actor, ActorType, AuditEntry, Target, Via
+from .counts import Counted, UsagePeriod, Used
 from .keys import (
     ENVIRONMENTS,
     ApiKey,
@@ -21,7 +21,6 @@ from .keys import (
 from .requests import Admitted, Demand, Reason, Refused, Request, Usage, Window, Wire
 
 __all__ = [
-    "ACTOR_TYPES",
     "ENVIRONMENTS",
     "Actor",
     "ActorType",
@@ -35,7 +34,6 @@ __all__ = [
     "IssuedKey",
     "IssuedProject",
     "Organization",
-    "Period",
     "Principal",
     "Project",
     "Reason",
@@ -44,6 +42,7 @@ __all__ = [
     "SecretHash",
     "Target",
     "Usage",
+    "UsagePeriod",
     "Used",
     "Via",
     "Window",

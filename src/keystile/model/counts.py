@@ -44,7 +44,7 @@ class Used(NamedTuple):
     graced: bool
 
 
-class Period(NamedTuple):
+class UsagePeriod(NamedTuple):
     """What a key did in an hour or on a day.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..._ground.frozen import FrozenDict
 from ..._sync import Offload
 from ...exceptions import ConfigurationError
-from ...model import Counted, Period
+from ...model import Counted, UsagePeriod
 from ...model.counts import ADMITTED, DAY_HOURS, HOUR
 from ..changes.fields import check_text
 from ..changes.records import Records
@@ -43,7 +43,7 @@ class UsageReader:
         end: datetime | None = None,
         *,
         step: Step = "hour",
-    ) -> Sequence[Period]:
+    ) -> Sequence[UsagePeriod]:
         """How often a key was admitted and refused, in each hour or on each day in UTC, the oldest first.
 
         Each request counts once, as the order of checks decided on it, whatever it costs. Requests whose secret was not
@@ -87,7 +87,7 @@ def _hour(moment: Any, key: str, *, up: bool = False) -> int:
     return whole // timedelta(seconds=HOUR)
 
 
-def _periods(counts: Iterable[Counted], hours: Iterable[int]) -> Sequence[Period]:
+def _periods(counts: Iterable[Counted], hours: Iterable[int]) -> Sequence[UsagePeriod]:
     """A period for each of these hours."""
     found: dict[int, dict[str, int]] = {}
     for each in counts:
@@ -96,5 +96,5 @@ def _periods(counts: Iterable[Counted], hours: Iterable[int]) -> Sequence[Period
     for hour in hours:
         outcomes = found.get(hour, {})
         admitted = outcomes.pop(ADMITTED, 0)
-        made.append(Period(datetime.fromtimestamp(hour * HOUR, UTC), admitted, FrozenDict(outcomes)))
+        made.append(UsagePeriod(datetime.fromtimestamp(hour * HOUR, UTC), admitted, FrozenDict(outcomes)))
     return made
