@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,11 @@ from typing import Any
 import anyio
 import pytest
 
-from keystile import ConfigurationError, Gate, KeyNotFound, Plan, Rule, StoreUnavailable
+from keystile import ConfigurationError, Gate, HmacHasher, KeyNotFound, Plan, Rule, StoreUnavailable, _sync
 from keystile.events import Event
 from keystile.keys.format import crc_check
 from keystile.keys.usage import counting
+from keystile.model import Request
 from keystile.model.counts import HOUR
 from keystile.stores.memory import MemoryStore
 from tests.doors import Door
@@ -144,6 +146,28 @@ def test_nothing_is_counted_where_nothing_is_to_be_kept(door: Door, clock: list[
     assert door.get(key=issued.secret).status == 200
     assert used(door, issued.key.id) == {}
     assert door.run(door.gate.keys.aget, issued.key.id).last_used_at == datetime.fromtimestamp(NOW, UTC)
+
+
+def test_counting_costs_a_warm_request_no_call() -> None:
+    plans = {"p": Plan("1000/minute; 5000/day")}
+
+    def calls(**settings: Any) -> list[str]:
+        gate = Gate(plans=plans, default_plan="p", hasher=HmacHasher(b"p" * 16), **settings)
+        secret = gate.keys.create("key").secret
+        request, found = Request("GET", "/v1", b"", [(b"x-api-key", secret.encode())], "127.0.0.1"), list[str]()
+
+        def note(_frame: Any, event: str, _called: Any) -> None:
+            found.append(event)
+
+        for _ in range(3):
+            sys.setprofile(None)
+            found.clear()
+            sys.setprofile(note)
+            _sync.run_now(gate.check(request, _sync.inline))
+        sys.setprofile(None)
+        return found
+
+    assert calls() == calls(usage_retention=0)
 
 
 # When it is written
