@@ -446,5 +446,5 @@ def test_many_keys_are_written_in_small_steps(door: Door, monkeypatch: pytest.Mo
         gate._counting.counts[place] += 2
         gate._counting.use(place[0], TEN)
     gate.flush()
-    assert (sizes[:2], sum(sizes), max(sizes)) == ([500, 500], 1200, 500)
+    assert (sizes[:2], sum(sizes), max(sizes)) == ([100, 100], 1200, 100)
     assert all(store.usage(key_id, 5, 6, 1)[0].number == 2 for key_id, _, _ in places)

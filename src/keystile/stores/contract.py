@@ -173,9 +173,9 @@ class KeyStore(KeyFinder, Protocol):
 
         Args:
             counts: each is added to the count that is kept for this key, hour and outcome; from 0 where there is none.
-                Sorted by key, hour and outcome, each once, and at most 500: locks taken in this order cannot form a
+                Sorted by key, hour and outcome, each once, and at most 100: locks taken in this order cannot form a
                 circle. A key may be unknown.
-            uses: each as for `touch`, at most 500, sorted by key. One that is less than `USE_EVERY` seconds after the
+            uses: each as for `touch`, at most 100, sorted by key. One that is less than `USE_EVERY` seconds after the
                 moment that is noted may be left out, and is better left out: another process has noted it.
         """
 

@@ -29,8 +29,9 @@ from ...model.counts import ADMITTED, HOUR
 from ..workshop import WRITE_PATIENCE, Workshop
 
 EVERY = 10.0
-# So many counts are written in one step, and so many old ones are deleted in one: neither holds up others for long.
-BATCH, FORGET = 500, 1000
+# So many counts are written in one step, and so many old ones are deleted in one. In SQLite that takes 1 to 3 ms, for
+# which nobody else can write to the file.
+BATCH, FORGET = 100, 1000
 # So many counts and uses wait while the store is down; what comes after them is lost.
 MOST = 100_000
 
