@@ -20,6 +20,7 @@ from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, Window
+from ..model.counts import ADMITTED
 from ..policy import Policy
 from ..rules import outcomes
 from ..rules.limits.notation import MOST_WINDOWS
@@ -88,7 +89,7 @@ class Order:
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
-    async def check(  # noqa: C901, PLR0912 - the order, in one place
+    async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
     ) -> Admitted | Refused:
         """Decide on one request.
@@ -139,10 +140,9 @@ class Order:
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
-        # One request is counted once.
         place = caller.place if before is None else None
         if reason is not None:
-            return self._refused(reason, visit, key, place=place)
+            return self._noted(place, self._refused(reason, visit, key))
         if self.outage.lasts:
             self.outage.ends()
         windows = ()
@@ -151,10 +151,19 @@ class Order:
             if demand.windows:
                 windows = self._quotas.of(key, demand.windows)
                 if len(windows) > MOST_WINDOWS:
-                    return self._refused(outcomes.UNREADABLE, visit, key, place=place)
+                    return self._noted(place, self._refused(outcomes.UNREADABLE, visit, key))
+        outcome: Admitted | Refused
         if self._hit_now is None or not windows:
-            return await self._count(key, visit, windows, demand, offload, place)
-        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand, place)
+            outcome = await self._count(key, visit, windows, demand, offload)
+        else:
+            outcome = self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
+        if type(outcome) is Refused:
+            return self._noted(place, outcome)
+        if place is not None:  # as `_noted` does, but without a frame
+            if not self._counts:
+                self._counting.ask()
+            self._counts[place] += 1
+        return outcome
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
         """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
@@ -173,24 +182,24 @@ class Order:
         visit = self._transport.see(request, admitted.request_id)
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
-    async def _count(  # noqa: PLR0917 - all that a request is made of
-        self,
-        key: ApiKey | None,
-        visit: Visit,
-        windows: tuple[Window, ...],
-        demand: Demand,
-        offload: Offload,
-        place: Place | None = None,
+    def _noted(self, place: Place | None, outcome: Admitted | Refused) -> Admitted | Refused:
+        """Count how a request of a proved key ended, once for each request."""
+        if place is not None:
+            self._counting.count(place, outcome.reason.code if isinstance(outcome, Refused) else ADMITTED)
+        return outcome
+
+    async def _count(
+        self, key: ApiKey | None, visit: Visit, windows: tuple[Window, ...], demand: Demand, offload: Offload
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
         if not windows:
-            return self._counted(key, visit, (), demand, place)
+            return self._counted(key, visit, (), demand)
         subject = anonymous_subject(visit.counted) if key is None else self._quotas.subject(key)
         try:
             usages = await self._limits.hit(offload, subject, windows, demand.cost)
         except StoreUnavailable:
-            return self._refused(outcomes.OVERLOADED, visit, key, place=place)
-        return self._counted(key, visit, usages, demand, place)
+            return self._refused(outcomes.OVERLOADED, visit, key)
+        return self._counted(key, visit, usages, demand)
 
     def _keyless(self, request: Request) -> bool:
         return extract(request.credentials, self._accepted) is Unusable.MISSING
@@ -202,30 +211,15 @@ class Order:
             self._events.tell(event_of("preflight", logging.INFO, visit))
         return outcome
 
-    def _counted(
-        self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand, place: Place | None = None
-    ) -> Admitted | Refused:
+    def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
         for usage in usages:
             if usage.retry_after != 0.0:
                 reason = outcomes.limited(binding(usages).window, retry_seconds(usages))
-                return self._refused(reason, visit, key, usages, place)
-        if place is not None:
-            if not self._counts:
-                self._counting.ask()
-            self._counts[place] += 1
+                return self._refused(reason, visit, key, usages)
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
-    def _refused(
-        self,
-        reason: Reason,
-        visit: Visit,
-        key: Principal | None = None,
-        usages: Usages = (),
-        place: Place | None = None,
-    ) -> Refused:
-        if place is not None:
-            self._counting.refuse(place, reason.code)
+    def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))

@@ -72,8 +72,8 @@ class Counting:
         """Where a key's admitted requests are counted in this hour; None if nothing is counted."""
         return (key_id, self._hour(), ADMITTED) if self._add is not None and self._retention else None
 
-    def refuse(self, place: Place, outcome: str) -> None:
-        """Count a refused request of the key whose admitted ones are counted there."""
+    def count(self, place: Place, outcome: str) -> None:
+        """Count a request of the key whose admitted ones are counted there."""
         if not self.counts:
             self.ask()
         self.counts[place[0], self._hour(), outcome] += 1
