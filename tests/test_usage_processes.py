@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keystile import Gate, HmacHasher, Plan
+from keystile.gate.order import Order
+from keystile.keys.usage.counting import Counting
 from keystile.model.counts import HOUR
 from keystile.stores.sqlite import SQLiteStore
 from tests.servers import GEVENT, Server, serving
@@ -84,6 +89,17 @@ def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
         assert (each.returncode, err) == (0, "")
         said.append(out)
     return said
+
+
+@pytest.mark.parametrize("function", [Order.check, Counting.count], ids=["admitted", "refused"])
+def test_nothing_can_come_between_reading_a_count_and_writing_it(function: Callable[..., Any]) -> None:
+    """Threads change places where a function is called or begins, and where a loop begins again; nowhere else."""
+    names = [each.opname for each in dis.get_instructions(function)]
+    [writes] = [place for place, each in enumerate(names) if each == "STORE_SUBSCR"]
+    begins = max(place for place, each in enumerate(names[:writes]) if each == "COPY")  # of the place, to read it
+    between = names[begins:writes]
+    assert "BINARY_OP" in between
+    assert [each for each in between if each.startswith(("CALL", "JUMP", "RESUME", "SEND", "FOR"))] == []
 
 
 THREADS = """
