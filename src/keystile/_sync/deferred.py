@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import random
 import time
 import weakref
 from collections.abc import Callable
+from secrets import SystemRandom
 from typing import Any, Protocol
 
 from .background import after
 from .local import on_fork
 from .running import is_async
+
+# Not the random numbers that all share: a service that has seeded those must be given the same ones each time.
+_dice = SystemRandom()
 
 
 class Deferred:
@@ -41,7 +44,7 @@ class Deferred:
         if now >= self._again:
             # It may never be called, if the event loop that was to do it has ended: then ask once more.
             self._again = now + 2 * self._seconds
-            after(self._seconds * random.uniform(0.8, 1.0), self._begin)  # noqa: S311 - spreads, hides nothing
+            after(self._seconds * _dice.uniform(0.8, 1.0), self._begin)
 
     def _called(self) -> None:
         self._again = 0.0

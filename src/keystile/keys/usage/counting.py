@@ -14,11 +14,11 @@ that use the same key in the same moment may lose a count.
 from __future__ import annotations
 
 import logging
-import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
+from secrets import SystemRandom
 from typing import Any
 
 from ..._sync import Deferred, Offload, SingleFlight, adapt, inline, is_async, on_exit, on_fork, pooled, run_now
@@ -162,7 +162,7 @@ class Counting:
         if self._forget is None or not self._retention or now < self._forget_due:
             return
         if await self._forget(offload, int((now - self._retention) // HOUR), FORGET) < FORGET:
-            self._forget_due = now + HOUR * random.uniform(0.8, 1.2)  # noqa: S311 - spreads, hides nothing
+            self._forget_due = now + HOUR * SystemRandom().uniform(0.8, 1.2)
 
     def _lose(self, most: int) -> None:
         """Drop what is too much to be kept."""
