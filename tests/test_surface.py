@@ -45,6 +45,7 @@ SURFACE = [
     "Rule",
     "StoreUnavailable",
     "Usage",
+    "UsagePeriod",
     "Window",
     "current",
 ]

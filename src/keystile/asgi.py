@@ -24,7 +24,7 @@ from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
 from .doors.asgi.sending import Sender
-from .doors.asgi.wire import Receive, Scope, Send
+from .doors.asgi.wire import Message, Receive, Scope, Send
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
@@ -38,6 +38,7 @@ __all__ = ["GateMiddleware", "WebhookMiddleware"]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
+_ENDS = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.failed"))
 
 
 def __getattr__(name: str) -> Any:
@@ -109,8 +110,14 @@ class GateMiddleware:
             raise RuntimeError(
                 f"the scope type {kind!r} is unknown and cannot be guarded: expected http, websocket or lifespan"
             )
+
+        async def flush_and_send(message: Message) -> None:
+            if message["type"] in _ENDS:  # the server may not wait for what comes after it
+                await self._gate.aflush()
+            await send(message)
+
         await self._gate.limits.open(pooled)
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, flush_and_send)
 
     async def _answered(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, whatever has to be done to its answer."""

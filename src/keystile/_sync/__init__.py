@@ -13,6 +13,7 @@ queues are made on first use, because gevent may replace them after the import.
 
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
+from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
@@ -24,6 +25,7 @@ from .shelf import Item, Shelf
 
 __all__ = [
     "Crowd",
+    "Deferred",
     "Item",
     "Lock",
     "Offload",
@@ -45,6 +47,7 @@ __all__ = [
     "later",
     "loop_beside",
     "may_block",
+    "on_exit",
     "on_fork",
     "patiently",
     "pooled",

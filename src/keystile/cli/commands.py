@@ -28,6 +28,7 @@ from .limits import limits
 from .migrating import migrate
 from .opening import GATE_OPTION, Place, where
 from .scan import pattern, scan
+from .usage import usage
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -107,7 +108,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits, migrate, scan, pattern):
+for _command in (check, explain, keys, limits, migrate, scan, pattern, usage):
     main.add_command(_command)
 
 

@@ -122,7 +122,7 @@ def _standing(usage: Usage) -> dict[str, Any]:
         "enforced": not window.watching,
         "limit": window.limit,
         "remaining": usage.remaining,
-        "reset_at": _plain(_reset(usage)),
+        "reset_at": plain(_reset(usage)),
     }
 
 
@@ -139,13 +139,13 @@ def span(seconds: int) -> str:
     return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON: moments in ISO 8601, UTC, whole seconds."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
 def _cell(value: Any) -> str:
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, dict):
         return json.dumps(value) if value else "-"
     return " ".join(value) or "-" if isinstance(value, (list, tuple)) else str(value or "-")
@@ -153,9 +153,9 @@ def _cell(value: Any) -> str:
 
 def record(key: ApiKey) -> dict[str, Any]:
     """Everything about a key except its hashes."""
-    known = {each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}
-    known["inherited"] = {name: _plain(value) for name, value in key.inherited._asdict().items() if value is not None}
-    return {**known, "grace_used_at": _plain(key.grace_used_at), "hints": _hints(key)}
+    known = {each.name: plain(getattr(key, each.name)) for each in fields(Principal)}
+    known["inherited"] = {name: plain(value) for name, value in key.inherited._asdict().items() if value is not None}
+    return {**known, "grace_used_at": plain(key.grace_used_at), "hints": _hints(key)}
 
 
 def print_json(value: Any) -> None:

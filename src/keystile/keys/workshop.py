@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, cast, get_args
 
 from .._ground.checks import check_all
@@ -32,6 +31,7 @@ _FINDER_METHODS = ("find",)
 _WRITES = ("add", "update", "revoke", "list")
 _STORE_METHODS = (
     *(*_FINDER_METHODS, *_WRITES, "touch", "last_used", "rehash", "close", "list_audit"),
+    *("add_usage", "usage", "forget_usage"),
     *("add_project", "find_project", "list_projects", "update_project", "delete_project"),
     *("add_organization", "find_organization", "list_organizations", "update_organization"),
 )
@@ -107,29 +107,6 @@ class Workshop:
             later(method, *args)
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
-
-    def note_use(self, key_id: str, at: datetime, every: timedelta, *, graced: bool = False) -> None:
-        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago.
-
-        Args:
-            key_id: which key.
-            at: when it was used.
-            every: how often that is written.
-            graced: its older secret was used.
-        """
-        touch, last_used = getattr(self.store, "touch", None), getattr(self.store, "last_used", None)
-        if touch is None:
-            return
-        if last_used is None or is_async(touch):
-            self.later(touch, key_id, at, graced)
-            return
-
-        def note() -> None:
-            before = last_used(key_id, graced)
-            if before is None or at - before >= every:
-                touch(key_id, at, graced)
-
-        self.later(note)
 
     def renew_hash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Have a hash replaced, off the path of requests, if the store can do that."""

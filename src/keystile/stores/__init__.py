@@ -15,9 +15,10 @@ from typing import Any, cast
 
 from ..exceptions import ConfigurationError
 from ..policy import REMEMBERED_KEYS
-from .contract import AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
+from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
 
 __all__ = [
+    "USE_EVERY",
     "AuditFilter",
     "Cap",
     "KeyFilter",

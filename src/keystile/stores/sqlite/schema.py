@@ -56,6 +56,14 @@ _OWNERS = (
     "CREATE INDEX keystile_keys_by_owner ON keystile_keys (owner_id, created_at, id)",
     *_KEYS_DRAW,
 )
+# What is counted: for each key, hour since 1970 in UTC, and outcome.
+_USAGE = (
+    """CREATE TABLE keystile_usage (
+        key_id TEXT NOT NULL, hour INTEGER NOT NULL, outcome TEXT NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (key_id, hour, outcome)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keystile_usage_by_hour ON keystile_usage (hour)",
+)
 SCHEMA = (
     "keys",
     4,
@@ -69,6 +77,7 @@ SCHEMA = (
         "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
         *_OWNERS,
+        *_USAGE,
     ),
 )
 STEPS = {
@@ -82,6 +91,7 @@ STEPS = {
         "ALTER TABLE keystile_keys ADD COLUMN suspended_at INTEGER",
         "ALTER TABLE keystile_keys ADD COLUMN grace_used_at INTEGER",
         *_OWNERS,
+        *_USAGE,
     ),
 }
 """By version, the statements that lead to the next one."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ...exceptions import NotFound
 from ...model import AuditEntry, Target, Via
 from ..contract import Cap
 from ..rows import AUDIT_COLUMNS, Row, check_members, encoded, entry_row, microseconds
+from .statements import TOUCH
 
 # A value that keystile never writes there is no moment: the record could not be read even when the rest is mended.
 _REVOKE = "UPDATE keystile_keys SET revoked_at = ? WHERE id = ? AND typeof(revoked_at) != 'integer'"
@@ -37,6 +38,13 @@ def change(connection: sqlite3.Connection, table: str, id: str, revision: int, c
         values = (encoded(name, value) for name, value in changes.items())
         connection.execute(f"UPDATE {table} SET {assignments} WHERE id = ?", (*values, id))  # noqa: S608 - checked above
     return True
+
+
+def touch(connection: sqlite3.Connection, key_id: str, at: datetime, graced: bool, every: float = 0.0) -> None:
+    """Note a use, where the noted one is before it, and at least so many seconds."""
+    latest = microseconds(at - (timedelta(seconds=every) or timedelta.resolution))
+    for name in ("last_used_at", "grace_used_at")[: 1 + graced]:
+        connection.execute(TOUCH.format(name), (microseconds(at), key_id, latest))
 
 
 def revoke(connection: sqlite3.Connection, key_id: str, at: datetime) -> bool:
