@@ -1,6 +1,6 @@
 """Keys in one SQLite file that every process on the machine may use at once, with no server to run.
 
-The tables are in `schema`, rows and records in `rows`, the steps of a transaction in `steps`.
+The tables are in `schema`, the steps of a transaction in `steps`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Organization, Project, SecretHash
 from ...policy import REMEMBERED_KEYS
 from ..contract import AuditFilter, Cap, KeyFilter, Written, ignore
-from . import statements as sql
-from . import steps
-from .rows import (
+from ..rows import (
+    KEY_COLUMNS,
+    ORGANIZATION_COLUMNS,
+    PROJECT_COLUMNS,
     Kept,
     Row,
     encoded,
@@ -34,7 +35,9 @@ from .rows import (
     project_of,
     project_row,
 )
-from .schema import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, SCHEMA, STEPS
+from . import statements as sql
+from . import steps
+from .schema import SCHEMA, STEPS
 from .statements import BY_ID, REVISED
 
 __all__ = ["IN_PLACE", "SQLiteStore"]

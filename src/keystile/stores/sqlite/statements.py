@@ -1,10 +1,9 @@
-"""The statements with which the SQLite store reads. Where a name of a column stands in one, it comes from `schema`."""
+"""The statements with which the SQLite store reads. Where a name of a column stands in one, it comes from `rows`."""
 
 from __future__ import annotations
 
 from ..contract import AuditFilter, KeyFilter
-from .rows import Row, microseconds
-from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
+from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, Row, microseconds
 
 # A key is read together with what it inherits, in one statement; the three revisions say whether any of it has changed.
 _OWNED = """FROM keystile_keys k LEFT JOIN keystile_projects p ON p.id = k.project_id
