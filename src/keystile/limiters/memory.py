@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from .. import _sync
+from .._ground.urls import place_of
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
 from ..rules.limits.packed import ends, forget
 from ..rules.limits.windows import Decision, Ledger, ledger, refund
-from ..rules.requests.urls import place_of
 from . import ANONYMOUS, check_units
 
 SHARDS = 64

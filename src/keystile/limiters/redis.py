@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .._ground.redis.cluster import Topology
+from .._ground.redis.links import AsyncLinks, Links, answer, open_all
+from .._ground.redis.servers import Servers
 from .._sync import PerLoop, run_now
+from ..exceptions import StoreUnavailable
 from ..model import Usage, Window
-from . import Usages, check_units, ignore
-from .cluster import Topology
-from .links import AsyncLinks, Links, answer, open_all
-from .script import FORGET, HIT, LOOK, REFUND, arguments, is_unreadable, key_of, usages
-from .servers import Servers
+from . import NotCounted, Usages, check_units, ignore
+from .script import FORGET, HIT, LOOK, REFUND, SCRIPT, arguments, is_unreadable, key_of, usages
 
 
 class RedisLimiter:
@@ -38,7 +39,7 @@ class RedisLimiter:
     blocking = True
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._servers = servers = Servers(url, options)
+        self._servers = servers = Servers(url, options, "limiter", NotCounted)
         self._topology = Topology(servers) if servers.is_cluster else None
         self._links = Links(servers)
         self._links.client(servers.hosts[0] if servers.is_cluster else "")  # finds errors now and not during a request
@@ -64,7 +65,7 @@ class RedisLimiter:
 
     def open(self) -> None:
         """Connect before the first request; raises as `hit`."""
-        run_now(open_all(self._links, self._servers, self._topology))
+        run_now(open_all(self._links, self._servers, self._topology, [SCRIPT]))
 
     def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """Count the cost in all windows if it fits into each, otherwise in none.
@@ -102,9 +103,9 @@ class RedisLimiter:
     def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
         command = arguments(act, subject, windows, cost, at)
         if self._topology is None:
-            reply = self._links.ask(command)
+            reply = self._links.ask(command, SCRIPT)
         else:
-            reply = run_now(answer(self._links, self._servers, self._topology, command))
+            reply = run_now(answer(self._links, self._servers, self._topology, key_of(subject), command, SCRIPT))
         return _read(reply, windows, self._servers, subject, self.on_unreadable)
 
 
@@ -118,7 +119,7 @@ class AsyncRedisLimiter:
     bounded = True
 
     def __init__(self, url: str, *, _topology: Topology | None = None, **options: Any) -> None:
-        self._servers = servers = Servers(url, options)
+        self._servers = servers = Servers(url, options, "limiter", NotCounted)
         self._topology = (_topology or Topology(servers)) if servers.is_cluster else None
         self._links: PerLoop[AsyncLinks] = PerLoop(lambda: AsyncLinks(servers))
         self.on_unreadable: Callable[[str], object] = ignore
@@ -138,7 +139,7 @@ class AsyncRedisLimiter:
 
     async def open(self) -> None:
         """As `RedisLimiter.open`, for the running loop."""
-        await open_all(self._links.get(), self._servers, self._topology)
+        await open_all(self._links.get(), self._servers, self._topology, [SCRIPT])
 
     async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
         """As `RedisLimiter.hit`."""
@@ -167,13 +168,15 @@ class AsyncRedisLimiter:
         self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0
     ) -> tuple[Usage, ...]:
         command = arguments(act, subject, windows, cost, at)
-        reply = await answer(self._links.get(), self._servers, self._topology, command)
+        reply = await answer(self._links.get(), self._servers, self._topology, key_of(subject), command, SCRIPT)
         return _read(reply, windows, self._servers, subject, self.on_unreadable)
 
 
 def _read(
-    reply: bytes, windows: Sequence[Window], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
+    reply: Any, windows: Sequence[Window], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
 ) -> Usages:
+    if not isinstance(reply, bytes):
+        raise StoreUnavailable(servers.name, "malformed reply")
     try:
         found = usages(reply, windows)
     except ValueError as error:

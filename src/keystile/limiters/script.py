@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
+from .._ground.redis.cluster import Command
 from ..exceptions import ConfigurationError
 from ..model import Usage, Window
 
@@ -22,8 +23,6 @@ _HEAD, _WINDOW = struct.Struct("<Bq"), struct.Struct("<qqq")
 # Lua's numbers are exact up to here. A larger limit or cost would mean the same.
 _MOST = 2**53
 _PREFIX = "keystile:1:"  # names the layout of the stored value, so that no other layout reads it
-
-Command = tuple[str | bytes, ...]
 
 # Every request comes through here, and the named tuple's own constructor costs twice as much.
 _new = tuple.__new__
@@ -52,11 +51,6 @@ def arguments(act: int, subject: str, windows: Sequence[Window], cost: int, at: 
     if act == REFUND:
         packed = packed[:8] + min(max(at, 0), _MOST).to_bytes(7, "little") + packed[8:]
     return ("EVALSHA", SHA, b"1", key_of(subject), packed)
-
-
-def with_script(command: Command) -> Command:
-    """The same for a server that does not know the script yet."""
-    return ("EVAL", SCRIPT, *command[2:])
 
 
 def usages(reply: object, windows: Sequence[Window]) -> tuple[Usage, ...]:
