@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,14 +17,21 @@ from keystile.model import Actor, ApiKey, AuditEntry, Organization, Project, Sec
 from keystile.model.audit import numbered
 from keystile.stores import Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
+from keystile.stores.redis import AsyncRedisStore, RedisStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
+from tests.redis_stores import emptied
 
 T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
 OLD, NEW = SecretHash("$old", "oldX"), SecretHash("$new", "newX", T0)
 STORES: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: MemoryStore(),
     "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
+    "redis": lambda _: RedisStore.from_url(emptied("valkey")),
+    "redis 6.2": lambda _: RedisStore.from_url(emptied("redis62")),
+    "redis under asyncio": lambda _: RedisStore.from_url(emptied("valkey")).for_asyncio(),
+    "redis cluster": lambda _: RedisStore.from_url(emptied("cluster")),
+    "redis cluster under asyncio": lambda _: RedisStore.from_url(emptied("cluster")).for_asyncio(),
     "async under asyncio": lambda _: AsyncStore(),
     "async under trio": lambda _: AsyncStore(),
 }
@@ -50,6 +58,8 @@ class Store:
 
     def __init__(self, inner: Any, backend: str) -> None:
         self.inner, self.backend = inner, backend
+        # Connections belong to their loop.
+        self._runner = asyncio.Runner() if isinstance(inner, AsyncRedisStore) else None
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.inner, name)
@@ -58,9 +68,17 @@ class Store:
             return await method(*args, **named)
 
         def call(*args: Any, **named: Any) -> Any:
+            if self._runner is not None:
+                return self._runner.run(run(*args, **named))
             return anyio.run(lambda: run(*args, **named), backend=self.backend)
 
         return call if inspect.iscoroutinefunction(method) else method
+
+    def end_all(self) -> None:
+        """Close the store and its loop."""
+        self.close()
+        if self._runner is not None:
+            self._runner.close()
 
     def shown(self, id: str) -> Any:
         """The record with its last uses as they are now, as `gate.keys.get` puts them together."""

@@ -26,7 +26,7 @@ OF_O = (("organization_id", "o"),)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
     yield opened
-    opened.close()
+    opened.end_all()
 
 
 def events(store: Store, **wanted: Any) -> list[tuple[str, str]]:
@@ -405,7 +405,7 @@ def test_a_project_is_capped_with_its_key(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("replaces", "kept"), [(False, 5), (True, 5)])
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "redis cluster"])
 def test_as_many_as_are_made_at_once_a_cap_holds(tmp_path: Path, kind: str, replaces: bool, kept: int) -> None:
     from keystile._sync import patiently
 

@@ -296,7 +296,9 @@ TABLE = (
         octets(parts.unpack_all),
         most=8.0,  # as many windows as there are octets for, where a caller has a few
     ),
-    Row(("limiters.script.key_of", "limiters.script.arguments", "limiters.script.with_script"), text(parts.command)),
+    Row(
+        ("limiters.script.key_of", "limiters.script.arguments", "_ground.redis.links.with_script"), text(parts.command)
+    ),
     Row(("limiters.script.usages", "limiters.script.is_unreadable"), octets(parts.reply)),
     *(
         Row(
@@ -621,6 +623,17 @@ NO_STRANGERS = {
     "stores.contract": _STORED,
     "stores.memory": _STORED,
     "stores.rows": _STORED,
+    "stores.redis": _STORED,
+    "stores.redis.admission": _STORED,
+    "stores.redis.bodies": _STORED,
+    "stores.redis.founding": _STORED,
+    "stores.redis.keys": _STORED,
+    "stores.redis.names": _STORED,
+    "stores.redis.owners": _STORED,
+    "stores.redis.reading": _STORED,
+    "stores.redis.server": _STORED,
+    "stores.redis.told": _STORED,
+    "stores.redis.writing": _STORED,
     "stores.sqlite": _STORED,
     "stores.sqlite.schema": _STORED,
     "stores.sqlite.statements": _STORED,

@@ -1,4 +1,4 @@
-"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory and SQLite are built in.
+"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory, SQLite and Redis are built in.
 
 Knows the words, the exceptions, `_sync` and SQLite files (`_ground`); knows no requests and no hashing. A store can be
 changed or added here alone, as long as it passes the contract suite (`tests/test_stores.py`, `tests/test_owners.py`).
@@ -16,7 +16,8 @@ __all__ = ["AuditFilter", "Cap", "KeyFilter", "KeyFinder", "KeyStore", "Written"
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
-    """The store that a URL names: ``memory://``, ``sqlite:///file.db``.
+    """The store that a URL names: ``memory://``, ``sqlite:///file.db``; ``redis://`` or ``rediss://``,
+    and with ``redis+sentinel://`` or ``redis+cluster://`` several of them.
 
     Args:
         url: the URL.
@@ -34,5 +35,11 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
         from .sqlite import SQLiteStore
 
         return SQLiteStore.from_url(url, remembered_keys=remembered_keys)
+    if scheme.partition("+")[0] in {"redis", "rediss", "valkey", "valkeys"}:
+        from .redis import RedisStore
+
+        return RedisStore.from_url(url, remembered_keys=remembered_keys)
     # The rest of the URL may hold a password.
-    raise ConfigurationError(f"no key store for the scheme {scheme!r}; there are memory:// and sqlite:///", key="store")
+    raise ConfigurationError(
+        f"no key store for the scheme {scheme!r}; there are memory://, sqlite:/// and redis://", key="store"
+    )

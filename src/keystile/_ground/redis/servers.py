@@ -72,7 +72,7 @@ class Servers:
         self.remap = options.get("address_remap") or _as_told
         self.timeout: float = options.get("socket_timeout", TIMEOUT)
         self._url, self._options = url, dict(options)
-        self._sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
+        self.is_sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
         if self.is_cluster:
             self._read_cluster()
         try:
@@ -159,7 +159,7 @@ class Servers:
         never = import_module(f"{library}.retry").Retry(import_module(f"{self._driver}.backoff").NoBackoff(), 0)
         timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
         options = {**timeouts, **self._options, **more, "retry": never}
-        if self._sentinel:
+        if self.is_sentinel:
             options["sentinel_kwargs"] = {**timeouts, **options.get("sentinel_kwargs", {}), **more, "retry": never}
             options["sentinel_kwargs"].pop("implementation", None)
         try:

@@ -1,0 +1,23 @@
+"""Servers for key stores, each started when a test first asks for it, and emptied for each."""
+
+from __future__ import annotations
+
+import atexit
+from functools import cache
+
+from tests.redis_server import Cluster, Server, redis62_binary, valkey_binary
+
+
+@cache
+def _started(kind: str) -> Server | Cluster:
+    made = Cluster() if kind == "cluster" else Server(redis62_binary() if kind == "redis62" else valkey_binary())
+    atexit.register(made.close)
+    return made
+
+
+def emptied(kind: str) -> str:
+    """The URL of an empty server: ``"valkey"``, ``"redis62"``, or a ``"cluster"`` of three."""
+    server = _started(kind)
+    for node in server.nodes if isinstance(server, Cluster) else [server]:
+        node.command("FLUSHALL")
+    return server.url
