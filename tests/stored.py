@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.from_thread import start_blocking_portal
 
 from keystile.model import Actor, ApiKey, AuditEntry, Organization, Project, SecretHash, Target
 from keystile.model.audit import numbered
 from keystile.stores import Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
-from keystile.stores.redis import AsyncRedisStore, RedisStore
+from keystile.stores.redis import RedisStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
 from tests.redis_stores import emptied
@@ -29,12 +31,13 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
     "redis": lambda _: RedisStore.from_url(emptied("valkey")),
     "redis 6.2": lambda _: RedisStore.from_url(emptied("redis62")),
-    "redis under asyncio": lambda _: RedisStore.from_url(emptied("valkey")).for_asyncio(),
     "redis cluster": lambda _: RedisStore.from_url(emptied("cluster")),
-    "redis cluster under asyncio": lambda _: RedisStore.from_url(emptied("cluster")).for_asyncio(),
     "async under asyncio": lambda _: AsyncStore(),
     "async under trio": lambda _: AsyncStore(),
 }
+
+LOOPS = {"redis under asyncio": "redis", "redis cluster under asyncio": "redis cluster"}
+"""Stores that have a twin for asyncio, by the name of the twin."""
 
 
 def later(seconds: float) -> datetime:
@@ -56,10 +59,10 @@ def an_organization(id: str = "o", **values: Any) -> Organization:
 class Store:
     """Any store, called as if it were a plain one; what is told of a write is made up where a test says nothing."""
 
-    def __init__(self, inner: Any, backend: str) -> None:
-        self.inner, self.backend = inner, backend
-        # Connections belong to their loop.
-        self._runner = asyncio.Runner() if isinstance(inner, AsyncRedisStore) else None
+    def __init__(self, inner: Any, backend: str, run: Callable[..., Any] | None = None) -> None:
+        self.inner = inner
+        # Connections belong to one event loop: who has any runs all calls in the same.
+        self.run = run or partial(anyio.run, backend=backend)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.inner, name)
@@ -68,17 +71,9 @@ class Store:
             return await method(*args, **named)
 
         def call(*args: Any, **named: Any) -> Any:
-            if self._runner is not None:
-                return self._runner.run(run(*args, **named))
-            return anyio.run(lambda: run(*args, **named), backend=self.backend)
+            return self.run(lambda: run(*args, **named))
 
         return call if inspect.iscoroutinefunction(method) else method
-
-    def end_all(self) -> None:
-        """Close the store and its loop."""
-        self.close()
-        if self._runner is not None:
-            self._runner.close()
 
     def shown(self, id: str) -> Any:
         """The record with its last uses as they are now, as `gate.keys.get` puts them together."""
@@ -109,6 +104,16 @@ class Store:
     def listed(self, after: str | None = None, limit: int = 100, **wanted: Any) -> list[str]:
         """The ids of what is listed."""
         return [key.id for key in self.records(after, limit, **wanted)]
+
+
+@contextmanager
+def in_a_loop(store: Any) -> Iterator[Store]:
+    """A store's twin for asyncio: all calls in one event loop."""
+    with start_blocking_portal("asyncio") as portal:
+        twin = store.for_asyncio()
+        yield Store(twin, "asyncio", portal.call)
+        portal.call(twin.close)
+    store.close()
 
 
 _told = count()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +53,15 @@ def handshake(path: str, key: str | None, *, denial: bool = False) -> dict[str, 
     scope = asgi_scope("GET", path, headers, "127.0.0.1") | {"type": "websocket", "subprotocols": []}
     del scope["method"]
     return scope | ({"extensions": {"websocket.http.response": {}}} if denial else {})
+
+
+def test_a_key_that_may_get_may_not_open_a_websocket(gate: Gate) -> None:
+    cases = {"GET /ws": False, "GET /*": False, "GET /ws/*": False, "WS /ws": True, "GET,WS /*": True, "/ws": True}
+    for may, opens in cases.items():
+        secret = gate.keys.create("chatter", may=[may]).secret
+        sent = call(asgi.GateMiddleware(chat, gate), handshake("/ws", secret), [{"type": "websocket.connect"}])
+        assert (sent[0]["type"] == "websocket.accept") is opens
+        assert opens or sent == [{"type": "websocket.close", "code": 1008, "reason": "insufficient_scope"}]
 
 
 def test_a_websocket_is_authenticated_at_its_handshake(gate: Gate) -> None:
@@ -375,7 +383,7 @@ def test_a_websocket_is_judged_whole_on_its_next_message(changes: dict[str, Any]
         await receive()
         await send({"type": "websocket.accept"})
         await receive()
-        store._change(issued.key.id, lambda key: replace(key, **changes))
+        store.update(issued.key.id, store.find(issued.key.id).revision, changes, ())  # type: ignore[union-attr]
         assert await receive() == {"type": "websocket.disconnect", "code": 1008}
 
     text = {"type": "websocket.receive", "text": "x"}

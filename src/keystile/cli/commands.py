@@ -25,6 +25,7 @@ from .checking import check
 from .explaining import explain
 from .keys import keys
 from .limits import limits
+from .migrating import migrate
 
 
 class _Group(click.Group):
@@ -92,7 +93,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits):
+for _command in (check, explain, keys, limits, migrate):
     main.add_command(_command)
 
 

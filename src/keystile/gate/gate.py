@@ -170,7 +170,7 @@ class Gate:
 
     async def aclose(self) -> None:
         """Release the files and connections of the store and the limiter."""
-        for close in (self._shop.close_store, *(each.close for each in self.limits.limiters())):
+        for close in (*self._shop.closes(), *(each.close for each in self.limits.limiters())):
             closing = close()
             if closing is not None:
                 await closing

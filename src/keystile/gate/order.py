@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 
 from .._ground.frozen import HiddenBytes
-from .._sync import Offload, adapt, at_once
+from .._sync import Offload, at_once
 from ..events import Events, Outage
 from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.workshop import Workshop
@@ -76,7 +76,7 @@ class Order:
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
         blocking = getattr(shop.store, "blocking", True)
-        find = adapt(shop.store.find, shop.store_pool, blocking=blocking, patience=READ_PATIENCE)
+        find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
         find_now = at_once(shop.store.find, blocking=blocking)
         budget = FailureBudget(policy, quotas, limits)
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)

@@ -173,8 +173,8 @@ class KeyRing:
             changes = dict(values)
             project = await self._maker.project(offload, changes.get("project_id"))
             if project is not None:
-                place(changes, project)
                 changes.setdefault("environment", key.environment)
+                place(changes, project)
             if changes.keys() & {"plan", "limits"}:
                 self._quotas.check_key(changes.get("plan", key.plan), changes.get("limits", key.limits))
             return changes

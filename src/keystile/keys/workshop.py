@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast, get_args
 
 from .._ground.checks import check_all
-from .._sync import Pool, is_async, later, patiently, worker_count
+from .._sync import Pool, adapt, is_async, later, patiently, worker_count
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter, open_limiter
 from ..model import SecretHash
@@ -58,6 +58,21 @@ class Workshop:
         prefix = getattr(self.key_format, "prefix", None)
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
 
+    def adapted(self, method: str, *, blocking: bool, patience: float) -> Callable[..., Awaitable[Any]]:
+        """One way to call a method of the store: ``await adapted(offload, *args)``. Under asyncio it is the store's
+        twin for that, if it has one.
+
+        Args:
+            method: its name.
+            blocking: whether a plain one leaves the event loop.
+            patience: for how many seconds a busy store is tried again.
+        """
+        twin = getattr(self.store, "for_asyncio", lambda: None)()
+        awaited = None if twin is None else getattr(twin, method)
+        return adapt(
+            getattr(self.store, method), self.store_pool, blocking=blocking, patience=patience, awaited=awaited
+        )
+
     @property
     def mask(self) -> Mask:
         """Finds keys within a text."""
@@ -98,6 +113,11 @@ class Workshop:
         rehash = getattr(self.store, "rehash", None)
         if rehash is not None:
             self.later(rehash, key_id, old, new)
+
+    def closes(self) -> Iterable[Callable[[], Any]]:
+        """What closes the store under an event loop, one after the other; each gives what is to be awaited, or None."""
+        twin = getattr(self.store, "for_asyncio", lambda: None)()
+        return (self.close_store,) if twin is None else (self.close_store, twin.close)
 
     def close_store(self) -> Any:
         """Close the store, if it can be closed; gives what is to be awaited, or None."""

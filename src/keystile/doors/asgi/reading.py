@@ -72,7 +72,8 @@ class Reader:
         if root_path or self._fixed_root_path is not None:
             unreadable = unreadable or self._is_ambiguous(scope, path, root_path or "")
             path = below(path, root_path or "")
-        method = scope["method"] if scope["type"] == "http" else "GET"
+        http = scope["type"] == "http"
+        method = scope["method"] if http else "GET"
         return _new(
             Request,
             (
@@ -82,8 +83,8 @@ class Reader:
                 presented,
                 client[0] if client else None,
                 given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
-                scope.get("scheme", "http"),
-                self._passes and scope["type"] == "http" and is_preflight(method, partial(_lines, scope)),
+                scope.get("scheme", "http") if http else _scheme_of_websocket(scope),
+                self._passes and http and is_preflight(method, partial(_lines, scope)),
                 wire,
                 long_query,
                 unreadable,
@@ -135,6 +136,11 @@ def _header(scope: Scope, wanted: bytes) -> str | None:
     """The value of a header that is there exactly once."""
     values = [value for name, value in scope["headers"] if name.lower() == wanted]
     return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def _scheme_of_websocket(scope: Scope) -> str:
+    """``"ws"`` or ``"wss"``, also where a server says what its connection began as: what a key may do hangs on it."""
+    return "wss" if scope.get("scheme", "ws") in {"wss", "https"} else "ws"
 
 
 def _lines(scope: Scope, name: str) -> list[str]:

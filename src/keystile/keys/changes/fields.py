@@ -27,6 +27,9 @@ class Unset(enum.Enum):
 
     UNSET = "unset"
 
+    def __repr__(self) -> str:
+        return self.name
+
 
 UNSET: Final = Unset.UNSET
 """In place of a value: what is there stays. None clears it."""

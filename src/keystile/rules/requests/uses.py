@@ -1,8 +1,8 @@
 """What a key may be used for: a list of matches as in rules, of which one must hold for a request.
 
 To be listed is a permission: a path holds only as it is spelled, and a request that can be read in more than one way is
-not permitted. ``GET`` holds HEAD too, but not the handshake of a websocket, which has no cost in sight when it is
-written down: that is ``WS /path``. A match without a method holds for all of them and for websockets.
+not permitted. ``GET`` holds HEAD too, but not the handshake of a websocket: that is
+``WS /path``. A match without a method holds for all of them and for websockets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from .matching import PatternTree
 
 MOST_USES = 100
 WEBSOCKET = "WS"
-_KNOWN = METHODS | {WEBSOCKET}
 
 
 def check_uses(matches: Any) -> tuple[str, ...] | None:
@@ -52,9 +51,10 @@ class Uses:
         """Whether this request is one of them."""
         if request.unreadable or not canonical(request.path, request.raw_path):
             return False
-        method = WEBSOCKET if request.scheme in {"ws", "wss"} else request.method
-        if method not in _KNOWN:
+        websocket = request.scheme in {"ws", "wss"}
+        if not websocket and request.method not in METHODS:  # a client may send "WS" as a method, too
             return False
+        method = WEBSOCKET if websocket else request.method
         found = (self._patterns[place] for place in self._tree.find(request.path))
         return any(each.names(method) is not None and each.spells(request.path) for each in found)
 
