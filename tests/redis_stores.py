@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 from functools import cache
 
+import redis
+
 from tests.redis_server import Cluster, Server, redis62_binary, valkey_binary
 
 
@@ -21,3 +23,18 @@ def emptied(kind: str) -> str:
     for node in server.nodes if isinstance(server, Cluster) else [server]:
         node.command("FLUSHALL")
     return server.url
+
+
+def clients(kind: str) -> list[redis.Redis]:
+    """A connection to each of its nodes, which a test may use to look at what is there."""
+    return list(_clients(kind))
+
+
+@cache
+def _clients(kind: str) -> tuple[redis.Redis, ...]:
+    server = _started(kind)
+    nodes = server.nodes if isinstance(server, Cluster) else [server]
+    made = tuple(redis.Redis(port=node.port) for node in nodes)
+    for client in made:
+        atexit.register(client.close)
+    return made
