@@ -13,7 +13,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"mariadbd": "mariadb-server", "nginx": "nginx-light"}
+PACKAGES = {"mariadbd": "mariadb-server", "nginx": "nginx-light", "pgbouncer": "pgbouncer"}
 """The program that a service's tests need, and the package of Debian that has it. `.ci/install` installs them all."""
 
 

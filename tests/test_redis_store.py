@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from anyio.from_thread import start_blocking_portal
+from click.testing import CliRunner
 
 from keystile import ConfigurationError, Gate
+from keystile.cli.commands import main
 from keystile.exceptions import KeyLimitReached, NotFound, StoreUnavailable, UnreadableRecord
 from keystile.model import Inherited, SecretHash
 from keystile.stores import AuditFilter, Cap, KeyFilter
@@ -632,6 +635,29 @@ def test_a_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
 
 
 # Settings
+
+
+def test_check_says_what_may_be_lost(
+    durable: Server, redis_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def notes(url: str) -> str:
+        (tmp_path / "keystile.toml").write_text(f'store = "{url}"\nprefix = "acme"\n')
+        result = CliRunner().invoke(main, ["check"])
+        assert result.exit_code == 0, result.stderr
+        return result.stderr
+
+    assert notes(durable.url) == ""
+    durable.command("CONFIG", "SET", "appendfsync", "everysec")
+    assert "Note: store: appendfsync is everysec" in notes(durable.url)
+    durable.command("CONFIG", "SET", "appendfsync", "always")
+    redis_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    assert "Note: store: maxmemory-policy is allkeys-lru" in notes(redis_server.url)
+    assert "Note: store: the append-only file is off" in notes(redis_server.url)
+    redis_server.command("ACL", "SETUSER", "default", "-config")
+    assert "append-only" in notes(redis_server.url)
+    assert "append-only" in notes(emptied("cluster"))
 
 
 @pytest.mark.parametrize("url", ["redis://:pass word@127.0.0.1:99999", "redis+cluster://:secret@a", "redis://[::1"])

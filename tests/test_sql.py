@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from tests.doors import Door
 from tests.postgres_server import PostgresServer, postgres_url  # noqa: F401
 from tests.selection import often
 from tests.sql_stores import a_server, emptied, new_database, quiet
-from tests.stage import until
+from tests.stage import PATIENCE, until
 from tests.stored import NEW, OLD, T0, a_key, a_project, an_organization, later, told
 from tests.tcp_proxy import Proxy
 
@@ -245,10 +246,78 @@ def test_a_write_whose_connection_breaks_is_done_once(url: str, number: int) -> 
         assert sorted(events) == ["key.create", "key.create", "key.revoke", "key.revoke"]
 
 
+def test_a_second_try_waits_for_a_commit_that_is_still_under_way(url: str) -> None:
+    """The connection breaks when the server has the entry and has not committed yet; it does so while others wait."""
+    with closing(SQLStore(url)) as store, psycopg.connect(url) as first, ExitStack() as stack:
+        put(store)
+        entry = told("key.rotate", ID)
+        key = store.find(ID)
+        assert key is not None
+        columns = ("id", "at", "event", "targets", "correlation_id", "actor_type", "via")
+        values = (entry.id, 1, entry.event, '[["key", "x", "x"]]', entry.id, "system", "python")
+        first.execute(
+            f"INSERT INTO keystile_audit ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})", values
+        )
+        proxy, through = stack.enter_context(behind(url))
+        other = stack.enter_context(closing(SQLStore(through)))
+        proxy.lose(3)
+        threads = stack.enter_context(ThreadPoolExecutor())
+        late = threads.submit(other.update, ID, key.revision, {"hashes": (NEW,)}, [entry])
+        watching = stack.enter_context(psycopg.connect(url, autocommit=True))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: watching.execute(waits).fetchone() != (0,))
+        first.commit()
+        written = late.result(PATIENCE)
+        assert [each.id for each in written.entries] == [entry.id]
+        assert store.find(ID) == a_key()  # what the first try wrote, which was nothing here
+
+
 def test_a_key_that_is_there_already_is_never_taken_for_ones_own(store: SQLStore) -> None:
     put(store)
     with pytest.raises(KeyError):
         put(store)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_an_answer_that_comes_too_late_is_given_to_nobody(url: str, kind: str) -> None:
+    with behind(url) as (proxy, through), closing(SQLStore(f"{through}?pool=1")) as store, ExitStack() as stack:
+        find: Callable[[str], Any] = store.find
+        if kind == "asyncio":
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            twin = store.for_asyncio()
+            assert twin is not None
+            stack.callback(portal.call, twin.close)
+            find = partial(portal.call, twin.find)
+        put(store, id="first")
+        put(store, id="second")
+        assert find("first").id == "first"
+        for _ in range(3):
+            proxy.hold()
+            with pytest.raises(StoreUnavailable):
+                find("first")
+            proxy.release()
+            until(lambda: comes_back(find))
+            assert find("second").id == "second"
+            assert find("unknown") is None
+
+
+def test_an_answer_for_a_client_that_left_is_given_to_nobody(url: str) -> None:
+    with behind(url) as (proxy, through), closing(SQLStore(f"{through}?pool=1")) as store:
+        put(store, id="first")
+        put(store, id="second")
+        with start_blocking_portal("asyncio") as portal:
+            twin = store.for_asyncio()
+            assert twin is not None
+            assert portal.call(twin.find, "first").id == "first"
+            for _ in range(20):
+                proxy.hold()
+                leaving = portal.start_task_soon(twin.find, "first")
+                assert proxy.asked.acquire(timeout=PATIENCE)
+                leaving.cancel()
+                proxy.release()
+                assert portal.call(twin.find, "second").id == "second"
+                assert portal.call(twin.find, "unknown") is None
+            portal.call(twin.close)
 
 
 # Outages
@@ -357,12 +426,12 @@ def test_while_it_is_away_writes_fail_with_a_reason_and_without_secrets(
                 assert "secret" not in str(caught.value)
         finally:
             server.thaw()
-        until(lambda: comes_back(store))
+        until(lambda: comes_back(store.find))
 
 
-def comes_back(store: SQLStore) -> bool:
+def comes_back(find: Callable[[str], Any]) -> bool:
     try:
-        store.find("nobody")
+        find("nobody")
     except StoreUnavailable:
         return False
     return True
@@ -530,7 +599,7 @@ def test_a_forked_child_uses_connections_of_its_own(store: SQLStore) -> None:
             for number in range(20):
                 assert store.find(ID) is not None
                 store.touch(ID, later(number))
-        except BaseException:  # whatever it is, the child must not go on with the tests
+        except BaseException:  # noqa: BLE001 - whatever it is, the child must not go on with the tests
             os._exit(1)
         os._exit(0)
     for _ in range(20):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..exceptions import KeystileError, StoreUnavailable
 from ..gate import Gate
 from ..model import Window
 from ..rules.limits.subjects import subject
+from ..stores import open_store
 from .opening import PATIENCE, in_memory, url_of
 from .shown import print_table, shown_plans, shown_url
 
@@ -27,6 +29,7 @@ def check(config: Path | None) -> None:
     with closing(open_gate(settings)) as gate:
         gate.keys.list(limit=1)
         _look_at_limiter(settings, gate)
+        advice = _advice(settings)
     print_table(
         [
             ("file", settings.source),
@@ -38,8 +41,17 @@ def check(config: Path | None) -> None:
             ("app", _shown_app(settings)),
         ]
     )
+    for each in advice:
+        click.echo(f"Note: store: {each}.", err=True)
     if in_memory(settings, "store"):
         click.echo("Note: keys in memory end with their process, so no command can make one for a server.", err=True)
+
+
+def _advice(settings: Settings) -> Sequence[str]:
+    """What the store says of the way that it keeps keys."""
+    with closing(open_store(url_of(settings, "store"))) as store:
+        advice: Callable[[], Sequence[str]] = getattr(store, "advice", list)
+        return advice()
 
 
 def _look_at_limiter(settings: Settings, gate: Gate) -> None:

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _SQL = ("postgresql", "mysql", "mariadb")
+_REDIS = ("redis", "rediss", "valkey", "valkeys")
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
@@ -52,16 +53,14 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
         from .sqlite import SQLiteStore
 
         return SQLiteStore.from_url(url, remembered_keys=remembered_keys)
-    if scheme.partition("+")[0] in {"redis", "rediss", "valkey", "valkeys"}:
+    if scheme.partition("+")[0] in _REDIS:
         from .redis import RedisStore
 
         return RedisStore.from_url(url, remembered_keys=remembered_keys)
     if scheme in _SQL:
         found: KeyStore = _sql(scheme).SQLStore(url, remembered_keys=remembered_keys)
         return found
-    # The rest of the URL may hold a password.
-    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in (*_SQL, "redis"))))
-    raise ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
+    raise _unknown(scheme)
 
 
 def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool], int] | None:
@@ -69,12 +68,23 @@ def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool]
 
     It is called with what is told before each statement (its number, how many there are, its text), and with whether
     that is all that is wanted. It gives the number of statements.
+
+    Raises:
+        ConfigurationError: no store has this scheme.
     """
     scheme = url.partition(":")[0] if "://" in url else ""
-    if scheme not in _SQL:
+    if url == "memory://" or scheme == "sqlite" or scheme.partition("+")[0] in _REDIS:
         return None
+    if scheme not in _SQL:
+        raise _unknown(scheme)
     module = _sql(scheme)
     return lambda tell, dry: cast("int", module.migrate(url, tell, dry=dry))
+
+
+def _unknown(scheme: str) -> ConfigurationError:
+    # The rest of the URL may hold a password.
+    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in (*_SQL, "redis"))))
+    return ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
 
 
 def _sql(scheme: str) -> Any:

@@ -85,6 +85,10 @@ class Shelf:
         """Entries, the newest first."""
         return await self.told.list(wanted, after, limit)
 
+    async def advice(self) -> Sequence[str]:
+        """What an operator should know of the servers: where writes may be lost, or keys be dropped."""
+        return await self.server.advice()
+
     async def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Written:
         """Keep a new record."""
         return await self.keys.add(key, entries, cap)
@@ -171,6 +175,7 @@ class RedisStore:
     def on_unreadable(self, told: Callable[[UnreadableRecord], object]) -> None:
         self._shelf.on_unreadable = self._for_asyncio.on_unreadable = told
 
+    advice = _plain(Shelf.advice)
     find, list, list_audit = _plain(Shelf.find), _plain(Shelf.list), _plain(Shelf.list_audit)
     touch, last_used, rehash = _plain(Keys.touch, "keys"), _plain(Keys.last_used, "keys"), _plain(Keys.rehash, "keys")
     add, update, revoke = _plain(Shelf.add), _plain(Keys.update, "keys"), _plain(Keys.revoke, "keys")

@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..._ground.frozen import HiddenBytes
@@ -49,16 +50,21 @@ class Owner(NamedTuple):
     Attributes:
         raw: the octets.
         project: the record.
-        deleted: whether it was deleted.
+        deleted_at: when it was deleted, or None.
         first_key: while it is being made, the id of its first key: it is there as soon as that key is; else None.
         ending: the entry that told of its end, and how many were told with it; or None.
     """
 
     raw: bytes
     project: Project
-    deleted: bool
+    deleted_at: datetime | None
     first_key: str | None
     ending: tuple[AuditEntry, int] | None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is no more."""
+        return self.deleted_at is not None
 
 
 def draw() -> str:
@@ -113,7 +119,7 @@ def read_project(raw: bytes) -> Owner:
     values = json.loads(raw)
     project = project_of([_revision(raw), *(values[name] for name in PROJECT_COLUMNS)])
     ending = values["ending"] and (read_entry(values["ending"][0]), values["ending"][1])
-    return Owner(raw, project, values["deleted_at"] is not None, values["first_key"], ending)
+    return Owner(raw, project, moment(values["deleted_at"]), values["first_key"], ending)
 
 
 def organization_text(organization: Organization) -> bytes:

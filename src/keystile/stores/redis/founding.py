@@ -18,6 +18,12 @@ class Founding:
     def __init__(self, writing: Writing) -> None:
         self._writing, self._server, self._reading = writing, writing.server, writing.reading
 
+    async def check(self, project: Project) -> None:
+        """KeyError if its id is taken."""
+        owner = await self._reading.owner(project.id)
+        if owner is not None and (owner.deleted or await self._reading.is_there(owner)):
+            raise KeyError(project.id)
+
     async def begin(self, project: Project, key_id: str) -> bytes:
         """Write a project that waits for this key; gives its record. KeyError if its id is taken."""
         slot = Slot("project", project.id)

@@ -207,6 +207,11 @@ class Keys:
 
     async def _write(self, change: _Change, entries: Sequence[AuditEntry], cap: Cap | None) -> Written:
         slot, kept_token = Slot("key", change.key.id), change.token
+        # Looked at once more when the key is written; here, so that what comes first is refused first.
+        if change.project is not None:
+            await self._founding.check(change.project)
+        elif change.is_placed:
+            await self._reading.check_project(change.key)
         entry = Entry(change.key, draw()) if kept_token is None else None
         admitted = await self._admission.enter(change.key, entry, cap, entries)
         await self._told.index(entries, slot)

@@ -83,13 +83,15 @@ class Owners:
             token = draw()
             await self._told.index(entries, slot)
             if await self._writing.swap(slot, owner.raw, after, entries, strings=(token, KEEP)) == "written":
-                more = await self._end_keys(project_id, token, (entries[0], len(entries)))
+                more = await self._end_keys(project_id, token, at, (entries[0], len(entries)))
                 return Written(owner.project, (*entries, *more))
         await self._told.unindex(entries, slot)
         raise self._writing.busy()
 
     async def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Written:
         """Keep a new organization."""
+        if await self._reading.raw(Slot("organization", organization.id)) is not None:
+            raise KeyError(organization.id)
         name = EVERYBODY.name("organizations")
         await self._server.ask(name, "ZADD", name, 0, listed(organization.created_at, organization.id))
         slot = Slot("organization", organization.id)
@@ -151,8 +153,11 @@ class Owners:
                     return None
                 await self._founding.finish(owner.project, raw)
                 continue
-            if spreading is not None and owner.ending is not None:
-                await self._end_keys(project_id, spreading, owner.ending)
+            if spreading is not None and owner.ending is not None and owner.deleted_at is not None:
+                first, count = owner.ending
+                # After the numbers that were given out before the interruption.
+                listed_keys = await self._server.ask(slot.name("list"), "ZCARD", slot.name("list"))
+                await self._end_keys(project_id, spreading, owner.deleted_at, (first, count + listed_keys))
             elif spreading is not None:
                 await self._spread(slot, spreading, self._inherit)
             return owner
@@ -177,24 +182,23 @@ class Owners:
         return ()
 
     async def _end_keys(
-        self, project_id: str, token: bytes | str, told: tuple[AuditEntry, int]
+        self, project_id: str, token: bytes | str, at: datetime, told: tuple[AuditEntry, int]
     ) -> Sequence[AuditEntry]:
         first, count = told
 
         async def end(key_id: str, number: int) -> Sequence[AuditEntry]:
-            return await self._keys.end_of(project_id, key_id, first.at, first, count + number)
+            return await self._keys.end_of(project_id, key_id, at, first, count + number)
 
         return await self._spread(Slot("project", project_id), token, end)
 
     async def _spread(self, slot: Slot, token: bytes | str, visit: Visit) -> Sequence[AuditEntry]:
         """Visit all keys of an owner, also those that are just being made; gives what was told."""
         told: list[AuditEntry] = []
-        number, beyond = 0, b"-"
+        beyond = b"-"
         while True:
             members = await self._server.members(slot.name("list"), beyond, PAGE)
             for member in members:
-                told += await visit(unlisted(member)[0], number)
-                number += 1
+                told += await visit(unlisted(member)[0], len(told))
             if len(members) < PAGE:
                 await self._server.run(RELEASE, [slot.name("spreading")], token)
                 return told
@@ -209,7 +213,8 @@ class Owners:
             members = await self._server.members(name, beyond, PAGE)
             for member in members:
                 record = await look(unlisted(member)[0])
-                if record is not None:
+                # Somebody may have wanted the same id at another moment.
+                if record is not None and listed(record.created_at, record.id) == member:
                     found.append(record)
                 if len(found) == limit:
                     return found

@@ -16,6 +16,7 @@ from ..._ground.redis.cluster import Topology
 from ..._ground.redis.links import answer, open_all
 from ..._ground.redis.servers import Servers
 from ...exceptions import StoreUnavailable
+from .advice import advice_on
 
 # The states of at most this many servers are remembered.
 NODES = 10_000
@@ -76,6 +77,28 @@ class Server:
     async def open(self) -> None:
         """Connect, and load the scripts."""
         await open_all(self._links(), self._servers, self._topology, [each.text for each in SCRIPTS])
+
+    async def advice(self) -> list[str]:
+        """What an operator should know of the servers, each thing once."""
+        links, topology = self._links(), self._topology
+        found: dict[str, None] = {}
+        try:
+            if topology is not None:
+                await topology.look(links.execute)
+            for node in ("",) if topology is None else topology.primaries:
+                memory, persistence = [await links.execute(node, "INFO", each) for each in ("memory", "persistence")]
+                found |= dict.fromkeys(advice_on(memory, persistence, await self._synced(node)))
+        except self._servers.failures as error:
+            raise self._servers.unavailable(error) from None
+        return list(found)
+
+    async def _synced(self, node: str) -> str | None:
+        try:
+            reply = await self._links().execute(node, "CONFIG", "GET", "appendfsync")
+        except self._servers.reply:  # many who rent out servers forbid the question
+            return None
+        values = list(reply.values()) if isinstance(reply, dict) else list(reply)[1:]
+        return values[0].decode() if values and isinstance(values[0], bytes) else None
 
     async def ask(self, name: bytes, *command: Any) -> Any:
         """The reply to a command about what has this name."""

@@ -153,7 +153,7 @@ def _same(dialect: sa.Dialect, name: str) -> str:
     if dialect.name == "postgresql":
         return f"NEW.{name} IS NOT DISTINCT FROM OLD.{name}"
     # A collation may call texts equal that are not, such as those that differ in their case.
-    return f"(BINARY NEW.{name} <=> BINARY OLD.{name})"
+    return f"(CAST(NEW.{name} AS BINARY) <=> CAST(OLD.{name} AS BINARY))"
 
 
 def _noted(dialect: sa.Dialect) -> Iterator[str]:

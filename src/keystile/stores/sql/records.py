@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from ..._ground.frozen import HiddenRow
 from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Organization, Project
-from ..contract import ignore
 from ..rows import Kept, Row, entry_of, key_of, moment, organization_of, project_of
 from .reading import ID
 
@@ -21,12 +20,12 @@ class Records:
     Args:
         name: of the database, for errors.
         remembered: how many decoded keys are kept.
+        tell: called with each record that a list leaves out.
     """
 
-    def __init__(self, name: str, remembered: int) -> None:
-        self._name, self._remembered = name, remembered
+    def __init__(self, name: str, remembered: int, tell: Callable[[UnreadableRecord], object]) -> None:
+        self._name, self._remembered, self._tell = name, remembered, tell
         self._kept = Kept()
-        self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
 
     def forget(self) -> None:
         """Start with no decoded records."""
@@ -54,7 +53,7 @@ class Records:
         try:
             return self.key(row)
         except UnreadableRecord as error:
-            self.on_unreadable(error)
+            self._tell(error)
             return None
 
     def project(self, row: Row) -> Project:

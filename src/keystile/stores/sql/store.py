@@ -13,11 +13,15 @@ from ..._ground.checks import check_count
 from ..._ground.health import Health
 from ...exceptions import UnreadableRecord
 from ...policy import REMEMBERED_KEYS
+from ..contract import ignore
 from . import migrations
 from .links import Links
 from .places import Place
 from .records import Records
 from .work import Work
+
+# While it is down no request is answered, so a database is asked more often than a limiter, in seconds.
+PROBE_EVERY = 1.0
 
 
 class SQLStore(Work):
@@ -44,8 +48,10 @@ class SQLStore(Work):
     def __init__(self, url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> None:
         check_count(remembered_keys, "remembered_keys")
         self._place = place = Place(url)
-        self._kept = Records(place.name, remembered_keys)
-        health = Health(lambda _error: None)  # the gate tells of an outage itself
+        self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
+        """Called with each record that `list` leaves out because it cannot be read."""
+        self._kept = Records(place.name, remembered_keys, self._tell)
+        health = Health(lambda _error: None, PROBE_EVERY)  # the gate tells of an outage itself
         links = Links(place, health, self._kept.forget)
         _check(place, links)
         super().__init__(links, self._kept)
@@ -54,14 +60,8 @@ class SQLStore(Work):
     def __repr__(self) -> str:
         return f"SQLStore({self._place.name!r})"
 
-    @property
-    def on_unreadable(self) -> Callable[[UnreadableRecord], object]:
-        """Called with each record that `list` leaves out because it cannot be read."""
-        return self._kept.on_unreadable
-
-    @on_unreadable.setter
-    def on_unreadable(self, tell: Callable[[UnreadableRecord], object]) -> None:
-        self._kept.on_unreadable = tell
+    def _tell(self, error: UnreadableRecord) -> None:
+        self.on_unreadable(error)
 
     def for_asyncio(self) -> AsyncSQLStore | None:
         """The same store for an asyncio host, always the same object; None if the driver only blocks."""
@@ -106,14 +106,15 @@ for _name in [name for name in vars(Work) if not name.startswith("_")]:
 
 def _check(place: Place, links: Links) -> None:
     """ConfigurationError unless the database is there, with the tables of today."""
+    reason = ""
     try:
         with links.writers.connect() as connection:
             migrations.check(place, connection)
-        return
     except sa.exc.SQLAlchemyError as error:
         reason = f"cannot be used: {place.said(error)}"
     except TypeError:  # so pymysql says that it knows no such option
         reason = "its options cannot be used"
     finally:
         links.close()
-    raise place.wrong(reason)
+    if reason:
+        raise place.wrong(reason)

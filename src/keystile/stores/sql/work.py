@@ -234,9 +234,10 @@ class Work:
             return partial(_written, now(connection, id), tuple(told))
 
         def before(connection: Connection) -> Callable[[], Written] | None:
-            rows = reading.entries_of(connection, entries[0].id)
-            told = tuple(self._records.entry(row) for row in rows)
-            return partial(_written, now(connection, id), told) if told else None
+            if not writing.was_told(connection, entries[0]):
+                return None
+            told = tuple(map(self._records.entry, reading.entries_of(connection, entries[0].id)))
+            return partial(_written, now(connection, id), told)
 
         if not new and not can_be_kept(id):
             return Written(None)

@@ -144,6 +144,19 @@ def tell(
     return told
 
 
+def was_told(connection: sa.Connection, entry: AuditEntry) -> bool:
+    """Whether another transaction has kept this entry; one that is about to end is waited for."""
+    row = dict(zip(AUDIT_COLUMNS, entry_row(entry), strict=True))
+    if connection.dialect.name == "postgresql":
+        there: sa.Insert = postgresql.insert(audit).on_conflict_do_nothing()
+    else:
+        there = sa.insert(audit).prefix_with("IGNORE")
+    if connection.execute(there.values(row)).rowcount == 0:
+        return True
+    connection.execute(sa.delete(audit).where(audit.c.id == entry.id))
+    return False
+
+
 def _revoke_oldest(
     connection: sa.Connection,
     where: Sequence[sa.ColumnElement[bool]],
