@@ -406,6 +406,14 @@ def test_a_change_counts_as_one_more_but_never_against_itself(store: Store) -> N
     assert [store.find(each).revoked_at is None for each in "abc"] == [False, True, True]
 
 
+def test_a_cap_that_counts_others_does_not_count_the_key_from_then_on(store: Store) -> None:
+    store.put(a_key("a", organization_id="o"))
+    store.put(a_key("b"), Cap(2, OF_O))
+    store.put(a_key("c", organization_id="o"), Cap(2, OF_O))
+    with pytest.raises(KeyLimitReached):
+        store.put(a_key("d"), Cap(2, OF_O))
+
+
 def test_a_project_is_capped_with_its_key(store: Store) -> None:
     store.put(a_key("a", organization_id="o"))
     with pytest.raises(KeyLimitReached):

@@ -508,7 +508,7 @@ def test_while_it_is_away_writes_fail_with_a_reason_and_without_secrets(durable:
                 assert "secret" not in str(caught.value)
         finally:
             durable.resume()
-        until(lambda: comes_back(store))
+        until(lambda: comes_back(store.find))
 
 
 def test_a_server_that_is_full_still_answers_for_the_keys_that_there_are(redis_server: Server) -> None:

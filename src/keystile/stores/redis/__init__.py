@@ -173,6 +173,7 @@ class RedisStore:
 
     @on_unreadable.setter
     def on_unreadable(self, told: Callable[[UnreadableRecord], object]) -> None:
+        """Call something else."""
         self._shelf.on_unreadable = self._for_asyncio.on_unreadable = told
 
     advice = _plain(Shelf.advice)
@@ -209,6 +210,7 @@ class AsyncRedisStore:
 
     @on_unreadable.setter
     def on_unreadable(self, told: Callable[[UnreadableRecord], object]) -> None:
+        """Call something else."""
         self._shelf.on_unreadable = told
 
     find, list, list_audit = _awaited(Shelf.find), _awaited(Shelf.list), _awaited(Shelf.list_audit)

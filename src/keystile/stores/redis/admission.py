@@ -64,8 +64,10 @@ class Admission:
         first = None if cap is None else _slot_of(cap)
         if cap is not None and first is not None:
             deadline = time.monotonic() + WAIT
+            # A cap may count keys to which this one does not belong.
+            noted = entry if entry is not None and first in entry.slots else None
             while True:
-                now, room, known = await self._enter(first, key, entry, cap, entries)
+                now, room, known = await self._enter(first, key, noted, cap, entries)
                 if room:
                     times.append(now)
                     break

@@ -69,6 +69,8 @@ class Keys:
         self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None, project: Project | None = None
     ) -> Written:
         """Keep a new record, and the project that is made with it."""
+        if project is not None:
+            await self._founding.check(project)
         if await self._reading.raw(Slot("key", key.id)) is not None:
             raise KeyError(key.id)
         strings = uses({"last_used_at": key.last_used_at, "grace_used_at": key.grace_used_at})
@@ -208,9 +210,7 @@ class Keys:
     async def _write(self, change: _Change, entries: Sequence[AuditEntry], cap: Cap | None) -> Written:
         slot, kept_token = Slot("key", change.key.id), change.token
         # Looked at once more when the key is written; here, so that what comes first is refused first.
-        if change.project is not None:
-            await self._founding.check(change.project)
-        elif change.is_placed:
+        if change.is_placed and change.project is None:
             await self._reading.check_project(change.key)
         entry = Entry(change.key, draw()) if kept_token is None else None
         admitted = await self._admission.enter(change.key, entry, cap, entries)
