@@ -7,6 +7,7 @@ from functools import cache
 
 import redis
 
+from keystile.stores.redis import RedisStore
 from tests.redis_server import Cluster, Server, redis62_binary, valkey_binary
 
 
@@ -23,6 +24,11 @@ def emptied(kind: str) -> str:
     for node in server.nodes if isinstance(server, Cluster) else [server]:
         node.command("FLUSHALL")
     return server.url
+
+
+def patient(url: str) -> RedisStore:
+    """A store that waits for a busy machine: for tests that are not about time."""
+    return RedisStore(url, socket_timeout=20, socket_connect_timeout=20)
 
 
 def clients(kind: str) -> list[redis.Redis]:

@@ -19,19 +19,18 @@ from keystile.model import Actor, ApiKey, AuditEntry, Organization, Project, Sec
 from keystile.model.audit import numbered
 from keystile.stores import Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
-from keystile.stores.redis import RedisStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
-from tests.redis_stores import emptied
+from tests.redis_stores import emptied, patient
 
 T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
 OLD, NEW = SecretHash("$old", "oldX"), SecretHash("$new", "newX", T0)
 STORES: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: MemoryStore(),
     "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
-    "redis": lambda _: RedisStore.from_url(emptied("valkey")),
-    "redis 6.2": lambda _: RedisStore.from_url(emptied("redis62")),
-    "redis cluster": lambda _: RedisStore.from_url(emptied("cluster")),
+    "redis": lambda _: patient(emptied("valkey")),
+    "redis 6.2": lambda _: patient(emptied("redis62")),
+    "redis cluster": lambda _: patient(emptied("cluster")),
     "async under asyncio": lambda _: AsyncStore(),
     "async under trio": lambda _: AsyncStore(),
 }

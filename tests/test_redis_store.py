@@ -22,7 +22,7 @@ from keystile.stores.redis import RedisStore
 from keystile.stores.redis.names import Slot
 from tests.doors import Door
 from tests.redis_server import Server, valkey_binary
-from tests.redis_stores import clients, emptied
+from tests.redis_stores import clients, emptied, patient
 from tests.selection import often
 from tests.stage import until
 from tests.stored import NEW, OLD, T0, a_key, a_project, an_organization, later, told
@@ -45,7 +45,7 @@ def url(kind: str) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[RedisStore]:
-    with closing(RedisStore.from_url(url)) as opened:
+    with closing(patient(url)) as opened:
         yield opened
 
 
@@ -273,7 +273,7 @@ def test_a_process_that_ends_before_any_command_leaves_nothing_half_done(
     number, finished = 0, False
     while not finished:
         number += 1
-        with closing(RedisStore.from_url(emptied(kind))) as store:
+        with closing(patient(emptied(kind))) as store:
             prepare(store)
             with at_step(store, number, crash) as steps:
                 try:
@@ -290,7 +290,7 @@ def test_a_process_that_ends_before_any_command_leaves_nothing_half_done(
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_is_given_up_can_be_done_once_more(kind: str, operation: Callable[[RedisStore], None]) -> None:
     for number in (5, 8, 11, 14, 17):
-        with closing(RedisStore.from_url(emptied(kind))) as store:
+        with closing(patient(emptied(kind))) as store:
             prepare(store)
             try:
                 with at_step(store, number, crash):
@@ -327,7 +327,7 @@ def test_what_changes_in_the_middle_is_inherited_all_the_same(
     while not ended:
         number += 1
         url = emptied(kind)
-        with closing(RedisStore.from_url(url)) as store, closing(RedisStore.from_url(url)) as other:
+        with closing(patient(url)) as store, closing(patient(url)) as other:
             prepare(store)
             made = store.add_organization(an_organization(plan="old"), [told("organization.create", "o")]).record
 
@@ -350,7 +350,7 @@ def test_a_key_that_is_added_while_its_project_ends_is_revoked_or_refused(kind: 
     while not ended:
         number += 1
         url = emptied(kind)
-        with closing(RedisStore.from_url(url)) as store, closing(RedisStore.from_url(url)) as other:
+        with closing(patient(url)) as store, closing(patient(url)) as other:
             first = a_key("first", organization_id="o", project_id="p")
             store.add_project(a_project(), first, [told("project.create", "p"), told("key.create", "first")])
 
@@ -376,7 +376,7 @@ def test_two_that_make_a_key_at_once_never_pass_the_cap(kind: str) -> None:
     while not ended:
         number += 1
         url = emptied(kind)
-        with closing(RedisStore.from_url(url)) as store, closing(RedisStore.from_url(url)) as other:
+        with closing(patient(url)) as store, closing(patient(url)) as other:
             full = []
 
             def make(maker: RedisStore, id: str, full: list[str] = full) -> None:
@@ -397,7 +397,7 @@ def test_two_that_make_a_project_at_once_make_one(kind: str) -> None:
     while not ended:
         number += 1
         url = emptied(kind)
-        with closing(RedisStore.from_url(url)) as store, closing(RedisStore.from_url(url)) as other:
+        with closing(patient(url)) as store, closing(patient(url)) as other:
             made = []
 
             def make(maker: RedisStore, id: str, made: list[str] = made) -> None:
@@ -421,7 +421,7 @@ def test_a_change_of_an_owner_that_was_not_copied_to_every_key_is_finished_by_wh
     number, finished = 0, False
     while not finished:
         number += 1
-        with closing(RedisStore.from_url(emptied(kind))) as store:
+        with closing(patient(emptied(kind))) as store:
             store.add_organization(an_organization(), [told("organization.create", "o")])
             for each in "abc":
                 put(store, each, organization_id="o")
@@ -442,7 +442,7 @@ def test_a_project_whose_end_was_interrupted_is_ended_by_deleting_it_once_more(k
     number, finished = 0, False
     while not finished:
         number += 1
-        with closing(RedisStore.from_url(emptied(kind))) as store:
+        with closing(patient(emptied(kind))) as store:
             first = a_key("a", organization_id="o", project_id="p")
             store.add_project(a_project(), first, [told("project.create", "p"), told("key.create", "a")])
             for each in "bc":

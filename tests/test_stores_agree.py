@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from keystile.exceptions import KeyLimitReached, NotFound
 from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
-from keystile.stores.redis import RedisStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.redis_stores import emptied
+from tests.redis_stores import emptied, patient
 from tests.stored import NEW, OLD, a_key, a_project, an_organization, later, told
 
 keys, projects, organizations = st.sampled_from("abcd"), st.sampled_from("pq"), st.sampled_from("xy")
@@ -120,7 +119,7 @@ def whole(store: Any) -> list[Any]:
 @given(st.lists(st.tuples(steps, moments), max_size=25))
 def test_stores_agree_whatever_they_are_told(listed: list[tuple[tuple[Any, ...], Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stores = [MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), RedisStore.from_url(emptied("valkey"))]
+        stores = [MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), patient(emptied("valkey"))]
         for number, (step, at) in enumerate(listed):
             memory, sqlite, redis = (done(store, step, at, number) for store in stores)
             assert memory == sqlite == redis, step
