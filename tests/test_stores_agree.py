@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystile.exceptions import KeyLimitReached, NotFound
 from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
+from keystile.stores.sql import SQLStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.redis_stores import emptied, patient
+from tests import redis_stores
+from tests.postgres_server import postgres_url  # noqa: F401
+from tests.selection import often
+from tests.sql_stores import emptied
 from tests.stored import NEW, OLD, a_key, a_project, an_organization, later, told
 
 keys, projects, organizations = st.sampled_from("abcd"), st.sampled_from("pq"), st.sampled_from("xy")
@@ -117,12 +123,30 @@ def whole(store: Any) -> list[Any]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(steps, moments), max_size=25))
-def test_stores_agree_whatever_they_are_told(listed: list[tuple[tuple[Any, ...], Any]]) -> None:
+def test_memory_and_sqlite_agree_whatever_they_are_told(listed: list[tuple[tuple[Any, ...], Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stores = [MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), patient(emptied("valkey"))]
+        agree(MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), listed)
+
+
+@settings(max_examples=often(15, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listed=st.lists(st.tuples(steps, moments), max_size=25))
+def test_memory_and_postgresql_agree_whatever_they_are_told(
+    postgres_url: str,  # noqa: F811
+    listed: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    agree(MemoryStore(), SQLStore(emptied(postgres_url)), listed)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+@settings(max_examples=often(25, 200), deadline=None)
+@given(listed=st.lists(st.tuples(steps, moments), max_size=25))
+def test_memory_and_redis_agree_whatever_they_are_told(kind: str, listed: list[tuple[tuple[Any, ...], Any]]) -> None:
+    agree(MemoryStore(), redis_stores.patient(redis_stores.emptied(kind)), listed)
+
+
+def agree(one: Any, other: Any, listed: list[tuple[tuple[Any, ...], Any]]) -> None:
+    with closing(other):
         for number, (step, at) in enumerate(listed):
-            memory, sqlite, redis = (done(store, step, at, number) for store in stores)
-            assert memory == sqlite == redis, step
-            assert whole(stores[0]) == whole(stores[1]) == whole(stores[2]), step
-        for store in stores:
-            store.close()
+            first, second = (done(store, step, at, number) for store in (one, other))
+            assert first == second, step
+            assert whole(one) == whole(other), step

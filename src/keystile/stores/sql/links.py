@@ -41,7 +41,11 @@ class Links:
         self._place, self._health = place, health
         self.readers, self.writers = place.readers(awaited=awaited), place.writers(awaited=awaited)
         self._errors: tuple[type[Exception], ...] = (sa.exc.SQLAlchemyError, *place.driver.errors)
+        self._probing = False
         sa.event.listen(self.readers, "connect", lambda *_unused: forget())
+        for engine in (self.readers, self.writers):
+            # Whoever has waited for a connection would otherwise wait once more, for a server that is silent.
+            sa.event.listen(engine, "do_connect", self._may_connect, insert=True)
         _sync.on_fork(self)
 
     def reset(self) -> None:
@@ -138,6 +142,7 @@ class Links:
         is_down = seen % 2 == 1
         if is_down and not health.may_probe():
             raise StoreUnavailable(self._place.name, "does not answer")
+        self._probing |= is_down
         try:
             found = call(seen)
         except self._errors as error:
@@ -150,12 +155,18 @@ class Links:
             return found
         finally:
             if is_down:
+                self._probing = False
                 health.probed()
         raise failed
 
     def _go_on(self, seen: int) -> None:
         """Fail if the database went down while this call waited for a connection."""
         if self._health.changes != seen and self._health.changes % 2:
+            raise StoreUnavailable(self._place.name, "does not answer")
+
+    def _may_connect(self, *_unused: object) -> None:
+        """Let only the call that asks whether the database is back make a connection while it is down."""
+        if self._health.changes % 2 and not self._probing:
             raise StoreUnavailable(self._place.name, "does not answer")
 
     def _is_broken(self, error: Exception) -> bool:

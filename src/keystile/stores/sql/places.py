@@ -20,8 +20,9 @@ from ...exceptions import ConfigurationError, StoreUnavailable
 # For how many seconds the server may be silent: while a request waits, and while something is written, which may have
 # to wait for others for as long as the server allows (2 s).
 READ_SILENCE, WRITE_SILENCE = 0.4, 3.0
-# For how many seconds a request waits for a connection that others use.
-POOL_PATIENCE = 0.4
+# For how many seconds a request waits for a connection that others use: longer than for the server, or a silence would
+# be taken for too few connections.
+POOL_PATIENCE = 0.5
 READERS, WRITERS, MOST_READERS = 4, 2, 100
 # A connection is not used for longer, in seconds: what lies between may forget it.
 _OLDEST = 1800

@@ -91,6 +91,9 @@ class PostgreSQL:
 
 def _blocking(silence: float) -> type[psycopg.Connection[Any]]:
     class Connection(psycopg.Connection[Any]):
+        def __del__(self, *_unused: Any) -> None:
+            """As below."""
+
         @classmethod
         def _connect_gen(cls, *args: Any, **named: Any) -> Any:
             return _bounded(super()._connect_gen(*args, **named), silence / CONNECTING)
@@ -108,7 +111,8 @@ def _blocking(silence: float) -> type[psycopg.Connection[Any]]:
 def _awaited(silence: float) -> type[psycopg.AsyncConnection[Any]]:
     class AsyncConnection(psycopg.AsyncConnection[Any]):
         def __del__(self, *_unused: Any) -> None:
-            """Nothing to warn of: an event loop that ends takes its connections along, and they close themselves."""
+            """Nothing to warn of: one that ends with its event loop, or is in use when the store is closed, closes
+            itself when nobody has it any more."""
 
         @classmethod
         def _connect_gen(cls, *args: Any, **named: Any) -> Any:

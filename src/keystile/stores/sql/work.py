@@ -85,10 +85,9 @@ class Work:
             writing.hold_cap(connection, cap)
             if project is not None:
                 writing.insert(connection, projects, PROJECT_COLUMNS, project_row(project))
-            writing.hold_project(connection, key.project_id, key.organization_id)
-            made = writing.make_room(connection, key.id, cap, entries)
             writing.insert(connection, keys, KEY_COLUMNS, key_row(key))
-            return writing.tell(connection, entries, made)
+            writing.hold_project(connection, key.project_id, key.organization_id)
+            return writing.tell(connection, entries, writing.make_room(connection, key.id, cap, entries))
 
         return self._write(work, entries, self._key_now, key.id, new=True)
 
@@ -157,7 +156,7 @@ class Work:
         def work(connection: Connection) -> Sequence[AuditEntry]:
             if not writing.end_project(connection, project_id, at):
                 return ()
-            return writing.tell(connection, entries, writing.revoke_of_project(connection, project_id, entries))
+            return writing.tell(connection, entries, writing.revoke_of_project(connection, project_id, at, entries))
 
         return self._write(work, entries, self._project_now, project_id)
 

@@ -1,7 +1,7 @@
 """What the SQL store does inside a transaction.
 
-Locks are taken in one order, so that few wait for each other in a circle: the cap's row, the project's, the keys' by
-age. Where some do all the same, the database ends one transaction, and it is begun anew.
+Locks are taken in one order, so that few wait for each other in a circle: the cap's row, the key that is written, its
+project, other keys by age. Where some do all the same, the database ends one transaction, and it is begun anew.
 """
 
 from __future__ import annotations
@@ -109,9 +109,10 @@ def make_room(
     if cap is None:
         return ()
     owners = [keys.c[name].is_(None) if value is None else keys.c[name] == value for name, value in cap.by]
-    where = [*owners, *living(entries[0].at), keys.c.id != key_id]
+    at = entries[0].at
+    where = [*owners, *living(at), keys.c.id != key_id]
     others = connection.execute(sa.select(sa.func.count()).select_from(keys).where(*where)).scalar_one()
-    return _revoke_oldest(connection, where, entries, via="cap", most=cap.excess(others))
+    return _revoke_oldest(connection, where, entries, at, via="cap", most=cap.excess(others))
 
 
 def end_project(connection: sa.Connection, project_id: str, at: datetime) -> bool:
@@ -121,10 +122,10 @@ def end_project(connection: sa.Connection, project_id: str, at: datetime) -> boo
 
 
 def revoke_of_project(
-    connection: sa.Connection, project_id: str, entries: Sequence[AuditEntry]
+    connection: sa.Connection, project_id: str, at: datetime, entries: Sequence[AuditEntry]
 ) -> Sequence[AuditEntry]:
     """Revoke all keys of a project; gives what is to be told of it."""
-    return _revoke_oldest(connection, [keys.c.project_id == project_id, keys.c.revoked_at.is_(None)], entries)
+    return _revoke_oldest(connection, [keys.c.project_id == project_id, keys.c.revoked_at.is_(None)], entries, at)
 
 
 def tell(
@@ -151,7 +152,8 @@ def was_told(connection: sa.Connection, entry: AuditEntry) -> bool:
         there: sa.Insert = postgresql.insert(audit).on_conflict_do_nothing()
     else:
         there = sa.insert(audit).prefix_with("IGNORE")
-    if connection.execute(there.values(row)).rowcount == 0:
+    # Without this option, what an INSERT has done is not kept.
+    if connection.execute(there.values(row), execution_options={"preserve_rowcount": True}).rowcount == 0:
         return True
     connection.execute(sa.delete(audit).where(audit.c.id == entry.id))
     return False
@@ -161,6 +163,7 @@ def _revoke_oldest(
     connection: sa.Connection,
     where: Sequence[sa.ColumnElement[bool]],
     entries: Sequence[AuditEntry],
+    at: datetime,
     *,
     via: Via | None = None,
     most: int | None = None,
@@ -171,7 +174,7 @@ def _revoke_oldest(
     rows = connection.execute(wanted.order_by(keys.c.created_at, keys.c.id).limit(most).with_for_update()).all()
     made: list[AuditEntry] = []
     for key_id, name, organization_id in rows:
-        if revoke(connection, key_id, entries[0].at):
+        if revoke(connection, key_id, at):
             number = len(entries) + len(made)
             made.append(entries[0].with_key_revoked(number, Target("key", key_id, name), organization_id, via))
     return made
