@@ -117,7 +117,8 @@ class Ends:
         self.kind, self.events = kind, list[Any]()
         given: dict[str, Any] = {"prefix": "acme", "hasher": Argon2Hasher(memory_kib=8, time_cost=1)} | settings
         self.gate = Gate(store, **given)
-        self.gate.on_event(self.events.append)
+        # What is written is told as well, as audit says it: elsewhere.
+        self.gate.on_event(lambda event: event.code.startswith("key.") or self.events.append(event))
 
     def open(self, url: str, **settings: Any) -> None:
         make: Any = wsgi_app if self.kind == "wsgi" else asgi_app
@@ -135,6 +136,12 @@ class Ends:
 
     def create(self, **settings: Any) -> Any:
         return self.run(self.gate.keys.acreate, "leaked", **settings)
+
+    def audit(self, key_id: str) -> Any:
+        async def entries() -> Any:
+            return await self.gate.aaudit(target=key_id)
+
+        return self.run(entries)
 
     def is_revoked(self, issued: Any) -> bool:
         return self.run(self.gate.keys.aget, issued.key.id).revoked_at is not None
@@ -237,6 +244,9 @@ def test_the_policy_says_what_becomes_of_a_key(ends: Ends, on_leak: Any, environ
     ends.post(json.dumps([report(issued.secret)]).encode(), leaks=1)
     assert ends.is_revoked(issued) is ends_it
     assert ends.events[0].reason.startswith("revoked;" if ends_it else "still valid;")
+    told = ends.audit(issued.key.id)
+    assert [each.event for each in told] == (["key.revoke"] if ends_it else []) + ["key.create"]
+    assert not ends_it or (told[0].actor.type, told[0].actor.via) == ("system", "leak_scan")
 
 
 def test_a_key_is_dealt_with_once_a_report_and_is_told_again_when_it_is_dead(ends: Ends) -> None:

@@ -14,10 +14,12 @@ from .._sync import later
 from ..events import Event
 from ..exceptions import KeyNotFound, KeystileError
 from ..gate import Gate
-from ..model import ApiKey
+from ..model import Actor, ApiKey
 from .reports import Report
 
 OnLeak = Literal["revoke", "notify"]
+# Who the audit says has revoked a key.
+_ACTOR = Actor("system", None, "GitHub secret scanning", "leak_scan")
 # Between two batches the thread does other work, such as noting when keys were used.
 BATCH, TRIES = 20, 3
 
@@ -48,7 +50,8 @@ class Acting:
             try:
                 key = keys.identify(each.token)
                 if key is not None:
-                    self._tell(each, key, revoked=self._revokes(key) and keys.revoke(key.id) is not None)
+                    revoked = self._revokes(key) and keys.revoke(key.id, actor=_ACTOR) is not None
+                    self._tell(each, key, revoked=revoked)
             except KeystileError as error:
                 failed += self._failed(each, error)
         self._after(reports, failed, tries)
@@ -60,7 +63,9 @@ class Acting:
             try:
                 key = await keys.aidentify(each.token)
                 if key is not None:
-                    self._tell(each, key, revoked=self._revokes(key) and await keys.arevoke(key.id) is not None)
+                    self._tell(
+                        each, key, revoked=self._revokes(key) and await keys.arevoke(key.id, actor=_ACTOR) is not None
+                    )
             except KeystileError as error:
                 failed += self._failed(each, error)
         self._after(reports, failed, tries)
