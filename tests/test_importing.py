@@ -199,6 +199,8 @@ def test_no_octets_make_the_reader_raise_anything_else(read: Callable[..., Itera
         (csv_lines, b"a,b\n1,2\n1,2,3\n", 3, "has 3 fields"),
         (csv_lines, b'a,b\n"x\n', 2, "is not CSV"),
         (csv_lines, b"metadata\n[]\n", 2, "is not a JSON object"),
+        (json_lines, b'{"key": "a", "key": "b"}', 1, "names one field twice"),
+        (csv_lines, b"key, key\na,b\n", 1, "names one field twice"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(
@@ -207,6 +209,11 @@ def test_a_line_that_cannot_be_read_is_named(
     with pytest.raises(LineFault, match=reason) as caught:
         fields(read, octets)
     assert caught.value.number == number
+
+
+@pytest.mark.parametrize("before", [b"\xff", b" " * (MOST_LINE + 1), b"x" * (3 * MOST_LINE), b"{"])
+def test_what_stands_before_the_line_to_go_on_at_may_be_anything(before: bytes) -> None:
+    assert fields(json_lines, before + b'\n{"name": "a"}', 2) == [(2, {"name": "a"})]
 
 
 # The command.
@@ -355,6 +362,20 @@ def test_a_file_without_its_header_shows_no_key(folder: Path) -> None:
     result = run("--format", "csv", stdin=f"{raw(1)},one\n{raw(2)},two\n")
     assert result.exit_code == 1
     assert raw(1)[:20] not in result.output
+
+
+def test_a_key_that_could_be_a_name_is_not_shown_as_one(folder: Path) -> None:
+    result = run("--format", "csv", stdin="sk_abcdefghijklmnop,name\nx,y\n")
+    assert result.exit_code == 1
+    assert "abcdefgh" not in result.output
+
+
+def test_the_audit_says_that_keys_came_by_the_command_and_a_line_cannot_say_otherwise(folder: Path) -> None:
+    assert run(stdin=line(1)).exit_code == 0
+    with closing(open_gate(load(environ={}))) as gate:
+        [entry] = gate.audit(event="key.import")
+    assert (entry.actor.type, entry.actor.via) == ("cli", "cli")
+    assert "there is no such field" in run(stdin=line(2, actor=["cli"])).stderr
 
 
 def test_an_unknown_field_is_told_with_the_likeliest(folder: Path) -> None:
