@@ -22,6 +22,7 @@ from keystile import ConfigurationError, Gate, StoreUnavailable
 from keystile.cli.commands import main
 from keystile.cli.lines import MOST_LINE, LineFault, csv_lines, json_lines
 from keystile.config.file import load, open_gate
+from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.format import PrefixedFormat
 from keystile.stores.memory import MemoryStore
 from tests.async_store import AsyncStore
@@ -100,6 +101,16 @@ def test_what_cannot_be_a_key_is_refused_and_named(given: dict[str, Any], key: s
         keys.import_key(**{"name": "CI"} | given)
     assert caught.value.key == key
     assert list(keys.list()) == []
+
+
+@pytest.mark.parametrize("id", ["Ab12Cd34", "sk_a b", "sk_\0", "sk_\ud800", "sk_" + "x" * 500, "sk_a="])
+def test_a_public_part_that_no_key_can_have_is_refused(id: str) -> None:
+    keys = Gate(key_format=OpaqueFormat([PEPPER.encode()], prefix="sk", separator=".")).keys
+    stored = "pbkdf2_sha256$1$s$" + "A" * 43 + "="
+    with pytest.raises(ConfigurationError) as caught:
+        keys.import_key("CI", hash=stored, id=id)
+    assert caught.value.key == "id"
+    assert keys.import_key("CI", hash=stored, id="sk_Ab12Cd34").new
 
 
 @pytest.mark.parametrize(
