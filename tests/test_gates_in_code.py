@@ -57,9 +57,8 @@ def suspending(inner, *names):
     return type("Suspending", (), {name: twin(getattr(inner, name)) for name in names})()
 
 
-store = suspending(
-    SQLiteStore.from_url("sqlite:///keys.db"), "find", "add", "list", "touch", "revoke", "rehash", "last_used", "close"
-)
+keys = SQLiteStore.from_url("sqlite:///keys.db")
+store = suspending(keys, *(name for name in vars(SQLiteStore) if name[0] != "_" and callable(getattr(keys, name))))
 limiter = suspending(SQLiteLimiter.from_url("sqlite:///windows.db"), "hit", "peek", "refund", "reset", "close")
 gate = Gate(store, limiter=LIMITER, prefix="acme", plans={"free": Plan("4/minute")}, default_plan="free")
 """
