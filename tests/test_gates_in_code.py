@@ -57,8 +57,8 @@ def suspending(inner, *names):
     return type("Suspending", (), {name: twin(getattr(inner, name)) for name in names})()
 
 
-methods = [name for name, each in vars(SQLiteStore).items() if callable(each) and name[0] != "_" and name != "IN_PLACE"]
-store = suspending(SQLiteStore.from_url("sqlite:///keys.db"), *methods)
+keys = SQLiteStore.from_url("sqlite:///keys.db")
+store = suspending(keys, *(name for name in vars(SQLiteStore) if name[0] != "_" and callable(getattr(keys, name))))
 limiter = suspending(SQLiteLimiter.from_url("sqlite:///windows.db"), "hit", "peek", "refund", "reset", "close")
 gate = Gate(store, limiter=LIMITER, prefix="acme", plans={"free": Plan("4/minute")}, default_plan="free")
 """

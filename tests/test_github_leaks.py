@@ -27,6 +27,7 @@ from keystile.leaks import MOST_BODY, Fetched, Partner, asgi_app, wsgi_app
 from keystile.leaks.acting import BATCH
 from keystile.leaks.reports import MOST_REPORTS, MOST_TOKEN, read_reports
 from keystile.leaks.signatures import FETCH_ANYWAY, FETCH_EVERY, KeysUnavailable, PublicKeys, is_signed, read_keys
+from keystile.stores.memory import MemoryStore
 from tests.conftest import DOORS, STORES
 from tests.doors import Answer, asgi_scope, wsgi_environ
 
@@ -117,8 +118,7 @@ class Ends:
         self.kind, self.events = kind, list[Any]()
         given: dict[str, Any] = {"prefix": "acme", "hasher": Argon2Hasher(memory_kib=8, time_cost=1)} | settings
         self.gate = Gate(store, **given)
-        # What is written is told as well, as audit says it: elsewhere.
-        self.gate.on_event(lambda event: event.code.startswith("key.") or self.events.append(event))
+        self.gate.on_event(lambda event: self.events.append(event) if "leak" in event.code else None)
 
     def open(self, url: str, **settings: Any) -> None:
         make: Any = wsgi_app if self.kind == "wsgi" else asgi_app
@@ -502,6 +502,48 @@ def test_what_could_not_be_looked_up_is_told_and_not_lost_in_silence() -> None:
     ends.gate.keys._store_find = _sync.adapt(fail, ends.gate._shop.store_pool, blocking=False, patience=0)
     ends.post(json.dumps([report(issued.secret)]).encode(), leaks=1)
     assert [(event.code, event.reason[:1]) for event in ends.events] == [("leaks_unhandled", "1")]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asyncio"])
+def test_one_report_that_fails_in_whatever_way_costs_no_other_report(kind: str) -> None:
+    class Failing(MemoryStore):
+        """Fails once for one key, with an error of its driver's."""
+
+        def find(self, key_id: str) -> Any:
+            if self.fails and key_id == self.fails[0]:
+                self.fails.pop()
+                raise OSError("gone")
+            return super().find(key_id)
+
+        fails: list[str] = []  # noqa: RUF012 - set by the test
+
+    store = Failing()
+    ends = Ends(kind, store)
+    ends.believe()
+    issued = [ends.create() for _ in range(3)]
+    store.fails = [issued[0].key.id]
+    ends.post(json.dumps([report(each.secret) for each in issued]).encode(), leaks=3)
+    assert {event.key_id for event in ends.events} == {each.key.id for each in issued}
+    assert all(map(ends.is_revoked, issued))
+    entries = ends.gate.audit(event="key.revoke")
+    assert {(entry.actor.type, entry.actor.via) for entry in entries} == {("system", "leak_scan")}
+
+
+def test_a_key_that_cannot_be_revoked_is_told_all_the_same() -> None:
+    store = MemoryStore()
+    issued = Gate(store, prefix="acme").keys.create("CI")
+
+    class Finder:
+        """Only finds keys."""
+
+        blocking = False
+        find = staticmethod(store.find)
+
+    ends = Ends("wsgi", Finder())
+    ends.believe()
+    ends.post(json.dumps([report(issued.secret)]).encode(), leaks=2)
+    assert [event.code for event in ends.events] == ["key_leaked", "leaks_unhandled"]
+    assert (ends.events[0].key_id, ends.events[0].reason[:12]) == (issued.key.id, "still valid;")
 
 
 @pytest.mark.parametrize(

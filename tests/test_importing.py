@@ -22,6 +22,7 @@ from keystile import ConfigurationError, Gate, StoreUnavailable
 from keystile.cli.commands import main
 from keystile.cli.lines import MOST_LINE, LineFault, csv_lines, json_lines
 from keystile.config.file import load, open_gate
+from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.format import PrefixedFormat
 from keystile.stores.memory import MemoryStore
 from tests.async_store import AsyncStore
@@ -100,6 +101,16 @@ def test_what_cannot_be_a_key_is_refused_and_named(given: dict[str, Any], key: s
         keys.import_key(**{"name": "CI"} | given)
     assert caught.value.key == key
     assert list(keys.list()) == []
+
+
+@pytest.mark.parametrize("id", ["Ab12Cd34", "sk_a b", "sk_\0", "sk_\ud800", "sk_" + "x" * 500, "sk_a="])
+def test_a_public_part_that_no_key_can_have_is_refused(id: str) -> None:
+    keys = Gate(key_format=OpaqueFormat([PEPPER.encode()], prefix="sk", separator=".")).keys
+    stored = "pbkdf2_sha256$1$s$" + "A" * 43 + "="
+    with pytest.raises(ConfigurationError) as caught:
+        keys.import_key("CI", hash=stored, id=id)
+    assert caught.value.key == "id"
+    assert keys.import_key("CI", hash=stored, id="sk_Ab12Cd34").new
 
 
 @pytest.mark.parametrize(
@@ -199,6 +210,8 @@ def test_no_octets_make_the_reader_raise_anything_else(read: Callable[..., Itera
         (csv_lines, b"a,b\n1,2\n1,2,3\n", 3, "has 3 fields"),
         (csv_lines, b'a,b\n"x\n', 2, "is not CSV"),
         (csv_lines, b"metadata\n[]\n", 2, "is not a JSON object"),
+        (json_lines, b'{"key": "a", "key": "b"}', 1, "names one field twice"),
+        (csv_lines, b"key, key\na,b\n", 1, "names one field twice"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(
@@ -207,6 +220,11 @@ def test_a_line_that_cannot_be_read_is_named(
     with pytest.raises(LineFault, match=reason) as caught:
         fields(read, octets)
     assert caught.value.number == number
+
+
+@pytest.mark.parametrize("before", [b"\xff", b" " * (MOST_LINE + 1), b"x" * (3 * MOST_LINE), b"{"])
+def test_what_stands_before_the_line_to_go_on_at_may_be_anything(before: bytes) -> None:
+    assert fields(json_lines, before + b'\n{"name": "a"}', 2) == [(2, {"name": "a"})]
 
 
 # The command.
@@ -355,6 +373,20 @@ def test_a_file_without_its_header_shows_no_key(folder: Path) -> None:
     result = run("--format", "csv", stdin=f"{raw(1)},one\n{raw(2)},two\n")
     assert result.exit_code == 1
     assert raw(1)[:20] not in result.output
+
+
+def test_a_key_that_could_be_a_name_is_not_shown_as_one(folder: Path) -> None:
+    result = run("--format", "csv", stdin="sk_abcdefghijklmnop,name\nx,y\n")
+    assert result.exit_code == 1
+    assert "abcdefgh" not in result.output
+
+
+def test_the_audit_says_that_keys_came_by_the_command_and_a_line_cannot_say_otherwise(folder: Path) -> None:
+    assert run(stdin=line(1)).exit_code == 0
+    with closing(open_gate(load(environ={}))) as gate:
+        [entry] = gate.audit(event="key.import")
+    assert (entry.actor.type, entry.actor.via) == ("cli", "cli")
+    assert "there is no such field" in run(stdin=line(2, actor=["cli"])).stderr
 
 
 def test_an_unknown_field_is_told_with_the_likeliest(folder: Path) -> None:

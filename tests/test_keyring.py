@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from keystile import ConfigurationError, Gate, IssuedKey, KeyNotFound, StoreUnavailable
-from keystile.keys.changes.fields import MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE
+from keystile.keys.changes.fields import MAX_LEVELS, MAX_METADATA_BYTES, MAX_NAME, MAX_PAGE
 from keystile.keys.ring import KeyRing
 from keystile.stores import KeyFilter
 from keystile.stores.memory import MemoryStore
@@ -28,6 +28,13 @@ BACKENDS = ("asyncio", "trio")
 
 def moment(seconds: float = 0) -> datetime:
     return datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=seconds)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        made = {"in": made}
+    return made
 
 
 class Clock:
@@ -203,6 +210,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"a": float("nan")}}, "metadata"),
     ({"metadata": {"a": float("inf")}}, "metadata"),
     ({"metadata": {("a",): 1}}, "metadata"),
+    ({"metadata": nested(MAX_LEVELS + 1)}, "metadata"),
+    ({"metadata": nested(400)}, "metadata"),
     ({"metadata": {"a": "x" * MAX_METADATA_BYTES}}, "metadata"),
 ]
 
@@ -250,6 +259,40 @@ def test_a_bad_argument_of_list_is_named(given: dict[str, Any], key: str) -> Non
         with pytest.raises(ConfigurationError) as caught:
             Ways(ring(), way).list(**given)
         assert caught.value.key == key
+
+
+def test_metadata_may_have_as_many_levels_as_are_said(keys: Ways) -> None:
+    assert keys.create("CI", metadata=nested(MAX_LEVELS)).key.metadata == nested(MAX_LEVELS)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"acme_live_x", ["acme_live_x"]])
+def test_only_a_text_can_be_identified(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ring().identify(wrong)
+    assert caught.value.key == "raw"
+
+
+@pytest.mark.parametrize("grace", [10**400, float("inf"), float("nan"), -1, "1", True])
+def test_a_grace_that_is_no_number_of_seconds_is_named(grace: Any) -> None:
+    keys = ring()
+    with pytest.raises(ConfigurationError) as caught:
+        keys.rotate(keys.create("CI").key.id, grace=grace)
+    assert caught.value.key == "grace"
+
+
+@pytest.mark.parametrize("way", ["sync", *BACKENDS])
+def test_whatever_a_store_of_ones_own_raises_it_is_down(way: str) -> None:
+    class Failing(MemoryStore):
+        def find(self, key_id: str) -> Any:
+            raise OSError("a password")
+
+        list = find  # type: ignore[assignment]
+
+    keys = Ways(ring(Failing()), way)
+    for call in (lambda: keys.get("x"), lambda: keys.revoke("x"), lambda: keys.rotate("x")):
+        with pytest.raises(StoreUnavailable) as caught:
+            call()
+        assert "password" not in str(caught.value)
 
 
 @pytest.mark.parametrize("id", ["", None, 7, b"0123456789AB", "a\nb", "x" * (MAX_NAME + 1)])

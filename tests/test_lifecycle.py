@@ -660,3 +660,31 @@ def test_a_store_that_is_down_says_so_for_owners_too(tmp_path: Path) -> None:
     ):
         with pytest.raises(StoreUnavailable):
             call()
+
+
+@pytest.mark.parametrize("revision", ["1", [], {}, True, 1.0])
+def test_a_revision_that_is_none_is_named(revision: Any) -> None:
+    service = Service(MemoryStore())
+    service.organizations.create("acme")
+    made = service.projects.create("CI", organization_id="acme")
+    for call in (
+        lambda: service.organizations.update("acme", name="x", revision=revision),
+        lambda: service.projects.update(made.project.id, name="x", revision=revision),
+        lambda: service.keys.update(made.issued.key.id, name="x", revision=revision),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert caught.value.key == "revision"
+
+
+@pytest.mark.parametrize("plan", [[], {}, 7, ["pro"]])
+def test_a_plan_that_is_no_name_is_named(plan: Any) -> None:
+    service = Service(MemoryStore())
+    service.organizations.create("acme")
+    for call in (
+        lambda: service.organizations.create("other", plan=plan),
+        lambda: service.organizations.set_plan("acme", plan),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert caught.value.key == "plan"

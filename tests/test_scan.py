@@ -209,6 +209,16 @@ def test_links_and_pipes_in_a_folder_are_passed_over(folder: Path) -> None:
     assert run("scan", "src", "secret").exit_code == 1
 
 
+def test_a_link_that_is_named_is_read_and_a_pipe_that_is_named_is_told(folder: Path) -> None:
+    _, raw = made()
+    Path("secret").write_text(raw)
+    Path("link").symlink_to("secret")
+    assert run("scan", "link").exit_code == 1
+    os.mkfifo("pipe")
+    result = run("scan", "pipe")
+    assert (result.exit_code, result.stderr) == (2, "pipe: cannot be read\n")
+
+
 def test_what_cannot_be_read_is_told_and_ends_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("src/a").write_text("")
     opened = Path.open
@@ -248,6 +258,9 @@ def test_yes_revokes_without_asking(folder: Path) -> None:
     key_id, raw = made()
     assert run("scan", "--stdin", "--revoke", "--yes", stdin=raw).exit_code == 1
     assert revoked(key_id)
+    with closing(open_gate(load(environ={}))) as gate:
+        [entry] = gate.audit(event="key.revoke")
+        assert (entry.actor.type, entry.actor.via) == ("cli", "cli")
 
 
 def git(*arguments: str) -> None:
@@ -269,6 +282,18 @@ def test_every_commit_is_read_and_what_was_taken_out_again_is_found(folder: Path
     assert set(found) == {(f"{raw[:14]}…", "a.py"), (f"{said[:14]}…", "")}
     assert all(re.match(r"[0-9a-f]{12}:", each["path"]) for each in json.loads(result.stdout))
     assert result.exit_code == 1
+
+
+def test_no_attribute_and_no_setting_of_a_repository_hides_a_key_or_its_file(folder: Path) -> None:
+    _, raw = made()
+    git("init", "-q", "-b", "main")
+    git("config", "diff.noprefix", "true")
+    Path("src/.gitattributes").write_text("*.env -diff\n")
+    Path("src/a.env").write_text(f"KEY={raw}\n")
+    git("add", ".")
+    git("commit", "-qm", "add")
+    [found] = json.loads(run("scan", "--git", "src", "--json").stdout)
+    assert (found["state"], found["path"].partition(":")[2]) == ("live", "a.env")
 
 
 def test_a_folder_that_is_no_repository_is_an_error(folder: Path) -> None:

@@ -270,6 +270,36 @@ def test_an_enveloped_stream_leaves_as_it_comes_and_is_closed(enveloping: Gate) 
     assert events == ["made [1", "closed"]
 
 
+@pytest.mark.parametrize("where", ["iter", "next"])
+@pytest.mark.parametrize("settings", [{"recheck_in_flight": True}, {"envelope": True}], ids=["recheck", "envelope"])
+def test_an_iterable_that_fails_is_closed_whatever_it_raises(settings: dict[str, Any], where: str) -> None:
+    class TimeLimit(BaseException):
+        """As gevent's, which is no Exception."""
+
+    class Failing:
+        closed = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            if where == "iter":
+                raise TimeLimit
+            return self
+
+        def __next__(self) -> bytes:
+            raise TimeLimit
+
+        def close(self) -> None:
+            self.closed += 1
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", JSON)
+        return failing
+
+    failing = Failing()
+    with pytest.raises(TimeLimit):
+        Server().call(app, Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), **settings))
+    assert failing.closed == 1
+
+
 def test_write_is_spliced_too(enveloping: Gate) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         write = start_response("200 OK", JSON)

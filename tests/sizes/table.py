@@ -686,6 +686,7 @@ NOT_FED = {
     "keys.existing.opaque.OpaqueFormat.macs": "see OpaqueFormat.candidates, which looks at the length first",
     "keys.existing.opaque.OpaqueFormat.kept": "takes a digest",
     "keys.existing.opaque.OpaqueFormat.ids_of_public": _BOUNDED,
+    "keys.existing.opaque.OpaqueFormat.begins": _BOUNDED,
     "keys.existing.opaque.OpaqueHasher.hash": _BOUNDED,
     "keys.existing.opaque.OpaqueHasher.needs_rehash": _RECORDS,
     "keys.existing.opaque.OpaqueHasher.verify": _BOUNDED,

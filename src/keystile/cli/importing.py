@@ -22,8 +22,9 @@ import click
 from .._ground.checks import known
 from ..exceptions import KeystileError
 from ..gate import Gate
+from ..rules.requests.masks import Mask
 from .lines import Line, LineFault, csv_lines, json_lines
-from .opening import Place, opened
+from .opening import BY_HAND, Place, opened
 from .shown import print_json
 from .typed import json_option
 
@@ -79,13 +80,14 @@ def import_keys(place: Place, /, *, file: str, form: Form | None, resume: int, d
 
 
 def _import_all(gate: Gate, lines: Iterator[Line], summary: Summary, private: bool, moved: Callable[[], None]) -> None:
-    names = {"key", "hash", "id", *inspect.signature(gate.keys.create).parameters} - {"self"}
+    names = {"key", "hash", "id", *inspect.signature(gate.keys.create).parameters} - {"self", "actor"}
     seen: set[str] = set()
     for line in lines:
         summary.read += 1
         if "key" in line.fields and not private:
             raise LineFault(line.number, "holds a raw key, and others may read the file: chmod 600 it")
-        key_id, new = _import(gate, line, names, dry_run=summary.dry_run)
+        _check_names(line, names, gate.mask)
+        key_id, new = _import(gate, line, dry_run=summary.dry_run)
         if new and key_id not in seen:
             summary.new += 1
         else:
@@ -95,11 +97,11 @@ def _import_all(gate: Gate, lines: Iterator[Line], summary: Summary, private: bo
         moved()
 
 
-def _import(gate: Gate, line: Line, names: set[str], *, dry_run: bool) -> tuple[str, bool]:
-    _check_names(line, names)
+def _import(gate: Gate, line: Line, *, dry_run: bool) -> tuple[str, bool]:
     fields = dict(line.fields)
     try:
-        imported = gate.keys.import_key(fields.pop("name"), raw=fields.pop("key", None), dry_run=dry_run, **fields)
+        name, key = fields.pop("name"), fields.pop("key", None)
+        imported = gate.keys.import_key(name, raw=key, dry_run=dry_run, actor=BY_HAND, **fields)
     except KeystileError as error:
         reason = str(error)
     else:
@@ -110,11 +112,12 @@ def _import(gate: Gate, line: Line, names: set[str], *, dry_run: bool) -> tuple[
     raise LineFault(line.number, gate.mask.hide(reason))
 
 
-def _check_names(line: Line, names: set[str]) -> None:
+def _check_names(line: Line, names: set[str], mask: Mask) -> None:
     for name in line.fields:
         if name not in names:
             # In a file without a header it may be a key.
-            shown = repr(name) if _NAME.fullmatch(name) else "a name that is not shown"
+            shows = _NAME.fullmatch(name) and mask.hide(name) == name
+            shown = repr(name) if shows else "a name that is not shown"
             raise LineFault(line.number, f"{shown}: there is no such field; {known(sorted(names), name)}")
     if "name" not in line.fields:
         raise LineFault(line.number, "name: is missing")

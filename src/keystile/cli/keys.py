@@ -10,7 +10,7 @@ import click
 from ..keys.changes.fields import MAX_PAGE
 from ..model import ENVIRONMENTS
 from .importing import import_keys
-from .opening import Place, opened
+from .opening import BY_HAND, Place, opened
 from .shown import print_json, print_key, print_keys, record
 from .typed import as_moment, as_object, check_key_id, json_option
 
@@ -52,7 +52,7 @@ def create(place: Place, /, *, allow: tuple[str, ...], as_json: bool, **describe
     if sys.stdout is None:
         raise click.ClickException("stdout is closed: the secret could not be shown")
     with opened(place, "store") as gate:
-        issued = gate.keys.create(**described, ip_allowlist=allow or None)
+        issued = gate.keys.create(**described, ip_allowlist=allow or None, actor=BY_HAND)
     click.echo(f"Made the key {issued.key.id}. Its secret is shown this once; keep it now.", err=True)
     if as_json:
         print_json({"key": record(issued.key), "secret": issued.secret})
@@ -100,4 +100,4 @@ def show(place: Place, key_id: str, as_json: bool) -> None:
 def revoke(place: Place, key_id: str, as_json: bool) -> None:
     """Revoke a key for good, from the next request on."""
     with opened(place, "store") as gate:
-        print_key(gate.keys.revoke(key_id), as_json=as_json)
+        print_key(gate.keys.revoke(key_id, actor=BY_HAND), as_json=as_json)

@@ -17,6 +17,7 @@ from .._ground.frozen import HiddenText
 # Metadata may be 16 kB, and its characters escaped.
 MOST_LINE = 131_072
 _SECRETS = ("key", "hash")
+_TWICE = "names one field twice"
 _LISTS = ("scopes", "ip_allowlist", "may")
 
 
@@ -47,8 +48,8 @@ class Line(NamedTuple):
 
 def json_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
     """The JSON object of each line from `first` on; empty lines are passed over."""
-    for number, text in _texts(stream):
-        if number >= first and text.strip():
+    for number, text in _texts(stream, first):
+        if text.strip():
             yield Line(number, _typed(number, _object(number, text)))
 
 
@@ -68,16 +69,23 @@ def csv_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
             return
         if not names:
             names = [name.strip() for name in row]
+            if len(set(names)) < len(names):
+                raise LineFault(begins, _TWICE)
         elif row and begins >= first:
             yield Line(begins, _typed(begins, _row(begins, names, row)))
         begins = reader.line_num + 1
 
 
-def _texts(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+def _texts(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, str]]:
+    """Each line from `first` on. Those before it may be anything."""
     for number in count(1):
         octets = stream.readline(MOST_LINE + 1)
         if not octets:
             return
+        if number < first:
+            while len(octets) > MOST_LINE and not octets.endswith(b"\n"):
+                octets = stream.readline(MOST_LINE + 1)
+            continue
         if len(octets) > MOST_LINE:
             raise LineFault(number, f"is longer than {MOST_LINE} bytes")
         try:
@@ -89,12 +97,25 @@ def _texts(stream: BinaryIO) -> Iterator[tuple[int, str]]:
 
 def _object(number: int, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_pairs)
+    except _Twice:
+        raise LineFault(number, _TWICE) from None
     except (ValueError, RecursionError):
         raise LineFault(number, "is not JSON") from None
     if not isinstance(found, dict):
         raise LineFault(number, 'is not a JSON object like {"key": …, "name": …}')
     return {name: value for name, value in found.items() if value is not None}
+
+
+class _Twice(Exception):
+    """A name stands twice in one object."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice
+    return found
 
 
 def _row(number: int, names: list[str], row: list[str]) -> dict[str, Any]:

@@ -21,9 +21,13 @@ from ..config.importing import ANYTHING, find, kind_of
 from ..exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from ..gate import Gate
 from ..limiters.memory import MemoryLimiter
+from ..model import Actor
 from ..stores.memory import MemoryStore
 
 GATE_OPTION, GATE_VARIABLE = "--gate", "KEYSTILE_GATE"
+
+BY_HAND = Actor("cli", via="cli")
+"""Who changes something, as the audit tells it."""
 
 # How long a command waits for a limiter that servers are writing to, in seconds.
 _PATIENCE = 5.0

@@ -23,7 +23,8 @@ _HEAD = 8192
 # No program of the repository's own runs, and nothing is coloured or paged.
 _GIT_LOG = (
     *("log", "-p", "--all", "--diff-merges=first-parent", "--no-color", "--no-decorate", "--no-show-signature"),
-    *("--no-ext-diff", "--no-textconv"),
+    # Attributes of a repository may call any file binary, and its settings may leave the names of files without "b/".
+    *("--no-ext-diff", "--no-textconv", "--text", "--src-prefix=a/", "--dst-prefix=b/"),
 )
 # git ends a line of its own here, so that these do not stand in what was committed.
 _COMMIT = rb"^commit [0-9a-f]{40,64}$"
@@ -82,7 +83,10 @@ def _files(paths: Iterable[Path], unread: Callable[[str], object]) -> Iterator[P
     """Every regular file. No link is followed in a folder, and what git packs is left to `--git`."""
     for path in paths:
         if not path.is_dir():
-            yield path
+            if path.is_file():
+                yield path.resolve() if path.is_symlink() else path
+            else:  # a pipe would never end
+                unread(_shown(os.fsencode(path)))
             continue
         for folder, names, files in os.walk(path, onerror=lambda error: unread(_shown(os.fsencode(error.filename)))):
             names[:] = sorted(name for name in names if name != ".git")
@@ -90,7 +94,7 @@ def _files(paths: Iterable[Path], unread: Callable[[str], object]) -> Iterator[P
 
 
 def _in_file(file: Path, compiled: re.Pattern[bytes], longest: int, *, binary: bool) -> Iterator[Hit]:
-    if not stat.S_ISREG(file.lstat().st_mode):  # a pipe would never end, and a link leads to what is read elsewhere
+    if not stat.S_ISREG(file.lstat().st_mode):  # a pipe, or a link, which leads to what is read elsewhere
         return
     where = _shown(os.fsencode(file))
     with file.open("rb") as stream:

@@ -16,7 +16,7 @@ from ..exceptions import KeyNotFound, UnreadableRecord
 from ..gate import Gate
 from ..keys.leaks import Pattern, Scanner, described_for, shortened
 from ..model import ApiKey
-from .opening import Place, opened
+from .opening import BY_HAND, Place, opened
 from .places import Hit, hits
 from .shown import print_json, state
 from .typed import json_option
@@ -110,7 +110,7 @@ def _state_of(gate: Gate, raw: bytes) -> tuple[str, ApiKey | None]:
 def _revoke(gate: Gate, key_ids: Iterable[str]) -> None:
     for key_id in key_ids:
         try:
-            gate.keys.revoke(key_id)
+            gate.keys.revoke(key_id, actor=BY_HAND)
         except KeyNotFound:
             continue
         click.echo(f"Revoked {key_id}.", err=True)

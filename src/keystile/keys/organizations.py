@@ -37,7 +37,7 @@ class Organizations:
         Raises:
             ConfigurationError: the id is taken.
         """
-        self._quotas.check_key(plan, None)
+        self._quotas.check_key(check_optional(plan, "plan"), None)
         who, at = check_actor(actor), self._records.now()
         label = check_text(id, "id") if name is None else check_text(name, "name")
         organization = Organization(id=check_text(id, "id"), name=label, plan=plan, created_at=at)
@@ -88,7 +88,7 @@ class Organizations:
         Raises:
             NotFound: there is no such organization.
         """
-        self._quotas.check_key(plan, None)
+        self._quotas.check_key(check_optional(plan, "plan"), None)
         wanted = asked("organization", organization_id, "plan", actor)
         found = await self._records.set(offload, wanted, {"plan": plan})
         return cast("Organization", found)

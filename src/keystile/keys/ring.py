@@ -78,7 +78,7 @@ class KeyRing(KnownKeys):
             ip_allowlist: addresses or CIDR networks that it may be used from. None is unrestricted; an empty list is
                 refused.
             expires_at: an aware datetime in the future, or None for never.
-            metadata: JSON values to keep with it, at most 16 KiB.
+            metadata: JSON values to keep with it, at most 16 KiB and 32 levels of containers.
             actor: who makes it.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .._sync import later
 from ..events import Event
-from ..exceptions import KeyNotFound, KeystileError
+from ..exceptions import KeyNotFound
 from ..gate import Gate
 from ..model import Actor, ApiKey
 from .reports import Report
@@ -47,27 +47,29 @@ class Acting:
         keys = self._gate.keys
         failed: list[Report] = []
         for each in reports[:BATCH]:
+            key = None
             try:
                 key = keys.identify(each.token)
                 if key is not None:
                     revoked = self._revokes(key) and keys.revoke(key.id, actor=_ACTOR) is not None
                     self._tell(each, key, revoked=revoked)
-            except KeystileError as error:
-                failed += self._failed(each, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other reports are dealt with
+                failed += self._failed(each, key, error, tries)
         self._after(reports, failed, tries)
 
     async def _awaited(self, reports: Sequence[Report], tries: int) -> None:
         keys = self._gate.keys
         failed: list[Report] = []
         for each in reports[:BATCH]:
+            key = None
             try:
                 key = await keys.aidentify(each.token)
                 if key is not None:
                     self._tell(
                         each, key, revoked=self._revokes(key) and await keys.arevoke(key.id, actor=_ACTOR) is not None
                     )
-            except KeystileError as error:
-                failed += self._failed(each, error)
+            except Exception as error:  # noqa: BLE001 - likewise
+                failed += self._failed(each, key, error, tries)
         self._after(reports, failed, tries)
 
     def _revokes(self, key: ApiKey) -> bool:
@@ -75,9 +77,13 @@ class Acting:
             return False
         return (self._on_leak or ("notify" if key.environment == "development" else "revoke")) == "revoke"
 
-    @staticmethod
-    def _failed(report: Report, error: KeystileError) -> tuple[Report, ...]:
-        return () if isinstance(error, KeyNotFound) else (report,)
+    def _failed(self, report: Report, key: ApiKey | None, error: Exception, tries: int) -> tuple[Report, ...]:
+        """What is to be tried again. A key that was proved is told even if it cannot be revoked."""
+        if isinstance(error, KeyNotFound):
+            return ()
+        if key is not None and tries == 1:
+            self._tell(report, key, revoked=False)
+        return (report,)
 
     def _after(self, reports: Sequence[Report], failed: Sequence[Report], tries: int) -> None:
         self._go_on(reports[BATCH:], tries)

@@ -49,7 +49,8 @@ def _report(given: Any) -> Report:
     token = given.get("token") if isinstance(given, dict) else None
     if not isinstance(token, str) or not 1 <= len(token) <= MOST_TOKEN:
         raise ValueError("expected a token in each report")
-    kind, url, source = (str(given.get(name) or "")[:MOST_TEXT] for name in ("type", "url", "source"))
+    texts = (given.get(name) for name in ("type", "url", "source"))
+    kind, url, source = (text[:MOST_TEXT] if isinstance(text, str) else "" for text in texts)
     return Report(HiddenText(token), kind, url, source)
 
 

@@ -73,7 +73,7 @@ class Answering:
             return self._of_list(iterable)
         try:
             return self._of_stream(iterable)
-        except Exception:
+        except BaseException:  # a time limit of gevent's, too
             close(iterable)
             raise
 

@@ -39,14 +39,14 @@ class HeldAnswer:
 
     def body(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """What the server iterates: the app's octets, or the refusal in their place."""
-        octets = iter(iterable)
         try:
+            octets = iter(iterable)
             first = next((chunk for chunk in octets if chunk), b"")
-        except Exception:
+            if self._head is not None and not self._released:
+                self._release()
+        except BaseException:  # a time limit of gevent's, too
             close(iterable)
             raise
-        if self._head is not None and not self._released:
-            self._release()
         if self._refusal is not None:
             close(iterable)
             return self._refusal

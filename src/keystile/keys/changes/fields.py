@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -20,6 +19,8 @@ from ...rules.network.addresses import Allowlist
 from ...rules.requests.uses import check_uses
 
 MAX_NAME, MAX_METADATA_BYTES, MAX_PAGE = 200, 16_384, 1000
+# Every level costs two frames each time a record is read, wherever the host calls the gate.
+MAX_LEVELS = 32
 
 
 class Unset(enum.Enum):
@@ -63,8 +64,8 @@ def check_page(limit: Any) -> int:
 
 def check_seconds(value: Any, most: float, key: str) -> float:
     """A number of seconds from 0 to this many."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not known or not 0 <= value <= most:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not known or not 0 <= value <= most:  # which NaN and infinity are not
         raise ConfigurationError(f"expected a number of seconds from 0 to {most}", key=key)
     return float(value)
 
@@ -106,7 +107,19 @@ def _metadata(value: Any) -> Mapping[str, Any]:
         raise ConfigurationError("expected a mapping", key="metadata")
     if len(text) > MAX_METADATA_BYTES:
         raise ConfigurationError(f"is longer than {MAX_METADATA_BYTES} bytes as JSON", key="metadata")
+    if _levels(again) > MAX_LEVELS:
+        raise ConfigurationError(f"has more than {MAX_LEVELS} levels", key="metadata")
     return cast("Mapping[str, Any]", frozen(again))
+
+
+def _levels(value: Any) -> int:
+    """How deep containers stand in each other, counted without recursion."""
+    levels, containers = 0, [value]
+    while containers:
+        levels += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in containers)
+        containers = [item for items in inner for item in items if isinstance(item, (dict, list))]
+    return levels
 
 
 _CHECKS: dict[str, Callable[[Any, datetime], Any]] = {

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..._sync import Offload, is_async
 from ...events import Events
-from ...exceptions import ConfigurationError, KeyNotFound, NotFound, RecordChanged
+from ...exceptions import ConfigurationError, KeyNotFound, KeystileError, NotFound, RecordChanged, StoreUnavailable
 from ...model import Actor, AuditEntry
 from ...stores import AuditFilter, Written
 from ..workshop import WRITE_PATIENCE, Workshop
@@ -45,7 +45,10 @@ class Asked(NamedTuple):
 
 def asked(kind: str, id: str, event: str, actor: Actor | None, revision: int | None = None) -> Asked:
     """The same, checked."""
-    return Asked(kind, check_text(id, f"{kind}_id"), event, check_actor(actor), revision)
+    who = check_actor(actor)
+    if revision is not None and (isinstance(revision, bool) or not isinstance(revision, int)):
+        raise ConfigurationError("expected a record's revision, or None", key="revision")
+    return Asked(kind, check_text(id, f"{kind}_id"), event, who, revision)
 
 
 class Records:
@@ -75,13 +78,20 @@ class Records:
 
         Raises:
             ConfigurationError: the store only finds keys.
+            StoreUnavailable: whatever else a store raises, it is down.
         """
         known = self._calls.get(method)
         if known is None:
             if not self.has(method):
                 raise ConfigurationError("only finds keys: it keeps none, and nothing about them", key="store")
             known = self._calls[method] = self._workshop.adapted(method, blocking=True, patience=WRITE_PATIENCE)
-        return await known(offload, *args)
+        try:
+            return await known(offload, *args)
+        except Exception as error:
+            taken = isinstance(error, KeyError) and method.startswith("add")
+            if taken or isinstance(error, KeystileError):
+                raise
+            raise StoreUnavailable("the key store", type(error).__name__) from error
 
     async def write(self, offload: Offload, method: str, *args: Any) -> Written:
         """What a write did. What was written is told when it is kept."""

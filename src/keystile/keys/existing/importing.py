@@ -144,6 +144,8 @@ def _from_hash(shop: Workshop, text: str, key_id: str | None) -> Existing:
         raise ConfigurationError(reason, key="id")
     if isinstance(opaque, OpaqueFormat):
         places = opaque.ids_of_public(key_id)
+        if not opaque.begins(key_id):
+            raise ConfigurationError("no key begins with this; the prefix is a part of it", key="id")
     elif len(key_id) == ID_LENGTH and not key_id.strip(BASE62):
         places = (key_id,)
     else:

@@ -130,7 +130,14 @@ class OpaqueFormat:
         if self._separator is None:
             reason = "a hash with a salt is found by the key's public part: set the separator of OpaqueFormat"
             raise ConfigurationError(reason, key="hash")
-        return tuple(_id_of(self._mac(key, "public part", public.encode())) for key in self._keys)
+        return tuple(_id_of(self._mac(key, "public part", public.encode(errors="replace"))) for key in self._keys)
+
+    def begins(self, public: str) -> bool:
+        """Whether a key can have this public part, the prefix included."""
+        return (
+            self._shape.fullmatch(f"{public}{self._separator or ''}{'0' * SHORTEST}".encode(errors="replace"))
+            is not None
+        )
 
     @staticmethod
     def _mac(key: bytes, kind: str, octets: bytes) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..._ground.frozen import HiddenBytes
 from ..._sync import Offload
+from ...exceptions import ConfigurationError
 from ...model import Actor, ApiKey
 from ..changes.audit import check_actor, made
 from ..changes.making import Maker
@@ -88,6 +89,8 @@ class KnownKeys:
         Raises:
             Overloaded: too much hashing is under way.
         """
+        if not isinstance(raw, str):
+            raise ConfigurationError(f"expected a string, got {type(raw).__name__}", key="raw")
         octets = HiddenBytes(raw.encode(errors="replace"))
         return await owner_of(self._maker.workshop, self._find, octets, offload)
 
