@@ -21,7 +21,7 @@ Conceal = Callable[[Scope, Admitted | Refused, Send], Send]
 
 def concealer(gate: Gate) -> Conceal | None:
     """What takes keys out of the scopes of this gate's requests; None if there is nothing to take out."""
-    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds, everything=gate.policy.hide_credentials)
+    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds_whole, everything=gate.policy.hide_credentials)
     return Concealer(gate, hiding).conceal if hiding.needed else None
 
 
