@@ -376,6 +376,18 @@ def test_a_pair_that_only_a_tolerant_reader_can_read_is_hidden_as_well(door: Doo
     assert sent_on(door)
 
 
+@pytest.mark.parametrize("how", ["without its padding", "without a colon", "with a sign that decoders skip"])
+def test_a_pair_of_our_form_that_cannot_be_read_is_never_the_apps_affair(door: Door, how: str) -> None:
+    secret = door.create().secret
+    door.open(foreign="ignore", accept=[BASIC, "X-API-Key"], rules=[Rule("/feed", public="optional")])
+    for pair in (f"{secret}:".encode(), f"{secret}:{'x' * 3000}".encode()):
+        sent = [("authorization", LENIENT[how](pair))]
+        for more in ([], [("x-api-key", secret)]):
+            assert said(door.get("/feed", headers=[*sent, *more])) == (401, "invalid_api_key")
+    assert door.get("/feed", headers=[("authorization", LENIENT[how](b"user:of-the-app"))]).status == 200
+    assert door.host.calls[-1].principal is None
+
+
 def sent_on(door: Door) -> bool:
     """Whether the app sees any Authorization."""
     seen = door.host.seen

@@ -10,7 +10,7 @@ from keystile.keys.format import PrefixedFormat
 from keystile.model import Demand, Request, Site
 from keystile.policy import CREDENTIAL_FORMS
 from keystile.policy.places import places_of
-from keystile.rules.places.basic import decoded, is_ambient, key_of
+from keystile.rules.places.basic import decoded, is_ambient, key_of, shows_ours
 from keystile.rules.places.finding import Finder
 from keystile.rules.places.hiding import Hiding
 from keystile.rules.places.subprotocols import key_among, offered, others
@@ -59,6 +59,7 @@ def from_a_page(sent: str) -> None:
 def basic(sent: bytes) -> None:
     key_of(sent[:1024], GATE.ours)
     decoded(sent)
+    shows_ours(sent, GATE.ours)
 
 
 def offer(sent: bytes) -> None:

@@ -260,7 +260,12 @@ TABLE = (
         most=2.0,
     ),
     Row(
-        ("rules.places.basic.key_of", "rules.places.basic.pair_of", "rules.places.basic.decoded"),
+        (
+            "rules.places.basic.key_of",
+            "rules.places.basic.pair_of",
+            "rules.places.basic.decoded",
+            "rules.places.basic.shows_ours",
+        ),
         octets(places.basic),
         most=3.0,
     ),

@@ -59,6 +59,12 @@ def decoded(text: bytes) -> bytes:
     return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
+def shows_ours(text: bytes, ours: Callable[[bytes], bool]) -> bool:
+    """Whether user or password has our form, if only to a tolerant reader."""
+    user, _, password = decoded(text).partition(b":")
+    return ours(user) or ours(password)
+
+
 def is_ambient(site: Site, origins: Collection[str], public_url: str | None, *, secure: bool) -> bool:
     """Whether a browser may have added the pair on its own, for a page that is not ours.
 

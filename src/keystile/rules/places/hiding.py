@@ -12,6 +12,7 @@ from ..requests.credentials import Accepted
 from ..requests.querykeys import decoded, is_long, take, without_values
 from . import subprotocols
 from .basic import decoded as decoded_basic
+from .basic import shows_ours
 
 _COOKIE, _AUTHORIZATION, _OFFERED = b"cookie", b"authorization", b"sec-websocket-protocol"
 # In a header that carries keys. None that an app reads has so many words: a longer one goes as a whole.
@@ -92,9 +93,7 @@ class Hiding:
 
     def _is_pair(self, word: bytes) -> bool:
         """Whether a key is the user or the password, or stands anywhere in what a word encodes."""
-        pair = decoded_basic(word)
-        user, _, password = pair.partition(b":")
-        return self._ours(user) or self._ours(password) or self._holds(_text(pair))
+        return shows_ours(word, self._ours) or self._holds(_text(decoded_basic(word)))
 
     def _offer(self, value: bytes) -> bytes | None:
         words = subprotocols.offered([value])
