@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keystile import Gate, HmacHasher
+from keystile.doors.asgi.wire import offers_of
 from keystile.gate.presenting import Presenting
 from keystile.keys.format import PrefixedFormat
 from keystile.model import Demand, Request, Site
@@ -63,6 +64,7 @@ def basic(sent: bytes) -> None:
 
 
 def offer(sent: bytes) -> None:
+    offers_of({"headers": [], "subprotocols": sent.decode("latin-1").split(",")})
     key_among([sent], GATE.ours)
     key_among([sent[:8000]], GATE.ours)
     for words in (offered([sent]), offered([sent[:8000]])):

@@ -272,6 +272,7 @@ TABLE = (
     Row(("rules.places.basic.is_ambient",), text(places.from_a_page)),
     Row(
         (
+            "doors.asgi.wire.offers_of",
             "rules.places.subprotocols.key_among",
             "rules.places.subprotocols.offered",
             "rules.places.subprotocols.others",
