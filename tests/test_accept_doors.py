@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 import pytest
 
-from keystile import Rule, current
+from keystile import ConfigurationError, Gate, Rule, current
 from keystile.policy import CREDENTIAL_FORMS
 from tests.doors import Answer, Door, asgi_scope, wsgi_environ
 
@@ -350,6 +350,84 @@ def test_an_app_sees_nothing_that_looks_like_a_key_where_keys_are_hidden(door: D
         else:
             assert door.host.seen["query_string"] == b"a=1"
         assert (door.host.calls[-1].principal is not None) is (presented != "none" and path != "/open")
+
+
+LENIENT = {
+    "without its padding": lambda pair: "Basic " + b64encode(pair).decode().rstrip("="),
+    "without a colon": lambda pair: "Basic " + b64encode(pair.rstrip(b":")).decode(),
+    "with a sign that decoders skip": lambda pair: (
+        f"Basic {b64encode(pair).decode()[:5]}!{b64encode(pair).decode()[5:]}"
+    ),
+    "in two pieces": lambda pair: f"Basic {b64encode(pair).decode()[:9]} {b64encode(pair).decode()[9:]}",
+    "with a comma": lambda pair: f"Basic {b64encode(pair).decode()[:9]},{b64encode(pair).decode()[9:]}",
+    "for URLs": lambda pair: "Basic " + urlsafe_b64encode(pair + b"\xff\xfe\xff").decode(),
+    "after another": lambda pair: "Basic eDp5, Basic " + b64encode(pair).decode(),
+    "after a token": lambda pair: "Bearer x Basic " + b64encode(pair).decode(),
+}
+
+
+@pytest.mark.parametrize("how", LENIENT)
+def test_a_pair_that_only_a_tolerant_reader_can_read_is_hidden_as_well(door: Door, how: str) -> None:
+    secret = door.create().secret
+    door.open(hide_credentials=True, public=["/open"])
+    assert door.get("/open", headers=[("authorization", LENIENT[how](f"{secret}:".encode()))]).status == 200
+    assert not sent_on(door)
+    door.get("/open", headers=[("authorization", LENIENT[how](b"user:password-of-the-app"))])
+    assert sent_on(door)
+
+
+@pytest.mark.parametrize("how", ["without its padding", "without a colon", "with a sign that decoders skip"])
+def test_a_pair_of_our_form_that_cannot_be_read_is_never_the_apps_affair(door: Door, how: str) -> None:
+    secret = door.create().secret
+    door.open(foreign="ignore", accept=[BASIC, "X-API-Key"], rules=[Rule("/feed", public="optional")])
+    for pair in (f"{secret}:".encode(), f"{secret}:{'x' * 3000}".encode()):
+        sent = [("authorization", LENIENT[how](pair))]
+        for more in ([], [("x-api-key", secret)]):
+            assert said(door.get("/feed", headers=[*sent, *more])) == (401, "invalid_api_key")
+    assert door.get("/feed", headers=[("authorization", LENIENT[how](b"user:of-the-app"))]).status == 200
+    assert door.host.calls[-1].principal is None
+
+
+def sent_on(door: Door) -> bool:
+    """Whether the app sees any Authorization."""
+    seen = door.host.seen
+    return "HTTP_AUTHORIZATION" in seen if door.kind == "wsgi" else b"authorization" in dict(seen["headers"])
+
+
+@pytest.mark.parametrize("before", ["%20", "+", "%0a", "%00", "%22", "Bearer+", "%C2%A0"])
+def test_a_key_in_its_parameter_is_taken_out_whatever_stands_around_it(door: Door, before: str) -> None:
+    secret = door.create().secret
+    rules = [Rule("/open", public=True), Rule("/feed", public="optional")]
+    door.open(accept=["?api_key"], foreign="ignore", rules=rules)
+    for path in ("/open", "/feed"):
+        answer = door.get(f"{path}?a=1&api_key={before}{secret}{before}")
+        assert answer.status in ((200,) if path == "/open" else (200, 401))
+        assert secret not in repr(door.host.seen)
+    assert door.get("/open?api_key=of-the-app").status == 200
+    assert "of-the-app" in repr(door.host.seen)
+
+
+OPAQUE: dict[str, Any] = {"key_format": "opaque", "hasher": "argon2id", "peppers": [b"p" * 16], "prefix": None}
+
+
+def test_what_only_begins_like_an_opaque_key_stays_too(door: Door) -> None:
+    raw = "acme_ab/cd+ef~0123456789=="
+    door.open(**OPAQUE | {"prefix": "acme"}, hide_credentials=True, public=["/open"])
+    sent = [
+        ("cookie", f"acme_session=1; a={raw}; b=acme%5Fab/cd+ef~0123456789"),
+        ("x-a", "acme_x"),
+        ("x-b", f"is {raw}"),
+    ]
+    assert door.get(f"/open?acme_ref=1&a={raw.replace('+', '%2B')}", headers=sent).status == 200
+    shown = repr(door.host.seen)
+    assert all(stays in shown for stays in ("acme_session=1", "acme_x", "acme_ref=1"))
+    assert "0123456789" not in shown
+
+
+def test_keys_that_any_long_word_may_be_cannot_be_hidden() -> None:
+    with pytest.raises(ConfigurationError, match="key_format takes any long word for a key") as caught:
+        Gate(**OPAQUE, hide_credentials=True)
+    assert caught.value.key == "hide_credentials"
 
 
 def test_without_that_setting_the_app_sees_headers_as_they_were_sent(door: Door) -> None:

@@ -267,6 +267,12 @@ def test_a_key_where_a_name_belongs_does_not_come_back(door: Door) -> None:
     assert (answer.status, answer.header(METHODS)) == (401, None)
 
 
+def test_long_names_come_back_where_keys_may_be_any_long_word(door: Door) -> None:
+    door.open(key_format="opaque", hasher="argon2id", prefix=None, peppers=[b"p" * 16], cors_origins=[PAGE])
+    sent = [*PREFLIGHT, ("access-control-request-headers", "authorization,x-requested-with")]
+    assert listed(door.get(method="OPTIONS", headers=sent).header(NAMES)) == ["authorization", "x-requested-with"]
+
+
 def test_a_preflight_needs_no_key_and_none_that_it_has_is_looked_at(door: Door) -> None:
     door.open(cors_origins=[PAGE], accept=["?api_key"])
     revoked, secret = door.create(), door.create().secret

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystile import ConfigurationError
+from keystile import ConfigurationError, Gate
 from keystile.keys.format import BASE62, Parsed, PrefixedFormat, base62, crc_check, keyed_check
 from keystile.model import ENVIRONMENTS, Environment
 
@@ -197,3 +197,15 @@ def test_no_pepper_shows_in_the_repr_or_the_message() -> None:
     with pytest.raises(ConfigurationError) as caught:
         PrefixedFormat("acme", [b"short secret"])
     assert "short secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "_", 5, b"acme", ["acme"]], ids=repr)
+def test_a_format_of_the_hosts_own_has_a_prefix_that_can_be_compared_or_none(prefix: Any) -> None:
+    class Own(PrefixedFormat):
+        def __init__(self) -> None:
+            super().__init__("acme")
+            self.prefix = prefix
+
+    with pytest.raises(ConfigurationError, match="prefix must be text, and not empty") as caught:
+        Gate(key_format=Own(), foreign="ignore")
+    assert caught.value.key == "key_format"

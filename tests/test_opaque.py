@@ -167,6 +167,7 @@ def test_a_setting_that_cannot_be_used_is_named(settings: dict[str, Any], key: s
         ({"key_format": "opaque", "peppers": [NEW], "accept_crc": True}, "accept_crc", "key_format"),
         ({"key_format": "opaque", "peppers": [NEW], "hasher": "hmac-sha256"}, "hasher", "key_format"),
         ({"key_format": SK, "prefix": "sk"}, "prefix", "key_format"),
+        ({"key_format": ANY, "hide_credentials": True}, "hide_credentials", "key_format"),
         ({"key_format": SK, "hasher": "hmac-sha256", "peppers": [NEW]}, "hasher", "OpaqueFormat"),
     ],
 )

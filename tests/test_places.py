@@ -439,8 +439,8 @@ def test_a_script_is_told_from_a_person(site: Site, fetch: bool) -> None:
 
 # What is left of a request
 
-HIDING = Hiding(EVERY, GATE.ours, GATE.mask.holds, everything=True)
-SPARING = Hiding(EVERY, GATE.ours, GATE.mask.holds, everything=False)
+HIDING = Hiding(EVERY, GATE.ours, GATE.mask.holds_whole, everything=True)
+SPARING = Hiding(EVERY, GATE.ours, GATE.mask.holds_whole, everything=False)
 
 
 @pytest.mark.parametrize(

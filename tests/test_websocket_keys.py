@@ -16,10 +16,13 @@ import websockets.exceptions
 from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current, wsgi
 from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
-from tests.servers import Server, serving
+from tests.servers import COMMANDS, Server, serving
 from tests.test_asgi import call, handshake
 
 PLACE = "Sec-WebSocket-Protocol"
+# The other of the two libraries with which uvicorn speaks websockets.
+WSPROTO = ["uvicorn", "--ws", "wsproto", "--port", "{port}", "{module}:asgi_app"]
+COMMANDS["uvicorn-wsproto"] = WSPROTO
 CONNECT = [{"type": "websocket.connect"}]
 ROOT = Path(__file__).resolve().parents[1]
 HASHER = HmacHasher(b"p" * 16)
@@ -65,6 +68,22 @@ def test_a_key_among_the_subprotocols_admits_and_is_answered_with_keystile(setti
     assert scope["subprotocols"] == ["chat", "other"]
     assert dict(scope["headers"])[b"sec-websocket-protocol"] == b"chat, other"
     assert SECRET not in repr(sent) + repr({name: value for name, value in scope.items() if name != "keystile"})
+
+
+@pytest.mark.parametrize("settings", [{}, {"hide_credentials": True}, {"accept": CREDENTIAL_FORMS}], ids=str)
+def test_an_offer_that_the_server_takes_out_of_the_headers_is_read_and_hidden_all_the_same(
+    settings: dict[str, Any],
+) -> None:
+    scope = offering("chat", f"keystile, {SECRET}", path="/feed") | {"headers": []}
+    gate = gate_with(rules=[Rule("/feed", public="optional")], **settings)
+    reads = "accept" not in settings
+    _, [(scope, principal)] = through(gate, scope)
+    assert (principal is not None) is reads
+    assert (scope["headers"], scope["subprotocols"] == ["chat"]) == ([], reads)
+    bad = offering("keystile", f"{SECRET[:-1]}!", path="/feed") | {"headers": []}
+    assert len(through(gate, bad)[1]) == (0 if reads else 1)
+    alone = offering(SECRET, path="/feed") | {"headers": []}
+    assert len(through(gate, alone)[1]) == (0 if reads else 1)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +204,10 @@ def test_a_browser_cannot_be_made_to_open_a_websocket_with_basic_for_another_ori
 # On real servers
 
 
-@pytest.fixture(scope="module", params=["uvicorn-h11", "uvicorn-httptools", "hypercorn", "granian-asgi", "daphne"])
+@pytest.fixture(
+    scope="module",
+    params=["uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "hypercorn", "granian-asgi", "daphne"],
+)
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str, Path]]:
@@ -214,7 +236,8 @@ def test_a_browser_like_client_connects_with_its_key_as_a_subprotocol(served: Se
     assert (chosen, seen["name"], seen["subprotocols"], seen["offered"]) == ("keystile", "chatter", [], [])
     assert secret not in seen["all"]
     chosen, seen = talk(server, "/chooses", ["chat", "keystile", secret])
-    assert (chosen, seen["name"], seen["subprotocols"], seen["offered"]) == ("chat", "chatter", ["chat"], ["chat"])
+    assert (chosen, seen["name"], seen["subprotocols"]) == ("chat", "chatter", ["chat"])
+    assert seen["offered"] == ([] if list(folder.glob("uvicorn-wsproto-*")) else ["chat"])
     chosen, seen = talk(server, "/open", ["keystile", secret])
     assert (chosen, seen["name"]) == ("keystile", None)
     for wrong in (["keystile"], [secret], ["keystile", f"{secret[:-1]}!"]):

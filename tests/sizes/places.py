@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keystile import Gate, HmacHasher
+from keystile.doors.asgi.wire import offers_of
 from keystile.gate.presenting import Presenting
 from keystile.keys.format import PrefixedFormat
 from keystile.model import Demand, Request, Site
 from keystile.policy import CREDENTIAL_FORMS
 from keystile.policy.places import places_of
-from keystile.rules.places.basic import is_ambient, key_of
+from keystile.rules.places.basic import decoded, is_ambient, key_of, shows_ours
 from keystile.rules.places.finding import Finder
 from keystile.rules.places.hiding import Hiding
 from keystile.rules.places.subprotocols import key_among, offered, others
@@ -20,11 +21,12 @@ GATE = Gate(prefix="key", hasher=HmacHasher(b"p" * 16), accept=ACCEPT, foreign="
 DEMAND = Demand(False, frozenset(), accept=places_of(ACCEPT))
 PRESENTING = Presenting(GATE.policy, GATE._shop, GATE.accepted)
 FORMAT = PrefixedFormat("key")
+KEY = FORMAT.mint("production", lambda count: "k" * count).encode()
 FINDERS = [
     Finder(GATE.accepted, GATE.ours, lambda raw: FORMAT.parse(raw) is not None, ignores=ignores)
     for ignores in (True, False)
 ]
-HIDING = Hiding(GATE.accepted, GATE.ours, GATE.mask.holds, everything=True)
+HIDING = Hiding(GATE.accepted, GATE.ours, GATE.mask.holds_whole, everything=True)
 NAMES = (b"authorization", b"x-api-key", b"?api_key", b"sec-websocket-protocol", b"cookie", b"x-other")
 
 
@@ -57,9 +59,12 @@ def from_a_page(sent: str) -> None:
 
 def basic(sent: bytes) -> None:
     key_of(sent[:1024], GATE.ours)
+    decoded(sent)
+    shows_ours(sent, GATE.ours)
 
 
 def offer(sent: bytes) -> None:
+    offers_of({"headers": [], "subprotocols": sent.decode("latin-1").split(",")})
     key_among([sent], GATE.ours)
     key_among([sent[:8000]], GATE.ours)
     for words in (offered([sent]), offered([sent[:8000]])):
@@ -68,6 +73,10 @@ def offer(sent: bytes) -> None:
 
 def hide_line(name: bytes) -> Callable[[bytes], object]:
     return lambda sent: HIDING.line(name, sent)
+
+
+def hide_cookies(sent: bytes) -> None:
+    HIDING.line(b"cookie", sent + b";" + KEY)
 
 
 def hide_query(sent: bytes) -> None:

@@ -48,6 +48,7 @@ FORMAT = PrefixedFormat("key")
 ACCEPT = accepted([*CREDENTIAL_FORMS, "?api_key"])
 MASK = Mask(FORMAT.parse, FORMAT.within)
 PLAIN_MASK = Mask(FORMAT.parse, None)
+WHOLE_MASK = Mask(keys.SK.parse, keys.SK.within, keys.SK.whole)
 PROXY = "10.0.0.1"
 PROXIES = ("10.0.0.0/8",)
 RULES = [
@@ -258,10 +259,20 @@ TABLE = (
         octets(places.present),
         most=2.0,
     ),
-    Row(("rules.places.basic.key_of", "rules.places.basic.pair_of"), octets(places.basic)),
+    Row(
+        (
+            "rules.places.basic.key_of",
+            "rules.places.basic.pair_of",
+            "rules.places.basic.decoded",
+            "rules.places.basic.shows_ours",
+        ),
+        octets(places.basic),
+        most=3.0,
+    ),
     Row(("rules.places.basic.is_ambient",), text(places.from_a_page)),
     Row(
         (
+            "doors.asgi.wire.offers_of",
             "rules.places.subprotocols.key_among",
             "rules.places.subprotocols.offered",
             "rules.places.subprotocols.others",
@@ -274,6 +285,7 @@ TABLE = (
         Row(("rules.places.hiding.Hiding.line",), octets(places.hide_line(name)), how=name.decode(), most=2.0)
         for name in places.NAMES
     ),
+    Row(("rules.places.hiding.Hiding.line",), octets(places.hide_cookies), how="cookies and a key", most=2.0),
     Row(("rules.places.hiding.Hiding.query",), octets(places.hide_query), most=6.0),
     Row(("rules.requests.canonical.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
     *(
@@ -308,6 +320,7 @@ TABLE = (
     Row(("rules.requests.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
     Row(("rules.requests.masks.Mask.holds",), text(lambda sent: MASK.holds(sent[:MOST_PATH]))),
     Row(("rules.requests.masks.Mask.holds",), text(lambda sent: PLAIN_MASK.holds(sent[:MOST_PATH])), how="any format"),
+    Row(("rules.requests.masks.Mask.holds_whole",), text(WHOLE_MASK.holds_whole)),
     Row(("rules.requests.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
     Row(("rules.requests.urls.target_of",), octets(target), most=2.0),
     Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages))),

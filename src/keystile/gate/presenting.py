@@ -36,6 +36,9 @@ class Presenting:
         ignores = policy.foreign == "ignore"
         if shop.prefix is None:
             _check_prefix(policy, accepted)
+        if policy.hide_credentials and not shop.mask.is_sure:
+            reason = "key_format takes any long word for a key, so that apps would miss their Host and Content-Type"
+            raise ConfigurationError(f"True cannot be used: {reason}", key="hide_credentials")
         self.plain = not (ignores or accepted.basic or accepted.subprotocols or _by_path(policy))
         """Whether a key is read in the same way on every path, and from plain headers or parameters alone."""
         self._basic, self._public_url = accepted.basic, policy.public_url

@@ -99,7 +99,7 @@ class Workshop:
     @property
     def mask(self) -> Mask:
         """Finds keys within a text."""
-        return Mask(self.is_key, getattr(self.key_format, "within", None))
+        return Mask(self.is_key, getattr(self.key_format, "within", None), getattr(self.key_format, "whole", None))
 
     def later(self, method: Callable[..., Any], *args: Any) -> None:
         """Call a method of the store off the path of requests."""
@@ -186,6 +186,10 @@ def _as_key_format(parts: Parts, peppers: tuple[bytes, ...]) -> KeyFormat:
     if isinstance(given, str):
         raise ConfigurationError("expected 'opaque' or a KeyFormat", key="key_format")
     _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
+    prefix = getattr(given, "prefix", None)
+    if prefix is not None and (not isinstance(prefix, str) or not prefix.strip("_")):
+        reason = f"its prefix must be text, and not empty, or None where keys do not begin alike; got {prefix!r}"
+        raise ConfigurationError(reason, key="key_format")
     return given
 
 

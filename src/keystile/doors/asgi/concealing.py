@@ -10,18 +10,16 @@ from collections.abc import Awaitable, Callable
 
 from ...gate import Gate
 from ...model import Admitted, Refused
-from ...policy.places import SUBPROTOCOL
 from ...rules.places import subprotocols
 from ...rules.places.hiding import Hiding
-from .wire import Message, Scope, Send
+from .wire import OFFERED, Message, Scope, Send, offers_of
 
-_OFFERED = SUBPROTOCOL.header
 Conceal = Callable[[Scope, Admitted | Refused, Send], Send]
 
 
 def concealer(gate: Gate) -> Conceal | None:
     """What takes keys out of the scopes of this gate's requests; None if there is nothing to take out."""
-    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds, everything=gate.policy.hide_credentials)
+    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds_whole, everything=gate.policy.hide_credentials)
     return Concealer(gate, hiding).conceal if hiding.needed else None
 
 
@@ -56,12 +54,14 @@ class Concealer:
 
     def _without_offer(self, scope: Scope, send: Send) -> Send:
         """Without the key, and the word that is offered beside it; an app that chooses none answers with that word."""
-        offered = subprotocols.offered([value for name, value in scope["headers"] if name.lower() == _OFFERED])
+        offered = subprotocols.offered(offers_of(scope))
         left = [] if offered is None else self._hiding.subprotocols(offered)
         if left == offered:
             return send
-        headers = [line for line in scope["headers"] if line[0].lower() != _OFFERED]
-        scope["headers"] = [*headers, (_OFFERED, b", ".join(left))] if left else headers
+        headers = [line for line in scope["headers"] if line[0].lower() != OFFERED]
+        if left and len(headers) < len(scope["headers"]):
+            headers.append((OFFERED, b", ".join(left)))
+        scope["headers"] = headers
         scope["subprotocols"] = [word.decode("latin-1") for word in left]
         return _answering(send) if subprotocols.OURS.encode() in (offered or ()) else send
 
@@ -78,4 +78,4 @@ def _answering(send: Send) -> Send:
 
 
 def _chooses(message: Message) -> bool:
-    return bool(message.get("subprotocol")) or any(name.lower() == _OFFERED for name, _ in message.get("headers") or ())
+    return bool(message.get("subprotocol")) or any(name.lower() == OFFERED for name, _ in message.get("headers") or ())

@@ -10,12 +10,11 @@ from typing import Any
 from ...answers.responses import given_request_id
 from ...gate import Gate
 from ...model import Asked, Request, Site
-from ...policy.places import SUBPROTOCOL
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below
 from ...rules.requests.credentials import spellings
 from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
-from .wire import CODING, TELLING, Scope, read_wire
+from .wire import CODING, OFFERED, TELLING, Scope, offers_of, read_wire
 
 _new = tuple.__new__
 _OVERRIDING = frozenset(spelling for name in OVERRIDES for spelling in spellings(name))
@@ -58,7 +57,7 @@ class Reader:
             presented.append(UNREAD)
         websocket = scope["type"] == "websocket"
         if websocket and self._offers:
-            presented += _folded(scope, SUBPROTOCOL.header)
+            presented += _folded(scope, OFFERED) or [(OFFERED, line) for line in offers_of(scope)]
         site = _site_of(scope, websocket=websocket) if self._browsers else None
         return request._replace(credentials=presented, long_query=long_query, site=site)
 

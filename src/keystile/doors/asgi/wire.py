@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ...model import Wire
+from ...policy.places import SUBPROTOCOL
 from ...rules.network.peers import port_of
 
 Scope = MutableMapping[str, Any]
@@ -24,7 +25,16 @@ LISTED, PROTO, CODING = b"x-forwarded-for", b"x-forwarded-proto", b"transfer-enc
 TELLING = frozenset((LISTED, CODING))
 """The headers that tell a door that `read_wire` has something to read."""
 
+OFFERED = SUBPROTOCOL.header
 _MERGING = "uvicorn.protocols.http.httptools_impl"
+
+
+def offers_of(scope: Scope) -> list[bytes]:
+    """Each line of ``Sec-WebSocket-Protocol``. uvicorn with wsproto takes them out of the headers: then it is what the
+    server made of them."""
+    lines = [value for name, value in scope["headers"] if name.lower() == OFFERED]
+    words = ", ".join(scope.get("subprotocols") or ())
+    return lines or ([words.encode("latin-1", "replace")] if words else [])
 
 
 def merges_trailers() -> bool:

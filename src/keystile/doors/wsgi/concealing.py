@@ -24,7 +24,7 @@ _HEADER = "HTTP_"
 
 def concealer(gate: Gate) -> Conceal | None:
     """What takes keys out of the environs of this gate's requests; None if there is nothing to take out."""
-    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds, everything=gate.policy.hide_credentials)
+    hiding = Hiding(gate.accepted, gate.ours, gate.mask.holds_whole, everything=gate.policy.hide_credentials)
     return Concealer(hiding, everything=gate.policy.hide_credentials).conceal if hiding.needed else None
 
 

@@ -18,6 +18,9 @@ _ELSEWHERE = frozenset(("cross-site", "same-site"))
 _PORTS = {"http": 80, "https": 443}
 # A browser writes no more than this into Origin, and no header of ours is longer than a name and a port.
 _MOST = 300
+# RFC 4648 section 5 has two other digits than section 4.
+_PLAIN_DIGITS = bytes.maketrans(b"-_", b"+/")
+_NO_DIGITS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"))
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -47,6 +50,19 @@ def pair_of(token: bytes) -> tuple[bytes, bytes] | None:
     except ValueError:
         return None
     return (user, password) if colon else None
+
+
+def decoded(text: bytes) -> bytes:
+    """What the most tolerant reader makes of base64: he skips what is no digit, and needs no padding."""
+    digits = text.translate(_PLAIN_DIGITS, _NO_DIGITS)
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def shows_ours(text: bytes, ours: Callable[[bytes], bool]) -> bool:
+    """Whether user or password has our form, if only to a tolerant reader."""
+    user, _, password = decoded(text).partition(b":")
+    return ours(user) or ours(password)
 
 
 def is_ambient(site: Site, origins: Collection[str], public_url: str | None, *, secure: bool) -> bool:

@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ...policy.places import BASIC, SUBPROTOCOL, Place
-from ..requests.credentials import Accepted, Unusable, read
+from ..requests.credentials import MAX_CREDENTIAL, Accepted, Unusable, read
 from . import subprotocols
-from .basic import key_of
+from .basic import key_of, shows_ours
+
+# Of a pair that cannot be read, so much is looked into: a key is among it, if its user is one.
+_MOST_PAIR = 2 * MAX_CREDENTIAL
 
 Found = bytes | Unusable
 Lines = Sequence[tuple[bytes, bytes]]
@@ -75,9 +78,9 @@ class Finder:
             return Place(name), token, self._is_ours(token, value.strip(b" \t"))
         scheme, rest = [*value.split(None, 1), b"", b""][:2]
         place = Place(name, scheme.lower())
-        if place == BASIC and isinstance(token, bytes):
-            token = key_of(token, self._ours)
-            return place, token, isinstance(token, bytes)
+        if place == BASIC:
+            token = key_of(token, self._ours) if isinstance(token, bytes) else token
+            return place, token, isinstance(token, bytes) or shows_ours(rest[:_MOST_PAIR], self._ours)
         return place, token, self._is_ours(token, rest)
 
     def _is_ours(self, token: Found, text: bytes) -> bool:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from ..requests.credentials import Accepted
 from ..requests.querykeys import decoded, is_long, take, without_values
 from . import subprotocols
-from .basic import pair_of
+from .basic import decoded as decoded_basic
+from .basic import shows_ours
 
 _COOKIE, _AUTHORIZATION, _OFFERED = b"cookie", b"authorization", b"sec-websocket-protocol"
 # In a header that carries keys. None that an app reads has so many words: a longer one goes as a whole.
 _MOST_WORDS = 64
+# Nor do browsers keep so many cookies for one site.
+_MOST_COOKIES = 256
 
 
 class Hiding:
@@ -44,8 +47,12 @@ class Hiding:
             refused: no app will see it, so that what stands in a key's place goes, whatever it is.
         """
         for parameter in self._parameters:
-            query = take(query, parameter)[0] if refused else without_values(query, parameter, self._ours)
+            query = take(query, parameter)[0] if refused else without_values(query, parameter, self._shows)
         return self._without_keys(query) if self._everything and query else query
+
+    def _shows(self, value: bytes) -> bool:
+        """Whether a value in a key's place shows one, if only to a tolerant reader."""
+        return self._ours(value.strip()) or self._holds(_text(value))
 
     def _without_keys(self, query: bytes) -> bytes:
         """Without parameters that hold a whole key, whatever their names."""
@@ -70,7 +77,7 @@ class Hiding:
             return self._offer(value)
         if not self._holds(text):
             return value
-        if name != _COOKIE:
+        if name != _COOKIE or value.count(b";") >= _MOST_COOKIES:
             return None
         return b";".join([pair for pair in value.split(b";") if not self._holds(_text(pair))]).strip() or None
 
@@ -79,10 +86,14 @@ class Hiding:
         words = value.replace(b",", b" ").split(None, _MOST_WORDS)
         if len(words) > _MOST_WORDS or any(map(self._ours, words)):
             return True
-        if name != _AUTHORIZATION or len(words) < 2 or words[0].lower() != b"basic":
+        if name != _AUTHORIZATION or b"basic" not in [word.lower() for word in words]:
             return False
-        pair = pair_of(words[1])
-        return pair is not None and any(self._ours(part) or self._holds(_text(part)) for part in pair)
+        # Whoever reads tolerantly finds a pair that the gate would refuse: not padded, without a colon, in pieces.
+        return any(map(self._is_pair, words)) or self._is_pair(b"".join(words[1:]))
+
+    def _is_pair(self, word: bytes) -> bool:
+        """Whether a key is the user or the password, or stands anywhere in what a word encodes."""
+        return shows_ours(word, self._ours) or self._holds(_text(decoded_basic(word)))
 
     def _offer(self, value: bytes) -> bytes | None:
         words = subprotocols.offered([value])

@@ -17,6 +17,8 @@ MOST_TEXT = MOST_QUERY
 # No key is shorter, and few names in a path are longer.
 SHORTEST = 8
 _STARS = "***"
+# In many requests, and as long as a key may be: of the form of keys if these have none of their own.
+_LONG_WORD = "x-www-form-urlencoded"
 # Keys of any format consist of these characters (RFC 6750 section 2.1), and so do names in a path.
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+"
 _RUN = re.compile(f"[{re.escape(_LETTERS)}]{{{SHORTEST},}}")
@@ -28,10 +30,16 @@ class Mask:
     Args:
         is_key: whether octets have the form of a key, or begin like one.
         within: finds a key within a text; its first group may be shown. None where only `is_key` knows the form.
+        whole: the same for keys that are not cut. None if `within` finds no others.
     """
 
-    def __init__(self, is_key: Callable[[bytes], object], within: re.Pattern[str] | None) -> None:
-        self._is_key, self._within = is_key, within
+    def __init__(
+        self,
+        is_key: Callable[[bytes], object],
+        within: re.Pattern[str] | None,
+        whole: re.Pattern[str] | None = None,
+    ) -> None:
+        self._is_key, self._within, self._whole = is_key, within, whole
 
     def hide(self, text: str) -> str:
         """The text with its keys masked, cut after its first `MOST_TEXT` characters."""
@@ -50,6 +58,15 @@ class Mask:
         if self._within is not None:
             return self._within.search(text) is not None
         return any(self._is_key(found[0].encode()) for found in _RUN.finditer(text))
+
+    def holds_whole(self, text: str) -> bool:
+        """Whether this text holds a key that is not cut."""
+        return self.holds(text) if self._whole is None else self._whole.search(text) is not None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether what it finds is a key, and not any long word."""
+        return not self.holds(_LONG_WORD)
 
     def in_query(self, octets: bytes) -> bool:
         """Whether a name or a value of a query holds a key, or begins like one."""
