@@ -17,14 +17,19 @@ from keystile.model import Counted, Used
 from keystile.stores import USE_EVERY
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
+from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
 from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=[*STORES, *SQL_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param not in STORES:
+        with sql_store(request.param, request) as found:
+            yield found
+        return
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
     yield opened
     opened.close()
