@@ -3,9 +3,9 @@
     python -m benchmarks.stores [--keys 10000] [--rounds 5] [sqlite postgresql://… …]
 
 Each store holds 1,000 keys, then ten times as many, up to `--keys`; a million take some minutes to write. Warm are the
-same 100 keys in turn, cold is each key's first `find` after the store was opened. Awaited is as under the ASGI door: in
-place where the store says so, else from a pool of threads. Any store is measured whose URL is given; it must be empty,
-and is left filled.
+same 100 keys in turn, cold is each key's first `find` after the store was opened. Awaited is as under the ASGI door: by
+the store's twin for asyncio, in place where the store says so, else from a pool of threads. Any store is measured whose
+URL is given; it must have no keys yet, and is left filled. Tables that are missing are made.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
-from keystile.stores.sqlite.rows import key_row
 
 from keystile._sync import Pool, adapt, is_async, pooled
 from keystile.keys.usage.counting import BATCH
 from keystile.model import Actor, ApiKey, AuditEntry, Counted, SecretHash, Target, Used
-from keystile.stores import KeyFilter, open_store
-from keystile.stores.sqlite.schema import KEY_COLUMNS
+from keystile.stores import KeyFilter, migration_of, open_store
+from keystile.stores.rows import KEY_COLUMNS, key_row
 
 from .harness import parser
 
@@ -79,13 +78,24 @@ def called(method: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> 
     return (time.perf_counter() - begun) / len(arguments) * 1e6
 
 
-async def waited(method: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, blocking: bool) -> float:
-    """The same, awaited as the ASGI door does."""
-    found = adapt(method, Pool(8, 256), blocking=blocking, patience=5)
+async def waited(store: Any, name: str, arguments: Sequence[tuple[Any, ...]], *, blocking: bool = True) -> float:
+    """The same for a method of a store, awaited as the ASGI door does."""
+    twin = getattr(store, "for_asyncio", lambda: None)()
+    awaited = None if twin is None else getattr(twin, name)
+    found = adapt(getattr(store, name), Pool(8, 256), blocking=blocking, patience=5, awaited=awaited)
     begun = time.perf_counter()
     for each in arguments:
         await found(pooled, *each)
     return (time.perf_counter() - begun) / len(arguments) * 1e6
+
+
+async def closed(store: Any) -> None:
+    """Close a store, and its twin for asyncio."""
+    twin = getattr(store, "for_asyncio", lambda: None)()
+    for each in (store, twin):
+        ending = None if each is None else each.close()
+        if ending is not None:
+            await ending
 
 
 async def finding(url: str, number: int, dice: random.Random) -> Times:
@@ -99,11 +109,9 @@ async def finding(url: str, number: int, dice: random.Random) -> Times:
         found["cold"] = called(store.find, some)
         found["warm"] = called(store.find, warm)
     else:
-        found["cold, awaited"] = await waited(store.find, some, blocking=blocking)
-    found["warm, awaited"] = await waited(store.find, warm, blocking=blocking)
-    ending = store.close()
-    if ending is not None:
-        await ending
+        found["cold, awaited"] = await waited(store, "find", some, blocking=blocking)
+    found["warm, awaited"] = await waited(store, "find", warm, blocking=blocking)
+    await closed(store)
     return found
 
 
@@ -111,7 +119,7 @@ async def paging(store: Any, number: int) -> Times:
     """The first and the last page of all keys, in µs a page."""
     wanted, last = KeyFilter(), key_id(number - PAGE - 1)
     pages = {"page 1": None, f"page {number // PAGE}": last}
-    return {name: await waited(store.list, [(wanted, each, PAGE)] * 3, blocking=True) for name, each in pages.items()}
+    return {name: await waited(store, "list", [(wanted, each, PAGE)] * 3) for name, each in pages.items()}
 
 
 async def writing(store: Any, hour: int) -> Times:
@@ -121,7 +129,7 @@ async def writing(store: Any, hour: int) -> Times:
     times = []
     for minutes in (hour * 60, hour * 60 + 2):
         uses = [Used(each, T0 + timedelta(minutes=minutes), graced=False) for each in ids]
-        times.append(await waited(store.add_usage, [(counts, uses)], blocking=True) / len(ids))
+        times.append(await waited(store, "add_usage", [(counts, uses)]) / len(ids))
     return {"usage, first": times[0], "usage, more": times[1]}
 
 
@@ -129,6 +137,9 @@ _memory: dict[str, Any] = {}
 
 
 async def measured(url: str, most: int, rounds: int) -> None:
+    migrate = migration_of(url)
+    if migrate is not None:
+        migrate(lambda *_told: None, False)
     store: Any = open_store(url)
     _memory[url] = store
     written, number, dice = 0, 1000, random.Random(7)
@@ -145,6 +156,7 @@ async def measured(url: str, most: int, rounds: int) -> None:
         shown = [f"{what} {statistics.median(each):,.1f}" for what, each in samples.items()]
         print(f"{name:26}{'   '.join(shown)}", flush=True)
         number *= 10
+    await closed(store)
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from anyio.from_thread import start_blocking_portal
 
 from keystile import ConfigurationError, Gate, HmacHasher
 from keystile.exceptions import KeyLimitReached, StoreUnavailable, UnreadableRecord
-from keystile.model import SecretHash
+from keystile.keys.usage import counting
+from keystile.model import Counted, SecretHash, Used
 from keystile.stores import AuditFilter, Cap, KeyFilter, open_store
 from keystile.stores.sql import SQLStore, migrate
 from tests.doors import Door
@@ -165,6 +166,9 @@ def test_what_cannot_be_kept_is_not_there(store: SQLStore, text: str) -> None:
     assert store.last_used(text) is None
     store.touch(text, T0)
     store.rehash(text, OLD, NEW)
+    store.add_usage([Counted(text, 5, "admitted", 1), Counted(ID, 5, "admitted", 2)], [Used(text, T0, False)])
+    assert store.usage(text, 0, 10, 1) == []
+    assert store.usage(ID, 0, 10, 1) == [Counted(ID, 5, "admitted", 2)]
     assert store.revoke(text, T0, [told("key.revoke", "x")]).record is None
     assert store.update(text, 0, {"name": "x"}, [told("key.update", "x")]).record is None
     assert store.find_project(text) is None
@@ -222,6 +226,28 @@ def test_a_connection_that_was_lost_is_made_anew_within_the_same_call(url: str, 
             assert store.find(ID) is not None
             store.touch(ID, later(number))
             assert store.last_used(ID) == later(number)
+
+
+@pytest.mark.parametrize("number", range(1, 4))
+def test_counts_whose_connection_breaks_before_the_commit_are_added_once(url: str, number: int) -> None:
+    with behind(url) as (proxy, through), closing(SQLStore(through)) as store:
+        put(store)
+        counts = [Counted(ID, hour, "admitted", 1) for hour in range(100)]
+        proxy.lose(number)
+        store.add_usage(counts, [Used(ID, T0, True)])
+        proxy.lose(0)
+        assert store.usage(ID, 0, 200, 1) == counts
+        assert (store.last_used(ID), store.last_used(ID, True)) == (T0, T0)
+
+
+def test_old_counts_are_found_by_their_hour(url: str, store: SQLStore) -> None:
+    for each in range(20):
+        store.add_usage([Counted(f"{each} {key:02}", 100 + each, "admitted", 1) for key in range(100)], [])
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE keystile_usage")
+        wanted = "SELECT key_id FROM keystile_usage WHERE hour < 101 LIMIT 10"
+        plan = "".join(each[0] for each in connection.execute(f"EXPLAIN {wanted}"))
+        assert "keystile_usage_by_hour" in plan
 
 
 LOST = 14
@@ -427,6 +453,42 @@ def test_while_it_is_away_writes_fail_with_a_reason_and_without_secrets(
         finally:
             server.thaw()
         until(lambda: comes_back(store.find))
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asyncio", "trio"])
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_what_was_counted_waits_until_the_database_is_back(
+    stoppable: tuple[PostgresServer, str], monkeypatch: pytest.MonkeyPatch, kind: str, how: str
+) -> None:
+    # Nothing is being written in the very moment in which the server stops.
+    monkeypatch.setattr(counting, "EVERY", 1000.0)
+    server, url = stoppable
+    away, back = (server.freeze, server.thaw) if how == "frozen" else (server.stop, server.start)
+    door = Door(lambda **settings: Gate(**{"store": url, "prefix": "acme", "hasher": HASHER} | settings), kind)
+    gate = door.open()
+    heard: list[str] = []
+    gate.on_event(lambda event: heard.append(event.code))
+    issued = door.create()
+    for _ in range(2):
+        assert [door.get(key=issued.secret).status for _ in range(20)] == [200] * 20
+        away()
+        try:
+            door.flush()
+            door.flush()
+        finally:
+            back()
+        until(lambda: door.get(key=issued.secret).status == 200)
+        until(lambda: flushed(door))
+    found = door.run(gate.keys.ausage, issued.key.id)
+    assert sum(each.admitted for each in found) == 42
+    assert (heard.count("usage_delayed"), heard.count("usage_lost")) == (2, 0)
+    door.run(gate.aclose)
+
+
+def flushed(door: Door) -> bool:
+    """Whether nothing waits to be written any more."""
+    door.flush()
+    return not door.gate._counting.counts
 
 
 def comes_back(find: Callable[[str], Any]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,17 +16,22 @@ from hypothesis import strategies as st
 
 from keystile._sync import patiently
 from keystile.model import Counted, Used
-from keystile.stores import USE_EVERY
+from keystile.stores import USE_EVERY, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later
+from tests.sql_stores import SQL_STORES, emptied, mariadb_url, postgres_url, sql_store  # noqa: F401
+from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=[*STORES, *SQL_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param not in STORES:
+        with sql_store(request.param, request) as found:
+            yield found
+        return
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
     yield opened
     opened.close()
@@ -116,6 +123,64 @@ def test_threads_that_add_at_once_lose_nothing(store: Store) -> None:
         each.join()
     for key_id in ("a", "b", "c"):
         assert counted(store, key_id) == [(hour, A, 30) for hour in range(5)]
+
+
+PROCESS = """
+import sys
+from datetime import UTC, datetime, timedelta
+from keystile._sync import patiently
+from keystile.exceptions import StoreUnavailable
+from keystile.model import Counted, Used
+from keystile.stores import open_store
+
+store = open_store(sys.argv[1])
+counts = [Counted(f"key {key:02}", hour, "admitted", hour) for key in range(20) for hour in range(1, 6)]
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(40):
+    at = datetime(2026, 1, 15, tzinfo=UTC) + timedelta(hours=turn)
+    uses = [Used(f"key {key:02}", at, graced) for key in range(20) for graced in (False, True)]
+    while True:
+        try:
+            patiently(60, store.add_usage, counts, uses)
+        except StoreUnavailable:  # a busy machine; nothing was written
+            continue
+        break
+    store.forget_usage(2, 7)
+store.close()
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.services("mariadbd"))])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store for several processes."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/keys.db"
+    return emptied(request.getfixturevalue("mariadb_url" if request.param == "mariadb" else "postgres_url"))
+
+
+def test_four_processes_that_add_at_once_lose_no_count(shared_url: str) -> None:
+    store = open_store(shared_url)
+    names = [f"key {number:02}" for number in range(20)]
+    for name in names:
+        store.add(a_key(name, hashes=(NEW, OLD)), [told("key.create", name)])
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-W", "error", "-c", PROCESS, shared_url]
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    for each in processes:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in processes:
+        assert each.communicate("go\n", timeout=120)[1] == ""
+    for name in names:
+        assert store.usage(name, 2, 10, 1) == [Counted(name, hour, A, 160 * hour) for hour in range(2, 6)]
+        assert store.usage(name, 2, 10, 24) == [Counted(name, 0, A, 160 * (2 + 3 + 4 + 5))]
+        last = datetime(2026, 1, 15, tzinfo=UTC) + timedelta(hours=39)
+        assert (store.last_used(name), store.last_used(name, True)) == (last, last)
+    while store.forget_usage(2, 7):
+        pass
+    assert [store.usage(name, 0, 2, 1) for name in names] == [[]] * 20
+    store.close()
 
 
 ROWS = st.lists(

@@ -5,7 +5,8 @@ stopped database would stop everything else that these workers do.
 
 What is read may be read again on another connection. What is written is never just sent again: after a connection broke
 nobody knows whether the commit was done. But each write keeps audit entries with ids of its own in the same
-transaction, so the second try first looks whether they are there.
+transaction, so the second try first looks whether they are there. Uses may be noted twice; counts, which have nothing
+like that, are then added twice.
 """
 
 from __future__ import annotations

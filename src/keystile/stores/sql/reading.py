@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ...model.audit import COUNTED, DIGITS, numbered
 from ..contract import AuditFilter, KeyFilter
 from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, Row, microseconds
-from .tables import audit, audit_targets, keys, organizations, projects
+from .tables import audit, audit_targets, keys, organizations, projects, usage
 
 _OWNED = keys.outerjoin(projects, projects.c.id == keys.c.project_id).outerjoin(
     organizations, organizations.c.id == keys.c.organization_id
@@ -103,6 +103,16 @@ def entry_rows(connection: sa.Connection, wanted: AuditFilter, after: str | None
         if getattr(wanted, name) is not None:
             select = select.where(audit.c[name] == getattr(wanted, name))
     return _page(connection, select, (audit, "at"), after, limit, backwards=True)
+
+
+def usage_rows(connection: sa.Connection, key_id: str, first: int, end: int, step: int) -> Sequence[Row]:
+    """A key's counts by span and outcome."""
+    span = (usage.c.hour - usage.c.hour % step).label("span")
+    wanted = sa.select(usage.c.key_id, span, usage.c.outcome, sa.func.sum(usage.c["count"]))
+    wanted = wanted.where(usage.c.key_id == key_id, usage.c.hour >= first, usage.c.hour < end)
+    by = wanted.group_by(usage.c.key_id, span, usage.c.outcome).order_by(span, usage.c.outcome)
+    # A sum is a decimal number.
+    return [(*row[:3], int(row[3])) for row in connection.execute(by)]
 
 
 def entries_of(connection: sa.Connection, first: str) -> Sequence[Row]:

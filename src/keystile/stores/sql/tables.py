@@ -119,6 +119,15 @@ audit_targets = _table(
     sa.Column("target_id", Exact(), primary_key=True),
     sa.Column("entry_id", Exact(), primary_key=True),
 )
+# What is counted: for each key, hour since 1970 in UTC, and outcome.
+usage = _table(
+    "usage",
+    sa.Column("key_id", Exact(), primary_key=True),
+    sa.Column("hour", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("outcome", Exact(), primary_key=True),
+    sa.Column("count", sa.BigInteger(), nullable=False),
+    sa.Index("keystile_usage_by_hour", "hour"),
+)
 owned = (keys, projects, organizations)
 
 

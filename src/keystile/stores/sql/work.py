@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...model import ApiKey, AuditEntry, Organization, Project, SecretHash
-from ..contract import AuditFilter, Cap, KeyFilter, Written
+from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
+from ..contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written
 from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, key_row, organization_row, project_row
 from . import reading, writing
 from .links import Links
@@ -49,13 +49,30 @@ class Work:
 
     def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
         """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
+        if can_be_kept(key_id):
+            use = Used(key_id, at, graced)
+            self._links.write(lambda connection: writing.touch(connection, [use]), lambda _connection: None)
+
+    def add_usage(self, counts: Sequence[Counted], uses: Sequence[Used]) -> None:
+        """Add counts, and note uses. If the connection breaks during the commit, counts may be added twice."""
+        kept = [each for each in counts if can_be_kept(each.key_id)]
+        used = [each for each in uses if can_be_kept(each.key_id)]
 
         def work(connection: Connection) -> None:
-            for name in ("last_used_at", "grace_used_at")[: 1 + graced]:
-                writing.touch(connection, key_id, name, at)
+            writing.add_counts(connection, kept)
+            writing.touch(connection, used, USE_EVERY)
 
-        if can_be_kept(key_id):
-            self._links.write(work, lambda _connection: None)
+        self._links.write(work, lambda _connection: None)
+
+    def usage(self, key_id: str, first: int, end: int, step: int) -> Sequence[Counted]:
+        """Counts of a key by span and outcome."""
+        return [Counted(*row) for row in self._page(reading.usage_rows, key_id, first, end, step)]
+
+    def forget_usage(self, before: int, most: int) -> int:
+        """Delete old counts."""
+        return self._links.write(
+            lambda connection: writing.forget_counts(connection, before, most), lambda _connection: None
+        )
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Replace one hash by another."""

@@ -1,13 +1,14 @@
 """What the SQL store does inside a transaction.
 
 Locks are taken in one order, so that few wait for each other in a circle: the cap's row, the key that is written, its
-project, other keys by age. Where some do all the same, the database ends one transaction, and it is begun anew.
+project, other keys by age; and counts before the keys that were used, both in the order in which they are given. Where
+some do all the same, the database ends one transaction, and it is begun anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -15,11 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
 from ...exceptions import ConfigurationError, NotFound
-from ...model import AuditEntry, SecretHash, Target, Via
+from ...model import AuditEntry, Counted, SecretHash, Target, Used, Via
 from ..contract import Cap
-from ..rows import AUDIT_COLUMNS, Row, check_members, encoded, entry_row, microseconds
+from ..rows import AUDIT_COLUMNS, USES, Row, check_members, encoded, entry_row, microseconds
 from .reading import can_be_kept, living
-from .tables import audit, audit_targets, caps, keys, projects
+from .tables import audit, audit_targets, caps, keys, projects, usage
+
+# PostgreSQL deletes no more than so many in no other way. Rows that another process deletes just now are left to it.
+_OLD = sa.select(*usage.primary_key).where(usage.c.hour < sa.bindparam("before")).limit(sa.bindparam("most"))
+_OLD_ROWS = _OLD.with_for_update(skip_locked=True).cte("old")
+_FORGET = sa.delete(usage).where(sa.tuple_(*usage.primary_key).in_(sa.select(_OLD_ROWS)))
+_FORGET_IN_MYSQL = sa.text("DELETE FROM keystile_usage WHERE hour < :before ORDER BY hour, key_id, outcome LIMIT :most")
 
 
 def insert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], row: Row) -> None:
@@ -56,11 +63,35 @@ def revoke(connection: sa.Connection, key_id: str, at: datetime) -> bool:
     return connection.execute(wanted.values(revoked_at=microseconds(at))).rowcount > 0
 
 
-def touch(connection: sa.Connection, key_id: str, name: str, at: datetime) -> None:
-    """Set a moment of use, never backwards."""
-    used, column = microseconds(at), keys.c[name]
-    earlier = sa.or_(column.is_(None), column < used)
-    connection.execute(sa.update(keys).where(keys.c.id == key_id, earlier).values({name: used}))
+def touch(connection: sa.Connection, uses: Sequence[Used], every: float = 0.0) -> None:
+    """Note uses, each where the noted one is before it, and at least so many seconds."""
+    margin = timedelta(seconds=every) or timedelta.resolution
+    for_each = [(use.key_id, microseconds(use.at), microseconds(use.at - margin), use.graced) for use in uses]
+    if for_each:
+        names = ("key", "used", "latest", "graced")
+        connection.execute(_touching(), [dict(zip(names, each, strict=True)) for each in for_each])
+
+
+def add_counts(connection: sa.Connection, counts: Sequence[Counted]) -> None:
+    """Add to the counts that are kept."""
+    if not counts:
+        return
+    number = usage.c["count"]
+    if connection.dialect.name == "postgresql":
+        new = postgresql.insert(usage)
+        added: sa.Insert = new.on_conflict_do_update(
+            index_elements=usage.primary_key, set_={"count": number + new.excluded["count"]}
+        )
+    else:
+        more = mysql.insert(usage)
+        added = more.on_duplicate_key_update({"count": number + more.inserted["count"]})
+    connection.execute(added, [dict(zip(usage.c.keys(), each, strict=True)) for each in counts])
+
+
+def forget_counts(connection: sa.Connection, before: int, most: int) -> int:
+    """Delete so many counts of hours before this one; how many there were."""
+    forget = _FORGET if connection.dialect.name == "postgresql" else _FORGET_IN_MYSQL
+    return connection.execute(forget, {"before": before, "most": most}).rowcount
 
 
 def set_hashes(connection: sa.Connection, key_id: str, hashes: Sequence[SecretHash]) -> None:
@@ -178,6 +209,15 @@ def _revoke_oldest(
             number = len(entries) + len(made)
             made.append(entries[0].with_key_revoked(number, Target("key", key_id, name), organization_id, via))
     return made
+
+
+def _touching() -> sa.Update:
+    """What notes a use: in one statement, so that a key's row is locked once, in its turn."""
+    used, latest = sa.bindparam("used", type_=sa.BigInteger()), sa.bindparam("latest", type_=sa.BigInteger())
+    due = {name: sa.or_(keys.c[name].is_(None), keys.c[name] <= latest) for name in USES}
+    due["grace_used_at"] = sa.and_(sa.bindparam("graced", type_=sa.Boolean()), due["grace_used_at"])
+    values = {name: sa.case((due[name], used), else_=keys.c[name]) for name in USES}
+    return sa.update(keys).where(keys.c.id == sa.bindparam("key"), sa.or_(*due.values())).values(values)
 
 
 def _check_kept(values: Mapping[str, Any]) -> None:
