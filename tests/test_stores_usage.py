@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,17 +18,22 @@ from hypothesis import strategies as st
 
 from keystile._sync import patiently
 from keystile.model import Counted, Used
-from keystile.stores import USE_EVERY
+from keystile.stores import USE_EVERY, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later
+from tests.redis_stores import emptied, patient
+from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=[*STORES, *LOOPS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param in LOOPS:
+        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
+            yield found
+        return
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
     yield opened
     opened.close()
@@ -102,6 +111,61 @@ def test_a_later_use_is_no_change_of_the_record(store: Store) -> None:
     assert store.find(ID).revision == seen.revision
 
 
+def test_more_than_a_page_is_read_and_forgotten_day_by_day(store: Store) -> None:
+    days = 80
+    for start in range(0, days, 40):
+        store.add_usage([Counted(ID, 24 * day + 7, A, day + 1) for day in range(start, start + 40)], [])
+    expected = [(24 * day, A, day + 1) for day in range(days)]
+    assert counted(store, step=24) == expected
+    assert counted(store, first=24 * 10, end=24 * 70, step=24) == expected[10:70]
+    assert store.forget_usage(24 * 50, 45) == 45
+    assert len(counted(store)) == days - 45
+    assert store.forget_usage(24 * 50, 45) == 5
+    assert counted(store, step=24) == expected[50:]
+
+
+@pytest.mark.parametrize("key_id", ["a:b", "{b}", "}{", "a\x00b", "é", ""])
+def test_ids_are_kept_apart_whatever_is_in_them(store: Store, key_id: str) -> None:
+    store.add_usage([Counted(key_id, 5, A, 2), Counted(key_id + "x", 5, A, 3)], [])
+    assert (counted(store, key_id), counted(store, key_id + "x")) == ([(5, A, 2)], [(5, A, 3)])
+    assert store.forget_usage(6, 10) == 2
+    assert counted(store, key_id) == []
+
+
+ADDS = """
+    import pathlib, sys
+    from keystile._sync import patiently
+    from keystile.model import Counted
+    from keystile.stores import open_store
+    store = open_store(sys.argv[1])
+    rows = [Counted(f"key{number:02}", hour, "admitted", number + 1) for number in range(20) for hour in range(22, 27)]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(25):
+        patiently(30, store.add_usage, rows, [])
+    store.close()
+    """
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "valkey", "redis62", "cluster"])
+def test_four_processes_that_add_at_once_lose_nothing_and_add_nothing(kind: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'keys.db'}" if kind == "sqlite" else emptied(kind)
+    patient_adds = dedent(ADDS).replace("open_store(sys.argv[1])", "RedisStore(sys.argv[1], socket_timeout=20)")
+    script = dedent(ADDS) if kind == "sqlite" else "from keystile.stores.redis import RedisStore\n" + patient_adds
+    command = [sys.executable, "-W", "error", "-c", script, url]
+    adding = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for each in adding:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in adding:
+        each.communicate("go\n", timeout=120)
+    assert [each.returncode for each in adding] == [0] * 4
+    with closing(open_store(url) if kind == "sqlite" else patient(url)) as store:
+        for number in range(20):
+            expected = [(hour, A, 100 * (number + 1)) for hour in range(22, 27)]
+            assert counted(Store(store, "asyncio"), f"key{number:02}") == expected
+
+
 def test_threads_that_add_at_once_lose_nothing(store: Store) -> None:
     rows = [Counted(key_id, hour, A, 1) for key_id in ("a", "b", "c") for hour in range(5)]
 
@@ -143,7 +207,7 @@ def test_every_store_gives_the_sums(
     for each in (each for batch in batches for each in batch):
         if each.key_id == "a" and first <= each.hour < end:
             expected[each.hour - each.hour % step, each.outcome] += each.number
-    for store in (MemoryStore(), SQLiteStore(tmp_path / "keys.db")):
+    for store in (MemoryStore(), SQLiteStore(tmp_path / "keys.db"), patient(emptied("valkey"))):
         for batch in batches:
             store.add_usage(batch, [])
         found = store.usage("a", first, end, step)
