@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -20,9 +21,11 @@ from keystile._sync import patiently
 from keystile.model import Counted, Used
 from keystile.stores import USE_EVERY, open_store
 from keystile.stores.memory import MemoryStore
+from keystile.stores.redis.names import Slot
 from keystile.stores.sqlite import SQLiteStore
-from tests.redis_stores import emptied, patient
+from tests.redis_stores import clients, emptied, patient
 from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later
+from tests.test_redis_store import Crash, at_step, crash, put
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
@@ -164,6 +167,68 @@ def test_four_processes_that_add_at_once_lose_nothing_and_add_nothing(kind: str,
         for number in range(20):
             expected = [(hour, A, 100 * (number + 1)) for hour in range(22, 27)]
             assert counted(Store(store, "asyncio"), f"key{number:02}") == expected
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+def test_what_a_call_wrote_before_it_failed_is_not_written_twice(kind: str) -> None:
+    rows = [Counted(f"key{number}", 5, A, 3) for number in range(8)]
+    more = [Counted(f"key{number}", 5, A, 4) for number in range(10)]  # the same, and what was counted meanwhile
+    number, failed = 0, True
+    while failed:
+        number += 1
+        with closing(patient(emptied(kind))) as store:
+            put(store, "key1")
+            try:
+                with at_step(store, number, crash):
+                    store.add_usage(rows, [Used("key1", T0, False)])
+                failed = False
+            except Crash:
+                with pytest.raises(Crash), at_step(store, 1, crash):  # also when it fails once more
+                    store.add_usage(rows, [Used("key1", T0, False)])
+                with in_a_loop(store) as twin:  # whichever connections write them then
+                    twin.add_usage(more, [Used("key1", T0, False)])
+                    assert [counted(twin, f"key{each}") for each in range(10)] == [[(5, A, 4)]] * 10
+                    twin.add_usage(rows, [])
+                    assert [counted(twin, f"key{each}") for each in range(8)] == [[(5, A, 7)]] * 8
+                    assert twin.last_used("key1") == T0
+    assert number > 5
+
+
+def test_what_failed_in_a_parent_is_none_of_its_childs() -> None:
+    rows = [Counted(f"key{number}", 5, A, 3) for number in range(8)]
+    with closing(patient(emptied("valkey"))) as store:
+        with pytest.raises(Crash), at_step(store, 3, crash):
+            store.add_usage(rows, [])
+        written = {each.key_id: sum(row.number for row in store.usage(each.key_id, 0, 10, 1)) for each in rows}
+        assert 0 < sum(written.values()) < 3 * 8
+        child = os.fork()
+        if child == 0:
+            store.add_usage(rows, [])
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        after = {each.key_id: sum(row.number for row in store.usage(each.key_id, 0, 10, 1)) for each in rows}
+        assert after == {key_id: number + 3 for key_id, number in written.items()}
+        store.add_usage(rows, [])
+        assert all(store.usage(each.key_id, 0, 10, 1) == [each._replace(number=6)] for each in rows)
+
+
+def test_a_key_that_cannot_be_read_keeps_no_counts_back() -> None:
+    with closing(patient(emptied("valkey"))) as store:
+        put(store, ID)
+        for client in clients("valkey"):
+            client.set(Slot("key", ID).name("record"), b"-\n{")
+        store.add_usage([Counted("a", 5, A, 1)], [Used(ID, T0, False)])
+        assert store.usage("a", 5, 6, 1) == [Counted("a", 5, A, 1)]
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+def test_nothing_is_left_of_counts_that_are_forgotten(kind: str) -> None:
+    with closing(patient(emptied(kind))) as store:
+        store.add_usage([Counted(f"key{number}", hour, A, 1) for number in range(40) for hour in (23, 24)], [])
+        assert sum(len(client.keys("*")) for client in clients(kind)) > 80
+        assert store.forget_usage(24, 100) == 40
+        assert store.forget_usage(25, 100) == 40
+        assert [client.keys("*") for client in clients(kind)] == [[] for _ in clients(kind)]
 
 
 def test_threads_that_add_at_once_lose_nothing(store: Store) -> None:
