@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,18 +21,26 @@ from keystile._sync import patiently
 from keystile.model import Counted, Used
 from keystile.stores import USE_EVERY, open_store
 from keystile.stores.memory import MemoryStore
+from keystile.stores.redis.names import Slot
 from keystile.stores.sqlite import SQLiteStore
-from tests.sql_stores import SQL_STORES, emptied, mariadb_url, postgres_url, sql_store  # noqa: F401
-from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
+from tests.redis_stores import clients, emptied, patient
+from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
+from tests.sql_stores import emptied as emptied_sql
+from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later, told
+from tests.test_redis_store import Crash, at_step, crash, put
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
 
 
-@pytest.fixture(params=[*STORES, *SQL_STORES])
+@pytest.fixture(params=[*STORES, *LOOPS, *SQL_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param not in STORES:
+    if request.param in SQL_STORES:
         with sql_store(request.param, request) as found:
+            yield found
+        return
+    if request.param in LOOPS:
+        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
             yield found
         return
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
@@ -109,6 +120,123 @@ def test_a_later_use_is_no_change_of_the_record(store: Store) -> None:
     assert store.find(ID).revision == seen.revision
 
 
+def test_more_than_a_page_is_read_and_forgotten_day_by_day(store: Store) -> None:
+    days = 80
+    for start in range(0, days, 40):
+        store.add_usage([Counted(ID, 24 * day + 7, A, day + 1) for day in range(start, start + 40)], [])
+    expected = [(24 * day, A, day + 1) for day in range(days)]
+    assert counted(store, step=24) == expected
+    assert counted(store, first=24 * 10, end=24 * 70, step=24) == expected[10:70]
+    assert store.forget_usage(24 * 50, 45) == 45
+    assert len(counted(store)) == days - 45
+    assert store.forget_usage(24 * 50, 45) == 5
+    assert counted(store, step=24) == expected[50:]
+
+
+@pytest.mark.parametrize("key_id", ["a:b", "{b}", "}{", "a\x00b", "é", ""])
+def test_ids_are_kept_apart_whatever_is_in_them(store: Store, key_id: str) -> None:
+    store.add_usage([Counted(key_id, 5, A, 2), Counted(key_id + "x", 5, A, 3)], [])
+    assert (counted(store, key_id), counted(store, key_id + "x")) == ([(5, A, 2)], [(5, A, 3)])
+    assert store.forget_usage(6, 10) == 2
+    assert counted(store, key_id) == []
+
+
+ADDS = """
+    import pathlib, sys
+    from keystile._sync import patiently
+    from keystile.model import Counted
+    from keystile.stores import open_store
+    store = open_store(sys.argv[1])
+    rows = [Counted(f"key{number:02}", hour, "admitted", number + 1) for number in range(20) for hour in range(22, 27)]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(25):
+        patiently(30, store.add_usage, rows, [])
+    store.close()
+    """
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "valkey", "redis62", "cluster"])
+def test_four_processes_that_add_at_once_lose_nothing_and_add_nothing(kind: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'keys.db'}" if kind == "sqlite" else emptied(kind)
+    patient_adds = dedent(ADDS).replace("open_store(sys.argv[1])", "RedisStore(sys.argv[1], socket_timeout=20)")
+    script = dedent(ADDS) if kind == "sqlite" else "from keystile.stores.redis import RedisStore\n" + patient_adds
+    command = [sys.executable, "-W", "error", "-c", script, url]
+    adding = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for each in adding:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in adding:
+        each.communicate("go\n", timeout=120)
+    assert [each.returncode for each in adding] == [0] * 4
+    with closing(open_store(url) if kind == "sqlite" else patient(url)) as store:
+        for number in range(20):
+            expected = [(hour, A, 100 * (number + 1)) for hour in range(22, 27)]
+            assert counted(Store(store, "asyncio"), f"key{number:02}") == expected
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+def test_what_a_call_wrote_before_it_failed_is_not_written_twice(kind: str) -> None:
+    rows = [Counted(f"key{number}", 5, A, 3) for number in range(8)]
+    more = [Counted(f"key{number}", 5, A, 4) for number in range(10)]  # the same, and what was counted meanwhile
+    number, failed = 0, True
+    while failed:
+        number += 1
+        with closing(patient(emptied(kind))) as store:
+            put(store, "key1")
+            try:
+                with at_step(store, number, crash):
+                    store.add_usage(rows, [Used("key1", T0, False)])
+                failed = False
+            except Crash:
+                with pytest.raises(Crash), at_step(store, 1, crash):  # also when it fails once more
+                    store.add_usage(rows, [Used("key1", T0, False)])
+                with in_a_loop(store) as twin:  # whichever connections write them then
+                    twin.add_usage(more, [Used("key1", T0, False)])
+                    assert [counted(twin, f"key{each}") for each in range(10)] == [[(5, A, 4)]] * 10
+                    twin.add_usage(rows, [])
+                    assert [counted(twin, f"key{each}") for each in range(8)] == [[(5, A, 7)]] * 8
+                    assert twin.last_used("key1") == T0
+    assert number > 5
+
+
+def test_what_failed_in_a_parent_is_none_of_its_childs() -> None:
+    rows = [Counted(f"key{number}", 5, A, 3) for number in range(8)]
+    with closing(patient(emptied("valkey"))) as store:
+        with pytest.raises(Crash), at_step(store, 3, crash):
+            store.add_usage(rows, [])
+        written = {each.key_id: sum(row.number for row in store.usage(each.key_id, 0, 10, 1)) for each in rows}
+        assert 0 < sum(written.values()) < 3 * 8
+        child = os.fork()
+        if child == 0:
+            store.add_usage(rows, [])
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        after = {each.key_id: sum(row.number for row in store.usage(each.key_id, 0, 10, 1)) for each in rows}
+        assert after == {key_id: number + 3 for key_id, number in written.items()}
+        store.add_usage(rows, [])
+        assert all(store.usage(each.key_id, 0, 10, 1) == [each._replace(number=6)] for each in rows)
+
+
+def test_a_key_that_cannot_be_read_keeps_no_counts_back() -> None:
+    with closing(patient(emptied("valkey"))) as store:
+        put(store, ID)
+        for client in clients("valkey"):
+            client.set(Slot("key", ID).name("record"), b"-\n{")
+        store.add_usage([Counted("a", 5, A, 1)], [Used(ID, T0, False)])
+        assert store.usage("a", 5, 6, 1) == [Counted("a", 5, A, 1)]
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+def test_nothing_is_left_of_counts_that_are_forgotten(kind: str) -> None:
+    with closing(patient(emptied(kind))) as store:
+        store.add_usage([Counted(f"key{number}", hour, A, 1) for number in range(40) for hour in (23, 24)], [])
+        assert sum(len(client.keys("*")) for client in clients(kind)) > 80
+        assert store.forget_usage(24, 100) == 40
+        assert store.forget_usage(25, 100) == 40
+        assert [client.keys("*") for client in clients(kind)] == [[] for _ in clients(kind)]
+
+
 def test_threads_that_add_at_once_lose_nothing(store: Store) -> None:
     rows = [Counted(key_id, hour, A, 1) for key_id in ("a", "b", "c") for hour in range(5)]
 
@@ -156,7 +284,7 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store for several processes."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/keys.db"
-    return emptied(request.getfixturevalue("mariadb_url" if request.param == "mariadb" else "postgres_url"))
+    return emptied_sql(request.getfixturevalue("mariadb_url" if request.param == "mariadb" else "postgres_url"))
 
 
 def test_four_processes_that_add_at_once_lose_no_count(shared_url: str) -> None:
@@ -208,7 +336,7 @@ def test_every_store_gives_the_sums(
     for each in (each for batch in batches for each in batch):
         if each.key_id == "a" and first <= each.hour < end:
             expected[each.hour - each.hour % step, each.outcome] += each.number
-    for store in (MemoryStore(), SQLiteStore(tmp_path / "keys.db")):
+    for store in (MemoryStore(), SQLiteStore(tmp_path / "keys.db"), patient(emptied("valkey"))):
         for batch in batches:
             store.add_usage(batch, [])
         found = store.usage("a", first, end, step)

@@ -57,7 +57,7 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
     if scheme.partition("+")[0] in _REDIS:
         from .redis import RedisStore
 
-        return cast("KeyStore", RedisStore.from_url(url, remembered_keys=remembered_keys))
+        return RedisStore.from_url(url, remembered_keys=remembered_keys)
     if scheme in _SQL:
         found: KeyStore = _sql(scheme).SQLStore(url, remembered_keys=remembered_keys)
         return found

@@ -5,7 +5,7 @@ organization. The price is paid by whoever changes these: the owner is written f
 returns when each of its keys has the change. So it is complete when the call returns, but not in one step.
 
 `names` and `bodies` say what stands where; `writing`, `admission` and `founding` how several slots of a Cluster are
-kept true although no script can write two of them; `keys` and `owners` are the operations.
+kept true although no script can write two of them; `keys`, `owners` and `counts` are the operations.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ...policy import REMEMBERED_KEYS
 from ..contract import AuditFilter, Cap, KeyFilter, Written, ignore
 from ..rows import Kept
 from .bodies import read_key
+from .counts import Counts, Credit
 from .founding import Founding
 from .keys import Keys
 from .names import Slot
@@ -46,16 +47,18 @@ class Shelf:
     Args:
         server: where the records are.
         kept: recently decoded records; shared by both kinds of connections.
+        credit: which counts were written by calls that failed; shared too.
         remembered_keys: how many.
     """
 
-    def __init__(self, server: Server, kept: Kept, remembered_keys: int) -> None:
+    def __init__(self, server: Server, kept: Kept, credit: Credit, remembered_keys: int) -> None:
         self.server, self._kept, self._remembered = server, kept, remembered_keys
         self.reading, self.told = Reading(server), Told(server)
         writing = Writing(self.reading, self.told)
         founding = Founding(writing)
         self.keys = Keys(writing, self.told, founding)
         self.owners = Owners(writing, self.told, founding, self.keys)
+        self.counts = Counts(self.reading, self.keys, credit)
         self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
 
     async def find(self, key_id: str) -> ApiKey | None:
@@ -148,10 +151,10 @@ class RedisStore:
         topology = Topology(servers) if servers.is_cluster else None
         self._links = Links(servers)
         self._links.client(servers.hosts[0] if servers.is_cluster else "")  # finds errors now and not during a request
-        fitness, kept = Fitness(topology), Kept()
-        self._shelf = Shelf(Server(servers, topology, fitness, lambda: self._links), kept, remembered_keys)
+        fitness, kept, credit = Fitness(topology), Kept(), Credit()
+        self._shelf = Shelf(Server(servers, topology, fitness, lambda: self._links), kept, credit, remembered_keys)
         links = PerLoop(lambda: AsyncLinks(servers))
-        twin = Shelf(Server(servers, topology, fitness, links.get), kept, remembered_keys)
+        twin = Shelf(Server(servers, topology, fitness, links.get), kept, credit, remembered_keys)
         self._for_asyncio = AsyncRedisStore(twin, links, servers)
 
     @classmethod
@@ -179,6 +182,8 @@ class RedisStore:
     advice = _plain(Shelf.advice)
     find, list, list_audit = _plain(Shelf.find), _plain(Shelf.list), _plain(Shelf.list_audit)
     touch, last_used, rehash = _plain(Keys.touch, "keys"), _plain(Keys.last_used, "keys"), _plain(Keys.rehash, "keys")
+    add_usage, usage = _plain(Counts.add_usage, "counts"), _plain(Counts.usage, "counts")
+    forget_usage = _plain(Counts.forget_usage, "counts")
     add, update, revoke = _plain(Shelf.add), _plain(Keys.update, "keys"), _plain(Keys.revoke, "keys")
     add_project, find_project = _plain(Shelf.add_project), _plain(Owners.find_project, "owners")
     list_projects = _plain(Owners.list_projects, "owners")
@@ -215,6 +220,8 @@ class AsyncRedisStore:
 
     find, list, list_audit = _awaited(Shelf.find), _awaited(Shelf.list), _awaited(Shelf.list_audit)
     touch, last_used = _awaited(Keys.touch, "keys"), _awaited(Keys.last_used, "keys")
+    add_usage, usage = _awaited(Counts.add_usage, "counts"), _awaited(Counts.usage, "counts")
+    forget_usage = _awaited(Counts.forget_usage, "counts")
     rehash, update = _awaited(Keys.rehash, "keys"), _awaited(Keys.update, "keys")
     add, revoke = _awaited(Shelf.add), _awaited(Keys.revoke, "keys")
     add_project, find_project = _awaited(Shelf.add_project), _awaited(Owners.find_project, "owners")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...exceptions import NotFound, StoreUnavailable, UnreadableRecord
-from ...model import ApiKey, AuditEntry, Project, SecretHash, Target
+from ...model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
 from ..contract import Cap, KeyFilter, Written
 from ..rows import check_members, microseconds
 from .admission import Admission, Admitted
@@ -106,15 +106,19 @@ class Keys:
 
     async def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
         """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
-        slot = Slot("key", key_id)
+        await self.note(Used(key_id, at, graced))
+
+    async def note(self, use: Used, every: float = 0.0) -> None:
+        """Note a use, where the noted one is before it, and at least so many seconds."""
+        slot, least = Slot("key", use.key_id), int(every * 1e6) or 1
         names = [slot.name(what) for what in ("record", "used", "graced")]
-        if not await self._server.run(TOUCH, names, microseconds(at), int(graced)):
+        if not await self._server.run(TOUCH, names, microseconds(use.at), int(use.graced), least):
             return
         for _ in range(TRIES):  # the first use counts as a change of the record
-            kept = await self._reading.key(key_id)
+            kept = await self._reading.key(use.key_id)
             if kept is None or kept.key.last_used_at is not None:
                 return
-            after = key_text(replace(kept.key, last_used_at=at), kept.token)
+            after = key_text(replace(kept.key, last_used_at=use.at), kept.token)
             if await self._writing.swap(slot, kept.raw, after) == "written":
                 return
 

@@ -36,7 +36,8 @@ class Script:
 
 ENTER, WRITE, TOUCH = Script("enter.lua"), Script("write.lua"), Script("touch.lua")
 MARK, RELEASE, DROP = Script("mark.lua"), Script("release.lua"), Script("drop.lua")
-SCRIPTS = (ENTER, WRITE, TOUCH, MARK, RELEASE, DROP)
+COUNT, COUNTED, FORGET = Script("count.lua"), Script("counted.lua"), Script("forget.lua")
+SCRIPTS = (ENTER, WRITE, TOUCH, MARK, RELEASE, DROP, COUNT, COUNTED, FORGET)
 
 
 class Fitness:
