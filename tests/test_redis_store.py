@@ -595,10 +595,16 @@ def test_a_process_that_is_killed_leaves_nothing_half_done(url: str, store: Redi
     assert max(map(owners.count, owners)) <= 5
 
 
+PATIENT_REVOKER = """
+from tests.redis_stores import patient
+""" + REVOKER.replace("Gate(sys.argv[1]", "Gate(patient(sys.argv[1])")
+
+
 @pytest.mark.parametrize("door_kind", ["wsgi", "asyncio"])
 def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(url: str, door_kind: str) -> None:
     with ExitStack() as stack:
-        door = Door(lambda **settings: Gate(**{"store": url, "prefix": "acme", "hasher": HASHER} | settings), door_kind)
+        known = {"store": patient(url), "prefix": "acme", "hasher": HASHER}
+        door = Door(lambda **settings: Gate(**known | settings), door_kind)
         gate = door.open()
         stack.callback(gate.close)
         call = stack.enter_context(start_blocking_portal("asyncio")).call if door_kind == "asyncio" else None
@@ -611,7 +617,7 @@ def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(
 
         if call is not None:
             stack.callback(call, gate.aclose)
-        other = stack.enter_context(worker(REVOKER, url))
+        other = stack.enter_context(worker(PATIENT_REVOKER, url))
         assert other.stdin is not None
         assert other.stdout is not None
         for _ in range(often(50, 5000)):
