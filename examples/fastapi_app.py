@@ -1,6 +1,6 @@
 """A FastAPI app behind keystile.
 
-python -c "from fastapi_app import gate; print(gate.keys.create('me', scopes=['exports:write']).secret)"
+keystile --gate fastapi_app:gate keys create me --scope exports:write
 uvicorn fastapi_app:app
 curl -H "Authorization: Bearer acme_live_..." http://127.0.0.1:8000/v1/me
 """

@@ -134,10 +134,11 @@ def serving(kind: str, module: str, folder: Path, **environ: str) -> Iterator[Se
         wait_for_port(port, process, log)
         yield Server(port)
     finally:
-        _stop(process)
+        stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server that leads a session of its own, and its workers."""
     process.terminate()
     try:
         process.wait(15)

@@ -23,7 +23,10 @@ from keystile.cli.shown import shown_url
 from keystile.config.file import load, open_gate
 from keystile.model import Window
 
-NO_FILE = "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another"
+NO_FILE = (
+    "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another, and "
+    "`keystile --gate main:gate` takes a gate in code"
+)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -284,16 +287,19 @@ def test_check_notes_that_keys_in_memory_do_not_last(folder: Path) -> None:
     [
         (
             "import nothing_like_it",
-            "importing it raised ModuleNotFoundError: No module named 'nothing_like_it' (service.py, line 1)",
+            "importing 'service' raised ModuleNotFoundError: No module named 'nothing_like_it' (service.py, line 1)",
         ),
-        ("x = 1\nprefix", "importing it raised NameError: name 'prefix' is not defined (service.py, line 2)"),
+        ("x = 1\nprefix", "importing 'service' raised NameError: name 'prefix' is not defined (service.py, line 2)"),
         ("import os\nos.nothing", "AttributeError: module 'os' has no attribute 'nothing' (service.py, line 2)"),
         ("import json\ndef f():\n    json.loads('')\nf()", "(service.py, line 3)"),
-        ("x =", "importing it raised SyntaxError: invalid syntax (service.py, line 1)"),
-        ("import sys\nsys.exit('no settings')", "importing it raised SystemExit: no settings (service.py, line 2)"),
+        ("x =", "importing 'service' raised SyntaxError: invalid syntax (service.py, line 1)"),
+        (
+            "import sys\nsys.exit('no settings')",
+            "raised SystemExit: no settings (service.py, line 2)",
+        ),
         ("raise RuntimeError('no postgresql://me:hunter2@db')", "RuntimeError: no postgresql://…@db (service.py"),
         ("import os\nraise ValueError(os.environ['DB_PASSWORD'])", "ValueError: ${DB_PASSWORD} (service.py, line 2)"),
-        ("raise ValueError('two\\nlines')", "importing it raised ValueError: two (service.py, line 1)"),
+        ("raise ValueError('two\\nlines')", "importing 'service' raised ValueError: two (service.py, line 1)"),
         ("def app(): pass", "is it a factory?"),
         ("class app: pass", "is it a factory? app is a class: name an app that it makes"),
         ("", "has no attribute 'app'"),

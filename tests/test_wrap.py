@@ -172,7 +172,6 @@ def asked(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
 APPS = {
     "missing": ("x = 1", None, "asgi", "is missing"),
     "no attribute named": ("x = 1", "service.main", "asgi", "expected 'module:attribute'"),
-    "a call": ("def make(): pass", "service.main:make()", "asgi", "expected 'module:attribute'"),
     "no package": ("x = 1", "nothing.main:app", "asgi", "there is no module 'nothing.main'"),
     "no module": ("x = 1", "service.other:app", "wsgi", "there is no module 'service.other'"),
     "module in a module": ("x = 1", "service.main.deep:app", "wsgi", "there is no module 'service.main.deep'"),

@@ -9,26 +9,22 @@ gunicorn keystile.wrap:wsgi
 from __future__ import annotations
 
 import importlib
-import os
-import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from ._sync import Lock
-from .config.faults import told
 from .config.file import Settings, load, open_gate
+from .config.importing import MISREAD, Errors, Name, find
 from .doors.apps import ARGUMENTS, check_app
-from .exceptions import ConfigurationError, KeystileError
+from .exceptions import ConfigurationError
 
 asgi: Any
 wsgi: Any
 
-_TARGET = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+_found: list[tuple[Settings, Callable[..., Any]]] = []
 _built: dict[str, Any] = {}
 _lock = Lock()
 # The settings that this thread is building from. An app that imports itself from here would wait for its own lock.
@@ -47,45 +43,44 @@ def __getattr__(name: str) -> Any:
         return _built[name]
 
 
-def find_app(settings: Settings) -> Callable[..., Any]:
-    """Import the app that the settings name. Exceptions of its own code pass through, except AttributeError: a server
-    that asks for an attribute of this module would take that as "no such attribute".
+def find_app(settings: Settings, told_of: Errors = MISREAD) -> tuple[Name, Callable[..., Any]]:
+    """The app that the settings name, imported, or made if they name a call; and its name, taken apart.
 
     Args:
-        settings: with `app` as ``"module:attribute"``; the attribute may be dotted.
+        settings: with `app` as ``"module:attribute"`` or ``"module:function('literal', name=1)"``.
+        told_of: the exceptions of the service's own code that become a ConfigurationError. Others pass through.
 
     Raises:
         ConfigurationError: no app is named, or there is no such module or attribute, or it cannot be called.
     """
     if settings.app is None:
         raise settings.error("app", "is missing; name the app to serve, like 'service.main:app'")
-    target = _TARGET.fullmatch(settings.app)
-    if target is None:
-        raise settings.error("app", f"expected 'module:attribute', like 'service.main:app', got {settings.app!r}")
-    found: Any = _module(settings, target[1])
-    for name in target[2].split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise settings.error("app", f"{target[1]!r} has no attribute {target[2]!r}") from None
+    name, found = find(settings.app, partial(settings.error, "app"), told_of)
     if not callable(found):
-        raise settings.error("app", f"{settings.app!r} is not an app: {type(found).__name__} cannot be called")
-    app: Callable[..., Any] = found
-    return app
+        what = "is" if name.call is None else "gives"
+        raise settings.error("app", f"'{name}' {what} no app: {type(found).__name__} cannot be called")
+    return name, found
 
 
 def _build(door: str) -> Any:
-    settings = load()
-    token = _building.set(settings)
-    try:
-        app = find_app(settings)
-    finally:
-        _building.reset(token)
+    if not _found:
+        _found.append(_find())
+    settings, app = _found[0]
     with _naming_the_file(settings):
         check_app(app, door, f"{__name__}:")
     gate = open_gate(settings)
     with _naming_the_file(settings):
         return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
+
+
+def _find() -> tuple[Settings, Callable[..., Any]]:
+    """The settings and the app; both doors have the same, so that a factory is called once in a process."""
+    settings = load()
+    token = _building.set(settings)
+    try:
+        return settings, find_app(settings)[1]
+    finally:
+        _building.reset(token)
 
 
 @contextmanager
@@ -95,32 +90,3 @@ def _naming_the_file(settings: Settings) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise settings.error(error.key, error.reason) from None
-
-
-def _module(settings: Settings, name: str) -> ModuleType:
-    """The service's module; from the working directory if it is not found elsewhere."""
-    found = _import(settings, name)
-    here = str(Path.cwd())
-    if found is None and here not in sys.path:
-        sys.path.insert(0, here)
-        found = _import(settings, name)
-        if found is None:
-            sys.path.remove(here)
-    if found is None:
-        raise settings.error("app", f"there is no module {name!r}, neither installed nor in the working directory")
-    return found
-
-
-def _import(settings: Settings, name: str) -> ModuleType | None:
-    """The module, or None if there is none. If the service lacks another module, that is its own error and raised."""
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        return None
-    except (AttributeError, KeystileError, GeneratorExit) as error:
-        if isinstance(error, ConfigurationError) and error.source == settings.source:
-            raise  # of this very file
-        raise settings.error("app", f"importing {name!r} raised {told(error, os.environ)}") from error

@@ -130,8 +130,10 @@ With memory and SQLite the gate reads in place on the event loop, because a read
 blockbuster reports that. `keystile.stores.sqlite.IN_PLACE` lists these places by file and function:
 
 ```python
+from blockbuster import BlockBuster
 from keystile.stores.sqlite import IN_PLACE
 
+bb = BlockBuster()
 for name in ("os.stat", *(each for each in bb.functions if each.startswith("sqlite3."))):
     for file, functions in IN_PLACE:
         bb.functions[name].can_block_in(file, functions)

@@ -558,6 +558,8 @@ NO_STRANGERS = {
     "_ground.checks": _OPERATOR,
     "_ground.connection": "takes the names of files, which the operator gives",
     "_ground.frozen": _STORED,
+    "_sync.beside": "only commands wait so",
+    "config.importing": _OPERATOR,
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
     "cli.checking": _OPERATOR,

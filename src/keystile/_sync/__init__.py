@@ -12,6 +12,7 @@ queues are made on first use, because gevent may replace them after the import.
 """
 
 from .background import later, settled
+from .beside import can_wait, loop_beside, waited
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
@@ -35,16 +36,19 @@ __all__ = [
     "SingleFlight",
     "adapt",
     "at_once",
+    "can_wait",
     "give_way",
     "in_time",
     "inline",
     "is_async",
     "later",
+    "loop_beside",
     "may_block",
     "on_fork",
     "patiently",
     "pooled",
     "run_now",
     "settled",
+    "waited",
     "worker_count",
 ]

@@ -2,69 +2,68 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import closing
-from pathlib import Path
+from typing import Any
 
 import click
 
-from .._sync import patiently
-from ..config.faults import told
-from ..config.file import Settings, load, open_gate
-from ..exceptions import KeystileError, StoreUnavailable
-from ..gate import Gate
+from ..config.file import Settings
+from ..config.importing import ANYTHING
+from ..exceptions import StoreUnavailable
 from ..model import Window
 from ..rules.limits.subjects import subject
-from .opening import PATIENCE, in_memory, url_of
+from .opening import Opened, Place, ask, in_memory, opening
 from .shown import print_table, shown_plans, shown_url
+
+_NOTE = "Note: keys in memory end with their process, so no command can make one for a server."
 
 
 @click.command()
 @click.pass_obj
-def check(config: Path | None) -> None:
+def check(place: Place) -> None:
     """Check that the configuration can be used, and show what it says."""
-    settings = load(config)
-    with closing(open_gate(settings)) as gate:
+    with opening(place) as found:
+        gate = found.gate
         gate.keys.list(limit=1)
-        _look_at_limiter(settings, gate)
-    print_table(
-        [
-            ("file", settings.source),
-            ("store", shown_url(url_of(settings, "store"))),
-            ("limiter", shown_url(url_of(settings, "limiter"))),
-            *shown_plans(gate.policy),
-            ("rules", str(len(settings.gate.get("rules", ())))),
-            ("public", " ".join(settings.gate.get("public", ())) or "-"),
-            ("app", _shown_app(settings)),
-        ]
-    )
-    if in_memory(settings, "store"):
-        click.echo("Note: keys in memory end with their process, so no command can make one for a server.", err=True)
+        _look_at_limiter(found)
+        print_table(
+            [
+                found.found_in,
+                ("store", _shown_part(gate.parts.store)),
+                ("limiter", _shown_part(gate.parts.limiter)),
+                *shown_plans(gate.policy),
+                ("rules", str(len(tuple(gate.policy.rules)))),
+                ("public", " ".join(gate.policy.public) or "-"),
+                ("app", "-" if found.settings is None else _shown_app(found.settings)),
+            ]
+        )
+        if in_memory(gate, "store"):
+            click.echo(
+                "Note: keys in memory end with their process, so no command can make one for a server.", err=True
+            )
 
 
-def _look_at_limiter(settings: Settings, gate: Gate) -> None:
+def _look_at_limiter(found: Opened) -> None:
     """Ask the limiter for a window that nobody uses: a limiter connects when it is asked."""
     try:
-        patiently(PATIENCE, gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
+        ask(found.gate.limits.limiter.peek, subject("check", "check"), (Window(1, 60, ""),))
     except StoreUnavailable as error:
-        place = shown_url(url_of(settings, "limiter"))
-        raise settings.error("limiter", f"{place} does not answer: {error.reason}") from None
+        place = _shown_part(found.gate.parts.limiter)
+        raise found.error("limiter", f"{place} does not answer: {error.reason}") from None
+
+
+def _shown_part(part: Any) -> str:
+    return shown_url(part) if isinstance(part, str) else type(part).__name__
 
 
 def _shown_app(settings: Settings) -> str:
-    """The app and the door that serves it. The service's own errors end here, because their text may hold settings."""
+    """The app and the door that serves it. A factory is called: nothing else shows what it makes."""
     if settings.app is None:
         return "-"
     from ..doors.apps import advice, fits
     from ..wrap import find_app
 
-    try:
-        app = find_app(settings)
-    except KeystileError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing a service may raise anything, or end the process
-        raise settings.error("app", f"importing it raised {told(error, os.environ)}") from None
+    name, app = find_app(settings, ANYTHING)
     doors = [f"keystile.wrap:{door}" for door in ("asgi", "wsgi") if fits(app, door)]
     if not doors:
         raise settings.error("app", f"is neither an ASGI nor a WSGI app; {advice(app)}")
-    return f"{settings.app} ({' or '.join(doors)})"
+    return f"{name} ({' or '.join(doors)})"

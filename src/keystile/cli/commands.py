@@ -25,6 +25,9 @@ from .checking import check
 from .explaining import explain
 from .keys import keys
 from .limits import limits
+from .opening import GATE_OPTION, Place, where
+
+_WITHOUT_GATE = ("init", "schema", "demo")
 
 
 class _Group(click.Group):
@@ -50,21 +53,31 @@ class _Group(click.Group):
     metavar="FILE",
     help="The configuration; default: $KEYSTILE_CONFIG, else ./keystile.toml.",
 )
+@click.option(
+    GATE_OPTION,
+    metavar="NAME",
+    help="A gate in code instead: main:gate, or main:make_gate(); default: $KEYSTILE_GATE.",
+)
 @click.pass_context
-def main(ctx: click.Context, config: Path | None) -> None:
+def main(ctx: click.Context, config: Path | None, gate: str | None) -> None:
     """API keys for any ASGI or WSGI app."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
-    ctx.obj = config
+    if ctx.invoked_subcommand not in _WITHOUT_GATE:
+        ctx.obj = where(config, gate)
+    elif gate is None:
+        ctx.obj = Place(config)
+    else:
+        raise click.UsageError(f"{ctx.invoked_subcommand} needs no gate; leave {GATE_OPTION} out")
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_obj
-def init(config: Path | None, file: Path | None) -> None:
-    """Write a commented configuration and create its key store."""
-    path = file or config or default_path()
+def init(place: Place, file: Path | None) -> None:
+    """Write a commented configuration and create its key store. Needs no gate."""
+    path = file or place.config or default_path()
     # Existing keys were made with another pepper or without one, and would be refused with a new one.
     old = path.with_name(EXAMPLE_STORE).exists() or PEPPER_VARIABLE in os.environ
     try:
@@ -86,7 +99,7 @@ def init(config: Path | None, file: Path | None) -> None:
 
 @main.command()
 def schema() -> None:
-    """Print the JSON Schema of keystile.toml, for editors."""
+    """Print the JSON Schema of keystile.toml, for editors. Needs no gate."""
     from ..config.schema import schema_of_file
 
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))

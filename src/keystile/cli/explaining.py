@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -15,7 +14,7 @@ from ..policy import METHODS
 from ..rules.limits.notation import MOST_WINDOWS
 from ..rules.requests.canonical import LONGEST, ambiguous, below, canonical
 from ..rules.requests.held import Held
-from .opening import opened
+from .opening import Place, opened
 from .shown import print_json, print_table, span
 from .typed import json_option
 
@@ -50,12 +49,12 @@ def _as_request(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
 @click.argument("request", callback=_as_request, metavar='"METHOD /path"')
 @json_option
 @click.pass_obj
-def explain(config: Path | None, request: tuple[str, str], as_json: bool) -> None:
+def explain(place: Place, request: tuple[str, str], as_json: bool) -> None:
     """Show which rules hold for a request, and what it must bring.
 
     The path is as clients send it; its query does not matter. Without a method it is GET.
     """
-    with opened(config) as gate:
+    with opened(place) as gate:
         asked = _seen(gate, *request)
         holding, demand = _found(gate, asked)
         if as_json:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ..keys.changes.fields import MAX_PAGE
 from ..model import ENVIRONMENTS
-from .opening import opened
+from .opening import Place, opened
 from .shown import print_json, print_key, print_keys, record
 from .typed import as_moment, as_object, check_key_id, json_option
 
@@ -44,11 +43,11 @@ def keys() -> None:
 @click.option("--metadata", callback=as_object, metavar="JSON", help="A JSON object to keep with the key.")
 @json_option
 @click.pass_obj
-def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **described: Any) -> None:
+def create(place: Place, /, *, allow: tuple[str, ...], as_json: bool, **described: Any) -> None:
     """Make a key and print its secret, this once."""
     if sys.stdout is None:
         raise click.ClickException("stdout is closed: the secret could not be shown")
-    with opened(config, "store") as gate:
+    with opened(place, "store") as gate:
         issued = gate.keys.create(**described, ip_allowlist=allow or None)
     click.echo(f"Made the key {issued.key.id}. Its secret is shown this once; keep it now.", err=True)
     if as_json:
@@ -71,9 +70,9 @@ def create(config: Path | None, /, *, allow: tuple[str, ...], as_json: bool, **d
 )
 @json_option
 @click.pass_obj
-def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: Any) -> None:
+def list_keys(place: Place, /, *, limit: int, as_json: bool, **wanted: Any) -> None:
     """List keys, oldest first."""
-    with opened(config, "store") as gate:
+    with opened(place, "store") as gate:
         found = gate.keys.list(**wanted, limit=limit)
     print_keys(found, as_json=as_json)
     if len(found) == limit:
@@ -84,9 +83,9 @@ def list_keys(config: Path | None, /, *, limit: int, as_json: bool, **wanted: An
 @click.argument("key_id", callback=check_key_id)
 @json_option
 @click.pass_obj
-def show(config: Path | None, key_id: str, as_json: bool) -> None:
+def show(place: Place, key_id: str, as_json: bool) -> None:
     """Show one key's record."""
-    with opened(config, "store") as gate:
+    with opened(place, "store") as gate:
         print_key(gate.keys.get(key_id), as_json=as_json)
 
 
@@ -94,7 +93,7 @@ def show(config: Path | None, key_id: str, as_json: bool) -> None:
 @click.argument("key_id", callback=check_key_id)
 @json_option
 @click.pass_obj
-def revoke(config: Path | None, key_id: str, as_json: bool) -> None:
+def revoke(place: Place, key_id: str, as_json: bool) -> None:
     """Revoke a key for good, from the next request on."""
-    with opened(config, "store") as gate:
+    with opened(place, "store") as gate:
         print_key(gate.keys.revoke(key_id), as_json=as_json)

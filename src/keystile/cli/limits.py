@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import cast
-
 import click
 
 from .._ground.checks import known
-from .._sync import patiently
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..limiters import Usages
 from ..model import ApiKey, Window
 from ..rules.limits.subjects import subject
-from .opening import PATIENCE, opened
+from .opening import Place, ask, opened
 from .shown import print_usages
 from .typed import check_key_id, json_option
 
@@ -28,13 +24,12 @@ def limits() -> None:
 @click.argument("key_id", callback=check_key_id)
 @json_option
 @click.pass_obj
-def show_limits(config: Path | None, key_id: str, as_json: bool) -> None:
+def show_limits(place: Place, key_id: str, as_json: bool) -> None:
     """Show where a key stands in its own windows and in those of every rule."""
-    with opened(config, "store", "limiter") as gate:
+    with opened(place, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
-        peek = gate.limits.limiter.peek
-        usages = cast("Usages", patiently(PATIENCE, peek, name, windows) if windows else ())
+        usages: Usages = ask(gate.limits.limiter.peek, name, windows) if windows else ()
     print_usages(usages, as_json=as_json)
     _note_company(gate, key)
 
@@ -42,13 +37,13 @@ def show_limits(config: Path | None, key_id: str, as_json: bool) -> None:
 @limits.command()
 @click.argument("key_id", callback=check_key_id)
 @click.pass_obj
-def reset(config: Path | None, key_id: str) -> None:
+def reset(place: Place, key_id: str) -> None:
     """Forget what a key has used, in its own windows and in those of every rule."""
-    with opened(config, "store", "limiter") as gate:
+    with opened(place, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
         if windows:
-            patiently(PATIENCE, gate.limits.limiter.reset, name, windows)
+            ask(gate.limits.limiter.reset, name, windows)
     click.echo(f"Forgot what the key {key.id} has used.", err=True)
     _note_company(gate, key)
 

@@ -32,7 +32,10 @@ _NO_STORE = (
     "is missing: name where the keys are, like 'sqlite:///keystile.db'; "
     "'memory://' keeps them in the server's own process, where no command can make one"
 )
-_NO_FILE = f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another"
+_NO_FILE = (
+    f"there is no such file: `keystile init` writes one; `keystile -c FILE` and {FILE_VARIABLE} name another, and "
+    "`keystile --gate main:gate` takes a gate in code"
+)
 _logger = logging.getLogger("keystile")
 _SECRETS = [name for name, each in SETTINGS.items() if each.kind is SECRETS]
 _PLACES = [name for name, each in SETTINGS.items() if each.kind.is_place]

@@ -21,7 +21,8 @@ class FileAlone:
     """What only a file can say, because it is not a setting of a gate."""
 
     app: str | None = setting(
-        "The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`.",
+        "The app behind the gate, for `uvicorn keystile.wrap:asgi` and `gunicorn keystile.wrap:wsgi`; or a call of the "
+        "function that makes it, `\"service.main:create_app('prod', debug=False)\"`, with literals alone.",
         default=None,
         example='"service.main:app"',
     )

@@ -46,7 +46,7 @@ def advice(app: Callable[..., Any]) -> str:
     """A hint about something that is not an app for any door."""
     if isinstance(app, type):
         return f"is it a factory? {app.__name__} is a class: name an app that it makes"
-    return "is it a factory?"
+    return "is it a factory? then call it"
 
 
 def _takes(app: Callable[..., Any], door: str) -> bool:

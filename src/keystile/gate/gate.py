@@ -113,7 +113,8 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = locals()
-        parts = made(Parts, given)
+        self.parts = parts = made(Parts, given)
+        """What it works with, as it was told; holds secrets."""
         self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..._sync import Offload, inline, pooled, run_now
+from ..._sync import Offload, can_wait, inline, pooled, run_now, waited
 from ...exceptions import ConfigurationError
 
 
@@ -29,6 +29,8 @@ def blocking(operation: _Operation[S, P, T]) -> Callable[Concatenate[S, P], T]:
     """The operation under its plain name."""
 
     def twin(self: S, /, *args: P.args, **named: P.kwargs) -> T:
+        if self.needs_await and can_wait():
+            return waited(operation, self, pooled, *args, **named)
         if self.needs_await:
             raise ConfigurationError(f"the store is async: await a{twin.__name__}() instead", key="store")
         return run_now(operation(self, inline, *args, **named))

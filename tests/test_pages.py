@@ -1,0 +1,148 @@
+"""What README and the pages of docs/ show is so: their code runs, their links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import keystile
+from keystile.events import Event
+from keystile.policy import RedirectStatus
+from tests.pages import PAGES, ROOT, Block, Reader, blocks, exchanges, matches
+
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+BLOCKS = {page: found for page, text in TEXTS.items() if (found := blocks(text))}
+LANGUAGES = {"python", "toml", "console", "http", "json"}
+# How many blocks are not run: this number may only fall.
+NOT_RUN = 1
+# Pages that the README's table names and that are still being written.
+TO_COME = {"docs/credentials.md", "docs/cors.md", "docs/units.md"}
+PACKAGE = Path(keystile.__file__).parent
+
+
+@pytest.mark.parametrize("page", BLOCKS)
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    Reader(tmp_path).follow(BLOCKS[page])
+
+
+def test_few_blocks_are_not_run() -> None:
+    left_out = [block.not_run for page in BLOCKS.values() for block in page if block.not_run]
+    assert len(left_out) <= NOT_RUN, left_out
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_a_block_says_its_language(page: str) -> None:
+    opened = re.findall(r"^```(\w*)$.*?^```$", TEXTS[page], re.MULTILINE | re.DOTALL)
+    assert set(opened) <= LANGUAGES | {""}
+    assert "" not in opened or page == "docs/architecture.md"  # its picture
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_to_pages_and_to_headings(page: str) -> None:
+    for link in links(TEXTS[page]):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        name = str(target.relative_to(ROOT))
+        assert target.exists() or name in TO_COME, link
+        assert not anchor or anchor in anchors(TEXTS[name]), link
+
+
+def links(text: str) -> list[str]:
+    """The relative links outside of blocks of code."""
+    prose = re.sub(r"^( *)```.*?^\1```$|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r"^\[[^\]]+\]: (\S+)", prose, re.MULTILINE)
+    return [each for each in found if not re.match(r"[a-z]+:", each)]
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a page as a link calls them: in lower case, without punctuation, with hyphens for blanks."""
+    titles = re.findall(
+        r"^#{1,6} (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_and_headings_are_found() -> None:
+    text = "# A Title: `code`, and more\n[a](b.md#c) `[no](link)` [x](https://a.b)\n```text\n# no title\n[no](x)\n```\n"
+    assert links(text) == ["b.md#c"]
+    assert anchors(text) == {"a-title-code-and-more"}
+
+
+def test_the_front_page_is_short_and_names_every_page() -> None:
+    assert 900 <= len(TEXTS["README.md"].split()) <= 1100
+    named = {link.partition("#")[0] for link in links(TEXTS["README.md"])}
+    assert {page for page in TEXTS if page.startswith("docs/")} <= named
+
+
+def test_a_page_is_followed_from_top_to_bottom() -> None:
+    text = (
+        "<!-- file: a/b.py\nx = 1\n-->\n```python\n# main.py\nx\n```\n```json\n{}\n```\n"
+        "<!-- not run: why -->\n```console\n$ one\nsaid\n$ two\n```\n"
+    )
+    assert blocks(text) == [
+        Block(2, "", "x = 1\n", None, "a/b.py"),
+        Block(5, "python", "# main.py\nx\n", None, "main.py"),
+        (console := Block(13, "console", "$ one\nsaid\n$ two\n", "why", None)),
+    ]
+    assert list(exchanges(console)) == [(13, "one", ["said"]), (15, "two", [])]
+
+
+@pytest.mark.parametrize(
+    ("said", "answered", "same"),
+    [
+        (["a  b"], "a b\n", True),
+        (["a", "…", "c"], "a\nx\ny\nc\n", True),
+        (["a…"], "abc\n", True),
+        (["a"], "a\nb\n", False),
+        (["a.c"], "abc\n", False),
+        (["…", "c"], "c\nd\n", False),
+    ],
+)
+def test_what_is_said_is_compared(said: list[str], answered: str, same: bool) -> None:
+    assert matches(said, answered) is same
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["```console\n$ false\n```", "```console\n$ echo a\nb\n```", "```python\n1 / 0\n```", "```toml\nprefixx = 1\n```"],
+)
+def test_a_block_that_fails_fails_its_page(source: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"^line 2: "):
+        Reader(tmp_path).follow(blocks(source))
+
+
+def rows(page: str, title: str) -> list[list[str]]:
+    """The cells of the first table under this heading."""
+    section = f"\n{TEXTS[page]}".partition(f"\n{title}\n")[2].partition("\n## ")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:2] == "| "][1:]
+
+
+def reasons() -> set[tuple[int, str]]:
+    """The status and the code of every refusal that the package makes."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reason":
+                status, code = (ast.literal_eval(each) for each in node.args[:2])
+                found.add((status, code))
+    return found | {(status, "https_required") for status in get_args(RedirectStatus)}
+
+
+def test_every_refusal_has_its_line_on_the_page_of_answers() -> None:
+    told = {
+        (int(status), code)
+        for statuses, codes, _ in rows("docs/answers.md", "## Refusals")
+        for status in statuses.split(", ")
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+    assert len(told) > 12
+    assert told == reasons()
+
+
+def test_every_event_has_its_line_on_the_page_of_events() -> None:
+    told = {code for row in rows("docs/events.md", "# Events") for code in re.findall(r"`(\w+)`", row[0])}
+    assert told == set(re.findall(r"``\"(\w+)\"``", str(Event.__doc__)))
