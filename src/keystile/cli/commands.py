@@ -23,9 +23,12 @@ from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_
 from ..exceptions import KeystileError
 from .checking import check
 from .explaining import explain
-from .keys import keys
 from .limits import limits
 from .opening import GATE_OPTION, Place, where
+from .records.audit import audit
+from .records.keys import keys
+from .records.organizations import organizations
+from .records.projects import projects
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -105,7 +108,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits):
+for _command in (check, explain, keys, projects, organizations, audit, limits):
     main.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""How the command line shows keys, plans and windows: tables for people, JSON for machines.
+"""How the command line shows plans, windows and places: tables for people, JSON for machines.
 
 Nothing here shows a secret, a hash, or any part of a URL beyond its place.
 """
@@ -8,54 +8,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from ..model import ApiKey, Principal, Usage
+from ..model import Usage
 from ..policy import Policy
 from ..rules.requests.urls import place_of
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-def _state(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.is_suspended:
-        return "suspended"
-    return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
-
-
-def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes]
-
-
-_COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
-    "ID": lambda key: key.id,
-    "NAME": lambda key: key.name,
-    "STATE": _state,
-    "ENVIRONMENT": lambda key: key.environment,
-    "ORGANIZATION": lambda key: key.organization_id,
-    "OWNER": lambda key: key.owner_id,
-    "PLAN": lambda key: key.plan,
-    "LIMITS": lambda key: key.limits,
-    "SCOPES": lambda key: key.scopes,
-    "EXPIRES": lambda key: key.expires_at,
-    "LAST USED": lambda key: key.last_used_at,
-    "ENDS IN": _hints,
-}
-
-
-def print_keys(keys: Sequence[ApiKey], *, as_json: bool) -> None:
-    """A table of keys."""
-    if as_json:
-        print_json([record(key) for key in keys])
-    else:
-        print_table([tuple(_COLUMNS), *(tuple(_cell(show(key)) for show in _COLUMNS.values()) for key in keys)])
 
 
 def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
@@ -63,9 +26,7 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
     if as_json:
         print_json([_standing(usage) for usage in usages])
         return
-    rows = [
-        (span(used.window.seconds), used.window.scope or "-", *_counted(used), _cell(_reset(used))) for used in usages
-    ]
+    rows = [(span(used.window.seconds), used.window.scope or "-", *_counted(used)) for used in usages]
     print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
 
 
@@ -102,8 +63,8 @@ def _notation(limits: str | Sequence[str]) -> str:
     return limits if isinstance(limits, str) else "; ".join(limits)
 
 
-def _counted(usage: Usage) -> tuple[str, str]:
-    return str(usage.window.limit), str(usage.remaining)
+def _counted(usage: Usage) -> tuple[str, str, str]:
+    return str(usage.window.limit), str(usage.remaining), plain(_reset(usage)) or "-"
 
 
 def _standing(usage: Usage) -> dict[str, Any]:
@@ -113,7 +74,7 @@ def _standing(usage: Usage) -> dict[str, Any]:
         "scope": window.scope,
         "limit": window.limit,
         "remaining": usage.remaining,
-        "reset_at": _plain(_reset(usage)),
+        "reset_at": plain(_reset(usage)),
     }
 
 
@@ -130,36 +91,14 @@ def span(seconds: int) -> str:
     return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON: moments in ISO 8601, UTC, whole seconds."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
-
-
-def _cell(value: Any) -> str:
-    value = _plain(value)
-    if isinstance(value, dict):
-        return json.dumps(value) if value else "-"
-    return " ".join(value) or "-" if isinstance(value, (list, tuple)) else str(value or "-")
-
-
-def record(key: ApiKey) -> dict[str, Any]:
-    """Everything about a key except its hashes."""
-    known = {each.name: _plain(getattr(key, each.name)) for each in fields(Principal)}
-    known["inherited"] = {name: _plain(value) for name, value in key.inherited._asdict().items() if value is not None}
-    return {**known, "grace_used_at": _plain(key.grace_used_at), "hints": _hints(key)}
 
 
 def print_json(value: Any) -> None:
     """For machines."""
     click.echo(json.dumps(value))
-
-
-def print_key(key: ApiKey, *, as_json: bool) -> None:
-    """One key's record."""
-    if as_json:
-        print_json(record(key))
-    else:
-        print_table([("state", _state(key)), *((name, _cell(value)) for name, value in record(key).items())])
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
