@@ -32,8 +32,9 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     click.echo(f"{question} [y/N] ", nl=False, err=True)
     answer = "" if sys.stdin is None else sys.stdin.readline(_LONGEST_ANSWER)
+    if not answer or not sys.stdin.isatty():
+        click.echo(err=True)  # a terminal has begun a new line by itself
     if not answer:
-        click.echo(err=True)
         raise click.ClickException("nothing was done, because nobody answered; --yes does it without asking")
     if answer.strip().lower() not in {"y", "yes"}:
         raise click.ClickException("nothing was done")
