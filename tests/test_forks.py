@@ -17,12 +17,14 @@ SETUP = """
     from keystile import StoreUnavailable, _sync
     from keystile._sync import shelf
     from keystile.model import ApiKey, SecretHash
+    from keystile.stores import KeyFilter
     from keystile.stores.sqlite import SQLiteStore
 
     T0 = datetime(2026, 1, 15, tzinfo=UTC)
     key = lambda id: ApiKey(id=id, name="n", created_at=T0, hashes=(SecretHash("h", "hint"),))
     store = SQLiteStore(sys.argv[1])
-    store.add(key("known"))
+    store.add(key("known"), ())
+    listed = lambda: store.list(KeyFilter(), None, 100)
 
     def fork(work):
         child = os.fork()
@@ -53,8 +55,8 @@ SETUP = """
 
     def use(id):
         assert find().name == "n"
-        _sync.patiently(10, store.add, key(id))
-        _sync.patiently(10, store.revoke, id, T0)
+        _sync.patiently(10, store.add, key(id), ())
+        _sync.patiently(10, store.revoke, id, T0, ())
     """
 
 
@@ -95,7 +97,7 @@ def test_a_fork_waits_until_a_thread_has_left_sqlite(tmp_path: Path) -> None:
     print(result(child))
     thread.join()
     use("parent")
-    print(sorted(each.id for each in store.list()))
+    print(sorted(each.id for each in listed()))
     """,
         tmp_path / "keys.db",
     )
@@ -134,7 +136,7 @@ def test_a_child_that_was_forked_inside_sqlite_says_so_and_does_not_hang(tmp_pat
     shelf.FORK_PATIENCE = 0.2
 
     def all_say_so():
-        for work in (lambda: store.find("known"), lambda: store.add(key("child")), store.list, lambda: store.find("x")):
+        for work in (lambda: store.find("known"), lambda: store.add(key("child"), ()), listed, lambda: store.find("x")):
             try:
                 work()
             except StoreUnavailable as error:
@@ -152,7 +154,7 @@ def test_a_child_that_was_forked_inside_sqlite_says_so_and_does_not_hang(tmp_pat
     # A process that is forked from now on can use it.
     print(result(fork(lambda: use("next"))))
     use("parent")
-    print(sorted(each.id for each in store.list()))
+    print(sorted(each.id for each in listed()))
     """,
         tmp_path / "keys.db",
     )
@@ -175,7 +177,7 @@ def test_two_threads_may_fork_at_once(tmp_path: Path) -> None:
         each.start()
     for each in threads:
         each.join()
-    print(results == [0] * 20, len(store.list()))
+    print(results == [0] * 20, len(listed()))
     """,
         tmp_path / "keys.db",
     )

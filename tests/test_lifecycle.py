@@ -114,7 +114,8 @@ BAD = [
     ({"expires_at": moment()}, "expires_at"),
     ({"metadata": 7}, "metadata"),
     ({"actor": "me"}, "actor"),
-    ({"actor": Actor("somebody")}, "actor"),  # type: ignore[arg-type]
+    ({"actor": Actor("somebody")}, "actor.type"),  # type: ignore[arg-type]
+    ({"actor": Actor(via="phone")}, "actor.via"),  # type: ignore[arg-type]
     ({"actor": Actor(name="a\nb")}, "actor.name"),
 ]
 
@@ -528,6 +529,15 @@ def test_each_operation_has_its_event(service: Service) -> None:
         + [f"project.{each}" for each in ("create", "update", "suspend", "resume", "delete")]
         + [f"organization.{each}" for each in ("create", "update", "plan", "suspend", "resume")]
     )
+
+
+def test_what_a_deleted_project_was_is_told(service: Service) -> None:
+    service.projects.create("Shop", organization_id="acme", id="shop")
+    service.projects.delete("shop", actor=WHO)
+    [entry] = service.audit(event="project.delete")
+    assert entry.before == {"organization_id": "acme", "name": "Shop", "environment": "production"}
+    assert entry.after is None
+    assert (entry.actor, entry.organization_id) == (WHO, "acme")
 
 
 def test_entries_of_one_action_belong_together_and_ids_sort_by_time(service: Service) -> None:

@@ -119,7 +119,7 @@ class Silent:
         self.asked += 1
         raise ConnectionError
 
-    hit = peek = refund = reset = find = add = list = touch = revoke = rehash = ask
+    hit = peek = refund = reset = find = touch = rehash = ask
 
     def close(self) -> None: ...
 

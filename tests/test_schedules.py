@@ -83,7 +83,7 @@ def fail(gate: Gate, host: Host, hasher: HeldHasher, peer: str = "192.0.2.1") ->
 
 
 def revoke(store: MemoryStore, key_id: str, hasher: HeldHasher, secret: str) -> None:
-    store.revoke(key_id, NOW)
+    store.revoke(key_id, NOW, ())
 
 
 def delete(store: MemoryStore, key_id: str, hasher: HeldHasher, secret: str) -> None:

@@ -4,35 +4,61 @@ from .answers.current import Current, current
 from .exceptions import (
     ConfigurationError,
     InvalidRequest,
+    KeyLimitReached,
+    KeyNotActive,
     KeyNotFound,
     KeystileError,
+    NotFound,
     Overloaded,
+    RecordChanged,
     StoreUnavailable,
 )
 from .gate import Gate
 from .keys.hashing import Argon2Hasher, HmacHasher
-from .model import Admitted, ApiKey, IssuedKey, Principal, Refused, Usage, Window
+from .model import (
+    Actor,
+    Admitted,
+    ApiKey,
+    AuditEntry,
+    IssuedKey,
+    IssuedProject,
+    Organization,
+    Principal,
+    Project,
+    Refused,
+    Usage,
+    Window,
+)
 from .policy import Plan, Rule
 from .policy.pages import PageStyle
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Actor",
     "Admitted",
     "ApiKey",
     "Argon2Hasher",
+    "AuditEntry",
     "ConfigurationError",
     "Current",
     "Gate",
     "HmacHasher",
     "InvalidRequest",
     "IssuedKey",
+    "IssuedProject",
+    "KeyLimitReached",
+    "KeyNotActive",
     "KeyNotFound",
     "KeystileError",
+    "NotFound",
+    "Organization",
     "Overloaded",
     "PageStyle",
     "Plan",
     "Principal",
+    "Project",
+    "RecordChanged",
     "Refused",
     "Rule",
     "StoreUnavailable",

@@ -30,10 +30,17 @@ PLAIN = RING.create("plain").secret
 BOUND = RING.create("bound", ip_allowlist=["9.9.9.9"]).secret
 REVOKED = RING.create("revoked")
 RING.revoke(REVOKED.key.id)
+SUSPENDED = RING.create("suspended")
+RING.suspend(SUSPENDED.key.id)
+LIMITED = RING.create("limited", scopes=["exports:write"], may=["GET /v1/*", "POST /v1/things"]).secret
+GRACED = RING.create("graced")
+NEWER = RING.rotate(GRACED.key.id, grace=86_400).secret
 EXPIRED = RING.create("expired", expires_at=datetime.now(UTC) + timedelta(seconds=1)).secret
 WRONG = GOOD[:-38] + "0" * 32
-KEYS = [GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED, WRONG + crc_check(WRONG.encode()), GOOD[:-1] + "!", "acme_live_"]
-SECRETS = [secret[-38:-6] for secret in (GOOD, PLAIN, BOUND, REVOKED.secret, EXPIRED)]
+MADE = [GOOD, PLAIN, BOUND, REVOKED.secret, SUSPENDED.secret, LIMITED, GRACED.secret, NEWER, EXPIRED]
+KEYS = [*MADE, WRONG + crc_check(WRONG.encode()), GOOD[:-1] + "!", "acme_live_"]
+SECRETS = [secret[-38:-6] for secret in MADE]
+ADMITTED = {"good": [GOOD], "plain": [PLAIN], "bound": [BOUND], "limited": [LIMITED], "graced": [GRACED.secret, NEWER]}
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 RULES = [
@@ -136,6 +143,10 @@ def test_the_doors_never_disagree(doors: Doors, sent: Sent) -> None:
 @example(sent=Sent(target="/public/../v1/exports"))
 @example(sent=Sent(target="/public/%2e%2e/v1/exports", headers=(("X-API-Key", PLAIN),)))
 @example(sent=Sent(target="/v1/exports;x", headers=(("X-API-Key", PLAIN),)))
+@example(sent=Sent(target="/v1/exports", headers=(("X-API-Key", LIMITED),)))
+@example(sent=Sent("POST", target="/v1/exports", headers=(("X-API-Key", LIMITED),)))
+@example(sent=Sent(target="/v1/things", headers=(("X-API-Key", GRACED.secret),)))
+@example(sent=Sent(target="/v1/things", headers=(("X-API-Key", SUSPENDED.secret),)))
 def test_nothing_is_admitted_that_may_not_be(doors: Doors, sent: Sent) -> None:
     for got in (doors.through_asgi(sent), doors.through_wsgi(sent)):
         assert got.status < 500
@@ -145,9 +156,12 @@ def test_nothing_is_admitted_that_may_not_be(doors: Doors, sent: Sent) -> None:
                 preflight = policy.preflight == "pass" and is_preflight(sent)
                 assert preflight or (is_public(sent.target) and sent.method in METHODS)
                 continue
-            assert presents(sent, {"good": GOOD, "plain": PLAIN, "bound": BOUND}[name])
+            assert any(presents(sent, key) for key in ADMITTED[name])
             if folded(sent.target) == "/v1/exports":
-                assert name == "good"
+                assert name in {"good", "limited"}
+            if name == "limited":
+                assert folded(sent.target).startswith("/v1/") or folded(sent.target) == "/v1"
+                assert sent.method in {"GET", "HEAD"} or (sent.method, folded(sent.target)) == ("POST", "/v1/things")
             assert name != "bound" or "9.9.9.9" in repr(sent.headers)
         said = "https" in repr(sent.headers)
         assert not got.seen or policy.https == "off" or sent.scheme == "https" or said

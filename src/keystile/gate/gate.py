@@ -58,6 +58,10 @@ class Gate:
 
     The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
 
+    Attributes:
+        keys, projects, organizations: what the service does with them; a `keys.ring.KeyRing` and its like.
+        audit, aaudit: list what was changed, blocking and awaited.
+
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
     """

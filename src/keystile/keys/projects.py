@@ -9,7 +9,7 @@ from typing import Any, cast
 from .._sync import Offload, inline, is_async
 from ..exceptions import ConfigurationError, NotFound
 from ..model import Actor, Environment, IssuedProject, Project
-from .changes.audit import changed, check_actor, made
+from .changes.audit import check_actor, ended, made
 from .changes.fields import UNSET, Unset, check_environment, check_optional, check_page, check_text
 from .changes.making import Maker
 from .changes.records import Records, asked
@@ -122,11 +122,13 @@ class Projects:
             ConfigurationError: `on_project_deleted` is async: await adelete() instead.
         """
         who, at = check_actor(actor), self._records.now()
-        known = Project(id=check_text(project_id, "project_id"), organization_id="", name=project_id, created_at=at)
+        check_text(project_id, "project_id")
         if offload is inline and self._on_deleted is not None and is_async(self._on_deleted):
             raise ConfigurationError("is async: await adelete() instead", key="on_project_deleted")
         found = await self._records.call(offload, "find_project", project_id)
-        entry = changed("project.delete", who, at, found or known, {})
+        # One that is deleted already is not found, and nothing more is told of it.
+        known = found or Project(id=project_id, organization_id="", name=project_id, created_at=at)
+        entry = ended("project.delete", who, at, known)
         written = await self._records.write(offload, "delete_project", project_id, at, (entry,))
         if written.record is None:
             raise NotFound("project", project_id)

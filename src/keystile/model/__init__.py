@@ -4,7 +4,7 @@ Everything here is immutable, and knows nothing of how it is kept or found out: 
 told of changes in `audit`, requests and outcomes in `requests`.
 """
 
-from .audit import ACTOR_TYPES, Actor, ActorType, AuditEntry, Target, Via
+from .audit import Actor, ActorType, AuditEntry, Target, Via
 from .keys import (
     ENVIRONMENTS,
     ApiKey,
@@ -20,7 +20,6 @@ from .keys import (
 from .requests import Admitted, Demand, Reason, Refused, Request, Usage, Window, Wire
 
 __all__ = [
-    "ACTOR_TYPES",
     "ENVIRONMENTS",
     "Actor",
     "ActorType",

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from .._ground.frozen import FrozenDict
 
 ActorType = Literal["key", "session", "cli", "system"]
-ACTOR_TYPES: tuple[ActorType, ...] = get_args(ActorType)
 Via = Literal["management", "cli", "python", "leak_scan", "cap"]
 # Their order as text is their order as numbers.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -167,7 +167,7 @@ class KeyStore(KeyFinder, Protocol):
     def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Perhaps[Written]:
         """Keep a new record. `key.inherited` is not looked at.
 
-        Raises:
+        Raises, in this order:
             KeyError: the id is taken.
             NotFound: `key.project_id` names no project, or one of another organization.
             KeyLimitReached: the cap is reached.

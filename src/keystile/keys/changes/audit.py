@@ -9,44 +9,52 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from ..._ground.checks import check_choice
 from ..._ground.frozen import FrozenDict, frozen
 from ...events import Event
 from ...exceptions import ConfigurationError
-from ...model import ACTOR_TYPES, Actor, ApiKey, AuditEntry, Organization, Project, Target
+from ...model import Actor, ActorType, ApiKey, AuditEntry, Organization, Project, Target, Via
 from ...model.audit import COUNTED, DIGITS
 from .fields import check_optional
 
 MOST_METADATA = 1024
 # An id sorts by the millisecond, and is unique by 60 random bits.
 _TIME, _RANDOM = 10, 12
-# What says when a record was made and what it takes over is no change of it.
-_NOT_TOLD = frozenset(("created_at", "last_used_at", "inherited"))
+# What the entry says elsewhere, and what nobody has set.
+_NOT_TOLD = frozenset(("id", "created_at", "last_used_at", "grace_used_at", "inherited", "revision", "_principal"))
 
 
 def check_actor(actor: Any) -> Actor:
     """Who changes something; None is the system itself."""
     if actor is None:
         return Actor()
-    if not isinstance(actor, Actor) or actor.type not in ACTOR_TYPES:
-        raise ConfigurationError(f"expected an Actor with the type {', '.join(ACTOR_TYPES)}", key="actor")
-    for name in ("id", "name", "via", "client", "request_id"):
+    if not isinstance(actor, Actor):
+        raise ConfigurationError(f"expected an Actor, got {type(actor).__name__}", key="actor")
+    check_choice(actor.type, ActorType, "actor.type")
+    check_choice(actor.via, Via, "actor.via")
+    for name in ("id", "name", "client", "request_id"):
         check_optional(getattr(actor, name), f"actor.{name}")
     return actor
 
 
 def made(event: str, actor: Actor, at: datetime, record: ApiKey | Project | Organization) -> AuditEntry:
     """The entry about a new record."""
-    known = {name: getattr(record, name) for name in _members(record)}
-    return _entry(event, actor, at, record, None, {name: value for name, value in known.items() if value})
+    return _entry(event, actor, at, record, None, _members(record))
+
+
+def ended(event: str, actor: Actor, at: datetime, record: Project) -> AuditEntry:
+    """The entry about a record that is no more."""
+    return _entry(event, actor, at, record, _members(record), None)
 
 
 def changed(
     event: str, actor: Actor, at: datetime, record: ApiKey | Project | Organization, changes: Mapping[str, Any]
 ) -> AuditEntry:
-    """The entry about changes of a record; nothing more is told of one that ends."""
+    """The entry about changes of a record."""
     before = {name: getattr(record, name) for name in changes}
     return _entry(event, actor, at, record, before, changes)
 
@@ -67,7 +75,7 @@ def _entry(  # noqa: PLR0917 - what an entry holds
     at: datetime,
     record: ApiKey | Project | Organization,
     before: Mapping[str, Any] | None,
-    after: Mapping[str, Any],
+    after: Mapping[str, Any] | None,
 ) -> AuditEntry:
     name = _draw(at)
     return AuditEntry(
@@ -77,18 +85,21 @@ def _entry(  # noqa: PLR0917 - what an entry holds
         actor=actor,
         organization_id=record.id if isinstance(record, Organization) else record.organization_id,
         targets=(Target(event.partition(".")[0], record.id, record.name),),
-        before=None if before is None else _told(before),
+        before=_told(before),
         after=_told(after),
         correlation_id=name,
     )
 
 
-def _members(record: ApiKey | Project | Organization) -> list[str]:
-    names = [name for kind in type(record).__mro__[::-1] for name in getattr(kind, "__annotations__", ())]
-    return [name for name in names if name not in {*_NOT_TOLD, "id", "revision", "grace_used_at", "_principal"}]
+def _members(record: ApiKey | Project | Organization) -> dict[str, Any]:
+    """What a record holds and that is not empty."""
+    names = [each.name for each in fields(record) if each.name not in _NOT_TOLD]
+    return {name: value for name in names if (value := getattr(record, name))}
 
 
-def _told(values: Mapping[str, Any]) -> FrozenDict:
+def _told(values: Mapping[str, Any] | None) -> FrozenDict | None:
+    if values is None:
+        return None
     return FrozenDict({name: _as_json(name, value) for name, value in values.items() if name != "grace_used_at"})
 
 

@@ -194,7 +194,7 @@ class SQLiteStore:
         with self._file.write(synced=True) as connection:
             row = connection.execute(sql.PROJECT, (project_id,)).fetchone()
             ended = steps.end_project(connection, project_id, at)
-            more = steps.revoke_of_project(connection, project_id, entries) if ended else ()
+            more = steps.revoke_of_project(connection, project_id, at, entries) if ended else ()
             told = steps.tell(connection, entries, more) if ended else ()
         return Written(None if row is None else self._read(project_of, row, project_id), told)
 
@@ -238,10 +238,9 @@ class SQLiteStore:
         with self._file.write(synced=True) as connection:
             if project is not None:
                 steps.insert(connection, "keystile_projects", PROJECT_COLUMNS, project_row(project))
-            steps.check_project(connection, key.project_id, key.organization_id)
-            made = steps.make_room(connection, key.id, cap, entries)
             steps.insert(connection, "keystile_keys", KEY_COLUMNS, key_row(key))
-            told = steps.tell(connection, entries, made)
+            steps.check_project(connection, key.project_id, key.organization_id)
+            told = steps.tell(connection, entries, steps.make_room(connection, key.id, cap, entries))
             row = HiddenRow(connection.execute(BY_ID, (key.id,)).fetchone())
         return Written(self._key(row), told)
 

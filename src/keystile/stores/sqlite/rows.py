@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..._ground.frozen import frozen
+from ..._ground.frozen import HiddenRow, HiddenText, frozen
 from ...model import Actor, ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target
 from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
 
@@ -52,13 +52,13 @@ def encoded(name: str, value: Any) -> Any:
     if name in _MOMENTS:
         return microseconds(value)
     if name == "hashes":
-        return json.dumps([_of_hash(each) for each in value])
+        return HiddenText(json.dumps([_of_hash(each) for each in value]))
     return json.dumps(value) if name in _JSON else value
 
 
 def key_row(key: ApiKey) -> Row:
     """A key's row."""
-    return tuple(encoded(name, getattr(key, name)) for name in KEY_COLUMNS)
+    return HiddenRow(encoded(name, getattr(key, name)) for name in KEY_COLUMNS)
 
 
 def project_row(project: Project) -> Row:

@@ -70,7 +70,7 @@ def make_room(
     where = " AND ".join(known + unknown + live)
     values = (*(value for _, value in cap.by if value is not None), microseconds(at), key_id)
     [others] = connection.execute(f"SELECT count(*) FROM keystile_keys WHERE {where}", values).fetchone()  # noqa: S608 - likewise
-    return _revoke_oldest(connection, where, values, entries, via="cap", most=cap.excess(others))
+    return _revoke_oldest(connection, where, values, entries, at, via="cap", most=cap.excess(others))
 
 
 def end_project(connection: sqlite3.Connection, project_id: str, at: datetime) -> bool:
@@ -79,11 +79,11 @@ def end_project(connection: sqlite3.Connection, project_id: str, at: datetime) -
 
 
 def revoke_of_project(
-    connection: sqlite3.Connection, project_id: str, entries: Sequence[AuditEntry]
+    connection: sqlite3.Connection, project_id: str, at: datetime, entries: Sequence[AuditEntry]
 ) -> Sequence[AuditEntry]:
     """Revoke all keys of a project; gives what is to be told of it."""
     where = "project_id = ? AND typeof(revoked_at) != 'integer'"
-    return _revoke_oldest(connection, where, (project_id,), entries)
+    return _revoke_oldest(connection, where, (project_id,), entries, at)
 
 
 def tell(
@@ -100,6 +100,7 @@ def _revoke_oldest(
     where: str,
     values: Row,
     entries: Sequence[AuditEntry],
+    at: datetime,
     *,
     via: Via | None = None,
     most: int = -1,
@@ -109,7 +110,7 @@ def _revoke_oldest(
     for number, (key_id, name, organization_id) in enumerate(
         connection.execute(sql, (*values, most)).fetchall(), len(entries)
     ):
-        revoke(connection, key_id, entries[0].at)
+        revoke(connection, key_id, at)
         made.append(entries[0].with_key_revoked(number, Target("key", key_id, name), organization_id, via))
     return made
 
