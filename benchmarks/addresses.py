@@ -11,9 +11,11 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
+from functools import partial
 from ipaddress import ip_network
 
 from keystile.rules.network.addresses import Allowlist, parse
+from keystile.rules.network.bounds import admission, read_lists
 from keystile.rules.network.clients import ClientResolver
 
 from .harness import Case, in_turn, mean, parser
@@ -32,6 +34,9 @@ def allowlists() -> dict[str, Case]:
             found[f"allowlist of {size:,} {family}: outside"] = member(allowlist, outside)
     mixed = [str(ip_network((number << 96, 16 + number % 113), strict=False)) for number in range(2**31, 2**31 + 1000)]
     found["allowlist of 1,000 v6, every length: outside"] = member(Allowlist(mixed), "2001:db9::9")
+    admits = admission([each for each in (read_lists("", None, mixed), read_lists("", ["::/0"], None)) if each])
+    if admits is not None:
+        found["deny list of 1,000, every length, and an allow list"] = partial(admits, "2001:db9::9")
     return found
 
 

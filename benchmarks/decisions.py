@@ -25,6 +25,7 @@ from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
 
 from .harness import in_turn, parser, print_quartiles, redis_server
 from .redis_script import commands_of
@@ -43,7 +44,8 @@ def items(count: int) -> list[Any]:
 
 
 def keystile_hit(limiter: RateLimiter, windows: tuple[Window, ...]) -> Hit:
-    return lambda name: limiter.hit(name, windows, 1)
+    charges = charged(windows)
+    return lambda name: limiter.hit(name, charges)
 
 
 def limits_hit(strategy: type[strategies.RateLimiter], count: int, kept: Any = None, *, stats: bool = False) -> Hit:
@@ -93,7 +95,8 @@ def async_cases(url: str | None) -> dict[str, tuple[int, AsyncHit]]:
     cases: dict[str, tuple[int, AsyncHit]] = {}
     if url:
         ours = AsyncRedisLimiter.from_url(url)
-        cases["keystile redis, 2, async"] = 200, lambda name: ours.hit(name, WINDOWS, 1)
+        charges = charged(WINDOWS)
+        cases["keystile redis, 2, async"] = 200, lambda name: ours.hit(name, charges)
     for kind in KINDS:
         strategy = getattr(aio.strategies, f"{kind}RateLimiter")
         for count, stats in ((2, False), (2, True)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from keystile._sync import patiently
 from keystile.limiters import subject
 from keystile.limiters.sqlite import SQLiteLimiter
+from keystile.rules.limits.charges import charged
 
 from .decisions import CALLERS, WINDOWS
 from .harness import parser, percentiles
@@ -43,7 +44,7 @@ def one_process(path: str, start: float, seconds: float, rate: int, seed: int) -
     time.sleep(max(0.0, start - time.time()))
     due, end = time.perf_counter(), time.perf_counter() + seconds
     while (begin := time.perf_counter()) < end:
-        patiently(30.0, limiter.hit, dice.choice(names), WINDOWS, 1)
+        patiently(30.0, limiter.hit, dice.choice(names), charged(WINDOWS))
         times.append((time.perf_counter() - begin) * 1e6)
         if rate:
             due += dice.expovariate(rate)

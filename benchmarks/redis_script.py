@@ -23,6 +23,7 @@ from tests.redis_server import Server, redis62_binary, valkey_binary
 from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.script import HIT, arguments, key_of
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
 
 from .harness import Case as Request
 from .harness import mean
@@ -34,8 +35,8 @@ WIDE = 10**6
 
 def with_keystile(limiter: RedisLimiter, subject: str, minute: int, day: int) -> Request:
     """One request under two windows."""
-    windows = (Window(minute, MINUTE), Window(day, DAY))
-    return lambda: limiter.hit(subject, windows, 1)
+    charges = charged((Window(minute, MINUTE), Window(day, DAY)))
+    return lambda: limiter.hit(subject, charges)
 
 
 def with_limits(strategy: Any, subject: str, minute: int, day: int) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.script import SCRIPT, arguments, is_unreadable, usages
-from keystile.model import Usage, Window
+from keystile.model import Charge, Usage
 
 
 def with_clock_as_argument() -> str:
@@ -14,7 +14,7 @@ def with_clock_as_argument() -> str:
     arithmetic is left."""
     parts = {
         "redis.call('TIME')": "{0, tonumber(ARGV[2])}",
-        "math.max(1, math.ceil((ends - clock) / 1000))": "10 ^ 9",
+        "math.ceil((ends - clock) / 1000) + 1": "10 ^ 9",
     }
     text = SCRIPT
     for part, other in parts.items():
@@ -36,9 +36,9 @@ class ClockedRedisLimiter(RedisLimiter):
         super().__init__(url, socket_timeout=20, socket_connect_timeout=20)
         self._clock, self._sha = clock, self._links.client("").script_load(with_clock_as_argument())
 
-    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
-        command = arguments(act, subject, windows, cost, at)[2:]
+    def _ask(self, act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> tuple[Usage, ...]:
+        command = arguments(act, subject, charges, at)[2:]
         reply = self._links.client("").execute_command("EVALSHA", self._sha, *command, self._clock() // 1000)
         if is_unreadable(reply):
             self.on_unreadable(subject)
-        return usages(reply, windows)
+        return usages(reply, charges)

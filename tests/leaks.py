@@ -24,6 +24,9 @@ import keystile
 from keystile.answers import cursors
 from keystile.exceptions import KeystileError
 from keystile.keys import workshop
+from keystile.keys.existing import importing
+from keystile.keys.existing import ring as known
+from keystile.keys.existing.opaque import OpaqueFormat, OpaqueHasher
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
 
@@ -52,6 +55,12 @@ class Secrets:
         secret = body[-SECRET_LENGTH:]
         if len(set(secret)) >= _VARIED_KEY:
             self._learn(secret, f"the key {body[-SECRET_LENGTH - ID_LENGTH : -SECRET_LENGTH]}")
+
+    def learn_imported(self, given: importing.Existing) -> None:
+        """A raw key of any form, or a hash that another program made."""
+        for each in (given.raw, given.stored):
+            if each is not None and len(set(each)) >= _VARIED_KEY:
+                self._learn(each.plain, f"the imported key {given.places[0]}")
 
     def learn_hash(self, stored: str) -> None:
         """The secret part of what a hasher makes of a raw key; the salt is not secret."""
@@ -139,7 +148,9 @@ class Watch(logging.Handler):
         """Learn of every secret, see every record and every exception of keystile's, until the patch is undone."""
         secrets = self.secrets
         _after(patch, PrefixedFormat, "mint", secrets.learn_key)
-        for hasher in (Argon2Hasher, HmacHasher):
+        _after(patch, OpaqueFormat, "mint", secrets.learn_key)
+        _after(patch, known, "existing", secrets.learn_imported)
+        for hasher in (Argon2Hasher, HmacHasher, OpaqueHasher):
             _after(patch, hasher, "hash", secrets.learn_hash)
         for module, name in ((workshop, "as_secrets"), (cursors, "_usable")):
             _after(patch, module, name, lambda found: [secrets.learn_text(secret) for secret in found])

@@ -17,6 +17,7 @@ import anyio
 from starlette.responses import FileResponse
 
 from keystile import Gate, Rule, asgi, wsgi
+from keystile.policy import CREDENTIAL_FORMS
 
 logging.basicConfig(level=logging.INFO)
 GO = Path(os.environ["KEYSTILE_GO"])
@@ -51,7 +52,7 @@ _gate = Gate(
     os.environ["KEYSTILE_STORE"],
     prefix="acme",
     recheck_in_flight=True,
-    query_parameter="api_key",
+    accept=[*CREDENTIAL_FORMS, "?api_key"],
     trusted_proxies=os.environ.get("KEYSTILE_PROXIES", "127.0.0.1").split(),
     event_format="json",
     https=os.environ.get("KEYSTILE_HTTPS", "off"),

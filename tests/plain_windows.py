@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keystile.model import Window
+from keystile.model import Charge, Window
 
 SECOND = 1_000_000
+MOST = 2**53
 
 
 @dataclass
@@ -38,7 +39,8 @@ class PlainWindow:
         return sum(batch.count for batch in self.standing(now))
 
     def wait(self, limit: int, cost: int, now: int) -> int | None:
-        """Microseconds until the cost fits; None for never."""
+        """Microseconds until the cost fits, or one unit if it is 0; None for never."""
+        cost = cost or 1
         if cost > limit:
             return None
         batches = self.standing(now)
@@ -50,33 +52,51 @@ class PlainWindow:
     def count(self, cost: int, now: int) -> None:
         self.batches = self.standing(now)
         now = max([now, *(batch.last for batch in self.batches)])
+        cost = min(cost, MOST - self.used(now))
+        if cost == 0:
+            return
         if self.batches and (now - self.batches[-1].first) * 60 < self.length:
             self.batches[-1].last = now
             self.batches[-1].count += cost
         else:
             self.batches.append(Batch(now, now, cost))
 
+    def give_back(self, units: int, at: int, now: int) -> None:
+        standing = self.standing(now)
+        if not standing or standing[-1].last < at or max(now, standing[-1].last) >= at + self.length:
+            return
+        self.batches = standing
+        for batch in standing:
+            taken = min(units, batch.count)
+            batch.count, units = batch.count - taken, units - taken
+        self.batches = [batch for batch in standing if batch.count]
+
 
 class PlainLimiter:
     """Subjects with their windows. `hit` gives (admitted, [(remaining, wait)]) in microseconds."""
 
     def __init__(self) -> None:
-        self.windows: dict[tuple[str, str, int], PlainWindow] = {}
+        self.windows: dict[tuple[str, str, str, int], PlainWindow] = {}
 
-    def hit(
-        self, subject: str, windows: tuple[Window, ...], cost: int, now: int
-    ) -> tuple[bool, list[tuple[int, int | None]]]:
-        mine = [
-            self.windows.setdefault((subject, each.scope, each.seconds), PlainWindow(each.seconds)) for each in windows
-        ]
-        waits = [plain.wait(each.limit, cost, now) for plain, each in zip(mine, windows, strict=True)]
-        admitted = not any(wait is None or wait > 0 for wait in waits)
-        if admitted:
-            for plain in mine:
+    def hit(self, subject: str, charges: tuple[Charge, ...], now: int) -> tuple[bool, list[tuple[int, int | None]]]:
+        mine = [(self.window(subject, each), each, cost) for each, cost in charges]
+        waits = [plain.wait(each.limit, cost, now) for plain, each, cost in mine]
+        admitted = not any(wait != 0 and not each.watching for wait, (each, _) in zip(waits, charges, strict=True))
+        if admitted and any(cost for _, cost in charges):
+            for plain, _, cost in mine:
                 plain.count(cost, now)
             self._drop_ended(subject, now)
-        left = [max(0, each.limit - plain.used(now)) for plain, each in zip(mine, windows, strict=True)]
+        left = [max(0, each.limit - plain.used(now)) for plain, each, _ in mine]
         return admitted, list(zip(left, waits, strict=True))
+
+    def refund(self, subject: str, charges: tuple[Charge, ...], at: int, now: int) -> None:
+        for each, units in charges:
+            self.window(subject, each).give_back(units, at, now)
+        self._drop_ended(subject, now)
+
+    def window(self, subject: str, each: Window) -> PlainWindow:
+        slot = (subject, each.unit, each.scope, each.seconds)
+        return self.windows.setdefault(slot, PlainWindow(each.seconds))
 
     def _drop_ended(self, subject: str, now: int) -> None:
         """Once something is written, expired batches are gone for good, even if the clock is set back later."""

@@ -13,7 +13,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"nginx": "nginx-light"}
+PACKAGES = {"nginx": "nginx-light", "chromium": "chromium", "chromedriver": "chromium-driver"}
 """The program that a service's tests need, and the package of Debian that has it. `.ci/install` installs them all."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,8 +12,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from keystile import ConfigurationError, Gate, HmacHasher, Rule, asgi, current
+from keystile import ConfigurationError, Gate, HmacHasher, Plan, Rule, asgi, current
 from keystile._sync import Seldom
+from keystile.limiters.memory import MemoryLimiter
+from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.stores.memory import MemoryStore
 from tests.doors import asgi_scope
 
@@ -53,6 +56,71 @@ def handshake(path: str, key: str | None, *, denial: bool = False) -> dict[str, 
     scope = asgi_scope("GET", path, headers, "127.0.0.1") | {"type": "websocket", "subprotocols": []}
     del scope["method"]
     return scope | ({"extensions": {"websocket.http.response": {}}} if denial else {})
+
+
+def reserving(**settings: Any) -> Gate:
+    plans = {"free": Plan(units={"tokens": "100/hour"})}
+    rules = [Rule("/v1/*", reserve={"tokens": 40})]
+    given = {"prefix": "acme", "hasher": HmacHasher(b"p" * 16), "plans": plans, "default_plan": "free", "rules": rules}
+    return Gate(**given | settings)  # type: ignore[arg-type]
+
+
+def tokens_left(gate: Gate) -> int:
+    [key] = gate.keys.list()
+    (usage,) = gate.limits.limiter.peek(gate.quotas.subject(key), gate.quotas.units_of(key))  # type: ignore[misc]
+    return int(usage.remaining)
+
+
+def test_a_websocket_is_settled_at_its_end() -> None:
+    gate = reserving()
+    secret = gate.keys.create("chatter").secret
+    seen = []
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            current().charge(tokens=2)
+            seen.append(tokens_left(gate))
+
+    messages = [{"type": "websocket.receive", "text": "x"}] * 3
+    incoming = [{"type": "websocket.connect"}, *messages, {"type": "websocket.disconnect", "code": 1000}]
+    sent = call(asgi.GateMiddleware(counting, gate), handshake("/v1/chat", secret), incoming)
+    assert (b"x-ratelimit-remaining-tokens", b"60") in sent[0]["headers"]
+    assert seen == [60, 60, 60]
+    assert tokens_left(gate) == 94
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "blocking"])
+def test_what_a_server_cancels_is_settled_all_the_same(backend: str, kind: str, tmp_path: Path) -> None:
+    """hypercorn, for one, cancels the task of a request whose client is gone."""
+    limiter: Any = MemoryLimiter() if kind == "memory" else SQLiteLimiter(tmp_path / "windows.db")
+    if kind == "blocking":
+        limiter.blocking = True
+    gate = reserving(limiter=limiter)
+    secret = gate.keys.create("chatter").secret
+    scope = asgi_scope("GET", "/v1/chat", [("x-api-key", secret)], "127.0.0.1")
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        current().charge(tokens=7)
+        began.set()
+        await anyio.sleep_forever()
+
+    async def main() -> None:
+        nonlocal began
+        began = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(asgi.GateMiddleware(endless, gate), scope, None, None)
+            await began.wait()
+            assert tokens_left(gate) == 60
+            group.cancel_scope.cancel()
+        with anyio.fail_after(20):
+            while tokens_left(gate) != 93:  # noqa: ASYNC110 - it comes about in a task that nobody knows
+                await anyio.sleep(0.001)
+
+    began: Any = None
+    anyio.run(main, backend=backend)
 
 
 def test_a_key_that_may_get_may_not_open_a_websocket(gate: Gate) -> None:

@@ -22,6 +22,7 @@ from keystile.cli.commands import main
 from keystile.cli.shown import shown_url
 from keystile.config.file import load, open_gate
 from keystile.model import Window
+from keystile.rules.limits.charges import charged
 
 NO_FILE = (
     "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another, and "
@@ -78,7 +79,7 @@ def hit(key_id: str, cost: int = 1, more: tuple[Window, ...] = ()) -> None:
     """Count as a server does."""
     with closing(open_gate(load(environ={}))) as gate:
         key = gate.keys.get(key_id)
-        gate.limits.limiter.hit(gate.quotas.subject(key), gate.quotas.of(key, more), cost)
+        gate.limits.limiter.hit(gate.quotas.subject(key), charged(gate.quotas.of(key, more), cost))
 
 
 def standing(key_id: str) -> dict[tuple[str, int], tuple[int, int]]:
@@ -629,7 +630,7 @@ def test_limits_reset_at_the_moment_when_more_is_left(limited: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     hit(key_id)
     own, rule = json.loads(run("limits", "show", key_id, "--json").stdout)
-    assert set(own) == {"window_seconds", "scope", "limit", "remaining", "reset_at"}
+    assert set(own) == {"window_seconds", "scope", "unit", "enforced", "limit", "remaining", "reset_at"}
     wait = datetime.fromisoformat(own["reset_at"]) - before
     assert timedelta(seconds=60) <= wait <= timedelta(seconds=75)
     assert rule["reset_at"] is None

@@ -30,8 +30,8 @@ require_json = true
 match = "/v1/me"
 cost = 0
 """
-WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*"}
-ANYONE = {"limit": 9, "window_seconds": 60, "scope": ""}
+WIDE = {"limit": 100, "window_seconds": 60, "scope": "/v1/*", "enforced": True}
+ANYONE = {"limit": 9, "window_seconds": 60, "scope": "", "enforced": True}
 
 
 @pytest.fixture
@@ -107,6 +107,7 @@ def test_it_says_what_the_gate_decides(file: Path) -> None:
     with closing(open_gate(load(file))) as gate:
         for line in ("GET /v1/open/a", "POST /v1/exports/1", "DELETE /v1", "GET /", "BREW /v1/me", "GET /health/"):
             demand, found = gate.rules.demand(*line.split(" ")), explained(file, line)
+            assert found["accept"] == ([] if demand.public else sorted(each.shown for each in demand.accept))
             told = found["public"], set(found["scopes"]), found["cost"], found["envelope"], found["require_json"]
             assert told == (demand.public, demand.scopes, demand.cost, demand.envelope, demand.json)
 
@@ -114,11 +115,26 @@ def test_it_says_what_the_gate_decides(file: Path) -> None:
 def test_people_get_a_table(file: Path) -> None:
     lines = run(file, "POST /v1/exports/7").stdout.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        "request", "rule rules[1]", "rule rules[0]", "key", "scopes", "windows", "cost", "envelope",
+        "request", "rule rules[1]", "rule rules[0]", "key", "read from", "scopes", "windows", "cost", "envelope",
         "JSON bodies only", "not canonical",
     ]  # fmt: skip
-    assert "the key's own, 100 in 1 minute (/v1/*)" in lines[5]
+    assert lines[4].endswith("Api-Key, Authorization: Api-Key, Authorization: Bearer, X-API-Key")
+    assert "the key's own, 100 in 1 minute (/v1/*)" in lines[6]
     assert "with a slash" in run(file, "GET /health").stdout
+
+
+def test_it_says_who_is_let_in_and_where_keys_are_read_from(file: Path) -> None:
+    rules = ['match = "/v1/feed"\npublic = "optional"', 'match = "/v1/hook"\naccept = ["?token", "x-hook"]']
+    file.write_text('anonymous_limits = "9/minute"\n' + "".join(f"[[rules]]\n{rule}\n" for rule in rules))
+    feed, hook = explained(file, "/v1/feed"), explained(file, "/v1/hook")
+    assert (feed["public"], feed["windows"], feed["anonymous_windows"]) == ("optional", [], [ANYONE])
+    assert (hook["public"], hook["accept"], hook["anonymous_windows"]) == (False, ["?token", "X-Hook"], [])
+    assert hook["not_canonical"]["accept"] == []
+    text = run(file, "/v1/feed").stdout
+    assert "optional: without one it is anonymous, with a wrong one refused" in text
+    assert "the key's own; without a key: 9 in 1 minute (each address)" in text
+    assert "?token, X-Hook" in run(file, "/v1/hook").stdout
+    assert "a key is needed, read from nowhere" in run(file, "/v1/hook").stdout
 
 
 def test_more_windows_than_may_hold_are_a_400(file: Path) -> None:
@@ -145,3 +161,110 @@ def test_a_configuration_that_cannot_be_used_is_one_line(file: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"Error: {file}: rules[1]: contradicts rules[0]: ")
     assert result.stderr.count("\n") == 1
+
+
+UNITS = """
+default_plan = "free"
+[plans.free]
+limits = "60/minute"
+units = { tokens = "1000/minute; 9000/day", images = ["3/hour"] }
+[[rules]]
+match = "/v1/*"
+scopes = ["v1"]
+reserve = { tokens = 10 }
+[[rules]]
+match = "/v1/chat"
+scopes = ["chat"]
+limits = "5/minute"
+reserve = { tokens = 100, images = 1 }
+enforce = false
+"""
+
+
+def test_units_and_dry_runs_are_told(file: Path) -> None:
+    file.write_text(UNITS)
+    found = explained(file, "/v1/chat")
+    assert found["enforce"] is True
+    assert [(each["match"], each["enforce"]) for each in found["rules"]] == [("/v1/chat", False), ("/v1/*", True)]
+    assert (found["scopes"], found["watched_scopes"]) == (["v1"], ["chat"])
+    assert found["windows"] == [{"limit": 5, "window_seconds": 60, "scope": "/v1/chat", "enforced": False}]
+    assert found["reserve"] == [
+        {"unit": "images", "amount": 1, "enforced": False},
+        {"unit": "tokens", "amount": 10, "enforced": True},
+    ]
+    assert found["not_canonical"]["reserve"][1] == {"unit": "tokens", "amount": 100, "enforced": True}
+    lines = run(file, "/v1/chat").stdout
+    assert "rule rules[1]     /v1/chat (dry run)\n" in lines
+    assert "scopes            v1 chat (dry run)\n" in lines
+    assert "the key's own, 5 in 1 minute (/v1/chat) (dry run)\n" in lines
+    assert "reserves          1 images (dry run), 10 tokens\n" in lines
+    file.write_text(f"enforce = false\n{UNITS}")
+    assert "the gate is in dry run" in run(file, "/v1/chat").stdout
+    assert explained(file, "/v1/chat")["enforce"] is False
+
+
+def test_limits_show_tells_units(file: Path) -> None:
+    file.write_text(
+        f'store = "sqlite:///{file.parent}/keys.db"\nlimiter = "sqlite:///{file.parent}/windows.db"\n{UNITS}'
+    )
+
+    def asked(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["-c", str(file), *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    key_id = json.loads(asked("keys", "create", "ci", "--json"))["key"]["id"]
+    shown = json.loads(asked("limits", "show", key_id, "--json"))
+    assert [(each["unit"], each["window_seconds"], each["scope"], each["enforced"]) for each in shown] == [
+        ("", 60, "", True),
+        ("", 60, "/v1/chat", False),
+        ("tokens", 60, "", True),
+        ("tokens", 86_400, "", True),
+        ("images", 3600, "", True),
+    ]
+    table = [line.split("  ")[0:] for line in asked("limits", "show", key_id).splitlines()]
+    assert ["1 minute", "/v1/chat (dry run)"] in [[cell.strip() for cell in row if cell][:2] for row in table]
+    assert ["1 day", "tokens"] in [[cell.strip() for cell in row if cell][:2] for row in table]
+    checked = asked("check")
+    assert "plan free  60/minute, tokens: 1000/minute; 9000/day, images: 3/hour (the default)\n" in checked
+    assert "dry run    rules[1].enforce\n" in checked
+
+
+LISTED = """
+deny = ["192.0.2.7"]
+cors_origins = ["https://app.example"]
+[[rules]]
+match = "/v1/*"
+allow = ["10.0.0.0/8", "2001:db8::/32"]
+[[rules]]
+match = "GET,PUT /v1/users/{id}"
+deny = ["10.0.0.9"]
+"""
+
+
+def test_it_says_which_addresses_are_admitted_and_what_a_preflight_gets(file: Path) -> None:
+    file.write_text(LISTED)
+    found = explained(file, "PUT /v1/users/7")
+    gate = {"setting": None, "allow": None, "deny": ["192.0.2.7/32"]}
+    wide = {"setting": "rules[0]", "allow": ["10.0.0.0/8", "2001:db8::/32"], "deny": None}
+    narrow = {"setting": "rules[1]", "allow": None, "deny": ["10.0.0.9/32"]}
+    assert found["lists"] == [gate, narrow, wide]
+    assert found["cors"] == {"origins": ["https://app.example"], "credentials": False, "methods": ["GET", "PUT"]}
+    assert explained(file, "/free")["lists"] == [gate]
+    assert explained(file, "/free//x")["lists"] == [gate, narrow, wide]
+    lines = run(file, "PUT /v1/users/7").stdout.splitlines()
+    told = [line.split(None, 1)[1] for line in lines if line.startswith(("denied", "allowed", "preflight"))]
+    assert told == [
+        "192.0.2.7/32 (the gate)",
+        "10.0.0.9/32 (rules[1])",
+        "10.0.0.0/8 2001:db8::/32 (rules[0])",
+        "answered for https://app.example, methods: GET, PUT, the one asked for",
+    ]
+    assert lines[-1].endswith("; all lists of addresses")
+
+
+def test_of_a_long_list_it_shows_the_beginning(file: Path) -> None:
+    file.write_text(f"deny = {json.dumps([f'10.0.0.{number}' for number in range(10)])}")
+    [line] = [line for line in run(file, "/").stdout.splitlines() if line.startswith("denied")]
+    assert line.endswith("10.0.0.7/32 and 2 more (the gate)")
+    assert explained(file, "/")["cors"] is None

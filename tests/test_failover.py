@@ -26,6 +26,7 @@ from keystile.limiters import cluster, health
 from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.script import key_of
+from keystile.rules.limits.charges import charged
 from tests.redis_server import Cluster, Server, valkey_binary
 from tests.selection import often
 from tests.tcp_proxy import Proxy
@@ -70,11 +71,11 @@ class Told:
 
     async def hit(self, subject: str = "k") -> int:
         """How many remain."""
-        (usage,) = await self.limits.hit(pooled, subject, WINDOWS, 1)
+        (usage,) = await self.limits.hit(pooled, subject, charged(WINDOWS))
         return usage.remaining
 
     def hit_now(self, subject: str = "k") -> int:
-        (usage,) = run_now(self.limits.hit(inline, subject, WINDOWS, 1))
+        (usage,) = run_now(self.limits.hit(inline, subject, charged(WINDOWS)))
         return usage.remaining
 
     def in_loop(self, work: Callable[[], Any], loop: Callable[[], Any] | None = None) -> Any:
@@ -382,7 +383,7 @@ def test_the_asgi_door_connects_before_the_app_starts(proxy: Proxy, server: Serv
         assert proxy.accepted == 1
         with redis.Redis.from_url(server.url) as raw:
             before = raw.info("commandstats")
-            await gate.limits.hit(pooled, "k", WINDOWS, 1)
+            await gate.limits.hit(pooled, "k", charged(WINDOWS))
             after = raw.info("commandstats")
         names = [name for name in after if after[name]["calls"] != before.get(name, {"calls": 0})["calls"]]
         assert set(names) - {"cmdstat_get", "cmdstat_set", "cmdstat_time", "cmdstat_info"} == {"cmdstat_evalsha"}
@@ -398,7 +399,7 @@ def test_the_wsgi_door_connects_when_it_is_built(proxy: Proxy) -> None:
     assert proxy.accepted == 0
     wsgi.GateMiddleware(lambda *_: [], gate=gate)
     assert proxy.accepted == 1
-    run_now(gate.limits.hit(inline, "k", WINDOWS, 1))
+    run_now(gate.limits.hit(inline, "k", charged(WINDOWS)))
     assert proxy.accepted == 1
     gate.close()
 
@@ -616,7 +617,7 @@ def test_under_everything_at_once_each_request_is_answered_and_no_window_holds_m
 
         async def load() -> None:
             while not over.is_set():
-                found = await told.limits.hit(pooled, f"k{rng.randrange(5)}", window, 1)
+                found = await told.limits.hit(pooled, f"k{rng.randrange(5)}", charged(window))
                 answers["here" if type(found).__name__ == "_Local" else "there"] += 1
                 await asyncio.sleep(0)
 

@@ -24,6 +24,8 @@ from keystile.limiters import NotCounted, failsafe, health
 from keystile.limiters.failsafe import Failsafe, LimiterDown
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import RedisLimiter
+from keystile.limiters.storages import StorageLimiter
+from keystile.rules.limits.charges import charged
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer, Door
 from tests.redis_server import Server
@@ -222,15 +224,15 @@ class Told:
     def __init__(self) -> None:
         self.asked, self.refunds, self.error = 0, 0, None
 
-    def hit(self, subject: str, windows: Any, cost: int) -> tuple[Usage, ...]:
-        self.asked += 1
+    def hit(self, subject: str, charges: Any) -> tuple[Usage, ...]:
+        self.asked, self.charges = self.asked + 1, charges
         if self.error is not None:
             raise self.error
-        return tuple(Usage(window, 77, 0.0, 0.0) for window in windows)
+        return tuple(Usage(window, 77, 0.0, 0.0) for window, _ in charges)
 
     peek = reset = None
 
-    def refund(self, subject: str, windows: Any, cost: int, at: int) -> None:
+    def refund(self, subject: str, charges: Any, at: int) -> None:
         self.refunds += 1
         if self.error is not None:
             raise self.error
@@ -239,7 +241,7 @@ class Told:
 
 
 def hit(limits: Failsafe, subject: str = "a") -> Any:
-    return run_now(limits.hit(inline, subject, WINDOWS, 1))
+    return run_now(limits.hit(inline, subject, charged(WINDOWS)))
 
 
 def left(usages: Any) -> list[int]:
@@ -326,10 +328,10 @@ class Slow(Told):
         super().__init__()
         self.entered, self.go = threading.Semaphore(0), threading.Event()
 
-    def hit(self, subject: str, windows: Any, cost: int) -> tuple[Usage, ...]:
+    def hit(self, subject: str, charges: Any) -> tuple[Usage, ...]:
         self.entered.release()
         assert self.go.wait(30)
-        return super().hit(subject, windows, cost)
+        return super().hit(subject, charges)
 
 
 def test_only_one_request_probes_at_a_time() -> None:
@@ -371,12 +373,12 @@ def test_a_probe_that_is_cancelled_makes_room_for_the_next() -> None:
     class Hanging:
         error: Exception | None = OSError()
 
-        async def hit(self, subject: str, windows: Any, cost: int) -> tuple[Usage, ...]:
+        async def hit(self, subject: str, charges: Any) -> tuple[Usage, ...]:
             if self.error is not None:
                 raise self.error
             if self.hang:
                 await asyncio.Event().wait()
-            return tuple(Usage(window, 77, 0.0, 0.0) for window in windows)
+            return tuple(Usage(window, 77, 0.0, 0.0) for window, _ in charges)
 
         peek = refund = hit
         hang = True
@@ -385,16 +387,16 @@ def test_a_probe_that_is_cancelled_makes_room_for_the_next() -> None:
         limiter: Any = Hanging()
         limits = Failsafe(limiter, "allow")
         assert limits.needs_await
-        assert await limits.hit(inline, "a", WINDOWS, 1) == ()
+        assert await limits.hit(inline, "a", charged(WINDOWS)) == ()
         limiter.error = None
-        probe = asyncio.create_task(limits.hit(inline, "a", WINDOWS, 1))
+        probe = asyncio.create_task(limits.hit(inline, "a", charged(WINDOWS)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
         limiter.hang = False
-        assert left(await limits.hit(inline, "a", WINDOWS, 1)) == [77]
+        assert left(await limits.hit(inline, "a", charged(WINDOWS))) == [77]
 
     asyncio.run(work())
 
@@ -403,14 +405,14 @@ def test_an_async_limiter_that_never_answers_is_given_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(failsafe, "ANSWER_WITHIN", 0.01)
 
     class Silent:
-        async def hit(self, subject: str, windows: Any, cost: int) -> Any:
+        async def hit(self, subject: str, charges: Any) -> Any:
             await asyncio.Event().wait()
 
         peek = refund = hit
 
     async def work() -> None:
         limits = Failsafe(Silent(), "local")  # type: ignore[arg-type]
-        assert left(await limits.hit(inline, "a", WINDOWS, 1)) == [2]
+        assert left(await limits.hit(inline, "a", charged(WINDOWS))) == [2]
 
     asyncio.run(work())
 
@@ -493,15 +495,50 @@ def test_a_refund_goes_where_the_hit_was_counted() -> None:
     here = hit(limits)
     hit(limits)
     limiter.error = None
-    run_now(limits.refund(inline, "a", WINDOWS, 1, there))  # it is down: lost
+    run_now(limits.refund(inline, "a", charged(WINDOWS), there))  # it is down: lost
     assert limiter.refunds == 0
     assert left(limits._local.peek("a", WINDOWS)) == [1]
     hit(limits)
-    run_now(limits.refund(inline, "a", WINDOWS, 1, here))
+    run_now(limits.refund(inline, "a", charged(WINDOWS), here))
     assert limiter.refunds == 0
     assert left(limits._local.peek("a", WINDOWS)) == [2]
-    run_now(limits.refund(inline, "a", WINDOWS, 1, there))
+    run_now(limits.refund(inline, "a", charged(WINDOWS), there))
     assert limiter.refunds == 1
+
+
+def test_what_was_used_beyond_a_reservation_counts_where_that_was_counted() -> None:
+    limiter = Told()
+    limits = Failsafe(limiter, "local")
+    there = hit(limits)
+    limiter.error = OSError()
+    here = hit(limits)
+    limiter.error = None
+    assert limiter.asked == 2
+    assert not run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), there))  # it is down: lost
+    assert limiter.asked == 2
+    hit(limits)  # finds that it is back
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), here))
+    assert limiter.asked == 3
+    assert left(limits._local.peek("a", WINDOWS)) == [0]
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS, 5), there))
+    assert list(limiter.charges) == [(WINDOWS[0]._replace(watching=True), 5)]
+    assert run_now(limits.overdraw(inline, "a", charged(WINDOWS), ())) == ()  # "allow" took nothing
+    assert limiter.asked == 4
+
+
+def test_what_is_settled_while_the_limiter_fails_fails_nobody_and_is_told(logged: Logged) -> None:
+    limiter = Told()
+    limits = Failsafe(limiter, "deny")
+    usages = hit(limits)
+    limiter.error = OSError()
+    assert not run_now(limits.overdraw(inline, "a", charged(WINDOWS), usages))
+    assert logged() == ["ERROR"]
+    assert not run_now(limits.refund(inline, "a", charged(WINDOWS), usages))
+
+
+def test_a_limiter_says_whether_it_decides_units_in_one_step() -> None:
+    assert Failsafe(Told(), "local").one_step
+    assert not Failsafe(StorageLimiter("memcached://127.0.0.1:1"), "local").one_step
 
 
 def test_a_refund_that_fails_fails_nobody(logged: Logged) -> None:
@@ -509,7 +546,7 @@ def test_a_refund_that_fails_fails_nobody(logged: Logged) -> None:
     limits = Failsafe(limiter, "deny")
     usages = hit(limits)
     limiter.error = OSError()
-    run_now(limits.refund(inline, "a", WINDOWS, 1, usages))
+    run_now(limits.refund(inline, "a", charged(WINDOWS), usages))
     assert logged() == ["ERROR"]
     with pytest.raises(LimiterDown):
         hit(limits)

@@ -22,7 +22,7 @@ from tests.async_store import AsyncStore
 
 NOW = 1_768_473_000.25
 PEPPER = "a pepper of enough bytes"
-OPERATIONS = ("create", "get", "list", "revoke")
+OPERATIONS = ("create", "get", "identify", "import_key", "list", "revoke")
 BACKENDS = ("asyncio", "trio")
 
 

@@ -42,6 +42,7 @@ from keystile.exceptions import InvalidRequest
 from keystile.keys.format import Parsed, PrefixedFormat
 from keystile.keys.hashing import Proof, ProofCache
 from keystile.model import Request
+from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer, Door
@@ -446,7 +447,7 @@ def test_a_hasher_that_needs_memory_which_is_not_there(door: Door, monkeypatch: 
     def no_memory(*_: Any) -> bool:
         raise Overloaded("no memory")
 
-    monkeypatch.setattr(door.gate._shop.hasher, "_argon2", types.SimpleNamespace(verify=no_memory, hash=no_memory))
+    monkeypatch.setattr(door.gate._shop.hasher.own, "_argon2", types.SimpleNamespace(verify=no_memory, hash=no_memory))
     assert door.get(key=secret).status == 503
     assert leaks_of(raised_by(door.run, door.gate.keys.acreate, "another")) == []
     assert found == []
@@ -546,7 +547,7 @@ def test_a_rehash_that_fails_off_the_path_of_requests(
 
 def test_a_redirect_and_a_link_carry_no_key(door: Door) -> None:
     secret = door.create().secret
-    settings = {"public_url": "https://api.example.com", "query_parameter": "api_key"}
+    settings = {"public_url": "https://api.example.com", "accept": [*CREDENTIAL_FORMS, "?api_key"]}
     door.open(https="redirect", **settings)
     answer = door.get(f"/v1?a=1&api_key={secret}&b=2")
     assert (answer.status, answer.header("location")) == (301, "https://api.example.com/v1?a=1&b=2")

@@ -299,7 +299,7 @@ class Down:
     def __init__(self) -> None:
         self.asked = 0
 
-    def hit(self, subject: str, windows: Any, cost: int) -> tuple[Usage, ...]:
+    def hit(self, subject: str, charges: Any) -> tuple[Usage, ...]:
         self.asked += 1
         raise ConnectionError("redis://user:hunter2@host")
 

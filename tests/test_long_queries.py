@@ -9,6 +9,7 @@ import pytest
 
 from keystile import current
 from keystile.answers.pages import Page
+from keystile.policy import CREDENTIAL_FORMS
 from keystile.rules.requests.querykeys import MOST_PARAMETERS, MOST_QUERY, is_long, take
 from tests.doors import Door
 
@@ -29,7 +30,7 @@ def query_of(seen: Any) -> str:
 @pytest.mark.parametrize("query", [LONG, MANY], ids=["long", "many"])
 def test_where_a_key_may_stand_in_the_query_a_long_one_is_refused(door: Door, query: str) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     for key in (None, secret):
         answer = door.get(f"/v1/things?{query}", key)
         assert (answer.status, answer.code) == (400, "invalid_request")
@@ -44,14 +45,14 @@ def test_where_a_key_may_stand_in_the_query_a_long_one_is_refused(door: Door, qu
 @pytest.mark.parametrize("query", FITTING, ids=["long", "many"])
 def test_a_query_just_within_the_bound_is_looked_into(door: Door, query: str) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     assert door.get(f"/v1/things?{query}", secret).status == 200
     assert query_of(door.host.seen) == query
 
 
 def test_no_key_reaches_an_app_through_a_long_query(door: Door) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key", public=["/open"])
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"], public=["/open"])
     for query in (LONG, MANY):
         door.get(f"/open?api_key={secret}&{query}&%61pi_ke%79={secret}")
         assert query_of(door.host.seen) == query
@@ -138,7 +139,7 @@ def test_the_bound_is_exact() -> None:
 
 def test_a_key_in_a_long_query_stands_in_no_log(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key", https="redirect", public_url="https://api.example.com")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"], https="redirect", public_url="https://api.example.com")
     with caplog.at_level(logging.DEBUG):
         for scheme in ("http", "https"):
             door.get(f"/v1?{LONG}&api_key={secret}&other={secret}", scheme=scheme)

@@ -15,6 +15,7 @@ from keystile import ConfigurationError, Rule
 from keystile.events import Event
 from keystile.exceptions import StoreBusy
 from keystile.keys.format import crc_check
+from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
 from tests.doors import Door
 
@@ -406,7 +407,7 @@ def test_a_hash_that_is_renewed_in_flight_ends_no_answer(door: Door) -> None:
 def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> None:
     secret = door.create().secret
     assert door.get(f"/v1?api_key={secret}").code == "missing_api_key"
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     assert door.get(f"/v1?a=1&api_key={secret}&b=%20").status == 200
     seen = door.host.seen
     if door.kind == "wsgi":
@@ -437,7 +438,7 @@ def test_a_key_in_the_query_is_read_where_enabled_and_taken_out(door: Door) -> N
 @pytest.mark.parametrize("door", [("wsgi", "memory")], indirect=True)
 def test_the_raw_target_loses_the_key_however_it_differs_from_the_query(door: Door, raw: str, left: str) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     door.extra = {"RAW_URI": raw.replace("{}", secret), "REQUEST_URI": raw.replace("{}", secret)}
     assert door.get(f"/v1?a=1&api_key={secret}").status == 200
     assert (door.host.seen["RAW_URI"], door.host.seen["REQUEST_URI"]) == (left, left)
@@ -447,7 +448,7 @@ def test_the_raw_target_loses_the_key_however_it_differs_from_the_query(door: Do
 @pytest.mark.parametrize("before", ["%20", "+", "%09", "%0b", "%C2%A0"])
 def test_a_decoded_value_of_the_query_is_read_as_it_is(door: Door, before: str) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     for value in (before + secret, secret + before, before):
         assert door.get(f"/v1?api_key={value}").code == "invalid_api_key", value
         assert door.get(f"/v1?api_key={value}", secret).code == "invalid_request", value
@@ -457,7 +458,7 @@ def test_a_decoded_value_of_the_query_is_read_as_it_is(door: Door, before: str) 
 @pytest.mark.parametrize("query", ["api_key=", "api_key", "api%5Fkey=", "a=1&api_key=&b=2"])
 def test_an_empty_parameter_presents_nothing(door: Door, query: str) -> None:
     secret = door.create().secret
-    door.open(query_parameter="api_key")
+    door.open(accept=[*CREDENTIAL_FORMS, "?api_key"])
     assert door.get(f"/v1?{query}").code == "missing_api_key"
     assert door.get(f"/v1?{query}", secret).status == 200
     # Servers and apps behind the gate differ in how they read a header that is there twice.

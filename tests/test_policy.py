@@ -75,7 +75,6 @@ BAD_POLICIES: list[tuple[dict[str, Any], str]] = [
     ({"accept": [7]}, "accept"),
     ({"accept": ["Cookie"]}, "accept"),
     ({"accept": ["Authorization"]}, "accept"),
-    ({"accept": ["Authorization: Basic"]}, "accept"),
     ({"accept": ["X_API_Key"]}, "accept"),
     ({"accept": ["X-API-Key "]}, "accept"),
     ({"accept": ["X-API-Key", ""]}, "accept"),
@@ -244,7 +243,7 @@ def test_settings_are_frozen_and_slotted(value: Any) -> None:
 
 
 def test_a_message_repeats_no_megabyte() -> None:
-    for wrong in ({"client_header": "x" * 10**6}, {"query_parameter": "?" * 10**6}, {"public": ["x" * 10**6]}):
+    for wrong in ({"client_header": "x" * 10**6}, {"accept": ["?" * 10**6]}, {"public": ["x" * 10**6]}):
         with pytest.raises(ConfigurationError) as caught:
             Gate(**wrong)
         assert len(str(caught.value)) < 2000

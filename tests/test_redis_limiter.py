@@ -23,8 +23,10 @@ import trio
 from keystile.exceptions import ConfigurationError, StoreUnavailable
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.script import HIT, arguments, is_unreadable, key_of, usages
-from keystile.model import Usage, Window
-from keystile.rules.limits.packed import forget
+from keystile.model import Charges, Usage, Window
+from keystile.rules.limits.charges import asking, charged, split
+from keystile.rules.limits.packed import forget, slot_of
+from keystile.rules.limits.usages import refuses
 from keystile.rules.limits.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
@@ -80,14 +82,16 @@ def in_loop(limiter: RedisLimiter, work: Callable[[AsyncRedisLimiter], Any]) -> 
 
 LENGTHS = (1, 7, 60, 3600, 86400, 30 * 86400)
 LIMITS = (0, 1, 2, 5, 10, 60, 100, 1000, 10**9)
-Call = tuple[str, tuple[Window, ...], int, int, int]
+UNITS = ("", "tokens")
+Call = tuple[str, Charges, int, int]
 
 
 def story(rng: random.Random, decisions: int) -> list[Call]:
     """What one caller does: with a few windows, near the moments that matter, on a clock that is sometimes set."""
-    known = [(seconds, scope) for seconds in LENGTHS for scope in ("", "/a", "POST /b/*")]
+    known = [(seconds, scope, unit) for seconds in LENGTHS for scope in ("", "/a", "POST /b/*") for unit in UNITS]
     slots = rng.sample(known, rng.randint(1, 3))
-    lengths = [seconds * 1_000_000 for seconds, _ in slots]
+    lengths = [seconds * 1_000_000 for seconds, *_ in slots]
+    watching = rng.choice([0, 0, 0, 0.1, 0.9])
     limits = [rng.choice(LIMITS) for _ in slots]
     heavy = rng.random() < 0.2
     calls: list[Call] = []
@@ -107,14 +111,21 @@ def story(rng: random.Random, decisions: int) -> list[Call]:
         if rng.random() < 0.01:
             limits = [rng.choice(LIMITS) for _ in slots]  # a plan changes
         asked = [Window(limit, *slot) for slot, limit in zip(slots, limits, strict=True) if rng.random() < 0.9]
-        asked = asked or [Window(limits[0], *slots[0])]
+        asked = [each._replace(watching=rng.random() < watching) for each in asked or [Window(limits[0], *slots[0])]]
         act = rng.choices(["hit", "refund", "peek", "reset"], [87, 7, 5.5, 0.5])[0]
-        cost = rng.randrange(1, 2**25) if heavy and rng.random() < 0.3 else rng.choice([1, 1, 1, 2, 3, 7])
+        same = cost_of(rng, heavy)
+        costs = [same] * 3 if rng.random() < 0.7 else [rng.choice([0, 1, cost_of(rng, heavy)]) for _ in range(3)]
         # A refund is of some earlier call, or of a moment just at the end of a window.
-        earlier = [call[3] for call in calls[-8:]] or [now]
+        earlier = [call[2] for call in calls[-8:]] or [now]
         at = rng.choice([*earlier, now - length, now - length + 1, now + length, 0])
-        calls.append((act, tuple(asked), cost, now, at))
+        calls.append((act, tuple(zip(asked, costs, strict=False)), now, at))
     return calls
+
+
+def cost_of(rng: random.Random, heavy: bool) -> int:
+    if heavy and rng.random() < 0.3:
+        return rng.choice([rng.randrange(1, 2**25), rng.randrange(2**53), 2**53])
+    return rng.choice([1, 1, 1, 2, 3, 7])
 
 
 class ByTheRules:
@@ -124,25 +135,27 @@ class ByTheRules:
         self.packed: bytes | None = None
 
     def answer(self, call: Call) -> tuple[Usage, ...] | None:
-        act, windows, cost, now, at = call
+        act, charges, now, at = call
+        windows, costs = split(charges)
         if act == "reset":
-            self.packed = forget(self.packed, [(window.scope, window.seconds) for window in windows])
+            self.packed = forget(self.packed, [slot_of(window) for window in windows])
             return None
         if act == "refund":
-            self.packed = None if self.packed is None else refund(self.packed, windows, cost, at, now)
+            self.packed = None if self.packed is None else refund(self.packed, charges, at, now)
             return None
         if act == "peek":
             return look(self.packed, windows, now)
-        after, answer = decide(self.packed, windows, cost, now)
-        assert (after is not None) == admitted(answer)
+        after, answer = decide(self.packed, charges, now)
+        assert (after is not None) == (any(costs) and not refuses(answer))
         self.packed = self.packed if after is None else after
         return answer
 
 
 def command_for(sha: str, subject: str, call: Call) -> tuple[Any, ...]:
-    act, windows, cost, now, at = call
+    act, charges, now, at = call
     code = {"peek": 0, "hit": 1, "reset": 2, "refund": 3}[act]
-    return ("EVALSHA", sha, *arguments(code, subject, windows, 1 if act == "peek" else cost, at)[2:], now)
+    asked = asking(split(charges)[0]) if act == "peek" else charges
+    return ("EVALSHA", sha, *arguments(code, subject, asked, at)[2:], now)
 
 
 def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
@@ -161,7 +174,7 @@ def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
             expected = rules.answer(call)
             if expected is not None:
                 assert usages(reply, call[1]) == expected, (seed, caller, call)
-                total += call[0] == "hit" and admitted(expected)
+                total += call[0] == "hit" and not refuses(expected)
         raw.delete(key_of(subject))
     return total
 
@@ -181,19 +194,22 @@ def test_a_batch_of_many_millions_and_a_lower_limit_later_are_kept_exactly(raw: 
     sha = raw.script_load(with_clock_as_argument())
     large, small, rules, now = Window(2**40, 60), Window(10, 60), ByTheRules(), 1_700_000_000_000_000
     costs = [1, 2, 2**24 - 1, 2**24, 3, 2**33, 1]
-    calls: list[Call] = [("hit", (large,), cost, now + 2_000_000 * n, 0) for n, cost in enumerate(costs)]
-    calls += [("refund", (large,), 2**24 + 7, now + 14_000_000, now + 12_000_000)]
-    calls += [("peek", (large,), 1, now + 14_000_001, 0)]
-    calls += [("hit", (small,), 1, now + 50_000_000 + 1_000_000 * n, 0) for n in range(40)]
-    calls += [("refund", (small,), 3, now + 95_000_000, now + 80_000_000), ("peek", (large,), 1, now + 69_000_000, 0)]
+    calls: list[Call] = [("hit", ((large, cost),), now + 2_000_000 * n, 0) for n, cost in enumerate(costs)]
+    calls += [("refund", ((large, 2**24 + 7),), now + 14_000_000, now + 12_000_000)]
+    calls += [("peek", ((large, 0),), now + 14_000_001, 0)]
+    calls += [("hit", ((small, 1),), now + 50_000_000 + 1_000_000 * n, 0) for n in range(40)]
+    calls += [
+        ("refund", ((small, 3),), now + 95_000_000, now + 80_000_000),
+        ("peek", ((large, 0),), now + 69_000_000, 0),
+    ]
     for call in calls:
         reply = raw.execute_command(*command_for(sha, "x", call))
         assert rules.answer(call) in (usages(reply, call[1]), None)
 
 
 def test_limits_and_costs_beyond_exact_numbers_are_taken_as_the_largest_exact_one(limiter: RedisLimiter) -> None:
-    assert admitted(limiter.hit("x", [Window(10**30, 60)], 10**20))
-    assert limiter.hit("y", [Window(5, 60)], 10**20)[0].retry_after is None
+    assert admitted(limiter.hit("x", charged((Window(10**30, 60),), 10**20)))
+    assert limiter.hit("y", charged((Window(5, 60),), 10**20))[0].retry_after is None
 
 
 # --- All or none, and what a key is ------------------------------------------------------------------------------
@@ -201,20 +217,20 @@ def test_limits_and_costs_beyond_exact_numbers_are_taken_as_the_largest_exact_on
 
 def test_a_refused_request_spends_nothing_in_any_window(limiter: RedisLimiter) -> None:
     windows = (Window(12, 60), Window(200, 2_592_000))
-    answers = [limiter.hit("k", windows, 1) for _ in range(15)]
+    answers = [limiter.hit("k", charged(windows)) for _ in range(15)]
     assert [admitted(each) for each in answers] == [True] * 12 + [False] * 3
     assert [usage.remaining for usage in limiter.peek("k", windows)] == [0, 188]
 
 
 def test_a_refused_request_writes_nothing(limiter: RedisLimiter, raw: redis.Redis) -> None:
     windows = (Window(1, 60), Window(0, 3600))
-    assert not admitted(limiter.hit("k", windows, 1))
+    assert not admitted(limiter.hit("k", charged(windows)))
     assert not raw.exists(key_of("k"))
 
 
 def test_a_plan_change_keeps_the_count(limiter: RedisLimiter) -> None:
     for _ in range(8):
-        limiter.hit("k", [Window(10, 60)], 1)
+        limiter.hit("k", charged((Window(10, 60),)))
     assert used(limiter.peek("k", [Window(100, 60)])) == [8]
     assert limiter.peek("k", [Window(5, 60)])[0].remaining == 0
 
@@ -224,7 +240,7 @@ def test_scopes_and_subjects_never_share_a_count(limiter: RedisLimiter) -> None:
     assert len({key_of(name) for name in names}) == len(names)
     for name in names:
         for scope in ("", "/x", "POST /x", "é"):
-            assert used(limiter.hit(name, [Window(10, 60, scope)], 1)) == [1]
+            assert used(limiter.hit(name, charged((Window(10, 60, scope),)))) == [1]
 
 
 def test_every_subject_is_its_own_hash_tag() -> None:
@@ -236,18 +252,18 @@ def test_every_subject_is_its_own_hash_tag() -> None:
 
 def test_windows_not_asked_for_are_kept(limiter: RedisLimiter) -> None:
     rule = Window(3, 3600, "/x")
-    limiter.hit("k", [MINUTE, rule], 2)
-    limiter.hit("k", [MINUTE], 1)
+    limiter.hit("k", charged((MINUTE, rule), 2))
+    limiter.hit("k", charged((MINUTE,)))
     assert used(limiter.peek("k", [MINUTE, rule])) == [3, 2]
 
 
 def test_one_window_with_two_limits_is_a_wrong_setting(limiter: RedisLimiter) -> None:
     with pytest.raises(ConfigurationError):
-        limiter.hit("k", [Window(10, 60), Window(20, 60)], 1)
+        limiter.hit("k", charged((Window(10, 60), Window(20, 60))))
 
 
 def test_reset_forgets_the_named_windows_only(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", BOTH, 3)
+    limiter.hit("k", charged(BOTH, 3))
     limiter.reset("k", [MINUTE])
     assert used(limiter.peek("k", BOTH)) == [0, 3]
     limiter.reset("k", [DAY])
@@ -255,28 +271,28 @@ def test_reset_forgets_the_named_windows_only(limiter: RedisLimiter, raw: redis.
 
 
 def test_a_refund_is_one_command_and_keeps_when_the_key_ends(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    at = limiter.hit("k", [DAY], 2)[0].at
-    limiter.hit("k", [MINUTE], 2)
-    assert sent_while(raw, lambda: limiter.refund("k", [MINUTE], 1, at)) == ["EVALSHA"]
-    limiter.refund("k", [DAY], 1, at)
+    at = limiter.hit("k", charged((DAY,), 2))[0].at
+    limiter.hit("k", charged((MINUTE,), 2))
+    assert sent_while(raw, lambda: limiter.refund("k", charged((MINUTE,)), at)) == ["EVALSHA"]
+    limiter.refund("k", charged((DAY,)), at)
     assert used(limiter.peek("k", BOTH)) == [1, 1]
-    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
-    limiter.refund("k", [DAY], 1, at)
-    assert 0 < raw.pttl(key_of("k")) <= 60_000
-    limiter.refund("k", BOTH, 1, at)
-    limiter.refund("unknown", BOTH, 1, at)
+    assert 60_001 < raw.pttl(key_of("k")) <= 86_400_001
+    limiter.refund("k", charged((DAY,)), at)
+    assert 0 < raw.pttl(key_of("k")) <= 60_001
+    limiter.refund("k", charged(BOTH), at)
+    limiter.refund("unknown", charged(BOTH), at)
     assert not raw.keys("*")
 
 
 def test_every_key_ends_with_its_longest_window(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", [MINUTE], 1)
-    assert 0 < raw.pttl(key_of("k")) <= 60_000
-    limiter.hit("k", [DAY], 1)
-    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
-    limiter.hit("k", [MINUTE], 1)
-    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    limiter.hit("k", charged((MINUTE,)))
+    assert 0 < raw.pttl(key_of("k")) <= 60_001
+    limiter.hit("k", charged((DAY,)))
+    assert 60_001 < raw.pttl(key_of("k")) <= 86_400_001
+    limiter.hit("k", charged((MINUTE,)))
+    assert 60_001 < raw.pttl(key_of("k")) <= 86_400_001
     limiter.reset("k", [DAY])
-    assert 0 < raw.pttl(key_of("k")) <= 60_000
+    assert 0 < raw.pttl(key_of("k")) <= 60_001
 
 
 # --- One command a request ---------------------------------------------------------------------------------------
@@ -299,15 +315,15 @@ def sent_while(raw: redis.Redis, work: Callable[[], object]) -> list[str]:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_request_is_one_command_however_many_windows(limiter: RedisLimiter, raw: redis.Redis, count: int) -> None:
-    windows = [Window(3, 60 * (n + 1), "/x" * n) for n in range(count)]
-    limiter.hit("k", windows, 1)
-    assert sent_while(raw, lambda: [limiter.hit("k", windows, 1) for _ in range(5)]) == ["EVALSHA"] * 5
+    windows = tuple(Window(3, 60 * (n + 1), "/x" * n) for n in range(count))
+    limiter.hit("k", charged(windows))
+    assert sent_while(raw, lambda: [limiter.hit("k", charged(windows)) for _ in range(5)]) == ["EVALSHA"] * 5
 
 
 def test_a_server_that_lost_the_script_is_sent_it_once(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", BOTH, 1)
+    limiter.hit("k", charged(BOTH))
     raw.script_flush()
-    names = sent_while(raw, lambda: [limiter.hit("k", BOTH, 1) for _ in range(3)])
+    names = sent_while(raw, lambda: [limiter.hit("k", charged(BOTH)) for _ in range(3)])
     assert names == ["EVALSHA", "EVAL", "EVALSHA", "EVALSHA"]
     assert used(limiter.peek("k", BOTH)) == [4, 4]
 
@@ -322,7 +338,7 @@ def test_under_asyncio_too(limiter: RedisLimiter, raw: redis.Redis) -> None:
 
         def hits() -> None:
             for _ in range(3):
-                asyncio.run_coroutine_threadsafe(twin.hit("k", BOTH, 1), loop).result()
+                asyncio.run_coroutine_threadsafe(twin.hit("k", charged(BOTH)), loop).result()
 
         return await asyncio.to_thread(sent_while, raw, hits)
 
@@ -338,7 +354,7 @@ def hits_in_threads(url: str, count: int) -> int:
 
     def hit(_number: int) -> bool:
         gate.wait()
-        return admitted(limiter.hit("crowd", BOTH, 1))
+        return admitted(limiter.hit("crowd", charged(BOTH)))
 
     with ThreadPoolExecutor(count) as pool:
         total = sum(pool.map(hit, range(count)))
@@ -357,7 +373,7 @@ def test_exactly_the_limit_gets_through_4_processes(limiter: RedisLimiter, url: 
 
 def test_exactly_the_limit_gets_through_200_tasks(limiter: RedisLimiter, url: str) -> None:
     async def work(twin: AsyncRedisLimiter) -> int:
-        answers = await asyncio.gather(*(twin.hit("crowd", BOTH, 1) for _ in range(200)))
+        answers = await asyncio.gather(*(twin.hit("crowd", charged(BOTH)) for _ in range(200)))
         return sum(map(admitted, answers))
 
     patient = RedisLimiter.from_url(url, socket_timeout=10, socket_connect_timeout=10)
@@ -368,7 +384,7 @@ def test_exactly_the_limit_gets_through_200_tasks(limiter: RedisLimiter, url: st
 def test_several_loops_may_use_one_limiter_at_once(limiter: RedisLimiter) -> None:
     async def work(twin: AsyncRedisLimiter) -> None:
         for _ in range(10):
-            await twin.hit("k", BOTH, 1)
+            await twin.hit("k", charged(BOTH))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _n: in_loop(limiter, work), range(4)))
@@ -381,7 +397,7 @@ def test_a_trio_host_uses_it_in_worker_threads(limiter: RedisLimiter) -> None:
         answers = []
 
         async def hit() -> None:
-            answers.append(await trio.to_thread.run_sync(limiter.hit, "k", BOTH, 1))
+            answers.append(await trio.to_thread.run_sync(limiter.hit, "k", charged(BOTH)))
 
         async with trio.open_nursery() as nursery:
             for _ in range(60):
@@ -392,18 +408,18 @@ def test_a_trio_host_uses_it_in_worker_threads(limiter: RedisLimiter) -> None:
 
 
 def hit_and_tell(limiter: RedisLimiter, results: Any) -> None:
-    results.put([admitted(limiter.hit("k", BOTH, 1)) for _ in range(10)])
+    results.put([admitted(limiter.hit("k", charged(BOTH))) for _ in range(10)])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_forked_processes_share_no_connection(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", BOTH, 1)  # so that there is a connection to inherit
+    limiter.hit("k", charged(BOTH))  # so that there is a connection to inherit
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     children = [context.Process(target=hit_and_tell, args=(limiter, results)) for _ in range(3)]
     for child in children:
         child.start()
-    mine = [admitted(limiter.hit("k", BOTH, 1)) for _ in range(10)]
+    mine = [admitted(limiter.hit("k", charged(BOTH))) for _ in range(10)]
     assert all(sum((results.get() for _ in children), mine))
     for child in children:
         child.join()
@@ -415,58 +431,58 @@ def test_forked_processes_share_no_connection(limiter: RedisLimiter, raw: redis.
 
 def test_a_killed_server_is_unavailable_and_then_back(redis_server: Server) -> None:
     limiter = RedisLimiter.from_url(redis_server.url)
-    assert admitted(limiter.hit("k", BOTH, 1))
+    assert admitted(limiter.hit("k", charged(BOTH)))
     redis_server.kill()
     for _ in range(2):
         with pytest.raises(StoreUnavailable) as caught:
-            limiter.hit("k", BOTH, 1)
+            limiter.hit("k", charged(BOTH))
         assert str(caught.value).startswith(f"redis://127.0.0.1:{redis_server.port}: ")
     redis_server.restart()
-    assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+    assert used(limiter.hit("k", charged(BOTH))) == [1, 1]
     limiter.close()
-    assert admitted(limiter.hit("k", BOTH, 1))
+    assert admitted(limiter.hit("k", charged(BOTH)))
     limiter.close()
 
 
 def test_a_killed_server_is_unavailable_and_then_back_under_asyncio(redis_server: Server) -> None:
     async def work(twin: AsyncRedisLimiter) -> None:
-        assert admitted(await twin.hit("k", BOTH, 1))
+        assert admitted(await twin.hit("k", charged(BOTH)))
         redis_server.kill()
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await twin.hit("k", BOTH, 1)
+                await twin.hit("k", charged(BOTH))
         redis_server.restart()
-        assert used(await twin.hit("k", BOTH, 1)) == [1, 1]
+        assert used(await twin.hit("k", charged(BOTH))) == [1, 1]
 
     in_loop(RedisLimiter.from_url(redis_server.url), work)
 
 
 def test_a_stopped_server_is_unavailable_and_counts_each_call_at_most_once(redis_server: Server) -> None:
     limiter = RedisLimiter.from_url(redis_server.url)
-    limiter.hit("k", BOTH, 1)
+    limiter.hit("k", charged(BOTH))
     redis_server.pause()
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            limiter.hit("k", BOTH, 1)
+            limiter.hit("k", charged(BOTH))
     redis_server.resume()
     patient = RedisLimiter.from_url(redis_server.url, socket_timeout=10)
     # The answer that came too late is never taken for another call's.
-    (first,) = used(patient.hit("k", [MINUTE], 1))
+    (first,) = used(patient.hit("k", charged((MINUTE,))))
     assert first <= 5
-    assert used(limiter.hit("k", [MINUTE], 1)) == [first + 1]
+    assert used(limiter.hit("k", charged((MINUTE,)))) == [first + 1]
     limiter.close()
     patient.close()
 
 
 def test_a_stopped_server_is_unavailable_under_asyncio(redis_server: Server) -> None:
     async def work(twin: AsyncRedisLimiter) -> list[int]:
-        await twin.hit("k", BOTH, 1)
+        await twin.hit("k", charged(BOTH))
         redis_server.pause()
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                await twin.hit("k", BOTH, 1)
+                await twin.hit("k", charged(BOTH))
         redis_server.resume()
-        return used(await twin.hit("k", BOTH, 1))
+        return used(await twin.hit("k", charged(BOTH)))
 
     first, second = in_loop(RedisLimiter.from_url(redis_server.url), work)
     assert first == second <= 5
@@ -515,12 +531,12 @@ def impostor(request: pytest.FixtureRequest) -> Iterator[Impostor]:
 def test_nothing_is_sent_again_after_a_hang_up_or_a_strange_reply(impostor: Impostor, options: dict[str, Any]) -> None:
     limiter = RedisLimiter.from_url(f"redis://:{SECRET}@127.0.0.1:{impostor.server_address[1]}", **options)
     with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
+        limiter.hit("k", charged(BOTH))
     assert impostor.calls == 1
 
     async def work(twin: AsyncRedisLimiter) -> None:
         with pytest.raises(StoreUnavailable):
-            await twin.hit("k", BOTH, 1)
+            await twin.hit("k", charged(BOTH))
 
     in_loop(limiter, work)
     assert impostor.calls == 2
@@ -556,13 +572,13 @@ KINDS = ["list", "hash", "cut short", "with more behind it", "text", "zeros", "l
 def test_what_is_not_ours_is_replaced_and_told(limiter: RedisLimiter, raw: redis.Redis, kind: str) -> None:
     told: list[str] = []
     limiter.on_unreadable = told.append
-    limiter.hit("k", BOTH, 3)
+    limiter.hit("k", charged(BOTH, 3))
     put(raw, kind)
     assert used(limiter.peek("k", BOTH)) == [0, 0]
-    assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+    assert used(limiter.hit("k", charged(BOTH))) == [1, 1]
     assert told == ["k", "k"]
-    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
-    assert 60_000 < raw.pttl(key_of("k")) <= 86_400_000
+    assert used(limiter.hit("k", charged(BOTH))) == [2, 2]
+    assert 60_001 < raw.pttl(key_of("k")) <= 86_400_001
     assert told == ["k", "k"]
 
 
@@ -571,44 +587,71 @@ def test_what_is_not_ours_is_replaced_and_told(limiter: RedisLimiter, raw: redis
 def test_what_is_not_ours_goes_also_where_nothing_takes_its_place(
     limiter: RedisLimiter, raw: redis.Redis, kind: str, act: str
 ) -> None:
-    limiter.hit("k", BOTH, 3)
+    limiter.hit("k", charged(BOTH, 3))
     put(raw, kind)
     if act == "refused hit":
-        assert not admitted(limiter.hit("k", [Window(0, 60)], 1))
+        assert not admitted(limiter.hit("k", charged((Window(0, 60),))))
     elif act == "refund":
-        limiter.refund("k", BOTH, 1, 5)
+        limiter.refund("k", charged(BOTH), 5)
     else:
         limiter.reset("k", BOTH)
     assert not raw.exists(key_of("k"))
 
 
 def test_a_key_without_an_end_gets_one(limiter: RedisLimiter, raw: redis.Redis) -> None:
-    limiter.hit("k", BOTH, 1)
+    limiter.hit("k", charged(BOTH))
     raw.persist(key_of("k"))
-    assert used(limiter.hit("k", BOTH, 1)) == [2, 2]
+    assert used(limiter.hit("k", charged(BOTH))) == [2, 2]
     assert raw.pttl(key_of("k")) > 0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("act", ["hit", "refund", "reset"])
+def test_a_window_whose_seconds_were_damaged_keeps_the_key_no_longer(
+    limiter: RedisLimiter, raw: redis.Redis, act: str, ends: bool
+) -> None:
+    rule = charged((Window(5, 30, "/x"), Window(5, 20, "/y")))
+    limiter.hit("k", (*charged((MINUTE,)), *rule))
+    value = raw.get(key_of("k"))
+    assert isinstance(value, bytes)
+    damaged = value.replace((30).to_bytes(4, "big"), (2**31).to_bytes(4, "big"))
+    assert damaged != value
+    raw.set(key_of("k"), damaged, keepttl=ends)
+    getattr(limiter, act)("k", *{"hit": [rule], "refund": [rule[1:], 0], "reset": [(rule[1][0],)]}[act])
+    assert raw.pttl(key_of("k")) <= 60_001
+
+
+def test_a_refund_under_a_key_without_an_end_forgets_nothing_that_it_knows(
+    limiter: RedisLimiter, raw: redis.Redis
+) -> None:
+    at = limiter.hit("k", charged(BOTH, 3))[0].at
+    raw.persist(key_of("k"))
+    limiter.refund("k", charged(BOTH), at)
+    assert used(limiter.peek("k", BOTH)) == [2, 2]
+    assert 60_001 < raw.pttl(key_of("k")) <= 86_400_001
 
 
 def test_no_octets_under_a_key_are_an_error_and_none_last_longer_than_two_windows(raw: redis.Redis) -> None:
     rng, sha = random.Random(11), raw.script_load(with_clock_as_argument())
-    key, windows, now = key_of("k"), (Window(5, 60), Window(40, 3600, "/x")), 1_700_000_000_000_000
-    acts = [("hit", 1), ("peek", 1), ("refund", 2), ("reset", 1)]
-    fresh = {"hit": [1, 1], "peek": [0, 0], "refund": [0, 0], "reset": [0, 0]}
+    key, charges, now = key_of("k"), charged((Window(5, 60), Window(40, 3600, "/x"))), 1_700_000_000_000_000
+    watching = tuple((window._replace(watching=True), 2) for window, _ in charges)
+    acts = [("hit", charges), ("hit", watching), ("peek", charges), ("refund", watching), ("reset", charges)]
+    fresh = {("hit", charges): [1, 1], ("hit", watching): [2, 2]}
     for _ in range(1500):
         raw.delete(key)
         for _ in range(rng.randrange(1, 30)):
             now += rng.randrange(4_000_000)
-            raw.execute_command(*command_for(sha, "k", ("hit", windows[: rng.randrange(1, 3)], 1, now, 0)))
+            raw.execute_command(*command_for(sha, "k", ("hit", charges[: rng.randrange(1, 3)], now, 0)))
         raw.set(key, damaged(rng, raw.get(key)))  # type: ignore[arg-type]
-        act, cost = rng.choice(acts)
-        reply = raw.execute_command(*command_for(sha, "k", (act, windows, cost, now, now)))
+        act = rng.choice(acts)
+        reply = raw.execute_command(*command_for(sha, "k", (*act, now, now)))
         if is_unreadable(reply):
-            assert used(usages(reply, windows)) == fresh[act]
-        for usage in usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, now, 0))), windows):
+            assert used(usages(reply, charges)) == fresh.get(act, [0, 0])
+        for usage in usages(raw.execute_command(*command_for(sha, "k", ("hit", charges, now, 0))), charges):
             assert usage.retry_after is not None
             assert usage.remaining <= usage.window.limit
         later = now + 2 * 3_600_000_000 + 1
-        assert admitted(usages(raw.execute_command(*command_for(sha, "k", ("hit", windows, 1, later, 0))), windows))
+        assert admitted(usages(raw.execute_command(*command_for(sha, "k", ("hit", charges, later, 0))), charges))
 
 
 # --- Cluster, Sentinel, passwords, wrong settings ----------------------------------------------------------------
@@ -630,10 +673,10 @@ def cluster_node() -> Iterator[Server]:
 def test_a_cluster(cluster_node: Server) -> None:
     limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{cluster_node.port}", socket_timeout=10)
     for subject in ("a", "a}b", "{", ""):
-        assert used(limiter.hit(subject, (*BOTH, Window(5, 60, "/x")), 1)) == [1, 1, 1]
+        assert used(limiter.hit(subject, charged((*BOTH, Window(5, 60, "/x"))))) == [1, 1, 1]
 
     async def work(twin: AsyncRedisLimiter) -> list[int]:
-        return used(await twin.hit("a", BOTH, 1))
+        return used(await twin.hit("a", charged(BOTH)))
 
     assert in_loop(limiter, work) == [2, 2]
     limiter.close()
@@ -641,16 +684,16 @@ def test_a_cluster(cluster_node: Server) -> None:
 
 def test_a_cluster_that_is_stopped_counts_each_call_at_most_once(cluster_node: Server) -> None:
     limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{cluster_node.port}")
-    limiter.hit("stopped", BOTH, 1)
+    limiter.hit("stopped", charged(BOTH))
 
     async def work(twin: AsyncRedisLimiter) -> None:
         await twin.peek("stopped", BOTH)
         cluster_node.pause()
         try:
             with pytest.raises(StoreUnavailable):
-                limiter.hit("stopped", BOTH, 1)
+                limiter.hit("stopped", charged(BOTH))
             with pytest.raises(StoreUnavailable):
-                await twin.hit("stopped", BOTH, 1)
+                await twin.hit("stopped", charged(BOTH))
         finally:
             cluster_node.resume()
 
@@ -662,24 +705,24 @@ def test_a_cluster_that_is_stopped_counts_each_call_at_most_once(cluster_node: S
 def test_a_cluster_that_is_down_when_it_is_built_is_found_later() -> None:
     limiter = RedisLimiter.from_url(f"redis+cluster://127.0.0.1:{free_port()}")
     with pytest.raises(StoreUnavailable):
-        limiter.hit("k", BOTH, 1)
+        limiter.hit("k", charged(BOTH))
 
 
 def test_a_sentinel_and_its_master(redis_server: Server) -> None:
     config = f"sentinel monitor main 127.0.0.1 {redis_server.port} 1\n"
     with Server(valkey_binary(), "--sentinel", config=config) as sentinel:
         limiter = RedisLimiter.from_url(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", socket_timeout=10)
-        assert used(limiter.hit("k", BOTH, 1)) == [1, 1]
+        assert used(limiter.hit("k", charged(BOTH))) == [1, 1]
 
         async def work(twin: AsyncRedisLimiter) -> list[int]:
-            return used(await twin.hit("k", BOTH, 1))
+            return used(await twin.hit("k", charged(BOTH)))
 
         assert in_loop(limiter, work) == [2, 2]
         limiter.close()
         sentinel.pause()
         hasty = RedisLimiter.from_url(f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
         with pytest.raises(StoreUnavailable):
-            hasty.hit("k", BOTH, 1)
+            hasty.hit("k", charged(BOTH))
         sentinel.resume()
 
 
@@ -691,7 +734,7 @@ def test_a_password_is_in_no_message(userinfo: str) -> None:
             try:
                 limiter = RedisLimiter.from_url(f"{scheme}://{userinfo}@127.0.0.1:{server.port}?x={SECRET}")
                 text = repr(limiter) + repr(limiter.for_asyncio())
-                limiter.hit("k", BOTH, 1)
+                limiter.hit("k", charged(BOTH))
             except (StoreUnavailable, ConfigurationError) as error:
                 text += f"{error!r} {error} {error.__dict__}"
             assert scheme in text
@@ -701,7 +744,7 @@ def test_a_password_is_in_no_message(userinfo: str) -> None:
 def test_a_password_opens_the_server() -> None:
     with Server(valkey_binary(), "--requirepass", SECRET) as server:
         limiter = RedisLimiter.from_url(f"redis://:{SECRET}@127.0.0.1:{server.port}")
-        assert admitted(limiter.hit("k", BOTH, 1))
+        assert admitted(limiter.hit("k", charged(BOTH)))
         limiter.close()
 
 
@@ -737,14 +780,14 @@ def test_importing_the_module_imports_no_driver() -> None:
 def test_the_valkey_driver_serves_too(redis_url: str) -> None:
     limiter = RedisLimiter.from_url(redis_url.replace("redis://", "valkey://"))
     limiter.reset("v", BOTH)
-    assert used(limiter.hit("v", BOTH, 1)) == [1, 1]
+    assert used(limiter.hit("v", charged(BOTH))) == [1, 1]
 
     async def work(twin: AsyncRedisLimiter) -> list[int]:
-        return used(await twin.hit("v", BOTH, 1))
+        return used(await twin.hit("v", charged(BOTH)))
 
     assert in_loop(limiter, work) == [2, 2]
     limiter.close()
 
 
 def test_the_command_is_the_same_octets_for_every_kind_of_sequence() -> None:
-    assert arguments(HIT, "k", list(BOTH), 1) == arguments(HIT, "k", BOTH, 1)
+    assert arguments(HIT, "k", list(charged(BOTH))) == arguments(HIT, "k", charged(BOTH))

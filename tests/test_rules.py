@@ -11,7 +11,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate, Plan, Rule
-from keystile.model import Demand
+from keystile.model import Demand, Reservation
 from keystile.policy import METHODS, Policy
 from keystile.policy.matches import parse_match
 from keystile.rules.limits.notation import parse_limits
@@ -84,7 +84,7 @@ def meant(rules: list[Rule], method: str, path: str, *, envelope: bool, require_
         for name in said:
             for rule in fitting:
                 value = getattr(rule, name)
-                if name == "public" and value is None and rule.scopes:
+                if name == "public" and value is None and (rule.scopes or rule.reserve):
                     value = False
                 permits = value is True if name == "public" else value == 0 and name == "cost"
                 if value is not None and not (permits and not naively_spelled(rule.match, path)):
@@ -97,14 +97,34 @@ def meant(rules: list[Rule], method: str, path: str, *, envelope: bool, require_
             "envelope": envelope,
             "require_json": require_json or any(rule.require_json for rule in fitting),
         }
+    known = readable and method in METHODS
+    dry = {id(rule) for rule in fitting if known and not rule.enforce}
+    keyed = [] if said["public"] else fitting
+    scopes = {scope for rule in keyed if id(rule) not in dry for scope in rule.scopes}
     return Demand(
         said["public"],
-        frozenset() if said["public"] else frozenset(scope for rule in fitting for scope in rule.scopes),
-        tuple(window for rule in fitting for window in parse_limits(rule.limits, scope=rule.match)),
+        frozenset(scopes),
+        tuple(
+            window._replace(watching=id(rule) in dry)
+            for rule in fitting
+            for window in parse_limits(rule.limits, scope=rule.match)
+        ),
         said["cost"],
         said["envelope"] and not said["public"],
         said["require_json"],
+        naively_reserved(keyed, dry),
+        frozenset({scope for rule in keyed for scope in rule.scopes} - scopes),
     )
+
+
+def naively_reserved(rules: list[Rule], dry: set[int]) -> tuple[Reservation, ...]:
+    """Of each unit the most that rules ask for which hold; where none does, the most of those in dry run."""
+    found = []
+    for unit in sorted({unit for rule in rules for unit in rule.reserve}):
+        holding = [rule.reserve[unit] for rule in rules if unit in rule.reserve and id(rule) not in dry]
+        watching = [rule.reserve[unit] for rule in rules if unit in rule.reserve and id(rule) in dry]
+        found.append(Reservation(unit, max(holding or watching), not holding))
+    return tuple(found)
 
 
 def same(one: Demand, other: Demand) -> bool:
@@ -128,6 +148,8 @@ members = st.fixed_dictionaries(
         "scopes": st.sampled_from([("x",), ("x", "y"), ("z",)]),
         "limits": st.sampled_from(["9/day", "9/minute; 99/day"]),
         "cost": st.sampled_from([0, 1, 2, 3]),
+        "reserve": st.dictionaries(st.sampled_from(["tokens", "images"]), st.integers(0, 5), max_size=2),
+        "enforce": st.booleans(),
         "envelope": st.booleans(),
         "require_json": st.booleans(),
     },
@@ -195,6 +217,11 @@ def test_no_rule_ever_drops_what_another_demands(rules: list[Rule], method: str,
     assert set(before.windows) <= set(demand.windows)
     if not demand.public:
         assert before.scopes <= demand.scopes
+        assert before.watched <= demand.watched | demand.scopes
+        reserved = {each.unit: each for each in demand.reserve}
+        for each in before.reserve:
+            now = reserved[each.unit]
+            assert now.amount >= each.amount or each.watching > now.watching
 
 
 @settings(max_examples=500, deadline=None)
@@ -237,8 +264,12 @@ def test_what_no_rule_can_read_meets_every_demand_and_no_permission(rules: list[
     assert every == some.every
     assert not every.public
     assert every.cost >= max(1, plain.cost)
-    assert plain.scopes <= every.scopes
-    assert set(plain.windows) <= set(every.windows)
+    assert plain.scopes | plain.watched <= every.scopes
+    assert {window._replace(watching=False) for window in plain.windows} <= set(every.windows)
+    reserved = {each.unit: each.amount for each in every.reserve}
+    assert all(reserved[each.unit] >= each.amount for each in plain.reserve)
+    assert not any(each.watching for each in (*every.windows, *every.reserve))
+    assert not every.watched
     assert every.json or not plain.json
 
 

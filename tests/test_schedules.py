@@ -225,7 +225,7 @@ class Held:
 
 gate = Gate(prefix="acme", hasher=Held(), hashing_wait=1, address_wait=1)
 secrets = [gate.keys.create("key").secret for _ in range(8)]
-held = gate._shop.hasher
+held = gate._shop.hasher.own
 
 async def ask(secret, peer):
     return await gate.check(Request("GET", "/v1", b"", [(b"x-api-key", secret.encode())], peer), _sync.pooled)

@@ -104,6 +104,7 @@ def accepted_by_loader(text: str, folder: Path) -> bool:
 RIGHT = [
     "",
     'store = "memory://"\nprefix = "acme"\napp = "service:app"',
+    'key_format = "opaque"\nprefix = "sk"\npeppers = ["a pepper of 16 bytes"]',
     'https = "redirect"\nredirect_status = 308\npublic_url = "https://a.example"',
     'https = "${HERE}"\nhasher = "hmac-sha256"',
     'failure_limits = false\nanonymous_limits = ["5/minute", "9/hour"]',
@@ -116,7 +117,7 @@ RIGHT = [
 WRONG = [
     "colour = 1",
     "clock = 1",
-    "key_format = 'x'",
+    "key_format = 1",
     "store = 1",
     "store = 2030-01-31",
     "public = '/a'",

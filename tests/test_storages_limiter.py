@@ -19,6 +19,7 @@ from keystile.limiters import open_limiter
 from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.storages import AsyncStorageLimiter, StorageLimiter
 from keystile.model import Usage, Window
+from keystile.rules.limits.charges import charged
 
 BOTH = (Window(12, 60), Window(200, 2_592_000))
 
@@ -88,7 +89,7 @@ def remaining(answer: tuple[Usage, ...]) -> list[int]:
 
 
 def test_a_refused_request_spends_nothing_in_any_window(play: Callable[[Calls], list[Any]]) -> None:
-    *hits, seen = play([*[("hit", "k", BOTH, 1)] * 15, ("peek", "k", BOTH)])
+    *hits, seen = play([*[("hit", "k", charged(BOTH))] * 15, ("peek", "k", BOTH)])
     assert [admitted(each) for each in hits] == [True] * 12 + [False] * 3
     assert remaining(seen) == [0, 188]
     assert [usage.window for usage in seen] == list(BOTH)
@@ -98,27 +99,43 @@ def test_a_refused_request_spends_nothing_in_any_window(play: Callable[[Calls], 
 
 def test_a_plan_change_keeps_the_count(play: Callable[[Calls], list[Any]]) -> None:
     answers = play(
-        [("hit", "k", [Window(10, 60)], 8), ("peek", "k", [Window(100, 60)]), ("peek", "k", [Window(5, 60)])]
+        [("hit", "k", charged((Window(10, 60),), 8)), ("peek", "k", [Window(100, 60)]), ("peek", "k", [Window(5, 60)])]
     )
     assert [remaining(each) for each in answers] == [[2], [92], [0]]
 
 
 def test_scopes_subjects_and_spans_never_share_a_count(play: Callable[[Calls], list[Any]]) -> None:
     subjects = ["a", "a/b", "1:a", " ", "", "é", "\udcff", "x" * 1000]
-    windows = [Window(10, seconds, scope) for seconds in (60, 61) for scope in ("", "/x", "POST /x")]
-    for answer in play([("hit", subject, windows, 1) for subject in subjects]):
+    windows = tuple(Window(10, seconds, scope) for seconds in (60, 61) for scope in ("", "/x", "POST /x"))
+    for answer in play([("hit", subject, charged(windows)) for subject in subjects]):
         assert remaining(answer) == [9] * len(windows)
 
 
+def test_each_window_has_its_own_cost_and_0_asks_that_one_be_free(play: Callable[[Calls], list[Any]]) -> None:
+    first, second = BOTH
+    charges = ((first, 5), (second, 0))
+    *hits, seen = play([*[("hit", "k", charges)] * 3, ("hit", "k", ((first, 0), (second, 198))), ("peek", "k", BOTH)])
+    assert [admitted(each) for each in hits] == [True, True, False, True]
+    assert remaining(seen) == [2, 2]
+
+
+@pytest.mark.parametrize("window", [Window(5, 60, "", "tokens"), Window(5, 60, watching=True)])
+def test_units_and_windows_that_only_watch_are_refused(play: Callable[[Calls], list[Any]], window: Window) -> None:
+    assert not StorageLimiter.one_step
+    assert not AsyncStorageLimiter.one_step
+    with pytest.raises(ConfigurationError, match="neither units nor windows that only watch"):
+        play([("hit", "k", ((window, 1),))])
+
+
 def test_a_limit_of_nothing_and_a_cost_above_the_limit_never_fit(play: Callable[[Calls], list[Any]]) -> None:
-    closed, small = play([("hit", "k", [Window(0, 60), BOTH[0]], 1), ("hit", "k", [Window(5, 60)], 6)])
+    closed, small = play([("hit", "k", charged((Window(0, 60), BOTH[0]))), ("hit", "k", charged((Window(5, 60),), 6))])
     assert closed[0].retry_after is None
     assert remaining(closed) == [0, 12]
     assert small[0].retry_after is None
 
 
 def test_reset_forgets_the_named_windows_only(play: Callable[[Calls], list[Any]]) -> None:
-    *_, seen = play([("hit", "k", BOTH, 3), ("reset", "k", BOTH[:1]), ("peek", "k", BOTH)])
+    *_, seen = play([("hit", "k", charged(BOTH, 3)), ("reset", "k", BOTH[:1]), ("peek", "k", BOTH)])
     assert remaining(seen) == [12, 197]
 
 
@@ -127,12 +144,12 @@ def test_a_refund_gives_back_what_the_counter_holds(play: Callable[[Calls], list
     now = int(time.time() * 1_000_000)
     *_, first, _, second = play(
         [
-            ("refund", "k", windows, 5, now),
-            ("hit", "k", windows, 3),
-            ("refund", "k", windows, 1, now),
+            ("refund", "k", charged(windows, 5), now),
+            ("hit", "k", charged(windows, 3)),
+            ("refund", "k", charged(windows), now),
             ("peek", "k", windows),
-            ("refund", "k", windows, 100, now),
-            ("hit", "k", windows, 1),
+            ("refund", "k", charged(windows, 100), now),
+            ("hit", "k", charged(windows)),
         ]
     )
     assert [remaining(first), remaining(second)] == [[10, 198], [11, 199]]
@@ -141,12 +158,12 @@ def test_a_refund_gives_back_what_the_counter_holds(play: Callable[[Calls], list
 def test_fixed_windows_give_back_too() -> None:
     limiter = open_limiter("plain://")
     windows = (Window(12, 10**8), Window(200, 2 * 10**8))
-    at = limiter.hit("k", windows, 5)[0].at
-    limiter.refund("k", windows, 2, at)
+    at = limiter.hit("k", charged(windows, 5))[0].at
+    limiter.refund("k", charged(windows, 2), at)
     assert remaining(limiter.peek("k", windows)) == [9, 197]
-    limiter.refund("k", windows, 10, at - 10**14)  # of the window before
+    limiter.refund("k", charged(windows, 10), at - 10**14)  # of the window before
     assert remaining(limiter.peek("k", windows)) == [9, 200]
-    limiter.refund("k", windows, 10, at)
+    limiter.refund("k", charged(windows, 10), at)
     assert remaining(limiter.peek("k", windows)) == [12, 200]
 
 
@@ -171,18 +188,18 @@ class Decreasing:
 
 
 def test_memcached_which_knows_no_negative_amount_gives_back_too() -> None:
-    limiter, windows = StorageLimiter.from_url("memcached://127.0.0.1:1"), [Window(12, 10**6)]
+    limiter, windows = StorageLimiter.from_url("memcached://127.0.0.1:1"), (Window(12, 10**6),)
     limiter._strategy.storage.local_storage.storage = Decreasing()
-    at = limiter.hit("k", windows, 5)[0].at
-    limiter.refund("k", windows, 2, at)
+    at = limiter.hit("k", charged(windows, 5))[0].at
+    limiter.refund("k", charged(windows, 2), at)
     assert remaining(limiter.peek("k", windows)) == [9]
-    limiter.refund("k", windows, 10, at)
+    limiter.refund("k", charged(windows, 10), at)
     assert remaining(limiter.peek("k", windows)) == [12]
 
 
 def test_it_says_once_what_it_cannot_promise(caplog: pytest.LogCaptureFixture) -> None:
     limiter = StorageLimiter.from_url("memory://")
-    limiter.hit("k", BOTH, 1)
+    limiter.hit("k", charged(BOTH))
     limiter.for_asyncio()
     limiter.close()
     (record,) = caplog.records
@@ -194,21 +211,21 @@ def test_it_says_once_what_it_cannot_promise(caplog: pytest.LogCaptureFixture) -
 def test_a_storage_without_sliding_windows_gets_fixed_ones(caplog: pytest.LogCaptureFixture) -> None:
     limiter = open_limiter("plain://")
     assert "FixedWindow" in caplog.text
-    assert [admitted(limiter.hit("k", BOTH, 5)) for _ in range(3)] == [True, True, False]
+    assert [admitted(limiter.hit("k", charged(BOTH, 5))) for _ in range(3)] == [True, True, False]
     assert remaining(limiter.peek("k", BOTH)) == [2, 190]
 
 
 def test_a_window_that_fills_up_in_between_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = StorageLimiter.from_url("plain://")
     monkeypatch.setattr(type(limiter._strategy), "test", lambda *_args, **_named: True)
-    assert [admitted(limiter.hit("k", [Window(2, 60)], 1)) for _ in range(4)] == [True, True, False, False]
+    assert [admitted(limiter.hit("k", charged((Window(2, 60),)))) for _ in range(4)] == [True, True, False, False]
 
 
 def test_what_the_storage_raises_is_unavailable_without_its_words() -> None:
     limiter = StorageLimiter.from_url("plain://user:secret@host")
     limiter._strategy.storage.counts["down"] = 1
     with pytest.raises(StoreUnavailable) as caught:
-        limiter.hit("k", BOTH, 1)
+        limiter.hit("k", charged(BOTH))
     assert str(caught.value) == "plain://host: KeyError"
     assert "secret" not in repr(limiter) + repr(caught.value)
 
@@ -216,13 +233,13 @@ def test_what_the_storage_raises_is_unavailable_without_its_words() -> None:
 def test_a_memcached_that_is_not_there_is_unavailable() -> None:
     limiter = StorageLimiter.from_url("memcached://127.0.0.1:1")
     with pytest.raises(StoreUnavailable, match=r"memcached://127.0.0.1:1: ConnectionRefusedError"):
-        limiter.hit("k", BOTH[:1], 1)
+        limiter.hit("k", charged(BOTH[:1]))
 
 
 def test_a_window_that_memcached_would_not_keep_is_refused_rather_than_not_counted() -> None:
     limiter = StorageLimiter.from_url("memcached://127.0.0.1:1")
     with pytest.raises(ConfigurationError, match="15 days"):
-        limiter.hit("k", [Window(5, 30 * 86400)], 1)
+        limiter.hit("k", charged((Window(5, 30 * 86400),)))
 
 
 @pytest.mark.parametrize("url", ["nothing://x", "memcached://user:secret@h"])

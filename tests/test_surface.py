@@ -32,6 +32,7 @@ SURFACE = [
     "KeyNotFound",
     "KeystileError",
     "NotFound",
+    "OpaqueFormat",
     "Organization",
     "Overloaded",
     "PageStyle",
@@ -64,6 +65,10 @@ NOT_LOADED = [
     "keystile.wrap",
     "keystile.cli",
     "keystile.stores.sqlite",
+    "keystile.leaks",
+    "bcrypt",
+    "cryptography",
+    "httpx2",
 ]
 PACKAGE = Path(keystile.__file__).parent
 PUBLIC_MODULES = sorted(

@@ -107,6 +107,7 @@ def test_what_a_setting_with_a_few_values_may_be_is_said_by_its_type_alone() -> 
     assert sorted(few) == [
         "error_format",
         "event_format",
+        "foreign",
         "https",
         "limit_by",
         "on_limiter_error",

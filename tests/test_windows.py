@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
-from keystile.model import Usage, Window
+from keystile.model import Charges, Usage, Window
 from keystile.rules.limits import windows as rules
+from keystile.rules.limits.charges import charged
 from keystile.rules.limits.notation import check_windows, parse_limits
-from keystile.rules.limits.packed import ends, forget, unpack
-from keystile.rules.limits.usages import binding
+from keystile.rules.limits.packed import ends, forget, slot_of, unpack
+from keystile.rules.limits.usages import binding, refuses
 from tests.plain_windows import SECOND, PlainLimiter
 
 START = 1_700_000_000 * SECOND
@@ -35,24 +37,29 @@ class Subject:
 
     def __init__(self) -> None:
         self.packed: bytes | None = None
-        self.log: list[tuple[int, int]] = []
+        self.log: list[tuple[int, dict[Window, int]]] = []
 
-    def hit(self, windows: tuple[Window, ...], now: int, cost: int = 1) -> tuple[Usage, ...]:
-        after, usages = rules.decide(self.packed, windows, cost, now)
-        assert (after is not None) == admitted(usages)
+    def hit(self, windows: tuple[Window, ...], now: int, *costs: int) -> tuple[Usage, ...]:
+        """A request with a cost for each window; with one cost for all; or with a cost of 1."""
+        charges = charged(windows, *costs) if len(costs) < 2 else tuple(zip(windows, costs, strict=True))
+        after, usages = rules.decide(self.packed, charges, now)
+        assert (after is not None) == (admitted(usages) and any(cost for _, cost in charges))
         if after is not None:
             self.packed = after
-            self.log.append((now, cost))
+            self.log.append((now, dict(charges)))
         return usages
 
-    def units(self, after: float, until: int) -> int:
+    def units(self, window: Window, after: float, until: int) -> int:
         """Those admitted in (after, until]."""
-        return sum(cost for moment, cost in self.log if after < moment <= until)
+        return sum(costs[window] for moment, costs in self.log if after < moment <= until)
 
 
-def lists_of_windows(most: int = 12) -> st.SearchStrategy[tuple[Window, ...]]:
-    window = st.builds(Window, st.integers(0, most), st.integers(1, 30), st.sampled_from(["", "/x"]))
-    return st.lists(window, min_size=1, max_size=3, unique_by=lambda each: (each.scope, each.seconds)).map(tuple)
+SCOPES, KINDS, NEVER = st.sampled_from(["", "/x"]), st.sampled_from(["", "", "tokens"]), st.just(False)
+
+
+def lists_of_windows(most: int = 12, watching: st.SearchStrategy[bool] = NEVER) -> st.SearchStrategy[Any]:
+    window = st.builds(Window, st.integers(0, most), st.integers(1, 30), SCOPES, KINDS, watching)
+    return st.lists(window, min_size=1, max_size=3, unique_by=slot_of).map(tuple)
 
 
 # From microseconds to more than any window is long, with the edges of batches and of windows more often.
@@ -61,53 +68,64 @@ STEPS = st.one_of(
     st.sampled_from([0, 1, SECOND // 60, SECOND // 60 + 1, SECOND // 2, SECOND - 1, SECOND, SECOND + 1, 30 * SECOND]),
 )
 SIGNS = st.sampled_from([1, 1, 1, -1])
+HUGE_COSTS = st.tuples(*[st.integers(0, 4) | st.sampled_from([1, 1, 2**53])] * 3)
+# How long ago a refund says that the units were counted; None for no refund.
+BACK = st.none() | st.none() | STEPS
 CALLS = st.lists(st.tuples(STEPS, st.integers(1, 4)), max_size=70)
+COSTS = st.tuples(*[st.integers(0, 4)] * 3)
+# With a cost for each window.
+REQUESTS = st.lists(st.tuples(STEPS, COSTS | st.just((1, 1, 1))), max_size=70)
+
+
+def zipped(windows: tuple[Window, ...], costs: tuple[int, ...]) -> Charges:
+    return tuple(zip(windows, costs, strict=False))
 
 
 class TestPromises:
     @settings(max_examples=300)
-    @given(lists_of_windows(), CALLS)
+    @given(lists_of_windows(), REQUESTS)
     def test_no_span_ever_admits_more_than_the_limit(self, windows, calls):
         subject, now = Subject(), START
-        for step, cost in calls:
+        for step, costs in calls:
             now += step
-            subject.hit(windows, now, cost)
+            subject.hit(windows, now, *costs[: len(windows)])
         for window in windows:
             for moment, _ in subject.log:
                 # [moment, moment + length) is (moment - 1, moment + length - 1] in whole microseconds.
-                span = subject.units(moment - 1, moment + window.seconds * SECOND - 1)
+                span = subject.units(window, moment - 1, moment + window.seconds * SECOND - 1)
                 assert span <= window.limit
 
     @settings(max_examples=300)
-    @given(lists_of_windows(), CALLS)
+    @given(lists_of_windows(), REQUESTS)
     def test_what_fits_in_61_sixtieths_is_admitted(self, windows, calls):
         subject, now = Subject(), START
-        for step, cost in calls:
+        for step, costs in calls:
             now += step
             fits = all(
-                cost + subject.units(now - math.ceil(window.seconds * SECOND * 61 / 60), now) <= window.limit
-                for window in windows
+                max(1, cost) + subject.units(window, now - math.ceil(window.seconds * SECOND * 61 / 60), now)
+                <= window.limit
+                for window, cost in zipped(windows, costs)
             )
-            usages = subject.hit(windows, now, cost)
+            usages = subject.hit(windows, now, *costs[: len(windows)])
             assert admitted(usages) or not fits
 
     @settings(max_examples=300)
-    @given(lists_of_windows(), CALLS)
+    @given(lists_of_windows(), REQUESTS)
     def test_the_wait_is_exact_to_the_microsecond(self, windows, calls):
         subject, now = Subject(), START
-        for step, cost in calls:
-            now += step
+        for step, costs in calls:
+            now, charges = now + step, zipped(windows, costs)
             before = subject.packed
-            usages = subject.hit(windows, now, cost)
+            usages = subject.hit(windows, now, *costs[: len(windows)])
             if admitted(usages):
                 continue
             assert subject.packed is before
             needed = wait(usages)
             if needed is None:
-                assert any(cost > window.limit for window in windows)
+                assert any(max(1, cost) > window.limit for window, cost in charges)
                 continue
-            assert rules.decide(before, windows, cost, now + needed)[0] is not None
-            assert rules.decide(before, windows, cost, now + needed - 1)[0] is None
+            assert admitted(rules.decide(before, charges, now + needed)[1])
+            assert not admitted(rules.decide(before, charges, now + needed - 1)[1])
 
     @settings(max_examples=300)
     @given(lists_of_windows(), CALLS)
@@ -124,14 +142,18 @@ class TestPromises:
                 assert rules.look(subject.packed, windows, reset)[before].remaining > usage.remaining
 
     @settings(max_examples=300)
-    @given(st.lists(st.tuples(STEPS, SIGNS, st.integers(1, 4), lists_of_windows(8)), max_size=40))
+    @given(st.lists(st.tuples(STEPS, SIGNS, HUGE_COSTS, lists_of_windows(8, st.booleans()), BACK), max_size=40))
     def test_it_does_what_the_plain_model_does_whatever_the_clock_and_the_plan(self, calls):
-        subject, plain, now = Subject(), PlainLimiter(), START
-        for step, sign, cost, windows in calls:
-            now += sign * step
-            usages = subject.hit(windows, now, cost)
-            fits, expected = plain.hit("s", windows, cost, now)
-            assert admitted(usages) == fits
+        packed, plain, now = None, PlainLimiter(), START
+        for step, sign, costs, windows, back in calls:
+            now, charges = now + sign * step, zipped(windows, costs)
+            if back is not None and packed is not None:
+                packed = rules.refund(packed, charges, now - back, now)
+                plain.refund("s", charges, now - back, now)
+            after, usages = rules.decide(packed, charges, now)
+            packed = packed if after is None else after
+            fits, expected = plain.hit("s", charges, now)
+            assert refuses(usages) != fits
             assert [
                 (each.remaining, None if each.retry_after is None else round(each.retry_after * SECOND))
                 for each in usages
@@ -144,7 +166,7 @@ class TestPromises:
         subject, now = Subject(), START
         for pause in pauses:
             now += math.ceil(seconds * SECOND / 60) + pause
-            fits = subject.units(now - seconds * SECOND, now) < limit
+            fits = subject.units(window, now - seconds * SECOND, now) < limit
             assert admitted(subject.hit((window,), now)) == fits
 
     @settings(max_examples=100)
@@ -212,7 +234,7 @@ class TestVectors:
         assert Subject().hit((Window(5, 60),), START, 6)[0].retry_after is None
 
     def test_the_shift_turns_moments_of_the_clock_into_unix_time(self):
-        _, usages = rules.decide(None, (Window(5, 60),), 1, 1000, START)
+        _, usages = rules.decide(None, charged((Window(5, 60),)), 1000, START)
         assert usages[0].reset_at == (START + 1000) / SECOND + 60
 
 
@@ -278,7 +300,7 @@ class TestPlansAndScopes:
 
     def test_two_windows_of_the_same_length_are_refused(self):
         with pytest.raises(ConfigurationError):
-            rules.decide(None, (Window(5, 60), Window(6, 60)), 1, START)
+            rules.decide(None, charged((Window(5, 60), Window(6, 60))), START)
 
 
 class TestBinding:

@@ -14,8 +14,9 @@ import pytest
 from flask import Flask, Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from keystile import ConfigurationError, Gate, HmacHasher, InvalidRequest, current, wsgi
+from keystile import ConfigurationError, Gate, HmacHasher, InvalidRequest, Plan, Rule, current, wsgi
 from keystile.doors.wsgi.host import wants_exceptions
+from keystile.policy import CREDENTIAL_FORMS
 from tests.async_store import AsyncStore
 from tests.doors import wsgi_environ
 
@@ -101,7 +102,7 @@ VALIDATED = {
     "rechecked": {"recheck_in_flight": True},
     "enveloped and rechecked": {"envelope": True, "recheck_in_flight": True},
     "JSON": {"require_json": True},
-    "query": {"query_parameter": "api_key"},
+    "query": {"accept": [*CREDENTIAL_FORMS, "?api_key"]},
     "proxied": {"trusted_proxies": ["127.0.0.1"], "https": "require", "hsts": 60},
     "preflight": {"preflight": "pass"},
 }
@@ -129,7 +130,7 @@ def test_both_sides_keep_to_the_protocol(settings: dict[str, Any], method: str) 
         ("/open", [], "200 OK"),
         ("/v1", [], "401 Unauthorized"),
         ("/v1", [("x-api-key", ended.secret)], "401 Unauthorized"),
-        (f"/v1?api_key={secret}", [], "200 OK" if "query_parameter" in settings else "401 Unauthorized"),
+        (f"/v1?api_key={secret}", [], "200 OK" if "accept" in settings else "401 Unauthorized"),
         ("/v1", wanted, "200 OK" if "preflight" in settings and method == "OPTIONS" else "401 Unauthorized"),
     ):
         server, sent = Server(), wsgi_environ(method, path, [*headers, *https], "127.0.0.1")
@@ -440,3 +441,31 @@ def test_a_host_that_says_nothing_of_exceptions_has_them_answered() -> None:
     odd = Odd()
     odd.app = odd  # type: ignore[attr-defined]
     assert wants_exceptions(odd) is wants_exceptions(None) is wants_exceptions(failing_stream) is False
+
+
+@pytest.mark.parametrize("chunks", [[b"{}"], (b"{", b"}")])
+def test_a_list_keeps_its_length_where_units_are_reserved(chunks: Any) -> None:
+    plans = {"free": Plan(units={"tokens": "9/hour"})}
+    gate = Gate(
+        plans=plans, default_plan="free", rules=[Rule("/x", reserve={"tokens": 2})], hasher=HmacHasher(b"p" * 16)
+    )
+    closed = []
+
+    class Stream(list[bytes]):
+        def close(self) -> None:
+            closed.append(current_of[0].charged is not None)
+
+    current_of: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        current_of[:] = [environ["keystile.admitted"]]
+        start_response("200 OK", [])
+        return Stream(chunks)
+
+    environ = wsgi_environ("GET", "/x", [("x-api-key", gate.keys.create("key").secret)], "127.0.0.1")
+    body = wsgi.GateMiddleware(app, gate)(environ, lambda *_: lambda _: None)
+    assert len(body) == len(chunks)  # type: ignore[arg-type]
+    assert list(body) == list(chunks)
+    assert closed == []
+    body.close()  # type: ignore[attr-defined]
+    assert closed == [True]

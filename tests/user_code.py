@@ -23,6 +23,10 @@ gate = Gate(
     public=["/", "/health/"],
     rules=[Rule("POST /v1/exports", limits="10/hour", scopes=["exports:write"], cost=5, envelope=False)],
     trusted_proxies=["10.0.0.0/8"],
+    allow=["10.0.0.0/8"],
+    deny=("192.0.2.7",),
+    cors_origins=["https://app.example.com"],
+    cors_credentials=True,
     https="redirect",
     redirect_status=308,
     public_url="https://api.example.com",
@@ -84,6 +88,9 @@ Gate(store=5)  # wrong
 Gate(rules=["/v1/exports"])  # wrong
 Gate(plans=["free"])  # wrong
 Gate(envelope="yes")  # wrong
+Gate(allow=5)  # wrong
+Gate(cors_origins=None)  # wrong
+Rule("/v1/exports", deny=[5])  # wrong
 Rule("/v1/exports", public="yes")  # wrong
 Rule(["/v1/exports"])  # wrong
 

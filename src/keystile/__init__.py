@@ -14,6 +14,7 @@ from .exceptions import (
     StoreUnavailable,
 )
 from .gate import Gate
+from .keys.existing.opaque import OpaqueFormat
 from .keys.hashing import Argon2Hasher, HmacHasher
 from .model import (
     Actor,
@@ -52,6 +53,7 @@ __all__ = [
     "KeyNotFound",
     "KeystileError",
     "NotFound",
+    "OpaqueFormat",
     "Organization",
     "Overloaded",
     "PageStyle",

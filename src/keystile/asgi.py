@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 from ._sync import pooled
-from .answers.current import Current, enter, leave, shaper
+from .answers.charging import Charged
+from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
 from .doors.apps import check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
+from .doors.asgi.concealing import concealer
 from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
@@ -24,7 +26,7 @@ from .doors.asgi.sending import Sender
 from .doors.asgi.wire import Receive, Scope, Send
 from .exceptions import ConfigurationError
 from .gate import Gate
-from .model import Reason, Refused, Request
+from .model import Refused, Request
 
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -54,26 +56,33 @@ class GateMiddleware:
         self._gate, self._check = gate, gate.check
         self._reader = Reader(gate, app)
         self._read = self._reader.read
+        self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         sender = Sender(gate, self._reader, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
-        self._shape = shaper(gate)
+        self._with_cors = sender.with_cors if gate.policy.cors_origins else None
+        self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 - faster than a look into a tuple
             return await self._no_request(kind, scope, receive, send)
+        if self._with_cors is not None:
+            send = self._with_cors(send, scope)
         request = self._read(scope)
         outcome = await self._check(request, pooled)
+        if self._conceal is not None:
+            send = self._conceal(scope, outcome, send)
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
         shape = None if self._shape is None else self._shape(outcome)
-        current = scope["keystile"] = _new(Current, (outcome, shape))
-        if self._rechecks and outcome.principal is not None:
-            return await self._rechecked(current, request, scope, receive, send)
-        if shape is not None and kind == "http":
-            return await self._shaped(current, shape, request, scope, receive, send)
+        charged = None if self._charge is None else self._charge(outcome)
+        current = scope["keystile"] = _new(Current, (outcome, shape, charged))
+        if charged is not None:
+            return await self._settled(current, charged, request, scope, receive, send)
+        if self._rechecks or shape is not None:
+            return await self._answered(current, request, scope, receive, send)
         token = enter(current)
         try:
             await self.app(scope, receive, self._with_fields(send, outcome))
@@ -88,18 +97,35 @@ class GateMiddleware:
         await self._gate.limits.open(pooled)
         await self.app(scope, receive, send)
 
+    async def _answered(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app, whatever has to be done to its answer."""
+        if self._rechecks and current.principal is not None:
+            return await self._rechecked(current, request, scope, receive, send)
+        if current.shape is not None and scope["type"] == "http":
+            return await self._shaped(current, current.shape, request, scope, receive, send)
+        return await self._run(current, scope, receive, self._with_fields(send, current.admitted))
+
+    async def _settled(  # noqa: PLR0917 - all that a request is made of
+        self, current: Current, charged: Charged, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the app where units are reserved. What it used is settled when it has ended, in whatever way."""
+        try:
+            await self._answered(current, request, scope, receive, send)
+        finally:
+            await self._gate.settle(current.admitted, charged.close(), pooled)
+
     async def _shaped(  # noqa: PLR0917 - all that a request is made of
         self, current: Current, shape: Shape, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Run the app where the body must be JSON or the answer gets the envelope."""
         if shape.json:
             read = await read_json(scope, receive, self._gate.policy.max_json_body)
-            if isinstance(read, Reason):
-                refused = self._gate.refuse(read, current.admitted, request)
-                return await self._refuse(refused, scope, receive, send)
             if read is None:
                 return None
-            receive = read
+            reason, receive = read
+            refused = None if reason is None else self._gate.refuse(reason, current.admitted, request)
+            if refused is not None:
+                return await self._refuse(refused, scope, receive, send)
         shape.target = self._reader.target(scope)
         if not shape.envelope:
             return await self._run(current, scope, receive, self._with_fields(send, current.admitted))

@@ -29,11 +29,7 @@ class Event(NamedTuple):
     """One thing that happened.
 
     Attributes:
-        code: what happened: the ``error.code`` of a refusal, or ``"first_use"``, ``"credential_over_http"``,
-            ``"store_down"``, ``"store_up"``, ``"limiter_down"``, ``"limiter_up"``, ``"limiter_refused"``,
-            ``"limiter_unreadable"``, ``"peer_rewritten"``, ``"preflight"`` (one that passed),
-            ``"unreadable_record"``, ``"expires_soon"``, ``"grace_secret_used"``, the event of an audit entry
-            (``"key.revoke"``), ``"wide_trusted_proxies"``, ``"trailers_merged"``, ``"not_json"``.
+        code: what happened: the ``error.code`` of a refusal, or one of the others that docs/events.md lists.
         level: of `logging`. INFO for refusals, which strangers can cause as often as they like; WARNING for what
             somebody should look at; ERROR for what is down.
         status: of the answer, or None.

@@ -13,7 +13,7 @@ SHOWN = 12
 
 
 # A part of a message that is longer holds somebody's value: its beginning and its end say enough.
-_LONGEST, _END = 600, 300
+_LONGEST, _END = 1200, 300
 
 
 def _short(text: str) -> str:

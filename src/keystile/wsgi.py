@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ._sync import inline, run_now
-from .answers.current import Current, enter, leave, shaper
+from .answers.charging import Charged
+from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
 from .doors.apps import check_app
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
+from .doors.wsgi.concealing import concealer
 from .doors.wsgi.host import wants_exceptions
 from .doors.wsgi.protocol import Environ, StartResponse
 from .doors.wsgi.reading import Reader, target_of
 from .doors.wsgi.recheck import HeldAnswer
 from .doors.wsgi.sending import Sender
+from .doors.wsgi.settling import settled
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
@@ -34,16 +37,16 @@ class GateMiddleware:
 
     A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, through
     `keystile.current()`. The app's own iterable goes to the server unchanged, so that ``wsgi.file_wrapper``, streams
-    and ``close()`` work as without the gate, except where an envelope is put around it. Code that runs while the
-    iterable is iterated reads ``environ``.
+    and ``close()`` work as without the gate, except where an envelope is put around it or a rule reserves units. Code
+    that runs while the iterable is iterated reads ``environ``.
 
     Args:
         app: any WSGI application.
         gate: decides on each request; neither its store nor its limiter may be async.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, or the app cannot be called as a
-            WSGI app.
+        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, it reads keys from subprotocols of
+            websockets, or the app cannot be called as a WSGI app.
     """
 
     def __init__(self, app: App, gate: Gate) -> None:
@@ -55,24 +58,51 @@ class GateMiddleware:
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         self.app = app
         self._gate, self._check = gate, gate.check
-        self._read = Reader(gate).read
+        if gate.accepted.subprotocols:
+            reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
+            raise ConfigurationError(reason, key="accept")
+        self._read, self._conceal = Reader(gate).read, concealer(gate)
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
-        self._shape = shaper(gate)
+        self._with_cors = sender.with_cors if gate.policy.cors_origins else None
+        self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
         run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self._with_cors is not None:
+            start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
         outcome = run_now(self._check(request, inline))
+        if self._conceal is not None:
+            self._conceal(environ, outcome)
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         shape = None if self._shape is None else self._shape(outcome)
-        current = environ["keystile.admitted"] = _new(Current, (outcome, shape))
+        charged = None if self._charge is None else self._charge(outcome)
+        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged))
+        if charged is not None:
+            return self._settled(current, charged, request, environ, start_response)
         if self._rechecks and outcome.principal is not None:
             return self._rechecked(current, request, environ, start_response)
         return self._answered(current, request, environ, start_response)
+
+    def _settled(
+        self, current: Current, charged: Charged, request: Request, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Run the app where units are reserved. What it used is settled when its output has ended, in whatever way."""
+
+        def settle() -> None:
+            run_now(self._gate.settle(current.admitted, charged.close(), inline))
+
+        answer = self._rechecked if self._rechecks and current.principal is not None else self._answered
+        try:
+            body = answer(current, request, environ, start_response)
+        except BaseException:
+            settle()
+            raise
+        return settled(body, settle)
 
     def _answered(
         self, current: Current, request: Request, environ: Environ, start_response: StartResponse
@@ -103,8 +133,9 @@ class GateMiddleware:
         admitted = current.admitted
         if shape.json:
             reason = read_json(environ, self._gate.policy.max_json_body)
-            if reason is not None:
-                return self._refuse(self._gate.refuse(reason, admitted, request), environ, start_response)
+            refused = None if reason is None else self._gate.refuse(reason, admitted, request)
+            if refused is not None:
+                return self._refuse(refused, environ, start_response)
         if not shape.envelope:
             return self._run(current, environ, self._with_fields(start_response, admitted))
         shape.target = target_of(environ)

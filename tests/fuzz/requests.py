@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -25,6 +26,10 @@ PATHS = [
     "/v1/things",
     "/v1/exports",
     "/v1/exports/",
+    "/v1/feed",
+    "/v1/feed/",
+    "/hooks/a",
+    "/hooks//a",
     "/public/a",
     "/public/../v1/exports",
     "/public/%2e%2e/v1/exports",
@@ -54,11 +59,17 @@ NAMES = [
     "X-API-Key",
     "Origin",
     "Access-Control-Request-Method",
+    "Access-Control-Request-Headers",
+    "Access-Control-Request-Private-Network",
     "X-HTTP-Method-Override",
     "X-Forwarded-For",
     "X-Forwarded-Proto",
     "Forwarded",
     "X-Request-ID",
+    "X-Hook",
+    "Sec-Fetch-Site",
+    "Sec-Fetch-Mode",
+    "Cookie",
     "Accept",
     "Accept-Encoding",
     "Host",
@@ -78,9 +89,17 @@ VALUES = [
     'for="[2001:db8::5]:4711"',
     "POST",
     "https://app.example",
+    "https://app.example.evil.example",
+    "null",
+    "*",
+    "x-api-key,content-type",
+    "true",
     "application/problem+json",
     "gzip",
     "Basic dXNlcjpwYXNz",
+    "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+    "cross-site",
+    "cors",
     "a,b",
     "\xe9\xff",
     "x" * 5000,
@@ -116,7 +135,16 @@ def credentials(keys: list[str]) -> st.SearchStrategy[tuple[str, str]]:
         ["{}", "Bearer {}", "bearer  {} ", "Api-Key {}", "Bearer\t{}", "{},{}", "Bearer {}, Bearer {}"]
     )
     names = st.sampled_from(["Authorization", "AUTHORIZATION", "Api-Key", "api-key", "X-API-Key", "x-api-key"])
-    return st.tuples(names, st.builds(lambda form, key: form.replace("{}", key), forms, near))
+    plain = st.tuples(names, st.builds(lambda form, key: form.replace("{}", key), forms, near))
+    words = st.sampled_from([*keys, "user", ""])
+    pairs = st.tuples(st.just("Authorization"), st.builds(basic, words, words))
+    elsewhere = st.tuples(st.sampled_from(["X-Hook", "Cookie", "X-Other"]), st.sampled_from(keys))
+    return plain | plain | pairs | elsewhere
+
+
+def basic(user: str, password: str) -> str:
+    """The value of ``Authorization`` for a user and a password."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
 def repeats(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
@@ -127,6 +155,23 @@ def repeats(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.tuples(names, values).map(lambda drawn: [(drawn[0], value) for value in drawn[1][:3]])
 
 
+def preflights(keys: list[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """The headers of a preflight, or almost."""
+    names = st.lists(st.sampled_from(["x-api-key", "X-A", "*", "", "no name", "x" * 70, *keys]), max_size=40)
+    return st.builds(
+        lambda origin, method, names: [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+            ("Access-Control-Request-Headers", ",".join(names)),
+        ],
+        st.sampled_from(
+            ["https://app.example", "https://other.example", "null", "https://app.example,https://b.example"]
+        ),
+        st.sampled_from(["PUT", "GET", "patch", "*", "G T", "", *keys]),
+        names,
+    )
+
+
 def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     """Requests that both protocols can express: no underscores in names."""
     letters = st.text(st.characters(max_codepoint=255, categories=("L", "N", "P", "S")), max_size=12)
@@ -134,11 +179,19 @@ def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     headers = st.builds(
         lambda *parts: tuple(line for part in parts for line in part),
         st.lists(credentials(keys), max_size=2),
-        st.just([]) | repeats(keys),
+        st.just([]) | repeats(keys) | preflights(keys),
         st.lists(others, max_size=4),
     )
     plain = st.sampled_from(["", "?", "?a=1&b=%20", "?api_key=nonsense", "?api_key=", "?api_key"])
-    forms = ["?api_key={}", "?x&api%5Fkey={}&y=2", "?api_key={}&api_key={}", "?api_key=%20{}", "?api_key=&api_key={}"]
+    forms = [
+        "?token={}",
+        "?a=1&token={}&token={}",
+        "?api_key={}",
+        "?x&api%5Fkey={}&y=2",
+        "?api_key={}&api_key={}",
+        "?api_key=%20{}",
+        "?api_key=&api_key={}",
+    ]
     with_key = st.builds(lambda form, key: form.replace("{}", key), st.sampled_from(forms), st.sampled_from(keys))
     query = plain | with_key
     odd = st.text("/.%25cefEF;\\:a0", min_size=1, max_size=12).map(lambda text: "/" + text)
@@ -153,12 +206,13 @@ def requests(keys: list[str]) -> st.SearchStrategy[Sent]:
     )
 
 
-def host(seen: list[Any]) -> tuple[Any, Any]:
-    """An app for each door that answers in JSON and notes what it saw."""
+def host(seen: list[Any], shown: list[str]) -> tuple[Any, Any]:
+    """An app for each door that answers in JSON and notes what it saw, and apart from that all that it was shown."""
 
     async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
         body = (await receive())["body"]
         path, query = scope["path"], scope["query_string"]
+        shown.append(repr({name: value for name, value in scope.items() if name != "keystile"}))
         seen.append((_name(scope["keystile"]), path, query, body))
         headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -167,6 +221,7 @@ def host(seen: list[Any]) -> tuple[Any, Any]:
     def wsgi_app(environ: Any, start_response: Any) -> Any:
         body = environ["wsgi.input"].read()
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+        shown.append(repr({name: value for name, value in environ.items() if name != "keystile.admitted"}))
         seen.append((_name(environ["keystile.admitted"]), path, environ["QUERY_STRING"].encode("latin-1"), body))
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"{}"]
@@ -185,7 +240,9 @@ class Doors:
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.seen: list[Any] = []
-        asgi_app, wsgi_app = host(self.seen)
+        self.shown: list[str] = []
+        """The whole scopes and environs that the app saw, of all requests so far."""
+        asgi_app, wsgi_app = host(self.seen, self.shown)
         self._asgi, self._wsgi = asgi.GateMiddleware(asgi_app, gate), wsgi.GateMiddleware(wsgi_app, gate)
 
     def through_asgi(self, sent: Sent) -> Got:

@@ -167,7 +167,7 @@ Platforms without a server, such as Mangum on AWS Lambda, give the port 0 as wel
 
 ## Keys in the query and access logs
 
-With `query_parameter` the gate takes the key out of the query before the app sees it. Whether the server's own access
+With `accept=["?name"]` the gate takes the key out of the query before the app sees it. Whether the server's own access
 log shows the key depends on the server:
 
 - uvicorn, hypercorn, gunicorn and granian (ASGI) log what the gate has left of the query, or no query. No key.

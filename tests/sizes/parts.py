@@ -25,7 +25,7 @@ from keystile.rules.requests.canonical import ambiguous, below, repeats
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 POLICY = Policy(failure_limits="1000000/day")
 QUOTAS = Quotas(POLICY, ())
-WINDOWS = (Window(10, 60), Window(100, 3600))
+CHARGES = ((Window(10, 60), 1), (Window(100, 3600), 1), (Window(1000, 60, "POST /x", "tokens", watching=True), 50))
 CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 
 failures = QUOTAS.failures
@@ -68,14 +68,14 @@ def unpack_all(sent: bytes) -> None:
 
 def command(sent: str) -> None:
     """A subject's name, as the Redis limiter sends it."""
-    with_script(arguments(HIT, sent, WINDOWS, 1))
+    with_script(arguments(HIT, sent, CHARGES))
 
 
 def reply(sent: bytes) -> None:
     """An answer of the script that is none."""
     is_unreadable(sent)
     with suppress(ValueError):
-        usages(sent, WINDOWS)
+        usages(sent, CHARGES)
 
 
 def gate() -> tuple[Gate, Any, Request]:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from keystile.answers.cursors import Cursor
 from keystile.answers.envelopes import Collected, EnvelopeWriter, Splice, begins_json, whole
+from keystile.answers.headers.cors import CorsWriter
+from keystile.answers.headers.limits import SHOWN
 from keystile.answers.hosterrors import describe
 from keystile.answers.pages import Page, PageParams
 from keystile.answers.problems import asks_for_problem, prefers
@@ -19,11 +21,12 @@ from keystile.events import Event, Events, as_json, as_text
 from keystile.exceptions import InvalidRequest
 from keystile.gate.transport import Transport, Visit, event_of, leads_on
 from keystile.keys.format import PrefixedFormat
-from keystile.model import Admitted, Demand, Request, Wire
+from keystile.model import Admitted, Asked, Demand, Request, Wire
 from keystile.policy import CREDENTIAL_FORMS, Policy, Rule
 from keystile.policy.pages import DEFAULT_PAGE_STYLE
 from keystile.rules.limits.subjects import anonymous_subject
 from keystile.rules.network.addresses import parse
+from keystile.rules.network.bounds import admission, read_lists
 from keystile.rules.network.clients import ClientResolver
 from keystile.rules.network.peers import port_of
 from keystile.rules.requests.bodies import announced_length, is_json, is_json_type, refuse_body, refuse_head
@@ -31,18 +34,18 @@ from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.credentials import accepted, extract
 from keystile.rules.requests.masks import Mask
 from keystile.rules.requests.paths import RuleTable
-from keystile.rules.requests.preflights import is_preflight
-from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys
+from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_preflight
+from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import parts
+from tests.sizes import keys, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
 ID = "req_" + "0" * 24
 VARY = ("api-key", "authorization", "x-api-key")
 FORMAT = PrefixedFormat("key")
-ACCEPT = accepted(CREDENTIAL_FORMS, "api_key")
+ACCEPT = accepted([*CREDENTIAL_FORMS, "?api_key"])
 MASK = Mask(FORMAT.parse, FORMAT.within)
 PLAIN_MASK = Mask(FORMAT.parse, None)
 PROXY = "10.0.0.1"
@@ -233,6 +236,8 @@ XFF = resolve("X-Forwarded-For", PROXY)
 FORWARDED = resolve("Forwarded", PROXY)
 FORWARDED_HOPS = resolve("Forwarded", PROXY, 32)
 FORWARDED_PEER = resolve("Forwarded", "for=9")
+ADMITS: Any = admission([lists for lists in [read_lists("", ["10.0.0.0/8"], ["10.0.0.1"])] if lists])
+CORS: CorsWriter[str] = CorsWriter(Policy(cors_origins=["https://app.example"]), SHOWN, str)
 HEADERS: HeaderWriter[str] = HeaderWriter(str, VARY)
 ENVELOPES: EnvelopeWriter[str] = EnvelopeWriter(str)
 PAGE = b"<!doctype html><html lang=en><title>404 N</title><h1>N</h1><p>"
@@ -243,6 +248,33 @@ JSON_MOST = 2.0
 ERROR_MOST = 5.0
 
 TABLE = (
+    Row(("rules.places.finding.Finder.find",), octets(places.find), most=8.0, how="in all places, eight times"),
+    Row(
+        (
+            "gate.presenting.Presenting.find",
+            "gate.presenting.Presenting.is_missing",
+            "gate.presenting.Presenting.schemes",
+        ),
+        octets(places.present),
+        most=2.0,
+    ),
+    Row(("rules.places.basic.key_of", "rules.places.basic.pair_of"), octets(places.basic)),
+    Row(("rules.places.basic.is_ambient",), text(places.from_a_page)),
+    Row(
+        (
+            "rules.places.subprotocols.key_among",
+            "rules.places.subprotocols.offered",
+            "rules.places.subprotocols.others",
+            "rules.places.hiding.Hiding.subprotocols",
+        ),
+        octets(places.offer),
+        most=8.0,  # read four times, and no more than 8 kB of it
+    ),
+    *(
+        Row(("rules.places.hiding.Hiding.line",), octets(places.hide_line(name)), how=name.decode(), most=2.0)
+        for name in places.NAMES
+    ),
+    Row(("rules.places.hiding.Hiding.query",), octets(places.hide_query), most=6.0),
     Row(("rules.requests.canonical.canonical",), lambda sent: partial(canonical, "/" + sent.decode("latin-1"), sent)),
     *(
         Row(
@@ -266,6 +298,11 @@ TABLE = (
     Row(("rules.requests.querykeys.is_long",), octets(is_long)),
     Row(("rules.requests.querykeys.decoded",), octets(lambda sent: decoded(sent[:8192]))),
     Row(("rules.requests.querykeys.take",), octets(lambda sent: take(sent, b"api_key")), most=1.5),
+    Row(
+        ("rules.requests.querykeys.without_values",),
+        octets(lambda sent: without_values(sent, b"api_key", places.GATE.ours)),
+        most=1.5,
+    ),
     Row(("rules.requests.querykeys.without_keys",), octets(lambda sent: without_keys(sent, MASK.in_query)), most=2.0),
     Row(("rules.requests.masks.Mask.hide",), text(MASK.hide)),
     Row(("rules.requests.masks.Mask.hide",), text(PLAIN_MASK.hide), how="any format"),
@@ -335,7 +372,7 @@ TABLE = (
     Row(("rules.network.clients.ClientResolver.resolve",), resolve_own, how="entries equal to the peer"),
     *(
         Row(
-            ("rules.requests.credentials.extract",),
+            ("rules.requests.credentials.extract", "rules.requests.credentials.read"),
             octets(lambda sent, name=name, before=before: extract([(name, before + sent)], ACCEPT)),  # type: ignore[misc]
             most=2.5,  # a search for a comma with one of our schemes behind it
             how=f"{name.decode()} {before.decode()}".strip(),
@@ -356,6 +393,37 @@ TABLE = (
     ),
     Row(("keys.format.PrefixedFormat.parse",), octets(FORMAT.parse)),
     Row(("keys.format.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"),
+    Row(("keys.existing.opaque.OpaqueFormat.parse", "keys.opaque.OpaqueFormat.candidates"), octets(keys.opaque)),
+    Row(
+        (
+            "keys.existing.foreign.plain_digest",
+            "keys.existing.foreign.AdoptingHasher.adopt",
+            "keys.existing.foreign.AdoptingHasher.verify",
+        ),
+        text(keys.adopt),
+        most=2.0,  # five kinds
+    ),
+    *(
+        Row(("rules.leaks.find", "keys.leaks.shortened"), octets(keys.looked_through(form)), most=6.0, how=form)
+        for form in keys.PATTERNS  # 10 MB a second, from files of our own
+    ),
+    Row(("leaks.reports.read_reports", "leaks.reports.labelled"), octets(keys.reports()), most=JSON_MOST),
+    Row(
+        ("leaks.reports.read_reports", "leaks.reports.labelled"),
+        octets(keys.reports(b'[{"token":"', b'"}]')),
+        most=JSON_MOST,
+        how="token",
+    ),
+    Row(
+        (
+            "leaks.signatures.is_signed",
+            "leaks.partner.Partner.refuse_head",
+            "leaks.signatures.PublicKeys.find",
+        ),
+        octets(keys.signed),
+    ),
+    Row(("leaks.partner.Partner.receive",), octets(keys.received)),
+    Row(("leaks.signatures.read_keys",), octets(keys.public_keys), most=JSON_MOST),
     Row(("answers.problems.asks_for_problem",), text(asks_for_problem)),
     Row(
         ("answers.problems.asks_for_problem",),
@@ -364,7 +432,31 @@ TABLE = (
     ),
     Row(("answers.problems.prefers",), text(lambda sent: prefers(sent, sent))),
     Row(("answers.problems.prefers",), text(lambda sent: prefers(sent[:1024], "text/html")), how="accept"),
-    Row(("rules.requests.preflights.is_preflight",), text(lambda sent: is_preflight("OPTIONS", lambda _name: [sent]))),
+    Row(
+        ("rules.requests.preflights.read_preflight",),
+        text(lambda sent: read_preflight("OPTIONS", lambda _name: [sent])),
+    ),
+    Row(("rules.requests.preflights.listed",), text(lambda sent: listed(sent, ["https://app.example"] * 100))),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", "PUT", sent), (), MASK.holds)),
+    ),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", "PUT", sent[:MOST_TEXT]), (), PLAIN_MASK.holds)),
+        how="any format",
+    ),
+    Row(
+        ("rules.requests.preflights.granted",),
+        text(lambda sent: granted(Asked("https://app.example", sent, ""), (), PLAIN_MASK.holds)),
+        how="method",
+    ),
+    Row(("rules.network.bounds.admission",), text(ADMITS)),
+    Row(
+        ("answers.headers.cors.CorsWriter.write",),
+        fields(lambda found: CORS.write(found, found[0][1])),
+        most=5.0,  # up to 2,000 fields
+    ),
     Row(("rules.requests.bodies.announced_length",), text(lambda sent: announced_length([sent]))),
     Row(
         ("rules.requests.bodies.announced_length",),
@@ -462,6 +554,7 @@ _SETTING = "takes settings, when the gate is built"
 _OURS = "takes what the gate made itself"
 _BOUNDED = "takes what was found short or well-formed before"
 _APP = "takes the app's octets or exceptions and does not read them"
+_RECORDS = "takes what stands in a key's record"
 
 NOT_FED = {
     "_sync.places.Crowd.joined": _BOUNDED,
@@ -478,11 +571,11 @@ NOT_FED = {
     "doors.asgi.reading.Reader.target": _DOORS,
     "doors.asgi.reading.accepted_by": _DOORS,
     "doors.asgi.reading.asks_for_form": _DOORS,
-    "doors.asgi.reading.Reader.read": _DOORS,
+    "doors.asgi.concealing.Concealer.conceal": _DOORS,
     "doors.asgi.sending.Sender.refuse": _DOORS,
     "doors.wsgi.reading.target_of": _DOORS,
     "doors.wsgi.sending.Sender.refuse": _DOORS,
-    "doors.wsgi.reading.Reader.read": _DOORS,
+    "doors.wsgi.concealing.Concealer.conceal": _DOORS,
     "doors.asgi.hiding.hide_short_cuts": "looks at what the server offers, not at the request",
     "doors.asgi.bodies.read_json": _DOORS,
     "doors.asgi.recheck.HeldAnswer.send": _APP,
@@ -499,6 +592,17 @@ NOT_FED = {
     "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,
+    "gate.dryrun.DryRun.tell": _DOORS,
+    "gate.settling.Settler.settle": "takes what the app charged, by units that were reserved",
+    "doors.wsgi.settling.settled": _APP,
+    "answers.charging.Charged.add": "takes the app's numbers",
+    "answers.charging.check_charge": "takes the app's numbers",
+    "answers.headers.limits.unit_header_names": _SETTING,
+    "policy.units.check_unit_names": _SETTING,
+    "rules.limits.reservations.PlanUnits.count": _SETTING,
+    "rules.limits.reservations.PlanUnits.of": _SETTING,
+    "rules.limits.reservations.PlanUnits.taken": _SETTING,
+    "rules.limits.reservations.settlement": "takes what the app charged, by units that were reserved",
     "answers.cursors.refuse_cursor": _SETTING,
     "events.Outage.begins": "takes what a store raised",
     "gate.order.Order.check": _DOORS,
@@ -512,8 +616,14 @@ NOT_FED = {
     "gate.proving.Prover.prove": _BOUNDED,
     "gate.proving.Prover.prove_now": _OURS,
     "rules.network.addresses.is_wide": _SETTING,
+    "rules.network.bounds.read_lists": _SETTING,
+    "rules.requests.paths.RuleTable.methods": "see RuleTable.demand: the same look-up, after the same check",
+    "doors.asgi.reading.origin_of": _DOORS,
+    "doors.asgi.sending.Sender.with_cors": _DOORS,
+    "doors.wsgi.sending.Sender.with_cors": _DOORS,
     "rules.requests.credentials.accepted": _SETTING,
     "rules.requests.credentials.spellings": _SETTING,
+    "answers.responses.challenges_of": _SETTING,
     "answers.envelopes.EnvelopeWriter.invalid": _OURS,
     "answers.envelopes.EnvelopeWriter.link": _OURS,
     "answers.problems.ErrorText.with_id": _BOUNDED,
@@ -522,13 +632,28 @@ NOT_FED = {
     "keys.format.KeyFormat.mint": "a protocol",
     "keys.format.KeyFormat.parse": "a protocol",
     "keys.format.PrefixedFormat.mint": _OURS,
+    "leaks.apps.asgi_app": _SETTING,
+    "leaks.apps.wsgi_app": _SETTING,
+    "leaks.partner.refusal": _OURS,
+    "leaks.signatures.fetch_from": _SETTING,
+    "keys.existing.opaque.OpaqueFormat.mint": _OURS,
+    "keys.existing.opaque.OpaqueFormat.macs": "see OpaqueFormat.candidates, which looks at the length first",
+    "keys.existing.opaque.OpaqueFormat.kept": "takes a digest",
+    "keys.existing.opaque.OpaqueFormat.ids_of_public": _BOUNDED,
+    "keys.existing.opaque.OpaqueHasher.hash": _BOUNDED,
+    "keys.existing.opaque.OpaqueHasher.needs_rehash": _RECORDS,
+    "keys.existing.opaque.OpaqueHasher.verify": _BOUNDED,
+    "keys.existing.opaque.digest_of": _BOUNDED,
+    "keys.existing.opaque.subkey": _SETTING,
+    "keys.existing.foreign.AdoptingHasher.blocks": _RECORDS,
+    "keys.existing.foreign.AdoptingHasher.hash": _BOUNDED,
+    "keys.existing.foreign.AdoptingHasher.needs_rehash": _RECORDS,
     "keys.format.PrefixedFormat.renew": _OURS,
     "keys.format.crc_check": _BOUNDED,
     "keys.format.keyed_check": _BOUNDED,
     "rules.limits.notation.parse_limits": _SETTING,
     "rules.outcomes.lacking": _OURS,
     "rules.requests.uses.check_uses": _SETTING,
-    "rules.requests.querykeys.form_of": _SETTING,
     "rules.limits.quotas.Quotas.check_key": _SETTING,
     "rules.limits.quotas.Quotas.admits": _SETTING,
     "rules.limits.quotas.Quotas.knows": _SETTING,
@@ -563,7 +688,11 @@ NO_STRANGERS = {
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
     "cli.checking": _OPERATOR,
-    "cli.explaining": _OPERATOR,
+    "cli.explain": _OPERATOR,
+    "cli.records.importing": _OPERATOR,
+    "cli.records.lines": _OPERATOR,
+    "cli.places": _OPERATOR,
+    "cli.scan": _OPERATOR,
     "cli.limits": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.records.audit": _OPERATOR,
@@ -577,6 +706,7 @@ NO_STRANGERS = {
     "cli.reference": _OPERATOR,
     "cli.tables": _STORED,
     "cli.shown": _OPERATOR,
+    "policy.places": _OPERATOR,
     "policy.matches": "see RuleTable.demand, which gives it canonical paths and nothing else",
     "_ground.sqlite": _STORED,
     "_sync": "calls functions and looks at no value",
@@ -598,9 +728,13 @@ NO_STRANGERS = {
     "config.example": _OPERATOR,
     "doors.apps": "looks at the app, when a door is built",
     "policy.kinds": _OPERATOR,
+    "policy.origins": _OPERATOR,
+    "policy.rules": _OPERATOR,
     "policy.settings": _OPERATOR,
     "exceptions": "holds values",
     "keys.hashing": "takes keys that have passed the format, which bounds them",
+    "keys.finding": "takes keys that have passed the format, which bounds them",
+    "keys.existing.importing": _OPERATOR,
     "keys.changes.audit": _OPERATOR,
     "keys.changes.caps": _OPERATOR,
     "keys.changes.fields": _OPERATOR,
@@ -625,6 +759,7 @@ NO_STRANGERS = {
     "limiters.storages": _STORED,
     "policy.policy": _OPERATOR,
     "rules.limits.batches": _STORED,
+    "rules.limits.guests": _STORED,
     "rules.limits.windows": _STORED,
     "model.audit": _STORED,
     "stores": _STORED,

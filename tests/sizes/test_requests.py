@@ -15,13 +15,14 @@ import pytest
 from keystile import Argon2Hasher, Gate, Rule, asgi, current, wsgi
 from keystile.answers.pages import Page
 from keystile.exceptions import InvalidRequest
+from keystile.policy import CREDENTIAL_FORMS
 from tests.doors import asgi_scope, wsgi_environ
 from tests.selection import often
 from tests.sizes.shapes import UNITS, USUAL, shape
 
 MOST, SLACK = 0.005, 3.0
 PARTS = range(often(1, 2))
-PEER = "10.0.0.1"
+PEER, PAGE = "10.0.0.1", "https://app.example"
 HEADERS = (
     *("authorization", "x-api-key", "x_api_key", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded"),
     *("accept", "x-request-id", "content-type", "content-length", "content-encoding", "transfer-encoding", "origin"),
@@ -40,6 +41,11 @@ def _many(text: str) -> list[str]:
     return [text[at : at + 8] for at in range(0, len(text), 32)]  # a name, a colon and a line's end take the rest
 
 
+def _preflight(method: str, names: str) -> Sent:
+    asked = {"origin": PAGE, "access-control-request-method": method, "access-control-request-headers": names}
+    return {"method": "OPTIONS", "headers": list(asked.items())}
+
+
 PLACES: dict[str, Callable[[str], Sent]] = {
     "path": lambda text: {"path": "/" + text},
     "public path": lambda text: {"path": "/open/" + text},
@@ -51,14 +57,22 @@ PLACES: dict[str, Callable[[str], Sent]] = {
     "lines": lambda text: {"headers": [("x-forwarded-for", each) for each in _many(text)]},
     "keys": lambda text: {"headers": [("x-api-key", each) for each in _many(text)]},
     "headers": lambda text: {"headers": [(f"x-{at}", each) for at, each in enumerate(_many(text))]},
+    "names of a preflight": lambda text: _preflight("PUT", text),
+    "method of a preflight": lambda text: _preflight(text, ""),
     "answer": lambda text: {"path": "/echo", "query": "x", "headers": [("x-echo", text)]},
     **{name: _in_header(name) for name in HEADERS},
 }
+LOOKED_INTO = ("path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin")
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "hidden": {"accept": [*CREDENTIAL_FORMS, "?api_key", "Authorization: Basic"], "hide_credentials": True},
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
+    "dry run": {"enforce": False, "require_json": True},
     "redirect": {"https": "redirect"},
+    "cors": {"cors_origins": [PAGE], "allow": ["0.0.0.0/0"], "deny": ["10.0.0.2"]},
 }
+
+OF_SETTINGS = {"cors": ("origin", "names of a preflight", "method of a preflight", "answer")}
 
 
 def gate_with(**settings: Any) -> Gate:
@@ -69,7 +83,7 @@ def gate_with(**settings: Any) -> Gate:
         "anonymous_limits": "1000000/day",
         "failure_limits": None,
         "trusted_proxies": ["10.0.0.0/8"],
-        "query_parameter": "api_key",
+        "accept": [*CREDENTIAL_FORMS, "?api_key"],
         "public_url": "https://api.example.com",
         "cursor_secrets": [b"a secret for cursors"],
         "envelope": True,
@@ -166,7 +180,9 @@ def test_a_request_with_too_much_of_anything_costs_little(
     # A bound has its worst just before it.
     cases = [(place, unit, size) for size in (8000, USUAL) for place in PLACES for unit in UNITS]
     if settings != "plain":
-        cases = [case for case in cases if case[0] in ("path", "query", "peer", "lines", "x-forwarded-proto", settings)]
+        usual = {"path", "query", "peer", "lines", "x-forwarded-proto", "cookie", "origin"}
+        told = usual | {*OF_SETTINGS.get(settings, (settings,))}
+        cases = [case for case in cases if case[0] in told]
     # Usually each goes through both doors, but through one with a key and through the other without.
     cases = [case for part in PARTS for case in cases[part ^ (costs is wsgi_costs) ^ known :: 2]]
     costs(gate, iter([requests("accept", b"a", 10, key)]))  # the first use of a key is for other tests

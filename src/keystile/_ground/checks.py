@@ -81,8 +81,14 @@ def check_choice(value: Any, literal: Any, key: str) -> Any:
     return value
 
 
+# What a setting that there was is said with now.
+_NOW = {"query_parameter": "did you mean accept=['?name'], with the name of the parameter?"}
+
+
 def unknown_name(name: str, names: Iterable[str]) -> str:
     """What to say about a setting that does not exist: the one that was probably meant, or all of them."""
+    if name in _NOW:
+        return f"there is no such setting; {_NOW[name]}"
     return f"there is no such setting; {known(names, name)}"
 
 

@@ -8,8 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..model import Admitted, Principal, Usage
+from .charging import Charged, check_charge
 
 if TYPE_CHECKING:
+    from ..events import Events
     from ..gate import Gate
     from .pages import Page, PageParams
     from .shape import Shape
@@ -23,14 +25,16 @@ class Current(NamedTuple):
     Attributes:
         admitted: the gate's decision on it.
         shape: how its answer is shaped, or None if the answer gets only headers. For doors.
+        charged: what the app used of named units; None if no rule reserves any here. For doors.
     """
 
     admitted: Admitted
     shape: Shape | None = None
+    charged: Charged | None = None
 
     @property
     def principal(self) -> Principal | None:
-        """The caller, or None on a public path."""
+        """The caller, or None on a public path, or in dry run of the gate for who has no key that is good and alive."""
         return self.admitted.principal
 
     @property
@@ -38,11 +42,14 @@ class Current(NamedTuple):
         """Who is calling, for paths that need a key. Never None; `principal` is None on public paths.
 
         Raises:
-            LookupError: the caller is unknown: the path is public, or the request is a CORS preflight that passed.
+            LookupError: the caller is unknown: the path is public, the request is a CORS preflight that passed, or the
+                gate is in dry run.
         """
         principal = self.admitted.principal
         if principal is None:
-            raise LookupError("the caller is unknown here, because no key was asked for: use `principal`")
+            public = self.admitted.demand.public
+            why = "no key was asked for" if public else "the gate is in dry run and no good key came"
+            raise LookupError(f"the caller is unknown here, because {why}: use `principal`")
         return principal
 
     @property
@@ -68,6 +75,24 @@ class Current(NamedTuple):
         """
         if self.shape is not None:
             self.shape.add_meta(fields)
+
+    def charge(self, **used: int) -> None:
+        """Say how many units this request used: ``current().charge(tokens=1234)``.
+
+        It only adds to a number, so call it as often as you like, from any thread or task, until the answer has ended;
+        in a background task of the framework too. Then the difference to what was reserved is given back or counted.
+        A unit that is never charged costs what was reserved of it; charge 0 if nothing was used.
+
+        Args:
+            used: numbers from 0, by unit. Each unit must be in a `reserve` that holds for this request.
+
+        Raises:
+            LookupError: no rule of this request reserves such a unit.
+            TypeError, ValueError: a number is not whole, or out of range.
+        """
+        if self.charged is None:
+            return check_charge(used, ())
+        return self.charged.add(used)
 
     def page_params(self, *, default: int | None = None, maximum: int | None = None) -> PageParams:
         """How many items the client wants, and after which one: from the query of this request.
@@ -126,6 +151,16 @@ def enter(handled: Current) -> Token[Current]:
 
 
 leave = _current.reset
+
+
+def charger(gate: Gate) -> Callable[[Admitted], Charged | None] | None:
+    """A function that makes the place for a request's charges if its path reserves units; None if no path of this gate
+    does."""
+    return partial(_charged, gate.events) if gate.charges else None
+
+
+def _charged(events: Events, admitted: Admitted) -> Charged | None:
+    return Charged(admitted, events) if admitted.demand.reserve else None
 
 
 def shaper(gate: Gate) -> Callable[[Admitted], Shape | None] | None:

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
-from .limits import NAMES as LIMIT_NAMES
+from .headers.limits import NAMES as LIMIT_NAMES
+from .headers.limits import unit_header_names
 from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
@@ -77,7 +78,7 @@ class RefusalWriter(Generic[AnyStr]):
         self._encode: Callable[[str], AnyStr] = encode
         self._vary, self._realm = ", ".join(vary), realm
         self._id: AnyStr = encode("x-request-id")
-        self._templates: dict[str, dict[Reason, tuple[Fields[AnyStr], ErrorText, int]]] = {
+        self._templates: dict[str, dict[tuple[Reason, tuple[str, ...]], tuple[Fields[AnyStr], ErrorText, int]]] = {
             form: {} for form in MEDIA_TYPES
         }
 
@@ -96,11 +97,11 @@ class RefusalWriter(Generic[AnyStr]):
             limits: the fields of a `limits.FieldWriter`.
             form: one of `policy.ErrorFormat`.
         """
-        reason, request_id = refused.reason, refused.request_id
+        reason, request_id, _, _, _, schemes = refused
         try:
-            headers, text, length = self._templates[form][reason]
+            headers, text, length = self._templates[form][reason, schemes]
         except KeyError:
-            headers, text, length = self._prepare(reason, form)
+            headers, text, length = self._prepare(reason, schemes, form)
         body = text.with_id(request_id, timestamp(now))
         written = headers.copy()
         if len(body) != length:  # the client chose the request id
@@ -109,7 +110,7 @@ class RefusalWriter(Generic[AnyStr]):
         written += limits
         return Reply(reason.status, written, body)
 
-    def _prepare(self, reason: Reason, form: str) -> tuple[Fields[AnyStr], ErrorText, int]:
+    def _prepare(self, reason: Reason, schemes: tuple[str, ...], form: str) -> tuple[Fields[AnyStr], ErrorText, int]:
         text = error_text(form, reason.status, reason.code, reason.message, reason.details)
         length = len(text.with_id("req_" + 24 * "0", timestamp(0)))
         fields = [
@@ -118,15 +119,32 @@ class RefusalWriter(Generic[AnyStr]):
             ("cache-control", "no-store"),
             ("vary", self._vary),
         ]
-        if reason.challenge is not None:
-            fields.append(("www-authenticate", f'Bearer realm="{self._realm}"{reason.challenge}'))
+        challenges = challenges_of(reason, schemes, self._realm)
+        if challenges:
+            fields.append(("www-authenticate", challenges))
         if reason.retry_after is not None:
             fields.append(("retry-after", str(reason.retry_after)))
         template = [(self._encode(name), self._encode(value)) for name, value in fields], text, length
         if len(self._templates[form]) >= self._KEPT:
             self._templates[form].clear()
-        self._templates[form][reason] = template
+        self._templates[form][reason, schemes] = template
         return template
+
+
+def challenges_of(reason: Reason, schemes: Sequence[str], realm: str) -> str:
+    """The value of ``WWW-Authenticate`` (RFC 9110 section 11.6.1); empty if there is none.
+
+    Args:
+        reason: its challenge follows the realm, but for Basic, which knows none of it (RFC 7617 section 2).
+        schemes: in lower case. Basic is named with 401 only: it opens a window in browsers.
+        realm: of all of them.
+    """
+    if reason.challenge is None:
+        return ""
+    named = [f'{scheme.title()} realm="{realm}"{reason.challenge}' for scheme in schemes if scheme != "basic"]
+    if "basic" in schemes and reason.status == 401:
+        named.append(f'Basic realm="{realm}", charset="UTF-8"')
+    return ", ".join(named)
 
 
 class HeaderWriter(Generic[AnyStr]):
@@ -140,15 +158,17 @@ class HeaderWriter(Generic[AnyStr]):
     Args:
         encode: turns a lower-case str into the door's text: ``str.encode``, or ``str``.
         vary: the header names that a key is read from, in lower case.
+        units: the named units that windows may count.
     """
 
-    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str]) -> None:
+    def __init__(self, encode: Callable[[str], AnyStr], vary: Sequence[str], units: Sequence[str] = ()) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._vary_on = tuple(vary)
         self._id: AnyStr = encode("x-request-id")
         self._cache: AnyStr = encode("cache-control")
         self._vary: AnyStr = encode("vary")
-        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in LIMIT_NAMES)
+        names = (*LIMIT_NAMES, *(name.lower() for name in unit_header_names(units)))
+        self._limit_names: frozenset[AnyStr] = frozenset(encode(name) for name in names)
         # By this field an app opts out of the envelope. Nobody else needs to see it.
         self._hidden: AnyStr = encode(OPT_OUT)
         self._names: frozenset[AnyStr] = (

@@ -14,8 +14,9 @@ from ..rules.outcomes import HTTPS_REDIRECTS
 from ..rules.requests.querykeys import without_keys
 from ..rules.requests.urls import target_of
 from .envelopes import EnvelopeWriter
-from .expiry import ExpiryWriter
-from .limits import FieldWriter
+from .headers.cors import CorsWriter
+from .headers.expiry import ExpiryWriter
+from .headers.limits import FieldWriter, shown_names
 from .problems import PROBLEM, asks_for_problem
 from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .shape import Shape
@@ -30,14 +31,21 @@ class Writers(Generic[AnyStr]):
 
     Attributes:
         headers, limits, expiry: the writers of the gate's headers, for answers that get nothing else.
+        cors: writes what scripts of other origins may read.
         strict: the field that says that this host must be reached over https (RFC 6797).
     """
 
     def __init__(self, gate: Gate, encode: Callable[[str], AnyStr]) -> None:
         self._encode: Callable[[str], AnyStr] = encode
         self._clock, self._form = gate.clock, gate.policy.error_format
-        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary)
-        self.limits: FieldWriter[AnyStr] = FieldWriter(encode, ietf=gate.policy.ietf_headers)
+        units, watches = gate.quotas.units, bool(gate.policy.dry_runs())
+        self.headers: HeaderWriter[AnyStr] = HeaderWriter(encode, gate.accepted.vary, units)
+        self.limits: FieldWriter[AnyStr] = FieldWriter(
+            encode, ietf=gate.policy.ietf_headers, units=units, watches=watches
+        )
+        self.cors: CorsWriter[AnyStr] = CorsWriter(
+            gate.policy, shown_names(units, ietf=gate.policy.ietf_headers), encode
+        )
         self.expiry: ExpiryWriter[AnyStr] = ExpiryWriter(encode)
         self._refusals: RefusalWriter[AnyStr] = RefusalWriter(encode, gate.accepted.vary, gate.policy.realm)
         self._envelopes: EnvelopeWriter[AnyStr] = EnvelopeWriter(encode)
@@ -57,6 +65,11 @@ class Writers(Generic[AnyStr]):
             accept: what the client accepts.
             target: gives the path as the client wrote it, decoded, and the query behind it as it was sent.
         """
+        if refused.granted is not None:
+            fields = self.cors.preflight(refused)
+            if refused.strict:
+                fields.append(self.strict)
+            return Reply(refused.reason.status, fields, b"")
         now = self._clock()
         limits = self.limits.write(refused.usages, now) if refused.usages else ()
         form = PROBLEM if accept and asks_for_problem(accept) else self._form
@@ -164,9 +177,10 @@ class Writers(Generic[AnyStr]):
     def _dressed(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], admitted: Admitted, link: str | None, now: float
     ) -> Fields[AnyStr]:
-        principal, request_id, usages, _, strict = admitted
+        principal, request_id, usages, demand, strict = admitted
         limits = self.limits.write(usages, now) if usages else ()
-        written = self.headers.write(headers, self._encode(request_id), protected=principal is not None, limits=limits)
+        protected = demand.public is not True
+        written = self.headers.write(headers, self._encode(request_id), protected=protected, limits=limits)
         if principal is not None and principal.expires_at is not None:
             written.append(self.expiry.write(principal.expires_at))
         if link is not None:

@@ -31,6 +31,7 @@ def check(place: Place) -> None:
                 ("store", _shown_part(gate.parts.store)),
                 ("limiter", _shown_part(gate.parts.limiter)),
                 *shown_plans(gate.policy),
+                *([("dry run", ", ".join(gate.policy.dry_runs()))] if gate.policy.dry_runs() else []),
                 ("rules", str(len(tuple(gate.policy.rules)))),
                 ("public", " ".join(gate.policy.public) or "-"),
                 ("app", "-" if found.settings is None else _shown_app(found.settings)),

@@ -22,13 +22,14 @@ from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
 from .checking import check
-from .explaining import explain
+from .explain.command import explain
 from .limits import limits
 from .opening import GATE_OPTION, Place, where
 from .records.audit import audit
 from .records.keys import keys
 from .records.organizations import organizations
 from .records.projects import projects
+from .scan import pattern, scan
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -108,7 +109,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits):
+for _command in (check, explain, keys, projects, organizations, audit, limits, scan, pattern):
     main.add_command(_command)
 
 

@@ -25,7 +25,7 @@ def limits() -> None:
 @json_option
 @click.pass_obj
 def show_limits(place: Place, key_id: str, as_json: bool) -> None:
-    """Show where a key stands in its own windows and in those of every rule."""
+    """Show where a key stands in its own windows, in those of every rule, and in the units of its plan."""
     with opened(place, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
@@ -38,7 +38,7 @@ def show_limits(place: Place, key_id: str, as_json: bool) -> None:
 @click.argument("key_id", callback=check_key_id)
 @click.pass_obj
 def reset(place: Place, key_id: str) -> None:
-    """Forget what a key has used, in its own windows and in those of every rule."""
+    """Forget what a key has used, in its own windows, in those of every rule, and of the units of its plan."""
     with opened(place, "store", "limiter") as gate:
         key = gate.keys.get(key_id)
         name, windows = _windows(gate, key)
@@ -49,12 +49,14 @@ def reset(place: Place, key_id: str) -> None:
 
 
 def _windows(gate: Gate, key: ApiKey) -> tuple[str, tuple[Window, ...]]:
-    """The name under which a key's requests are counted, and the windows: its own, then those of the rules."""
+    """The name under which a key's requests are counted, and the windows: its own, those of the rules, then units."""
     if not gate.quotas.knows(key.plan):
         reason = f"the key's plan {key.plan!r} is gone, so the key is refused; {known(gate.policy.plans)}"
         raise ConfigurationError(reason, key="plans")
-    more = dict.fromkeys(window for each in gate.rules.rules if not each.rule.public for window in each.own.windows)
-    return gate.quotas.subject(key), gate.quotas.of(key, tuple(more))
+    asking = [each for each in gate.rules.rules if each.rule.public is not True]
+    more = dict.fromkeys(window for each in asking for window in each.own.windows)
+    windows = gate.quotas.of(key, tuple(more)) + gate.quotas.units_of(key)
+    return gate.quotas.subject(key), windows
 
 
 def _note_company(gate: Gate, key: ApiKey) -> None:

@@ -117,7 +117,7 @@ entries of one action:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    with click.Context(main, info_name="keystile") as root:
+    with click.Context(main, info_name="keystile", **main.context_settings) as root:
         return "\n".join([_HEAD, *_sections(root)])
 
 

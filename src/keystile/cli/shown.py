@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from ..model import Usage
+from ..model import Usage, Window
 from ..policy import Policy
 from ..rules.requests.urls import place_of
 
@@ -26,8 +26,14 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
     if as_json:
         print_json([_standing(usage) for usage in usages])
         return
-    rows = [(span(used.window.seconds), used.window.scope or "-", *_counted(used)) for used in usages]
+    rows = [(span(used.window.seconds), _belongs(used.window), *_counted(used)) for used in usages]
     print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
+
+
+def _belongs(window: Window) -> str:
+    """What a window counts, and whether it refuses."""
+    found = f"{window.unit} {window.scope}".strip() or "-"
+    return f"{found} (dry run)" if window.watching else found
 
 
 def shown_url(url: str) -> str:
@@ -55,6 +61,8 @@ def shown_plans(policy: Policy) -> list[tuple[str, str]]:
     rows = []
     for name, plan in policy.plans.items():
         limits = "unlimited" if plan.limits is None else _notation(plan.limits)
+        limits += "".join(f", {unit}: {_notation(of_unit)}" for unit, of_unit in plan.units.items())
+        limits += "" if plan.enforce else " (dry run)"
         rows.append((f"plan {name}", f"{limits} (the default)" if name == policy.default_plan else limits))
     return rows or [("plans", "-")]
 
@@ -72,6 +80,8 @@ def _standing(usage: Usage) -> dict[str, Any]:
     return {
         "window_seconds": window.seconds,
         "scope": window.scope,
+        "unit": window.unit,
+        "enforced": not window.watching,
         "limit": window.limit,
         "remaining": usage.remaining,
         "reset_at": plain(_reset(usage)),

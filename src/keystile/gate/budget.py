@@ -24,10 +24,10 @@ from .._sync import Crowd, Offload, Place, Places, SingleFlight, worker_count
 from ..exceptions import Overloaded
 from ..keys.hashing import Proof
 from ..limiters.failsafe import Failsafe
-from ..model import Reason
+from ..model import Charges, Reason
 from ..policy import Policy
 from ..rules import outcomes
-from ..rules.limits.quotas import Quotas, Windows
+from ..rules.limits.quotas import Quotas
 from ..rules.limits.usages import refuses, retry_seconds
 
 PLACES, WAITING = 2, 16
@@ -35,7 +35,7 @@ PLACES, WAITING = 2, 16
 MOST_WAITING = 4096
 _EXHAUSTED = "exhausted"
 
-Counted = tuple[tuple[str, Windows], ...]
+Counted = tuple[tuple[str, Charges], ...]
 """Where the failures of an address are counted, the narrowest network first."""
 Prove = Callable[[Hashable, float], Coroutine[Any, Any, Proof | None]]
 """Proves a key. Takes the name of whoever waits for it, and the latest moment until which to wait."""
@@ -99,8 +99,8 @@ class FailureBudget:
         proof = await prove()
         if proof is not None:
             return proof
-        for subject, windows in counted:
-            usages = await self._limits.hit(offload, subject, windows, 1)
+        for subject, charges in counted:
+            usages = await self._limits.hit(offload, subject, charges)
             if refuses(usages):  # the wider networks do not count what is beyond the limit here
                 return outcomes.too_many_failures(retry_seconds(usages))
         return outcomes.INVALID
@@ -127,8 +127,8 @@ class FailureBudget:
 
     async def _look(self, counted: Counted, offload: Offload) -> _Standing:
         clean, full = True, None
-        for subject, windows in counted:
-            usages = await self._limits.hit(offload, subject, windows, 1, count=False)
+        for subject, charges in counted:
+            usages = await self._limits.hit(offload, subject, charges, count=False)
             if refuses(usages):
                 full = subject
             clean = clean and all(usage.remaining >= usage.window.limit for usage in usages)

@@ -16,8 +16,9 @@ from .._sync import Seldom
 from ..events import Events
 from ..exceptions import UnreadableRecord
 from ..keys.workshop import Workshop
-from ..model import ApiKey, Demand, Reason, SecretHash, Window
+from ..model import ApiKey, Charges, Demand, Reason, SecretHash
 from ..rules import outcomes
+from ..rules.limits.charges import charged
 from ..rules.limits.quotas import Quotas
 from ..rules.network import addresses
 from ..rules.requests.uses import Uses
@@ -34,7 +35,9 @@ class Caller:
     Attributes:
         key: the record.
         subject: the name under which its requests are counted.
-        windows: its own; None for a plan that has no access, or that the policy does not know.
+        charges: its own windows, each with a cost of 1; None for a plan that has no access, or that the policy does not
+            know.
+        spared: why it would be refused if its plan were not in dry run, or None.
         allowlist: where it may be used from; None for anywhere.
         uses: what it may be used for; None for everything.
         closed: why it is refused whatever the time is, or None.
@@ -45,7 +48,8 @@ class Caller:
 
     key: ApiKey
     subject: str
-    windows: tuple[Window, ...] | None
+    charges: Charges | None
+    spared: Reason | None
     allowlist: addresses.Allowlist | None
     uses: Uses | None
     closed: Reason | None
@@ -74,7 +78,8 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
     return Caller(
         key=key,
         subject=quotas.subject(key),
-        windows=quotas.of(key) if quotas.admits(key.effective_plan) else None,
+        charges=charged(quotas.of(key)) if quotas.admits(key.effective_plan) else None,
+        spared=outcomes.PLAN if quotas.spares(key.effective_plan) else None,
         allowlist=allowlist,
         uses=None if key.may is None else Uses(key.may),
         closed=closed if key.revoked_at is None else outcomes.REVOKED,
@@ -152,7 +157,7 @@ def judge(caller: Caller, secret_hash: SecretHash, demand: Demand, visit: Visit,
         return outcomes.EXPIRED
     if caller.allowlist is not None and addresses.parse(visit.client) not in caller.allowlist:
         return outcomes.ADDRESS
-    if caller.windows is None:
+    if caller.charges is None:
         return outcomes.PLAN
     if demand.scopes and not demand.scopes.issubset(caller.key.scopes):
         return outcomes.lacking(demand.scopes)

@@ -17,7 +17,7 @@ from ..exceptions import ConfigurationError
 from ..keys.changes.caps import Caps
 from ..keys.changes.making import Maker
 from ..keys.changes.records import Records
-from ..keys.format import KeyFormat
+from ..keys.format import KeyFormat, KeyFormatName
 from ..keys.hashing import Hasher, HasherName
 from ..keys.organizations import Organizations
 from ..keys.parts import Parts
@@ -32,6 +32,7 @@ from ..policy import (
     REMEMBERED_KEYS,
     ErrorFormat,
     EventFormat,
+    Foreign,
     Https,
     LimitBy,
     Limits,
@@ -48,7 +49,9 @@ from ..rules.limits.quotas import Quotas
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
 from ..stores import KeyFinder
+from .dryrun import check_one_step
 from .order import Order
+from .settling import Settler
 from .transport import Transport
 
 
@@ -74,11 +77,13 @@ class Gate:
         public: Iterable[str] = (),
         rules: Iterable[Rule] = (),
         accept: Iterable[str] = CREDENTIAL_FORMS,
+        foreign: Foreign = "refuse",
+        hide_credentials: bool = False,
         realm: str = "api",
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
         hasher: HasherName | Hasher = "argon2id",
-        key_format: KeyFormat | None = None,
+        key_format: KeyFormatName | KeyFormat | None = None,
         limiter: str | RateLimiter = "memory://",
         plans: Mapping[str, Plan] = FrozenDict(),
         default_plan: str | None = None,
@@ -90,6 +95,7 @@ class Gate:
         wsgi_threads: int | None = None,
         remembered_keys: int = REMEMBERED_KEYS,
         on_limiter_error: OnLimiterError = "local",
+        enforce: bool = True,
         ietf_headers: bool = False,
         envelope: bool = False,
         error_format: ErrorFormat = "envelope",
@@ -101,6 +107,8 @@ class Gate:
         require_json: bool = False,
         max_json_body: int = 1_048_576,
         trusted_proxies: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
         trusted_hops: int | None = None,
         client_header: str = "X-Forwarded-For",
         max_grace: int = 7_776_000,
@@ -110,8 +118,9 @@ class Gate:
         hsts: int | None = None,
         recheck_in_flight: bool = False,
         root_path: str | None = None,
-        query_parameter: str | None = None,
         event_format: EventFormat = "text",
+        cors_origins: Iterable[str] = (),
+        cors_credentials: bool = False,
         preflight: Preflight = "refuse",
         on_project_deleted: Callable[[Project], Any] | None = None,
         clock: Callable[[], float] = time.time,
@@ -122,18 +131,27 @@ class Gate:
         self.policy = made(Policy, given)
         self.events = Events(event_format)
         self.transport = Transport(self.policy, self.events)
-        self.accepted = accepted(tuple(self.policy.accept), query_parameter)
+        self.accepted = accepted(self.policy.all_accepted())
         self.rules = table = RuleTable(
-            self.policy.all_rules(), envelope=envelope, require_json=require_json, root_path=root_path or ""
+            self.policy.all_rules(),
+            envelope=envelope,
+            require_json=require_json,
+            root_path=root_path or "",
+            lists=(self.policy.allow, self.policy.deny),
+            accept=self.policy.accept,
         )
         self.shapes = any(demand.envelope or demand.json for demand in table.demands)
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
-        self.quotas = Quotas(self.policy, (demand.cost for demand in table.demands), table.most_windows)
+        self.charges = any(demand.reserve for demand in table.demands)
+        """Whether some path reserves units, so that what its app charges is settled."""
+        costs = [demand.cost for demand in table.demands]
+        self.quotas = Quotas(self.policy, costs, table.most_windows, table.reserving)
         self._shop = open_workshop(parts, remembered_keys)
-        self.mask, self.is_key = self._shop.mask, self._shop.is_key
+        self.mask, self.is_key, self.ours = self._shop.mask, self._shop.is_key, self._shop.ours
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
+        check_one_step(self.policy, self.limits.one_step)
         records = Records(self._shop, self.events)
         maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
         self.keys = KeyRing(records, maker, self.quotas, max_grace)
@@ -147,6 +165,7 @@ class Gate:
             self._shop.store.on_unreadable = self._order.outage.begins
         # Not methods of this class: each would cost every request one more frame.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
+        self.settle = Settler(self.quotas, self.limits, self.events).settle
 
     @property
     def needs_await(self) -> bool:

@@ -1,7 +1,7 @@
 """THE order of checks: what a request meets on its way to the app, one after the other.
 
-    request id, client, https, rules, preflight, public path, credential, format and check, proof, record, state,
-    address list, plan, scopes, uses, windows
+    request id, client, https, rules, deny and allow lists, preflight, public path, credential (or none, if it is
+    optional), format and check, proof, record, state, the key's address list, plan, scopes, uses, windows
 
 The order is the promise: nothing about a key is told, spent or looked at before its secret is proved, and its record is
 read again for every request. A refusal is a value.
@@ -18,17 +18,22 @@ from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, Window
+from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
 from ..policy import Policy
+from ..policy.places import places_of
 from ..rules import outcomes
+from ..rules.limits.charges import charged
 from ..rules.limits.notation import MOST_WINDOWS
 from ..rules.limits.quotas import Quotas
 from ..rules.limits.subjects import anonymous_subject
-from ..rules.limits.usages import binding, retry_seconds
+from ..rules.limits.usages import binding, refuses, retry_seconds
 from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
+from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
 from .callers import Callers, judge
+from .dryrun import DryRun
+from .presenting import Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of, leads_on
@@ -52,7 +57,7 @@ class Order:
         transport: finds who is calling, behind which proxies.
         rules: what a path demands.
         quotas: which windows hold for whom.
-        accepted: where keys are read from.
+        accepted: where keys are read from, on any path.
         limits: where windows are counted.
     """
 
@@ -70,8 +75,13 @@ class Order:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
+        self._dry = DryRun(policy, events)
+        self._origins, self._passes = tuple(policy.cors_origins), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
-        self._looks = transport.header is not None or self._https or self._hsts
+        self._presenting = Presenting(policy, shop, accepted)
+        self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
+        # Whether a browser's page is ours depends on the scheme too.
+        self._looks = transport.header is not None or self._https or self._hsts or accepted.basic
         # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
@@ -84,7 +94,7 @@ class Order:
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
-    async def check(  # noqa: C901, PLR0912 - the order, in one place
+    async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
     ) -> Admitted | Refused:
         """Decide on one request.
@@ -101,25 +111,39 @@ class Order:
         if self._looks or request.wire is not None:
             visit = self._transport.see(request, request_id)
             if self._https and not visit.secure:
-                return self._in_the_clear(visit)
+                refused = self._in_the_clear(visit, before)
+                if refused is not None:
+                    return refused
         else:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
-        if request.preflight and demand is not rules.every and self._keyless(request):
-            return await self._preflight(visit, offload)
-        if demand.public:
-            windows = self._quotas.for_anyone(demand.windows) if demand.cost else ()
-            return await self._count(None, visit, windows, demand, offload)
-        raw = extract(request.credentials, self._accepted)
+        listed = demand.admits is not None or demand.would_admit is not None
+        if listed and self._dry.bars(demand, visit, again=before is not None):
+            return self._refused(outcomes.BARRED, visit)
+        if request.preflight is not None:
+            answer = await self._preflight(visit, request.preflight, demand, offload)
+            if answer is not None:
+                return answer
+        raw: bytes | Unusable
+        if demand.public is True:
+            raw = Unusable.MISSING
+        elif self._plain:
+            raw = extract(request.credentials, self._accepted)
+        else:
+            raw = self._presenting.find(request, demand, secure=visit.secure)
         if isinstance(raw, Unusable):
-            return self._refused(outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw], visit)
+            if raw is not Unusable.MISSING or not demand.public:
+                why = outcomes.LONG_QUERY if request.long_query else outcomes.UNUSABLE[raw]
+                return self._nobody(why, visit, demand, before)
+            charges = charged(self._quotas.for_anyone(demand.windows), demand.cost) if demand.cost else ()
+            return await self._count(None, visit, charges, demand, offload)
         raw = HiddenBytes(raw)
         try:
             digest = self.prover.digest(raw)
             proven = self.prover.prove_now(digest) or await self.prover.prove(raw, digest, visit.counted, offload)
             if isinstance(proven, Reason):
-                return self._refused(proven, visit, before)
+                return self._nobody(proven, visit, demand, before)
             key, secret_hash = proven
             now = self._clock()
             caller = self._known.get(key.id)
@@ -136,19 +160,24 @@ class Order:
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
         if reason is not None:
-            return self._refused(reason, visit, key)
+            if self._dry.enforces or reason.status == 401:
+                return self._nobody(reason, visit, demand, key)
+            if before is None:
+                self._dry.tell(reason, visit, key)
+        elif before is None and (demand.watched or caller.spared is not None):
+            self._dry.tell_spared(caller, demand, visit)
         if self.outage.lasts:
             self.outage.ends()
-        windows = ()
-        if demand.cost and before is None:
-            windows = caller.windows or ()
-            if demand.windows:
-                windows = self._quotas.of(key, demand.windows)
-                if len(windows) > MOST_WINDOWS:
+        charges = ()
+        if before is None:
+            charges = caller.charges or ()
+            if demand.windows or demand.cost != 1 or demand.reserve:
+                charges = self._quotas.charges(key, demand)
+                if len(charges) > MOST_WINDOWS:
                     return self._refused(outcomes.UNREADABLE, visit, key)
-        if self._hit_now is None or not windows:
-            return await self._count(key, visit, windows, demand, offload)
-        return self._counted(key, visit, self._hit_now(caller.subject, windows, demand.cost), demand)
+        if self._hit_now is None or not charges:
+            return await self._count(key, visit, charges, demand, offload)
+        return self._counted(key, visit, self._hit_now(caller.subject, charges), demand)
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
         """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
@@ -162,30 +191,52 @@ class Order:
         outcome = await self.check(request._replace(request_id=admitted.request_id), offload, admitted.principal)
         return outcome._replace(usages=admitted.usages) if isinstance(outcome, Refused) else None
 
-    def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused:
-        """The refusal of a request that a door turns away after `check`, because its body is not JSON."""
+    def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused | None:
+        """The refusal of a request that a door turns away after `check`, because its body is not JSON; None if that is
+        told only, because the gate is in dry run."""
         visit = self._transport.see(request, admitted.request_id)
+        if self._dry.softens(reason):
+            self._dry.tell(reason, visit, admitted.principal)
+            return None
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
     async def _count(
-        self, key: ApiKey | None, visit: Visit, windows: tuple[Window, ...], demand: Demand, offload: Offload
+        self, key: ApiKey | None, visit: Visit, charges: Charges, demand: Demand, offload: Offload
     ) -> Admitted | Refused:
         """Count the request in all windows, or refuse it and count it in none."""
-        if not windows:
+        if not charges:
             return self._counted(key, visit, (), demand)
         subject = anonymous_subject(visit.counted) if key is None else self._quotas.subject(key)
         try:
-            usages = await self._limits.hit(offload, subject, windows, demand.cost)
+            usages = await self._limits.hit(offload, subject, charges)
         except StoreUnavailable:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
 
     def _keyless(self, request: Request) -> bool:
+        if not self._plain:
+            return self._presenting.is_missing(request)
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
-    async def _preflight(self, visit: Visit, offload: Offload) -> Admitted | Refused:
-        """Let a CORS preflight through to the app, counted by address. What its path demands does not apply to it."""
-        outcome = await self._count(None, visit, self._quotas.for_anyone(()), _PREFLIGHT, offload)
+    def _answered(self, visit: Visit, asked: Asked) -> Refused | None:
+        """The answer to a CORS preflight, which runs nothing and is not counted; None if it is not the gate's."""
+        if not listed(asked.origin, self._origins):
+            return None
+        known = () if visit.request.unreadable else self._rules.methods(visit.request.path, visit.request.raw_path)
+        allowed = granted(asked, known, self._mask.holds)
+        return None if allowed is None else self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
+
+    async def _preflight(
+        self, visit: Visit, asked: Asked, demand: Demand, offload: Offload
+    ) -> Admitted | Refused | None:
+        """Answer a CORS preflight, or let it through to the app, counted by address: what its path demands does not
+        apply to it. None if the policy does neither: then it is a request like any other."""
+        answer = self._answered(visit, asked)
+        if answer is not None:
+            return answer
+        if not self._passes or demand is self._rules.every or not self._keyless(visit.request):
+            return None
+        outcome = await self._count(None, visit, charged(self._quotas.for_anyone(())), _PREFLIGHT, offload)
         if isinstance(outcome, Admitted) and self._events.wanted(logging.INFO):
             self._events.tell(event_of("preflight", logging.INFO, visit))
         return outcome
@@ -193,21 +244,44 @@ class Order:
     def _counted(self, key: ApiKey | None, visit: Visit, usages: Usages, demand: Demand) -> Admitted | Refused:
         for usage in usages:
             if usage.retry_after != 0.0:
-                reason = outcomes.limited(binding(usages).window, retry_seconds(usages))
-                return self._refused(reason, visit, key, usages)
+                refused = self._full(key, visit, usages)
+                if refused is not None:
+                    return refused
+                break
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
+
+    def _full(self, key: ApiKey | None, visit: Visit, usages: Usages) -> Refused | None:
+        """Refuse a request for which a window is full. If only windows in dry run are full, that is told."""
+        holding = [usage for usage in usages if not usage.window.watching]
+        if refuses(holding):
+            return self._refused(outcomes.limited(binding(holding).window, retry_seconds(holding)), visit, key, usages)
+        self._dry.tell(outcomes.limited(binding(usages).window, None), visit, key)
+        return None
+
+    def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
+        """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
+        if not self._dry.softens(reason):
+            refused = self._refused(reason, visit, key)
+            return refused if self._plain else refused._replace(schemes=self._presenting.schemes(visit.request, demand))
+        self._dry.tell(reason, visit, key)
+        return _new(Admitted, (None, visit.request_id, (), demand, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
-        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure))
+        return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None, self._schemes))
 
-    def _in_the_clear(self, visit: Visit) -> Refused:
-        """Refuse a request over http where https is demanded. Its key is not looked at, but it is reported as sent."""
-        if not self._keyless(visit.request):
+    def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
+        """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for
+        that, but it is reported as sent."""
+        request, reason = visit.request, outcomes.HTTPS_REQUIRED
+        if before is None and not self._keyless(request):
             self._transport.tell_of_clear(visit)
-        request = visit.request
         if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
-            return self._refused(outcomes.HTTPS_REDIRECTS[self._policy.redirect_status], visit)
-        return self._refused(outcomes.HTTPS_REQUIRED, visit)
+            reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
+        if self._dry.enforces:
+            return self._refused(reason, visit)
+        if before is None:
+            self._dry.tell(reason, visit)
+        return None

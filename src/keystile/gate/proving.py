@@ -17,6 +17,7 @@ from typing import Any
 from .._ground.frozen import HiddenText
 from .._sync import Offload, SingleFlight, worker_count
 from ..exceptions import Overloaded, StoreBusy
+from ..keys.finding import Located, locate, proves
 from ..keys.format import Parsed
 from ..keys.hashing import Proof, ProofCache
 from ..keys.workshop import Workshop
@@ -29,6 +30,7 @@ TRIES = 3
 _HASHING = "hashing"
 
 Proven = tuple[ApiKey, SecretHash]
+Candidates = tuple[Parsed, ...]
 
 
 class Prover:
@@ -80,17 +82,17 @@ class Prover:
                 proven = None if key is None else _matching(key, proof)
                 if proven is not None:
                     return proven
-            parsed = self._shop.key_format.parse(raw)
-            if parsed is None:
+            candidates = self._shop.candidates(raw)
+            if not candidates:
                 return outcomes.INVALID
-            found = await self._prove_cold(parsed, digest, raw, proof, peer, offload)
+            found = await self._prove_cold(candidates, digest, raw, proof, peer, offload)
             if isinstance(found, Reason):
                 return found
             proof = found
         return outcomes.INVALID
 
     async def _prove_cold(  # noqa: PLR0917 - what a proof needs
-        self, parsed: Parsed, digest: bytes, raw: bytes, stale: Proof | None, peer: str | None, offload: Offload
+        self, candidates: Candidates, digest: bytes, raw: bytes, stale: Proof | None, peer: str | None, offload: Offload
     ) -> Proof | Reason:
         """A proof newer than the stale one. Concurrent calls for one key share one run."""
 
@@ -99,53 +101,47 @@ class Prover:
             if known is not None and known is not stale:
                 return known  # another request proved it while this one waited
             return await self._flights.run(
-                digest, offload, partial(self._run, parsed, digest, raw, name, until, offload)
+                digest, offload, partial(self._run, candidates, digest, raw, name, until, offload)
             )
 
         return await self._budget.spend(peer, digest, offload, prove)
 
     async def _run(  # noqa: PLR0917 - as `_prove_cold`
-        self, parsed: Parsed, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
+        self, candidates: Candidates, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
     ) -> Proof | None:
         """Do one run, when its turn has come."""
         if not self._shop.hasher.blocking:
-            return await self._compare(parsed, digest, raw, offload)
+            return await self._compare(candidates, digest, raw, offload)
         places, seconds = self._budget.places, max(0.0, until - time.monotonic())
         place = await places.enter(_HASHING, worker_count(), name, offload, seconds)
         try:
-            return await self._compare(parsed, digest, raw, offload)
+            return await self._compare(candidates, digest, raw, offload)
         finally:
             places.leave(place)
 
-    async def _compare(self, parsed: Parsed, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
-        key = await self._find(offload, parsed.id)
-        candidates = () if key is None else key.hashes
-        candidate = next((each for each in candidates if each.hint == parsed.hint), None)
+    async def _compare(self, candidates: Candidates, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
+        located = await locate(self._find, candidates, offload)
         # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret.
-        proved = await self._verify(self._decoy if candidate is None else candidate.hash, raw, offload)
-        if key is None or candidate is None or not proved:
+        if located is None:
+            await proves(self._shop, self._decoy, raw, offload)
             return None
-        proof = Proof(key.id, candidate.hash)
+        if not await proves(self._shop, located.secret_hash.hash, raw, offload, located.key.id):
+            return None
+        proof = Proof(located.key.id, located.secret_hash.hash)
         self._proofs.remember(digest, proof)
-        await self._renew_hash(key, candidate, raw, offload)
+        await self._renew_hash(located, raw, offload)
         return proof
 
-    async def _verify(self, stored: str, raw: bytes, offload: Offload) -> bool:
-        hasher = self._shop.hasher
-        if not hasher.blocking:
-            return hasher.verify(stored, raw)
-        return await offload.run(self._shop.hash_pool, hasher.verify, stored, raw)
-
-    async def _renew_hash(self, key: ApiKey, old: SecretHash, raw: bytes, offload: Offload) -> None:
+    async def _renew_hash(self, located: Located, raw: bytes, offload: Offload) -> None:
         """Hash a proved key again if it was hashed with other settings. The request does not fail if this fails."""
-        shop = self._shop
+        shop, (key, old, hint) = self._shop, located
         if not shop.hasher.needs_rehash(old.hash):
             return
         try:
             renewed = await offload.run(shop.hash_pool, shop.hasher.hash, raw)
         except Overloaded:
             return  # the next proof will try again
-        shop.renew_hash(key.id, old, replace(old, hash=renewed))
+        shop.renew_hash(key.id, old, replace(old, hash=renewed, hint=hint))
 
 
 def _matching(key: ApiKey, proof: Proof) -> Proven | None:

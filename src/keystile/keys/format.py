@@ -12,7 +12,7 @@ import hmac
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from .._ground.checks import check_all
 from ..exceptions import ConfigurationError
@@ -25,9 +25,11 @@ SECRET_LENGTH = 32
 CHECK_LENGTH = 6
 HINT_LENGTH = 4
 
-_WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
-_UNDERSCORE = "(?:_|%(?:25)*5f)"
-_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
+WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
+UNDERSCORE = "(?:_|%(?:25)*5f)"
+PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
+
+KeyFormatName = Literal["opaque"]
 
 
 class Parsed(NamedTuple):
@@ -95,7 +97,7 @@ class PrefixedFormat:
     """
 
     def __init__(self, prefix: str, peppers: Sequence[bytes] = (), *, accept_crc: bool = False) -> None:
-        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
             raise ConfigurationError("expected a letter, then at most 19 letters and digits", key="prefix")
         listed = check_all(peppers, bytes, "peppers")
         if any(len(pepper) < MIN_PEPPER_BYTES for pepper in listed):
@@ -109,11 +111,13 @@ class PrefixedFormat:
         self.prefix = prefix
         # Within a text, in any case, and even in a path that was encoded twice. The id may be shown, the rest may not.
         # A key ends where the next one begins.
-        letter = rf"(?:(?!{prefix}{_UNDERSCORE})[0-9a-z])"
+        letter = rf"(?:(?!{prefix}{UNDERSCORE})[0-9a-z])"
         self.within = re.compile(
-            rf"({prefix}{_UNDERSCORE}(?:live|stage|test){_UNDERSCORE}{letter}{{{ID_LENGTH}}}){letter}++",
+            rf"({prefix}{UNDERSCORE}(?:live|stage|test){UNDERSCORE}{letter}{{{ID_LENGTH}}}){letter}++",
             re.ASCII | re.IGNORECASE,
         )
+        self.pattern = rf"{prefix}_(?:live|stage|test)_[0-9A-Za-z]{{{ID_LENGTH + SECRET_LENGTH + CHECK_LENGTH}}}"
+        """A regular expression for secret scanners, without look-around, which many of them do not know."""
         self._peppers = listed
         self._accept_crc = accept_crc or not listed
         self._shape = re.compile(
@@ -127,7 +131,7 @@ class PrefixedFormat:
 
     def renew(self, key_id: str, environment: Environment, draw: Callable[[int], str]) -> str:
         """A new raw key with an id that there is already."""
-        body = f"{self.prefix}_{_WORDS[environment]}_{key_id}{draw(SECRET_LENGTH)}"
+        body = f"{self.prefix}_{WORDS[environment]}_{key_id}{draw(SECRET_LENGTH)}"
         check = keyed_check(body.encode(), self._peppers[0]) if self._peppers else crc_check(body.encode())
         return body + check
 

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
+from collections.abc import Container
 from typing import Any, Literal, NamedTuple, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
@@ -85,14 +86,7 @@ class Argon2Hasher:
 
     def verify(self, stored: str, raw: bytes) -> bool:
         """Whether the key proves the hash. A hash of another kind or above the ceiling is not tried."""
-        if not self._affordable(stored):
-            return False
-        try:
-            return self._argon2.verify(stored, raw)
-        except (VerificationError, ValueError) as error:  # a mismatch, or a text that argon2 cannot read
-            if str(error) == _NO_MEMORY:
-                raise Overloaded(_NO_MEMORY) from None
-            return False
+        return affordable(stored) and verified(self._argon2, stored, raw)
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether the stored parameters are not this hasher's."""
@@ -104,18 +98,33 @@ class Argon2Hasher:
         salt, digest = (base64.b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (a.salt_len, a.hash_len))
         return f"$argon2id$v=19$m={a.memory_cost},t={a.time_cost},p={a.parallelism}${salt}${digest}"
 
-    @staticmethod
-    def _affordable(stored: str) -> bool:
-        try:
-            found = extract_parameters(stored)
-        except ValueError:
-            return False
-        return (
-            found.type is Type.ID
-            and found.memory_cost <= MAX_MEMORY_KIB
-            and found.time_cost <= MAX_TIME
-            and found.parallelism <= MAX_LANES
-        )
+
+def affordable(stored: str, kinds: Container[Type] = (Type.ID,)) -> bool:
+    """Whether this is argon2 of one of these kinds, with parameters below the ceiling."""
+    try:
+        found = extract_parameters(stored)
+    except ValueError:
+        return False
+    return (
+        found.type in kinds
+        and found.memory_cost <= MAX_MEMORY_KIB
+        and found.time_cost <= MAX_TIME
+        and found.parallelism <= MAX_LANES
+    )
+
+
+def verified(argon2: PasswordHasher, stored: str, raw: bytes) -> bool:
+    """Whether the key proves this hash, which `affordable` has seen.
+
+    Raises:
+        Overloaded: there is no memory for it now.
+    """
+    try:
+        return argon2.verify(stored, raw)
+    except (VerificationError, ValueError) as error:  # a mismatch, or a text that argon2 cannot read
+        if str(error) == _NO_MEMORY:
+            raise Overloaded(_NO_MEMORY) from None
+        return False
 
 
 def _check_whole(key: str, value: Any, least: int, most: int) -> None:

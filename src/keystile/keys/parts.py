@@ -15,7 +15,7 @@ from ..limiters import RateLimiter
 from ..model import Project
 from ..policy.settings import check_settings, setting
 from ..stores import KeyFinder
-from .format import KeyFormat
+from .format import KeyFormat, KeyFormatName
 from .hashing import Hasher, HasherName
 
 
@@ -72,8 +72,12 @@ class Parts:
     hasher: HasherName | Hasher = setting(
         'How keys are kept at rest: "argon2id", or "hmac-sha256" (keyed with the first pepper).', default="argon2id"
     )
-    key_format: KeyFormat | None = setting(
-        "What keys look like, in place of the default format, which `prefix` and `accept_crc` belong to.", default=None
+    key_format: KeyFormatName | KeyFormat | None = setting(
+        'What keys look like, in place of the default format: "opaque" for the keys that a service already has, in any '
+        'form, or a KeyFormat. `prefix` belongs to the default format and to "opaque", where without it keys may begin '
+        "with anything; `accept_crc` belongs to the default format.",
+        default=None,
+        example='"opaque"',
     )
     cursor_secrets: Sequence[str | bytes] = setting(
         "What cursors of pages are signed with, at least 16 bytes each; without them, the peppers.",

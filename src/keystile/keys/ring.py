@@ -1,5 +1,7 @@
 """What a service does with its keys: create, get, list, update, rotate, suspend, resume, revoke.
 
+Keys that exist already are imported and identified by `existing.ring`.
+
 What a member of a record must be is in `fields`, how a key is made in `making`, what a rotation does in `rotation`, how
 many keys there may be in `caps`. Here is what each operation checks and writes.
 """
@@ -23,12 +25,13 @@ from .changes.making import Maker, place
 from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
+from .existing.ring import KnownKeys
 
 # What decides against which cap a key counts.
 _COUNTED = frozenset(("plan", "project_id", "organization_id"))
 
 
-class KeyRing:
+class KeyRing(KnownKeys):
     """The keys of one store; `gate.keys` is one.
 
     Every operation raises StoreUnavailable if the store does not answer, and ConfigurationError if an argument is
@@ -37,9 +40,8 @@ class KeyRing:
     """
 
     def __init__(self, records: Records, maker: Maker, quotas: Quotas, max_grace: float) -> None:
-        self._records, self._maker, self._quotas, self._max_grace = records, maker, quotas, max_grace
-        self.needs_await = records.needs_await
-        """Whether the store is async, so that only the async twins work."""
+        super().__init__(records, maker)
+        self._quotas, self._max_grace = quotas, max_grace
 
     async def _create(
         self,

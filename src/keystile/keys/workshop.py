@@ -15,7 +15,9 @@ from ..model import SecretHash
 from ..policy import MIN_PEPPER_BYTES
 from ..rules.requests.masks import Mask
 from ..stores import KeyFinder, open_store
-from .format import KeyFormat, PrefixedFormat
+from .existing.foreign import AdoptingHasher
+from .existing.opaque import OpaqueFormat, OpaqueHasher
+from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .parts import Parts
 
@@ -41,14 +43,15 @@ class Workshop:
     """What is needed to make and prove keys: shared by a gate and its key ring.
 
     Attributes:
-        store, key_format, hasher: where keys live, what they look like, how they are kept.
+        store, key_format, hasher: where keys live, what they look like, how they are kept. The hasher proves what other
+            programs hashed as well.
         hash_pool, store_pool: the bounds on blocking work.
         clock: Unix seconds.
     """
 
     store: KeyFinder
     key_format: KeyFormat
-    hasher: Hasher
+    hasher: AdoptingHasher
     hash_pool: Pool
     store_pool: Pool
     clock: Callable[[], float]
@@ -57,6 +60,26 @@ class Workshop:
         """Whether these octets have the form of a key, or begin like one."""
         prefix = getattr(self.key_format, "prefix", None)
         return (prefix is not None and raw.startswith(f"{prefix}_".encode())) or self.key_format.parse(raw) is not None
+
+    def candidates(self, raw: bytes) -> tuple[Parsed, ...]:
+        """Where this raw key may be kept, the likeliest first; empty if its form or its check is wrong."""
+        if isinstance(self.key_format, OpaqueFormat):
+            return self.key_format.candidates(raw)
+        parsed = self.key_format.parse(raw)
+        return () if parsed is None else (parsed,)
+
+    @property
+    def prefix(self) -> str | None:
+        """What every key begins with, before its first underscore; None where keys have no such thing."""
+        return getattr(self.key_format, "prefix", None)
+
+    def ours(self, raw: bytes) -> bool:
+        """Whether these octets have our form: they begin with our prefix, in any case, or can be a key all the same."""
+        if self.prefix is not None:
+            start = f"{self.prefix.rstrip('_')}_".lower().encode()
+            if raw[: len(start)].lower() == start:
+                return True
+        return self.key_format.parse(raw) is not None
 
     @property
     def mask(self) -> Mask:
@@ -108,9 +131,10 @@ class Workshop:
 def open_workshop(parts: Parts, remembered_keys: int) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
     peppers = as_secrets(parts.peppers, "peppers")
+    key_format = _as_key_format(parts, peppers)
     return Workshop(
-        key_format=_as_key_format(parts, peppers),
-        hasher=_as_hasher(parts.hasher, peppers),
+        key_format=key_format,
+        hasher=AdoptingHasher(_as_hasher(parts.hasher, peppers, key_format)),
         store=_as_store(parts.store, remembered_keys),  # last, so that a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
@@ -152,16 +176,28 @@ def _as_key_format(parts: Parts, peppers: tuple[bytes, ...]) -> KeyFormat:
     given = parts.key_format
     if given is None:
         return PrefixedFormat("key" if parts.prefix is None else parts.prefix, peppers, accept_crc=parts.accept_crc)
-    for key, setting in (("prefix", parts.prefix), ("accept_crc", parts.accept_crc)):
+    own_prefix = None if given == "opaque" else parts.prefix
+    for key, setting in (("prefix", own_prefix), ("accept_crc", parts.accept_crc)):
         if setting not in (None, False):
             raise ConfigurationError(
                 "belongs to the default key format, but key_format names another; leave one of them out", key=key
             )
+    if given == "opaque":
+        if not peppers:
+            raise ConfigurationError("'opaque' needs a pepper; set peppers", key="key_format")
+        return OpaqueFormat(peppers, prefix=parts.prefix)
+    if isinstance(given, str):
+        raise ConfigurationError("expected 'opaque' or a KeyFormat", key="key_format")
     _check_has(given, ("mint", "parse"), "KeyFormat", "key_format")
     return given
 
 
-def _as_hasher(hasher: Any, peppers: tuple[bytes, ...]) -> Hasher:
+def _as_hasher(hasher: Any, peppers: tuple[bytes, ...], key_format: KeyFormat) -> Hasher:
+    if isinstance(key_format, OpaqueFormat):
+        if hasher != "argon2id":
+            reason = "has no use with an OpaqueFormat as key_format, where a key's look-up proves it; leave it out"
+            raise ConfigurationError(reason, key="hasher")
+        return OpaqueHasher(key_format)
     if hasher == "argon2id":
         return Argon2Hasher()
     if hasher == "hmac-sha256":

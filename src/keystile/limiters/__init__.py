@@ -13,11 +13,22 @@ from importlib import import_module
 from typing import Protocol
 
 from ..exceptions import ConfigurationError, StoreUnavailable
-from ..model import Usage, Window
+from ..model import Charge, Charges, Usage, Window
 from ..rules.limits.subjects import ANONYMOUS, anonymous_subject, subject
 from ..rules.requests.urls import place_of
 
-__all__ = ["ANONYMOUS", "NotCounted", "RateLimiter", "Usages", "anonymous_subject", "ignore", "open_limiter", "subject"]
+__all__ = [
+    "ANONYMOUS",
+    "Charge",
+    "Charges",
+    "NotCounted",
+    "RateLimiter",
+    "Usages",
+    "anonymous_subject",
+    "ignore",
+    "open_limiter",
+    "subject",
+]
 
 Usages = tuple[Usage, ...]
 
@@ -28,13 +39,6 @@ class NotCounted(StoreUnavailable):
 
 def ignore(_subject: str) -> None:
     """The `on_unreadable` of a limiter to which nobody listens."""
-
-
-def check_units(cost: int) -> int:
-    """The cost of a refund; ValueError if it is no whole number, or would add units."""
-    if isinstance(cost, bool) or not isinstance(cost, int) or cost < 0:
-        raise ValueError(f"cost: expected a whole number of at least 0, got {type(cost).__name__} {cost}"[:100])
-    return cost
 
 
 class RateLimiter(Protocol):
@@ -48,36 +52,48 @@ class RateLimiter(Protocol):
     A limiter may also have: ``open()``, plain or async like the others, which connects before the first request;
     ``node_of(subject)``, which names the server that keeps the subject's windows, so that a server that is down
     concerns nobody else; ``on_unreadable``, which it calls with a subject whose stored state it cannot read; ``bounded
-    = True`` if it is async and each call ends soon without help, so that no deadline is needed.
+    = True`` if it is async and each call ends soon without help, so that no deadline is needed; ``one_step = False`` if
+    it counts windows one after the other, so that it takes neither windows of named units nor windows that only watch.
 
-    A subject is a string made by `subject` or `anonymous_subject`. Windows are told apart by scope and seconds, never
-    by their limit: when the limit changes, the count goes on.
+    A subject is a string made by `subject` or `anonymous_subject`. Windows are told apart by unit, scope and seconds,
+    never by their limit: when the limit changes, the count goes on.
     """
 
-    def hit(self, subject: str, windows: Sequence[Window], cost: int) -> Usages | Awaitable[Usages]:
-        """Count the cost in all windows in one step, or in none.
+    def hit(self, subject: str, charges: Sequence[Charge]) -> Usages | Awaitable[Usages]:
+        """Count each cost in its window, all in one step, or none.
+
+        A cost of 0 counts nothing and asks that one unit be free. A window that only watches is counted in the same
+        step, beyond its limit too (up to 2**53 units), and never keeps the others from counting; so what was used
+        beyond a reservation is counted by a hit in windows that watch.
+
+        Args:
+            subject: who is counted.
+            charges: windows, each with its cost. A tuple that is used again is decided faster than an equal one.
 
         Returns:
-            The usage of each window after this. The request is refused if and only if one of them has a `retry_after`
-            that is None or greater than 0; then nothing was counted.
+            The usage of each window after this. The request is refused if and only if one of them, other than those
+            that only watch, has a `retry_after` that is None or greater than 0; then nothing was counted anywhere.
+
+        Raises:
+            ValueError: a cost is negative or no whole number.
         """
 
     def peek(self, subject: str, windows: Sequence[Window]) -> Usages | Awaitable[Usages]:
         """The usage of each window, with `retry_after` for a cost of 1. Counts nothing."""
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> Awaitable[None] | None:
+    def refund(self, subject: str, charges: Sequence[Charge], at: int) -> Awaitable[None] | None:
         """Take back units that an admitted hit counted: those that were not used after all.
 
         The oldest units of a window go first. If a window's length has passed since the hit, by the limiter's own
         clock, the refund changes nothing there.
 
         Args:
-            subject, windows: those of the hit.
-            cost: how many, at most the cost of the hit.
+            subject: that of the hit.
+            charges: windows of the hit, each with how many units to take back, at most its cost there.
             at: `Usage.at` of what the hit answered.
 
         Raises:
-            ValueError: the cost is negative or no whole number (`check_units`).
+            ValueError: a cost is negative or no whole number.
         """
 
     def reset(self, subject: str, windows: Sequence[Window]) -> Awaitable[None] | None:

@@ -14,7 +14,7 @@ import limits.strategies
 
 from .._ground.checks import known
 from ..exceptions import ConfigurationError, StoreUnavailable
-from ..model import Window
+from ..model import Charge
 from ..rules.requests.urls import place_of
 
 # Each with the method that reads its counter.
@@ -96,14 +96,21 @@ class Backend:
     def _wrong(self, reason: str) -> ConfigurationError:
         return ConfigurationError(reason, key="limiter", source=self.name)
 
-    def check(self, windows: Sequence[Window]) -> Sequence[Window]:
-        """The windows, if the storage can keep them at all."""
-        for window in windows:
+    def check(self, charges: Sequence[Charge]) -> Sequence[Charge]:
+        """The charges, if the storage can keep their windows at all."""
+        for window, _ in charges:
+            if window.unit or window.watching:
+                raise ConfigurationError(
+                    "a storage of limits counts windows one after the other, so it takes neither units nor windows "
+                    "that only watch; use memory, sqlite or redis",
+                    key="limiter",
+                    source=self.name,
+                )
             if window.seconds > self._longest:
                 raise ConfigurationError(
                     "memcached cannot store a window longer than 15 days; write a shorter one", source=self.name
                 )
-        return windows
+        return charges
 
     def unavailable(self, error: Exception) -> StoreUnavailable:
         """The error without the driver's own words, which may hold secrets."""

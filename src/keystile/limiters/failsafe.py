@@ -14,7 +14,7 @@ from typing import Any, cast
 from .. import _sync
 from ..events import Event, Events
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
-from ..model import Usage, Window
+from ..model import Charges, Usage, Window
 from ..policy import OnLimiterError
 from . import NotCounted, RateLimiter, Usages
 from .health import Health
@@ -54,6 +54,8 @@ class Failsafe:
         self.limiter = limiter
         self.needs_await = _sync.is_async(limiter.hit)
         """Whether the limiter is async, so that WSGI cannot use it."""
+        self.one_step: bool = getattr(limiter, "one_step", True)
+        """Whether it takes windows of named units, and windows that only watch."""
         self._on_error, self._events = on_error, events or Events("text")
         # Kept from one outage to the next, so that a limiter that comes and goes does not give out fresh windows each
         # time.
@@ -92,9 +94,7 @@ class Failsafe:
         except Exception as error:  # noqa: BLE001 - whatever a limiter raises, it is down
             self._health.failed(seen, error)
 
-    async def hit(
-        self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, *, count: bool = True
-    ) -> Usages:
+    async def hit(self, offload: _sync.Offload, subject: str, charges: Charges, *, count: bool = True) -> Usages:
         """What `RateLimiter.hit` answers, or `peek` if nothing is to be counted. Empty if the policy admits without
         counting.
 
@@ -105,22 +105,22 @@ class Failsafe:
         seen = health.changes
         is_down = seen % 2 == 1
         if is_down and not health.may_probe():
-            return self._instead(subject, windows, cost, count)
+            return self._instead(subject, charges, count)
         try:
             asked = (
-                self._hit(offload, health, seen, subject, windows, cost)
+                self._hit(offload, health, seen, subject, charges)
                 if count
-                else self._peek(offload, health, seen, subject, windows)
+                else self._peek(offload, health, seen, subject, _windows(charges))
             )
-            usages = _checked(await asked, windows)
+            usages = _checked(await asked, charges)
         except (NotCounted, Overloaded) as error:
             if is_down and isinstance(error, NotCounted):
                 health.answered(seen)
             self._tell_refusal(error)
-            return self._instead(subject, windows, cost, count)
+            return self._instead(subject, charges, count)
         except Exception as error:  # noqa: BLE001 - whatever else a limiter raises, it is down
             health.failed(seen, error)
-            return self._instead(subject, windows, cost, count)
+            return self._instead(subject, charges, count)
         else:
             if is_down:
                 health.answered(seen)
@@ -129,30 +129,58 @@ class Failsafe:
             if is_down:
                 health.probed()  # also if the request was cancelled
 
-    async def refund(
-        self, offload: _sync.Offload, subject: str, windows: tuple[Window, ...], cost: int, usages: Usages
-    ) -> None:
-        """Give back what a hit counted, as far as possible. Never raises.
+    async def refund(self, offload: _sync.Offload, subject: str, charges: Charges, usages: Usages) -> bool:
+        """Give back what a hit counted, where it was counted. Never raises.
 
         Args:
-            usages: what the hit answered. It says when and where the cost was counted, even if the limiter has gone
-                down or come back since.
+            charges: windows of the hit, each with how many units go back.
+            usages: what the hit answered, this very object. It says when and where the costs were counted, even if the
+                limiter has gone down or come back since.
+
+        Returns:
+            Whether nothing is left to do; False if that limiter is down, so that the units stay counted.
         """
         if not usages:
-            return
+            return True
         if isinstance(usages, _Local):
-            self._local.refund(subject, windows, cost, usages[0].at)
-            return
+            self._local.refund(subject, charges, usages[0].at)
+            return True
+        done, _ = await self._settle(self._refund, offload, subject, charges, usages[0].at)
+        return done
+
+    async def overdraw(self, offload: _sync.Offload, subject: str, charges: Charges, usages: Usages) -> Usages | None:
+        """Count what was used beyond what a hit counted, whatever the limits, where the hit was counted. Never raises.
+
+        Args:
+            charges: windows of the hit, each with how many units more were used.
+            usages: as for `refund`.
+
+        Returns:
+            The usage of each window after this, whose `retry_after` is not 0.0 where the limit is passed; empty if the
+            hit was counted nowhere. None if that limiter is down, so that these units are lost.
+        """
+        # A list: a limiter need not remember charges that come once.
+        more = [(window._replace(watching=True), cost) for window, cost in charges]
+        if not usages:
+            return ()
+        if isinstance(usages, _Local):
+            return self._local.hit(subject, more)
+        _, counted = await self._settle(self._hit, offload, subject, more)
+        return cast("Usages | None", counted)
+
+    async def _settle(self, call: Any, offload: _sync.Offload, subject: str, *args: Any) -> tuple[bool, Any]:
+        """Whether the limiter did it, and its answer."""
         health = self._health if self._node_of is None else self._health_of(subject)
         seen = health.changes
         if seen % 2:
-            return
+            return False, None
         try:
-            await self._refund(offload, health, seen, subject, windows, cost, usages[0].at)
+            return True, await call(offload, health, seen, subject, *args)
         except (NotCounted, Overloaded) as error:
             self._tell_refusal(error)
-        except Exception as error:  # noqa: BLE001 - likewise
+        except Exception as error:  # noqa: BLE001 - whatever else a limiter raises, it is down
             health.failed(seen, error)
+        return False, None
 
     def limiters(self) -> list[Any]:
         """Everything that must be closed: the limiter, and its twin for asyncio if it has one."""
@@ -169,9 +197,10 @@ class Failsafe:
             within=None if getattr(self._twin or self.limiter, "bounded", False) else ANSWER_WITHIN,
         )
 
-    def _instead(self, subject: str, windows: tuple[Window, ...], cost: int, count: bool) -> Usages:
+    def _instead(self, subject: str, charges: Charges, count: bool) -> Usages:
         if self._on_error == "local":
-            return _Local(self._local.hit(subject, windows, cost) if count else self._local.peek(subject, windows))
+            local = self._local
+            return _Local(local.hit(subject, charges) if count else local.peek(subject, _windows(charges)))
         if self._on_error == "allow":
             return ()
         raise LimiterDown("limiter", "is down")
@@ -224,8 +253,12 @@ def _twin_of(limiter: RateLimiter) -> Any:
         return None
 
 
-def _checked(usages: Any, windows: tuple[Window, ...]) -> Usages:
-    if len(usages) != len(windows):
+def _windows(charges: Charges) -> tuple[Window, ...]:
+    return tuple([window for window, _ in charges])
+
+
+def _checked(usages: Any, charges: Charges) -> Usages:
+    if len(usages) != len(charges):
         raise StoreUnavailable("limiter", "answered for other windows")
     return cast("Usages", usages)
 

@@ -13,23 +13,24 @@ from collections.abc import Callable, Sequence
 
 from .. import _sync
 from ..exceptions import ConfigurationError
-from ..model import Usage, Window
-from ..rules.limits.packed import ends, forget
-from ..rules.limits.windows import Decision, Ledger, ledger, refund
+from ..model import Charge, Usage, Window
+from ..rules.limits.charges import Costs, check_costs
+from ..rules.limits.packed import ends, forget, slot_of
+from ..rules.limits.windows import Decide, decider, look, refund
 from ..rules.requests.urls import place_of
-from . import ANONYMOUS, check_units
+from . import ANONYMOUS
 
 SHARDS = 64
 # How many subjects a hit takes out of a dictionary that was put aside. Two, so that it is empty soon.
 SWEPT = 2
 # One shard after the other puts its dictionary aside, with this many microseconds in between.
 TURN = 1_000_000
-# How many lists of windows are remembered by identity.
+# How many lists of charges are remembered by identity.
 REMEMBERED_LISTS = 10_000
 _OVERFLOW = "overflow"
 
-Decider = Callable[..., Decision]
-_NOTHING: tuple[Sequence[Window] | None, Decider] = (None, Ledger(()).decide)
+Remembered = tuple[Sequence[Charge] | None, Decide, Costs]
+_NOTHING: Remembered = (None, *decider(()))
 
 
 class _Shard:
@@ -100,7 +101,7 @@ class MemoryLimiter:
         self._clock, self._wall = clock, wall
         self._shards = tuple(_Shard() for _ in range(SHARDS))
         self._places = _Places(anonymous)
-        self._deciders: dict[int, tuple[Sequence[Window] | None, Decider]] = {}
+        self._deciders: dict[int, Remembered] = {}
         self._turns = 0
         self._turn(clock() // 1000)
 
@@ -118,13 +119,13 @@ class MemoryLimiter:
         """How many subjects are known."""
         return sum(len(shard.kept) + len(shard.leaving) for shard in self._shards)
 
-    def hit(self, subject: str, windows: Sequence[Window], cost: int = 1) -> tuple[Usage, ...]:
-        """Count the cost in all windows, or in none."""
-        held, decide = self._deciders.get(id(windows), _NOTHING)
-        if held is not windows:
-            if not windows:
+    def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
+        """Count each cost in its window, all or none."""
+        held, decide, costs = self._deciders.get(id(charges), _NOTHING)
+        if held is not charges:
+            if not charges:
                 return ()
-            decide = self._decider(windows)
+            decide, costs = self._decider(charges)
         now = self._clock() // 1000
         if now >= self._next_turn:
             self._turn(now)
@@ -133,16 +134,16 @@ class MemoryLimiter:
         try:
             packed = shard.kept.get(subject)
             if packed is None:
-                usages = self._hit_other(shard, subject, decide, cost, now)
+                usages = self._hit_other(shard, subject, decide, costs, now)
             else:
-                after, usages = decide(packed, cost, now, self._shift)
+                after, usages = decide(packed, costs, now, self._shift)
                 if after is not None:
                     shard.kept[subject] = after
             if shard.leaving:
                 self._sweep(shard, now)
         finally:
             shard.release()
-        return self.hit(_OVERFLOW, windows, cost) if usages is None else usages
+        return self.hit(_OVERFLOW, charges) if usages is None else usages
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where the subject stands; counts nothing."""
@@ -155,23 +156,23 @@ class MemoryLimiter:
         if packed is None and subject.startswith(ANONYMOUS) and self._places.free <= 0:
             return self.peek(_OVERFLOW, windows)
         now = self._clock() // 1000
-        return ledger(tuple(windows)).look(packed, now, self._wall() // 1000 - now)
+        return look(packed, tuple(windows), now, self._wall() // 1000 - now)
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """Take back units that a hit counted at this moment; in the shared bucket if they were counted there."""
-        check_units(cost)
+        check_costs(cost for _, cost in charges)
         shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:
             for subjects in (shard.kept, shard.leaving):
                 packed = subjects.get(subject)
                 if packed is not None:
-                    subjects[subject] = refund(packed, windows, cost, at, self._clock() // 1000)
+                    subjects[subject] = refund(packed, charges, at, self._clock() // 1000)
                     return
         finally:
             shard.release()
         if subject.startswith(ANONYMOUS):
-            self.refund(_OVERFLOW, windows, cost, at)
+            self.refund(_OVERFLOW, charges, at)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what the subject has used in these windows."""
@@ -181,7 +182,7 @@ class MemoryLimiter:
             packed = shard.find(subject)
             if packed is None:
                 return
-            left = forget(packed, {(window.scope, window.seconds) for window in windows})
+            left = forget(packed, {slot_of(window) for window in windows})
             shard.kept.pop(subject, None)
             shard.leaving.pop(subject, None)
             if left is not None:
@@ -194,13 +195,15 @@ class MemoryLimiter:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _hit_other(self, shard: _Shard, subject: str, decide: Decider, cost: int, now: int) -> tuple[Usage, ...] | None:
+    def _hit_other(
+        self, shard: _Shard, subject: str, decide: Decide, costs: Costs, now: int
+    ) -> tuple[Usage, ...] | None:
         """Decide about a subject that was put aside or is new; None if there is no free place for it."""
         packed = shard.leaving.get(subject)
         needs_place = packed is None and subject.startswith(ANONYMOUS)
         if needs_place and not self._places.take():
             return None
-        after, usages = decide(packed, cost, now, self._shift)
+        after, usages = decide(packed, costs, now, self._shift)
         if after is not None:
             shard.kept[subject] = after
             shard.leaving.pop(subject, None)
@@ -237,10 +240,10 @@ class MemoryLimiter:
         finally:
             shard.release()
 
-    def _decider(self, windows: Sequence[Window]) -> Decider:
-        decide = ledger(tuple(windows)).decide
-        if isinstance(windows, tuple):  # a list could hold other windows next time
+    def _decider(self, charges: Sequence[Charge]) -> tuple[Decide, Costs]:
+        decide, costs = decider(tuple(charges))
+        if isinstance(charges, tuple):  # a list could hold others next time
             if len(self._deciders) >= REMEMBERED_LISTS:
                 self._deciders.clear()
-            self._deciders[id(windows)] = (windows, decide)
-        return decide
+            self._deciders[id(charges)] = (charges, decide, costs)
+        return decide, costs

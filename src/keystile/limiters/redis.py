@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from .._sync import PerLoop, run_now
-from ..model import Usage, Window
-from . import Usages, check_units, ignore
+from ..model import Charge, Usage, Window
+from ..rules.limits.charges import asking, check_costs
+from . import Usages, ignore
 from .cluster import Topology
 from .links import AsyncLinks, Links, answer, open_all
 from .script import FORGET, HIT, LOOK, REFUND, arguments, is_unreadable, key_of, usages
@@ -66,46 +67,47 @@ class RedisLimiter:
         """Connect before the first request; raises as `hit`."""
         run_now(open_all(self._links, self._servers, self._topology))
 
-    def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        """Count the cost in all windows if it fits into each, otherwise in none.
+    def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
+        """Count each cost in its window if all fit, otherwise none.
 
         Args:
             subject: whose windows.
-            windows: all that hold for this request.
-            cost: units, at least 1.
+            charges: all windows that hold for this request, each with its cost.
 
         Returns:
-            The usage of each window. The request is admitted if every `retry_after` is 0.
+            The usage of each window. The request is admitted if every `retry_after` of those that do not only watch
+            is 0.
 
         Raises:
             StoreUnavailable: no answer; nobody knows whether it was counted.
             NotCounted: this one call was refused; nothing was counted.
         """
-        return self._ask(HIT, subject, windows, cost)
+        return self._ask(HIT, subject, charges)
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where each window stands, with `retry_after` for a cost of 1. Counts nothing; raises as `hit`."""
-        return self._ask(LOOK, subject, windows, 1)
+        return self._ask(LOOK, subject, asking(windows))
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """Take back units that a hit counted at this moment, the oldest first; raises as `hit`."""
-        self._ask(REFUND, subject, windows, check_units(cost), at)
+        check_costs(cost for _, cost in charges)
+        self._ask(REFUND, subject, charges, at)
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows; raises as `hit`."""
-        self._ask(FORGET, subject, windows, 1)
+        self._ask(FORGET, subject, asking(windows))
 
     def close(self) -> None:
         """Close the connections. The limiter may be used again."""
         self._links.close()
 
-    def _ask(self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> tuple[Usage, ...]:
-        command = arguments(act, subject, windows, cost, at)
+    def _ask(self, act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> tuple[Usage, ...]:
+        command = arguments(act, subject, charges, at)
         if self._topology is None:
             reply = self._links.ask(command)
         else:
             reply = run_now(answer(self._links, self._servers, self._topology, command))
-        return _read(reply, windows, self._servers, subject, self.on_unreadable)
+        return _read(reply, charges, self._servers, subject, self.on_unreadable)
 
 
 class AsyncRedisLimiter:
@@ -140,21 +142,22 @@ class AsyncRedisLimiter:
         """As `RedisLimiter.open`, for the running loop."""
         await open_all(self._links.get(), self._servers, self._topology)
 
-    async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
+    async def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """As `RedisLimiter.hit`."""
-        return await self._ask(HIT, subject, windows, cost)
+        return await self._ask(HIT, subject, charges)
 
     async def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """As `RedisLimiter.peek`."""
-        return await self._ask(LOOK, subject, windows, 1)
+        return await self._ask(LOOK, subject, asking(windows))
 
-    async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    async def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """As `RedisLimiter.refund`."""
-        await self._ask(REFUND, subject, windows, check_units(cost), at)
+        check_costs(cost for _, cost in charges)
+        await self._ask(REFUND, subject, charges, at)
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `RedisLimiter.reset`."""
-        await self._ask(FORGET, subject, windows, 1)
+        await self._ask(FORGET, subject, asking(windows))
 
     async def close(self) -> None:
         """Close the running loop's connections. The limiter may be used again."""
@@ -163,19 +166,17 @@ class AsyncRedisLimiter:
             with suppress(*self._servers.failures):
                 await links.close()
 
-    async def _ask(
-        self, act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0
-    ) -> tuple[Usage, ...]:
-        command = arguments(act, subject, windows, cost, at)
+    async def _ask(self, act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> tuple[Usage, ...]:
+        command = arguments(act, subject, charges, at)
         reply = await answer(self._links.get(), self._servers, self._topology, command)
-        return _read(reply, windows, self._servers, subject, self.on_unreadable)
+        return _read(reply, charges, self._servers, subject, self.on_unreadable)
 
 
 def _read(
-    reply: bytes, windows: Sequence[Window], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
+    reply: bytes, charges: Sequence[Charge], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
 ) -> Usages:
     try:
-        found = usages(reply, windows)
+        found = usages(reply, charges)
     except ValueError as error:
         raise servers.unavailable(error) from None
     if is_unreadable(reply):

@@ -12,15 +12,14 @@ from functools import lru_cache
 from importlib import resources
 
 from ..exceptions import ConfigurationError
-from ..model import Usage, Window
+from ..model import Charge, Charges, Usage
+from ..rules.limits.charges import check_costs
+from ..rules.limits.packed import MOST, SECOND, slot_of
 
 SCRIPT = resources.files(__package__).joinpath("windows.lua").read_text("utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
 LOOK, HIT, FORGET, REFUND = range(4)
-_SECOND = 1_000_000
 _HEAD, _WINDOW = struct.Struct("<Bq"), struct.Struct("<qqq")
-# Lua's numbers are exact up to here. A larger limit or cost would mean the same.
-_MOST = 2**53
 _PREFIX = "keystile:1:"  # names the layout of the stored value, so that no other layout reads it
 
 Command = tuple[str | bytes, ...]
@@ -36,22 +35,26 @@ def key_of(subject: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _packed(act: int, windows: tuple[Window, ...], cost: int) -> bytes:
-    parts = [bytes([act]), min(cost, _MOST).to_bytes(7, "little")]
-    for limit, seconds, scope in windows:
-        name = seconds.to_bytes(4, "big") + scope.encode("utf-8", "surrogatepass")
-        parts += (min(limit, _MOST).to_bytes(7, "little"), len(name).to_bytes(2, "little"), name)
-    if len({(window.scope, window.seconds) for window in windows}) < len(windows):
+def _packed(charges: Charges) -> bytes:
+    check_costs(cost for _, cost in charges)
+    parts: list[bytes] = []
+    for window, cost in charges:
+        name, seconds = slot_of(window)
+        slot = seconds.to_bytes(4, "big") + name.encode("utf-8", "surrogatepass")
+        parts += _number(window.limit), _number(cost), bytes([window.watching]), len(slot).to_bytes(2, "little"), slot
+    if len({slot_of(window) for window, _ in charges}) < len(charges):
         raise ConfigurationError("two windows have the same seconds", key="limits")
     return b"".join(parts)
 
 
-def arguments(act: int, subject: str, windows: Sequence[Window], cost: int, at: int = 0) -> Command:
+def _number(number: int) -> bytes:
+    """Lua's numbers are exact up to MOST. A larger limit or cost would mean the same."""
+    return min(max(number, 0), MOST).to_bytes(7, "little")
+
+
+def arguments(act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> Command:
     """The command for LOOK, HIT, FORGET or REFUND. REFUND takes back what was counted at that moment."""
-    packed = _packed(act, tuple(windows), cost)
-    if act == REFUND:
-        packed = packed[:8] + min(max(at, 0), _MOST).to_bytes(7, "little") + packed[8:]
-    return ("EVALSHA", SHA, b"1", key_of(subject), packed)
+    return ("EVALSHA", SHA, b"1", key_of(subject), bytes([act]) + _number(at) + _packed(tuple(charges)))
 
 
 def with_script(command: Command) -> Command:
@@ -59,18 +62,18 @@ def with_script(command: Command) -> Command:
     return ("EVAL", SCRIPT, *command[2:])
 
 
-def usages(reply: object, windows: Sequence[Window]) -> tuple[Usage, ...]:
+def usages(reply: object, charges: Sequence[Charge]) -> tuple[Usage, ...]:
     """What the script answered.
 
     Raises:
         ValueError: this is not an answer of the script.
     """
-    if not isinstance(reply, bytes) or len(reply) != _HEAD.size + 24 * len(windows):
+    if not isinstance(reply, bytes) or len(reply) != _HEAD.size + 24 * len(charges):
         raise ValueError("malformed reply")
     _, at = _HEAD.unpack_from(reply)
     return tuple(
-        _new(Usage, (window, remaining, grows / _SECOND, None if wait < 0 else wait / _SECOND, at))
-        for window, (remaining, grows, wait) in zip(windows, _WINDOW.iter_unpack(reply[_HEAD.size :]), strict=True)
+        _new(Usage, (window, remaining, grows / SECOND, None if wait < 0 else wait / SECOND, at))
+        for (window, _), (remaining, grows, wait) in zip(charges, _WINDOW.iter_unpack(reply[_HEAD.size :]), strict=True)
     )
 
 

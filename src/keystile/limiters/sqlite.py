@@ -16,11 +16,12 @@ from contextlib import suppress
 from typing import Any
 
 from .._ground.sqlite import SQLiteFile, path_of
-from ..model import Usage, Window
+from ..model import Charge, Usage, Window
 from ..rules.limits.batches import is_possible
-from ..rules.limits.packed import LATEST, UNREADABLE, ends, forget
-from ..rules.limits.windows import Decision, ledger, refund
-from . import check_units, ignore
+from ..rules.limits.charges import Costs, check_costs
+from ..rules.limits.packed import LATEST, UNREADABLE, ends, forget, slot_of
+from ..rules.limits.windows import Decide, decider, look, refund
+from . import ignore
 
 # How many rows each new subject checks, to delete idle ones. More than one, or the file would only grow.
 SWEPT = 3
@@ -75,20 +76,20 @@ class SQLiteLimiter:
     def __repr__(self) -> str:
         return f"SQLiteLimiter({self._file.path!r})"
 
-    def hit(self, subject: str, windows: Sequence[Window], cost: int = 1) -> tuple[Usage, ...]:
-        """Count the cost in all windows, or in none."""
-        if not windows:
+    def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
+        """Count each cost in its window, all or none."""
+        if not charges:
             return ()
-        decide = ledger(tuple(windows)).decide
+        decide, costs = decider(tuple(charges))
         with self._file.write() as connection:
             # The clock is read under the lock, so that a later write has a later time.
             now = self._clock() // 1000
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
             if packed is None:
-                after, usages = decide(None, cost, now)
+                after, usages = decide(None, costs, now)
                 until = 0 if after is None else ends(after)
             else:
-                after, usages, until = self._decide(subject, decide, packed, cost, now)
+                after, usages, until = self._decide(subject, decide, packed, costs, now)
             if after is None:
                 return usages
             if row is not None:
@@ -103,20 +104,20 @@ class SQLiteLimiter:
         _, packed = self._file.row(_FIND, (subject,)) or _UNKNOWN
         now = self._clock() // 1000
         try:
-            return ledger(tuple(windows)).look(packed, now)
+            return look(packed, tuple(windows), now)
         except UNREADABLE:
             self.on_unreadable(subject)
-            return ledger(tuple(windows)).look(None, now)
+            return look(None, tuple(windows), now)
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """Take back units that a hit counted at this moment."""
-        check_units(cost)
+        check_costs(cost for _, cost in charges)
         with self._file.write() as connection:
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
             if packed is None:
                 return
             with suppress(*UNREADABLE):  # the next hit has it start afresh
-                left = refund(packed, windows, cost, at, self._clock() // 1000)
+                left = refund(packed, charges, at, self._clock() // 1000)
                 connection.execute(_KEEP, (left, ends(left), row))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
@@ -125,7 +126,7 @@ class SQLiteLimiter:
             row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
             left = None
             with suppress(*UNREADABLE):
-                left = forget(packed, {(window.scope, window.seconds) for window in windows})
+                left = forget(packed, {slot_of(window) for window in windows})
                 if left is not None:
                     connection.execute(_KEEP, (left, ends(left), row))
                     return
@@ -136,18 +137,18 @@ class SQLiteLimiter:
         self._file.close()
 
     def _decide(
-        self, subject: str, decide: Callable[..., Decision], packed: Any, cost: int, now: int
+        self, subject: str, decide: Decide, packed: Any, costs: Costs, now: int
     ) -> tuple[bytes | None, tuple[Usage, ...], int]:
         """What `decide` says, and when the stored state ends. A state that cannot be read counts as a new subject's."""
         try:
-            after, usages = decide(packed, cost, now)
+            after, usages = decide(packed, costs, now)
             until = 0 if after is None else ends(after)
-            if until <= LATEST and is_possible(usages, cost, admitted=after is not None):
+            if until <= LATEST and is_possible(usages, costs, counted=after is not None):
                 return after, usages, until
         except UNREADABLE:
             pass
         self.on_unreadable(subject)
-        after, usages = decide(None, cost, now)
+        after, usages = decide(None, costs, now)
         return after, usages, 0 if after is None else ends(after)
 
     def _sweep(self, connection: sqlite3.Connection, now: int) -> None:

@@ -4,6 +4,9 @@ This is the best that those storages can do, and less than memory, SQLite and Re
 
 - Not atomic. A request takes several commands, and its windows are counted one after the other. All are checked before
   any is counted, so a refused request spends nothing unless another request came in between.
+- Nor do they take windows of named units, or windows that only watch: what is used beyond a reservation could not be
+  counted in the step that decides. Such windows raise ConfigurationError, and `one_step` says so before. Each window
+  may have its own cost, as everywhere.
 - Not strict. The best strategy that a storage supports is used. A sliding counter is an estimate that can admit more
   than the limit in some span; a fixed window can admit up to twice as much.
 - `reset_at` is what the strategy says, and `retry_after` follows from it. After waiting that long, a request may be
@@ -31,15 +34,15 @@ from typing import Any, TypeVar
 import limits
 
 from .._sync import PerLoop, run_now
-from ..model import Usage, Window
-from . import check_units
+from ..model import Charge, Usage, Window
+from ..rules.limits.charges import asking, check_costs, split
+from ..rules.limits.packed import SECOND, slot_of
 from .backends import Backend
 
 logger = logging.getLogger("keystile")
 
 # The least `retry_after` of a refused request, if a storage says that it need not wait.
 _MOMENT = 0.001
-SECOND = 1_000_000
 
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[Any]]
@@ -54,7 +57,8 @@ class _Item(limits.RateLimitItemPerSecond):
 
 def _item(subject: str, window: Window) -> _Item:
     # memcached takes neither long keys nor spaces in them.
-    name = f"{len(subject)}:{subject}{window.seconds}/{window.scope}".encode("utf-8", "surrogatepass")
+    slot, seconds = slot_of(window)
+    name = f"{len(subject)}:{subject}{seconds}/{slot}".encode("utf-8", "surrogatepass")
     return _Item(window.limit, window.seconds, f"keystile/{blake2b(name, digest_size=20).hexdigest()}")
 
 
@@ -69,22 +73,26 @@ def _usage(window: Window, stats: tuple[float, int] | None, cost: int, fits: boo
     return Usage(window, max(0, min(remaining, window.limit)), reset_at, wait, int(now * SECOND))
 
 
-async def _decide(ask: Ask, subject: str, windows: Sequence[Window], cost: int, *, count: bool) -> tuple[Usage, ...]:
+async def _decide(ask: Ask, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
     """The order of commands, once for both kinds of storage."""
+    windows, costs = split(charges)
     items = [_item(subject, window) for window in windows]
-    fits = [item.amount >= cost and await ask("test", item, cost=cost) for item in items]
-    if count and all(fits):
-        fits = [await ask("hit", item, cost=cost) for item in items]
+    asked = [(item, cost or 1) for item, cost in zip(items, costs, strict=True)]
+    fits = [item.amount >= cost and await ask("test", item, cost=cost) for item, cost in asked]
+    if all(fits):
+        fits = [not cost or await ask("hit", item, cost=cost) for item, cost in zip(items, costs, strict=True)]
     # A storage need not support a window that allows nothing.
     stats = [await ask("get_window_stats", item) if item.amount else None for item in items]
-    return tuple(_usage(window, each, cost, fit) for window, each, fit in zip(windows, stats, fits, strict=True))
+    return tuple(
+        _usage(window, each, cost, fit)
+        for window, each, (_, cost), fit in zip(windows, stats, asked, fits, strict=True)
+    )
 
 
-async def _give_back(  # noqa: PLR0917 - subject, amount and moment are all needed
-    ask: Ask, backend: Backend, subject: str, windows: Sequence[Window], cost: int, at: int
-) -> None:
-    for window in windows:
-        if int(time.time() / window.seconds) != at // (window.seconds * SECOND):
+async def _give_back(ask: Ask, backend: Backend, subject: str, charges: Sequence[Charge], at: int) -> None:
+    check_costs(cost for _, cost in charges)
+    for window, cost in charges:
+        if not cost or int(time.time() / window.seconds) != at // (window.seconds * SECOND):
             continue
         item = _item(subject, window)
         counted, key = 0, item.key_for()
@@ -117,6 +125,7 @@ class StorageLimiter:
     """
 
     blocking = True
+    one_step = False
 
     def __init__(self, url: str, **options: Any) -> None:
         self._backend = Backend(url, "", options)
@@ -142,17 +151,17 @@ class StorageLimiter:
         """
         return self._for_asyncio()
 
-    def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
-        """Count the cost in all windows if it fits in each; StoreUnavailable if there is no answer."""
-        return self._run(_decide(self._ask, subject, self._backend.check(windows), cost, count=True))
+    def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
+        """Count each cost in its window if all fit; StoreUnavailable if there is no answer."""
+        return self._run(_decide(self._ask, subject, self._backend.check(charges)))
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where each window stands, with `retry_after` for a cost of 1."""
-        return self._run(_decide(self._ask, subject, self._backend.check(windows), 1, count=False))
+        return self._run(_decide(self._ask, subject, self._backend.check(asking(windows))))
 
-    def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """Take back units that a hit counted at this moment, as far as the storage can."""
-        self._run(_give_back(self._ask, self._backend, subject, windows, check_units(cost), at))
+        self._run(_give_back(self._ask, self._backend, subject, charges, at))
 
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted in these windows."""
@@ -178,6 +187,8 @@ class AsyncStorageLimiter:
     memory is not shared between loops.
     """
 
+    one_step = False
+
     def __init__(self, url: str, **options: Any) -> None:
         self._backend = Backend(url, "async+", options)
         self._backend.open()  # finds errors now; each loop gets a storage of its own
@@ -191,17 +202,17 @@ class AsyncStorageLimiter:
     def __repr__(self) -> str:
         return f"AsyncStorageLimiter({self._backend.name!r})"
 
-    async def hit(self, subject: str, windows: Sequence[Window], cost: int) -> tuple[Usage, ...]:
+    async def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """As `StorageLimiter.hit`."""
-        return await self._run(_decide(self._ask, subject, self._backend.check(windows), cost, count=True))
+        return await self._run(_decide(self._ask, subject, self._backend.check(charges)))
 
     async def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """As `StorageLimiter.peek`."""
-        return await self._run(_decide(self._ask, subject, self._backend.check(windows), 1, count=False))
+        return await self._run(_decide(self._ask, subject, self._backend.check(asking(windows))))
 
-    async def refund(self, subject: str, windows: Sequence[Window], cost: int, at: int) -> None:
+    async def refund(self, subject: str, charges: Sequence[Charge], at: int) -> None:
         """As `StorageLimiter.refund`."""
-        await self._run(_give_back(self._ask, self._backend, subject, windows, check_units(cost), at))
+        await self._run(_give_back(self._ask, self._backend, subject, charges, at))
 
     async def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """As `StorageLimiter.reset`."""

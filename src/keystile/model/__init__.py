@@ -17,7 +17,21 @@ from .keys import (
     Project,
     SecretHash,
 )
-from .requests import Admitted, Demand, Reason, Refused, Request, Usage, Window, Wire
+from .requests import (
+    Admitted,
+    Asked,
+    Charge,
+    Charges,
+    Demand,
+    Reason,
+    Refused,
+    Request,
+    Reservation,
+    Site,
+    Usage,
+    Window,
+    Wire,
+)
 
 __all__ = [
     "ENVIRONMENTS",
@@ -25,7 +39,10 @@ __all__ = [
     "ActorType",
     "Admitted",
     "ApiKey",
+    "Asked",
     "AuditEntry",
+    "Charge",
+    "Charges",
     "Demand",
     "Environment",
     "Inherited",
@@ -37,7 +54,9 @@ __all__ = [
     "Reason",
     "Refused",
     "Request",
+    "Reservation",
     "SecretHash",
+    "Site",
     "Target",
     "Usage",
     "Via",

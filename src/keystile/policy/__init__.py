@@ -5,23 +5,22 @@ The file, its example, its schema and docs/settings.md follow. How kinds of valu
 settings are described (`settings`, `reading`) can be changed here alone. A new setting also needs code to enforce it.
 """
 
-from .matches import METHODS
-from .pages import DEFAULT_PAGE_STYLE, PageStyle
-from .plans import Limits, Plan
-from .policy import (
-    CREDENTIAL_FORMS,
-    MIN_PEPPER_BYTES,
-    REMEMBERED_KEYS,
+from .choices import (
     ErrorFormat,
     EventFormat,
+    Foreign,
     Https,
     LimitBy,
     OnLimiterError,
-    Policy,
     Preflight,
     RedirectStatus,
 )
-from .rules import Rule
+from .matches import METHODS
+from .pages import DEFAULT_PAGE_STYLE, PageStyle
+from .places import CREDENTIAL_FORMS
+from .plans import Limits, Plan
+from .policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS, Policy
+from .rules import Public, Rule
 
 __all__ = [
     "CREDENTIAL_FORMS",
@@ -31,6 +30,7 @@ __all__ = [
     "REMEMBERED_KEYS",
     "ErrorFormat",
     "EventFormat",
+    "Foreign",
     "Https",
     "LimitBy",
     "Limits",
@@ -39,6 +39,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Preflight",
+    "Public",
     "RedirectStatus",
     "Rule",
 ]

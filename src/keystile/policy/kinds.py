@@ -195,6 +195,10 @@ def _by_name(item: Kind) -> Kind:
     return Kind(name, name, _is(Mapping), check, (dict,) if item.reads else (), item=item)
 
 
+WHOLES = _by_name(WHOLE)
+"""Whole numbers from 0, each under a name."""
+
+
 def _checked(fits: Callable[[Any], bool], name: str, value: Any, key: str, where: str = "") -> Any:
     if not fits(value):
         raise _wrong(name, value, key, where)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from .._ground.checks import names_checked
+from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .settings import check_settings, setting
+from .units import check_unit_names
 
 Limits = str | Sequence[str] | None
 """One or several windows in the rate notation of the `limits` library; None is unlimited."""
@@ -38,7 +40,6 @@ class Plan:
         "limit of 0 admits nothing.",
         default=None,
     )
-
     max_keys: int | None = setting(
         "How many live keys there may be, counted together as `cap_by` says. A key is live until it is revoked or "
         "expires. None is no limit.",
@@ -57,6 +58,17 @@ class Plan:
     )
     access: bool = setting(
         "Whether keys of this plan are let in at all. If not, they get 403 `plan_required`.", default=True
+    )
+    units: Mapping[str, str | Sequence[str]] = setting(
+        'Windows of named units, by the unit\'s name: {"tokens": "100000/minute; 2000000/day"}. They hold where a rule '
+        "reserves the unit. A plan without a unit does not limit it.",
+        default=FrozenDict(),
+        check=check_unit_names,
+    )
+    enforce: bool = setting(
+        "False is a dry run of what this plan says: its windows count but refuse nobody, nor does `access`, and what "
+        "they would have refused is told as the event `would_refuse`.",
+        default=True,
     )
 
     def __post_init__(self) -> None:

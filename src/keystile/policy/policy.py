@@ -9,26 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
+from .choices import (
+    ErrorFormat,
+    EventFormat,
+    Foreign,
+    Https,
+    LimitBy,
+    OnLimiterError,
+    Preflight,
+    RedirectStatus,
+)
+from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
+from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
-from .rules import Rule
+from .rules import Rule, check_addresses
 from .settings import check_settings, setting
-
-LimitBy = Literal["key", "project", "organization"]
-OnLimiterError = Literal["local", "allow", "deny"]
-ErrorFormat = Literal["envelope", "problem"]
-EventFormat = Literal["text", "json"]
-Https = Literal["off", "redirect", "require"]
-RedirectStatus = Literal[301, 308]
-Preflight = Literal["refuse", "pass"]
-
-CREDENTIAL_FORMS = ("Authorization: Bearer", "Authorization: Api-Key", "Api-Key", "X-API-Key")
-"""The places a key is read from, as a client would write them."""
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
 MIN_PEPPER_BYTES = 16
@@ -41,18 +41,6 @@ def _check_public(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
     if "/*" in paths:
         raise ConfigurationError("'/*' would make every path public; run the app without a gate instead", key=key)
     return paths
-
-
-def _check_accept(forms: tuple[str, ...], key: str) -> tuple[str, ...]:
-    spelled = {form.lower(): form for form in CREDENTIAL_FORMS}
-    for form in forms:
-        if form.lower() not in spelled:
-            raise ConfigurationError(f"{form!r} is not one of {', '.join(CREDENTIAL_FORMS)}", key=key)
-    if not forms:
-        raise ConfigurationError(
-            f"names no place to read a key from: expected some of {', '.join(CREDENTIAL_FORMS)}", key=key
-        )
-    return tuple(dict.fromkeys(spelled[form.lower()] for form in forms))
 
 
 def _check_realm(realm: str, key: str) -> str:
@@ -83,9 +71,24 @@ class Policy:
         example='[[rules]]\nmatch = "POST /v1/exports"\nscopes = ["exports:write"]\nlimits = "10/hour"',
     )
     accept: Iterable[str] = setting(
-        f"Where keys are read from, in upper or lower case: {', '.join(f'`{form}`' for form in CREDENTIAL_FORMS)}.",
+        "Where keys are read from, as a client writes it: a header's name, `Authorization: <scheme>`, "
+        "`Authorization: Basic` (the key as user or as password), `Sec-WebSocket-Protocol` (websockets alone), or "
+        "`?name` for a parameter of the query. Upper or lower case does not matter but in the query. Not every header "
+        "can carry one: docs/credentials.md.",
         default=CREDENTIAL_FORMS,
-        check=_check_accept,
+        check=check_accept,
+        example='["Authorization: Bearer", "X-API-Key"]',
+    )
+    foreign: Foreign = setting(
+        'What happens to a credential that does not begin with the gate\'s own prefix: "refuse" takes it for a wrong '
+        'key; "ignore" leaves it to the app where it stands alone, which then has logins of its own. It opens nothing: '
+        "a path that needs a key still needs one.",
+        default="refuse",
+    )
+    hide_credentials: bool = setting(
+        "Take everything that looks like one of the gate's keys out of what the app sees: headers, cookies, the query, "
+        "subprotocols of websockets. Without it the app sees headers as they were sent.",
+        default=False,
     )
     realm: str = setting("The name in `WWW-Authenticate` (RFC 9110 section 11.5).", default="api", check=_check_realm)
     plans: Mapping[str, Plan] = setting(
@@ -131,6 +134,12 @@ class Policy:
         '("deny").',
         default="local",
     )
+    enforce: bool = setting(
+        "False is a dry run of the whole gate: nothing is refused but malformed requests (400), what is down (503) and "
+        "too many wrong keys from one address, and what would have been refused is told as the event `would_refuse`. "
+        "A caller without a key that is good and alive has no principal.",
+        default=True,
+    )
     ietf_headers: bool = setting(
         "Send `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) as well.", default=False
     )
@@ -170,6 +179,18 @@ class Policy:
         "scheme is trusted.",
         default=(),
         example='["10.0.0.0/8"]',
+    )
+    allow: Iterable[str] | None = setting(
+        "The only addresses and networks that requests may come from, to any path, or None for all. A client whose "
+        "address is unknown is refused. Rules have lists of their own; all that hold for a request must admit it.",
+        default=None,
+        check=check_addresses,
+    )
+    deny: Iterable[str] | None = setting(
+        "Addresses and networks that no request may come from, whatever is allowed; or None. With it, a client whose "
+        "address is unknown is refused.",
+        default=None,
+        check=check_addresses,
     )
     trusted_hops: int | None = setting(
         "How many proxies are in front of this service: the client is the entry that the outermost of them added.",
@@ -214,15 +235,23 @@ class Policy:
         default=None,
         check=check_root_path,
     )
-    query_parameter: str | None = setting(
-        "A query parameter that may carry the key, or None. It is removed before the app sees the query.",
-        default=None,
-        check=check_name,
-    )
     event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
+    cors_origins: Iterable[str] = setting(
+        'The origins of pages whose scripts may read answers, each as browsers send it: "https://app.example.com". For '
+        'these the gate answers preflights and adds CORS headers to every answer that has none; docs/cors.md. "*" '
+        "alone is every origin.",
+        default=(),
+        check=check_origins,
+        example='["https://app.example.com"]',
+    )
+    cors_credentials: bool = setting(
+        "Whether scripts of `cors_origins` may send cookies and what else a browser adds by itself. Keys that a script "
+        "sends in a header do not need this.",
+        default=False,
+    )
     preflight: Preflight = setting(
-        'What happens to a CORS preflight that reaches the gate: "refuse" judges it like any request, so it needs a '
-        "key, which no browser sends with a preflight (a CORS layer outside the gate answers it before); "
+        'What happens to a CORS preflight that `cors_origins` does not answer: "refuse" judges it like any request, so '
+        "it needs a key, which no browser sends with a preflight (a CORS layer outside the gate answers it before); "
         '"pass" lets the app answer it without a key, counts it in `anonymous_limits` and reports it. Any client can '
         "send a preflight, so this runs whatever the app does on OPTIONS.",
         default="refuse",
@@ -235,6 +264,18 @@ class Policy:
             raise ConfigurationError(reason, key="default_plan")
         if self.https == "redirect" and not str(self.public_url).startswith("https://"):
             raise ConfigurationError("'redirect' needs public_url, the https URL to redirect to", key="https")
+        check_credentials(tuple(self.cors_origins), credentials=self.cors_credentials)
+        check_client_header(self.client_header, self.all_accepted())
+
+    def dry_runs(self) -> tuple[str, ...]:
+        """The names of the settings by which the gate, plans or rules are in dry run."""
+        rules = [f"{key}.enforce" for key, rule in self.all_rules() if not rule.enforce]
+        plans = [f"plans.{name}.enforce" for name, plan in self.plans.items() if not plan.enforce]
+        return (*([] if self.enforce else ["enforce"]), *plans, *rules)
+
+    def all_accepted(self) -> tuple[str, ...]:
+        """Every place that a key is read from on any path."""
+        return (*self.accept, *(form for rule in self.rules for form in rule.accept or ()))
 
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
         """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .._ground.checks import check_scopes, names_checked
+from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
+from .places import check_rule_accept
 from .plans import Limits
 from .settings import check_settings, described, setting
+from .units import check_unit_names
+
+
+def check_addresses(entries: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """A list of addresses that is not empty. What stands in it is read when the gate is built."""
+    if not entries:
+        raise ConfigurationError("is empty: leave it out for no list", key=key)
+    return entries
+
+
+Public = bool | Literal["optional"]
+"""Whether no key is asked for; "optional" is a key if there is one."""
 
 
 def _check_match(match: str, key: str) -> str:
@@ -41,9 +56,12 @@ class Rule:
             check=_check_match,
         )
     )
-    public: bool | None = setting(
-        "Whether no key is asked for. None is as a less specific rule says, and with `scopes` it is false. Where "
-        "public wins, the scopes of wider rules do not hold; their windows do, by client address.",
+    public: Public | None = setting(
+        'Whether no key is asked for. "optional" admits a request without a key, as anonymous, and one with a key as '
+        "its caller; a bad key is refused. None is as a less specific rule says, and with `scopes`, `accept` or "
+        "`reserve` it is false. Where public or optional wins, the scopes of wider rules do not hold; their address "
+        "lists do, and their windows, without a key "
+        "by client address.",
         default=None,
     )
     scopes: Sequence[str] = setting(
@@ -54,11 +72,41 @@ class Rule:
         "client address.",
         default=None,
     )
+    reserve: Mapping[str, int] = setting(
+        'Units to take from the windows of the key\'s plan before the app runs: {"tokens": 1000}; 0 asks only that one '
+        "is free. The app says with `current().charge()` how many it used, and what it did not use is given back. Of "
+        "several rules that reserve one unit, the highest number holds.",
+        default=FrozenDict(),
+        check=check_unit_names,
+        kind="WHOLES",
+    )
     cost: int | None = setting(
-        "How many units a request counts in each window; 0 is identified, but not counted, and like `public` holds "
-        "only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
+        "How much a request counts in each window of requests; 0 is identified, but not counted, and like `public` "
+        "holds only for what is spelled so. None is as a less specific rule says, and 1 where none does.",
         default=None,
         kind="WHOLE",
+    )
+    accept: Sequence[str] | None = setting(
+        "Where keys are read from on this path; None is as a less specific rule or the gate says. Every place that "
+        "any rule names is looked at on every path: a key that stands elsewhere than here is not accepted.",
+        default=None,
+        check=check_rule_accept,
+    )
+    allow: Sequence[str] | None = setting(
+        "The only addresses and networks that such requests may come from, with a key or without; None for no list. "
+        "The lists of every rule that matches hold, and the gate's own, on public paths too.",
+        default=None,
+        check=check_addresses,
+    )
+    deny: Sequence[str] | None = setting(
+        "Addresses and networks that no such request may come from, whatever is allowed; None for no list.",
+        default=None,
+        check=check_addresses,
+    )
+    enforce: bool = setting(
+        "False is a dry run of this rule's own scopes, lists, windows and reservations: they refuse nobody, and what "
+        "they would have refused is told as the event `would_refuse`. Other rules hold as ever.",
+        default=True,
     )
     envelope: bool | None = setting(
         "Whether answers get the envelope; None is as a less specific rule or the gate says. Public paths never do.",
@@ -74,16 +122,28 @@ class Rule:
             raise ConfigurationError(f"{self.match!r} costs 0, so that nothing would count in its limits", key="limits")
         if not self.public:
             return
+        if self.scopes:
+            raise ConfigurationError(
+                f"{self.match!r} is {'public' if self.public is True else self.public} but asks for scopes, and nobody "
+                "could hold them",
+                key="scopes",
+            )
+        if self.public is True:
+            self._check_public()
+
+    def _check_public(self) -> None:
         if self.pattern.is_everything:
             raise ConfigurationError(f"{self.match!r} would make every path public; use no gate instead", key="public")
         if self.envelope:
             raise ConfigurationError(
                 f"{self.match!r} is public, and answers of public paths never get the envelope", key="envelope"
             )
-        if self.scopes:
+        if self.reserve:
             raise ConfigurationError(
-                f"{self.match!r} is public but asks for scopes, and nobody could hold them", key="scopes"
+                f"{self.match!r} is public but reserves units, and only the plan of a key has units", key="reserve"
             )
+        if self.accept is not None:
+            raise ConfigurationError(f"{self.match!r} is public, and no key is read there", key="accept")
 
     @property
     def pattern(self) -> Pattern:

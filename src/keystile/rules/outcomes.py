@@ -32,7 +32,9 @@ AMBIGUOUS = Reason(
     _NONE,
     ', error="invalid_request"',
 )
+AMBIENT = Reason(403, "cross_site", "A browser sent this API key on its own, for a page of another site.")
 ADDRESS = Reason(403, "ip_not_allowed", "The API key may not be used from this address.")
+BARRED = Reason(403, "ip_not_allowed", "Requests from this address are not allowed here.")
 USES = Reason(
     403,
     "insufficient_scope",
@@ -46,6 +48,8 @@ STORE_DOWN = Reason(503, "unavailable", _BUSY, retry_after=5)
 OVERLOADED = Reason(503, "unavailable", _BUSY, retry_after=1)
 
 HTTPS_REQUIRED = Reason(403, "https_required", "This service is reached over https.")
+# What a CORS preflight gets. It says nothing of the request that follows it.
+PREFLIGHT = Reason(204, "preflight", "")
 # By status: `Policy.redirect_status`.
 HTTPS_REDIRECTS = {status: replace(HTTPS_REQUIRED, status=status) for status in get_args(RedirectStatus)}
 NOT_JSON = Reason(415, "unsupported_media_type", "The request body must be JSON, sent as application/json.")
@@ -55,14 +59,22 @@ LONG_QUERY = Reason(
 )
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
-UNUSABLE = {Unusable.MISSING: MISSING, Unusable.MALFORMED: INVALID, Unusable.AMBIGUOUS: AMBIGUOUS}
+UNUSABLE = {
+    Unusable.MISSING: MISSING,
+    Unusable.ELSEWHERE: MISSING,
+    Unusable.MALFORMED: INVALID,
+    Unusable.AMBIGUOUS: AMBIGUOUS,
+    Unusable.AMBIENT: AMBIENT,
+}
 
 
 @lru_cache(maxsize=4096)
 def limited(window: Window, retry_after: int | None) -> Reason:
     """A window is full; None if waiting does not help."""
     details = {"limit": window.limit, "window_seconds": window.seconds, "retry_after": retry_after}
-    return Reason(429, "rate_limited", "Too many requests.", FrozenDict(details), retry_after=retry_after)
+    unit = {"unit": window.unit} if window.unit else {}
+    message = f"Too many {window.unit or 'requests'}."
+    return Reason(429, "rate_limited", message, FrozenDict(details | unit), retry_after=retry_after)
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from ...model import Actor, ApiKey, IssuedKey
+from ...model import Actor, ApiKey, IssuedKey, Via
 from ..shown import print_json
 from ..tables import printable
 
@@ -20,10 +20,10 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 _LONGEST_ANSWER = 100
 
 
-def actor() -> Actor:
+def actor(via: Via = "cli") -> Actor:
     """Who is at work here, for the audit: the user of the system. Its environment could say anything."""
     name = _user()
-    return Actor("cli", name, name, via="cli")
+    return Actor("cli", name, name, via)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -1,4 +1,4 @@
-"""`keystile keys`: create, list, show, update, rotate, suspend, resume and revoke keys."""
+"""`keystile keys`: create, import, list, show, update, rotate, suspend, resume and revoke keys."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..opening import Place, called, opened
 from ..shown import plain
 from ..typed import as_seconds, check_key_id, json_option
 from .changing import actor, check_stdout, confirm, named, print_secret, yes_option
+from .importing import import_keys
 from .options import CLEARED, OF_KEYS, changes, given, key_options
 from .pages import asked, page_options, pages
 from .shown import KEY_COLUMNS, issued_json, print_pages, print_record
@@ -26,7 +27,10 @@ _key_id = click.argument("key_id", callback=check_key_id)
 
 @click.group()
 def keys() -> None:
-    """Create, list, show, change and end keys."""
+    """Create, import, list, show, change and end keys."""
+
+
+keys.add_command(import_keys)
 
 
 @keys.command()

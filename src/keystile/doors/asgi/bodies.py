@@ -10,7 +10,7 @@ from .wire import Message, Receive, Scope, head_ends
 _OF_THE_BODY = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"))
 
 
-async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Receive | None:
+async def read_json(scope: Scope, receive: Receive, most: int) -> tuple[Reason | None, Receive] | None:
     """Read the request's body and check that it is JSON. Only reading shows whether there is a body: lengths lie.
 
     Args:
@@ -18,24 +18,30 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> Reason | Recei
         most: how many bytes may come.
 
     Returns:
-        Why it is refused; or a `receive` that gives the app the same bytes; or None if the client has left.
+        Why it is refused, or None; and a `receive` that gives the app the same bytes. None alone if the client has
+        left.
     """
     fields = _body_fields(scope)
     if not {b"content-length", b"transfer-encoding"} & set(fields) and scope.get("http_version", "1.1") < "2":
-        return receive
+        return None, receive
     length = announced_length(fields.get(b"content-length", []))
     if length == 0 and b"transfer-encoding" not in fields:
-        return receive
+        return None, receive
     types, codings = fields.get(b"content-type", []), fields.get(b"content-encoding", [])
     reason = refuse_head(types[0] if len(types) == 1 else None, ", ".join(codings), length, most)
     if reason is not None and fields.keys() & {b"content-length", b"transfer-encoding"}:
-        return reason
-    body = await _read(receive, most)
-    if not isinstance(body, bytes):
-        return body
-    if body and (reason := reason or refuse_body(body)):
-        return reason
-    return _replaying(body, receive)
+        return reason, receive
+    read = await _read(receive, most)
+    if read is None:
+        return None
+    body, more = read
+    if len(body) > most:
+        reason = outcomes.too_large(most)
+    elif body:
+        reason = reason or refuse_body(body)
+    else:
+        reason = None
+    return reason, _replaying(body, more, receive)
 
 
 def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
@@ -47,21 +53,20 @@ def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
     return found
 
 
-async def _read(receive: Receive, most: int) -> bytes | Reason | None:
+async def _read(receive: Receive, most: int) -> tuple[bytes, bool] | None:
+    """The body, or the beginning of one that is too long, and whether more follows; None if the client has left."""
     body, more = bytearray(), True
-    while more:
+    while more and len(body) <= most:
         message = await receive()
         if message["type"] != "http.request":
             return None
         body += message.get("body", b"")
-        if len(body) > most:
-            return outcomes.too_large(most)
         more = message.get("more_body", False)
-    return bytes(body)
+    return bytes(body), more
 
 
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replaying(body: bytes, more: bool, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": more}]
 
     async def received() -> Message:
         return waiting.pop() if waiting else await receive()

@@ -9,10 +9,11 @@ from typing import Any
 
 from ...answers.responses import given_request_id
 from ...gate import Gate
-from ...model import Request
+from ...model import Asked, Request, Site
+from ...policy.places import SUBPROTOCOL
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below
 from ...rules.requests.credentials import spellings
-from ...rules.requests.preflights import is_preflight
+from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
 from .wire import CODING, TELLING, Scope, read_wire
 
@@ -38,15 +39,32 @@ class Reader:
         self._wanted = self._credentials | TELLING | _OVERRIDING
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
-        self._query = (policy.query_parameter or "").encode()
-        self._passes = policy.preflight == "pass"
-        self._looks_into_query = bool(self._query) or policy.https == "redirect"
+        self._parameters, self._offers = gate.accepted.parameters, gate.accepted.subprotocols
+        self._browsers = gate.accepted.basic
+        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         self._looks = gate.transport.header is not None
+        further = self._parameters or self._offers or self._browsers or policy.https == "redirect"
+        self.read: Callable[[Scope], Request] = self._read_further if further else self._read_head
+        """Gives what the gate looks at."""
 
-    def read(self, scope: Scope) -> Request:
-        """What the gate looks at. A key in the query is taken out of the scope: no app and no log sees it."""
+    def _read_further(self, scope: Scope) -> Request:
+        """The head, and what else may hold a key or say who sent it."""
+        request = self._read_head(scope)
+        presented, query = [*request.credentials], scope.get("query_string") or b""
+        long_query = is_long(query)
+        for parameter in self._parameters:
+            presented += [(b"?" + parameter, value) for value in take(query, parameter)[1]]
+        if long_query and self._parameters:
+            presented.append(UNREAD)
+        websocket = scope["type"] == "websocket"
+        if websocket and self._offers:
+            presented += _folded(scope, SUBPROTOCOL.header)
+        site = _site_of(scope, websocket=websocket) if self._browsers else None
+        return request._replace(credentials=presented, long_query=long_query, site=site)
+
+    def _read_head(self, scope: Scope) -> Request:
         lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
-        presented, wire, unreadable, long_query = [], None, False, False
+        presented, wire, unreadable = [], None, False
         for name, value in scope["headers"]:
             # Most names already differ in length. Servers should send names in lower case, but not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
@@ -63,10 +81,6 @@ class Reader:
             if unsure:
                 # A credential may be a trailer. No key is read from this name, so the request is refused.
                 presented.append((CODING, b""))
-        if self._looks_into_query and (query := scope.get("query_string")):
-            long_query = is_long(query)
-            if self._query:
-                presented += self._take(scope, query, long_query)
         path = scope["path"]
         root_path = self._root_path(scope) if self._asks_for_root else scope.get("root_path")
         if root_path or self._fixed_root_path is not None:
@@ -84,18 +98,16 @@ class Reader:
                 client[0] if client else None,
                 given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http") if http else _scheme_of_websocket(scope),
-                self._passes and http and is_preflight(method, partial(_lines, scope)),
+                self._preflight(scope) if self._looks_at_options else None,
                 wire,
-                long_query,
+                False,
                 unreadable,
+                None,
             ),
         )
 
-    def _take(self, scope: Scope, query: bytes, long_query: bool) -> list[tuple[bytes, bytes]]:
-        """The keys in the query; they are removed from it."""
-        scope["query_string"], values = take(query, self._query)
-        presented = [(b"?" + self._query, value) for value in values]
-        return [*presented, UNREAD] if long_query else presented
+    def _preflight(self, scope: Scope) -> Asked | None:
+        return read_preflight(scope["method"], partial(_lines, scope)) if scope["type"] == "http" else None
 
     def _root_path(self, scope: Scope) -> str:
         """The prefix that the app takes off."""
@@ -116,6 +128,11 @@ class Reader:
         path, stem = scope["path"], self._root_path(scope).rstrip("/")
         whole = path if path == stem or path.startswith(f"{stem}/") else stem + path
         return whole, scope.get("query_string") or b""
+
+
+def origin_of(scope: Scope) -> str:
+    """The request's ``Origin``; empty if there is none, or more than one."""
+    return _header(scope, b"origin") or ""
 
 
 def accepted_by(scope: Scope) -> str:
@@ -145,8 +162,18 @@ def _scheme_of_websocket(scope: Scope) -> str:
 
 def _lines(scope: Scope, name: str) -> list[str]:
     """The values of the lines with this lower-case name, also with ``_`` for ``-``: an app may read the two as one."""
-    wanted = name.encode()
-    return [value.decode("latin-1") for found, value in scope["headers"] if found.lower().replace(b"_", b"-") == wanted]
+    return [value.decode("latin-1") for _, value in _folded(scope, name.encode())]
+
+
+def _folded(scope: Scope, wanted: bytes) -> list[tuple[bytes, bytes]]:
+    """The lines with this name, also with ``_`` for ``-``; names in lower case."""
+    lines = [(name.lower(), value) for name, value in scope["headers"] if len(name) == len(wanted)]
+    return [line for line in lines if line[0].replace(b"_", b"-") == wanted]
+
+
+def _site_of(scope: Scope, *, websocket: bool) -> Site:
+    names = ("sec-fetch-site", "sec-fetch-mode", "origin", "host")
+    return Site(websocket, *[_lines(scope, name) for name in names])
 
 
 def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:

@@ -1,4 +1,4 @@
-"""Sending without an envelope: the head of an app's answer with the gate's fields added, and the gate's refusals."""
+"""Sending: the head of an app's answer with the gate's fields added, the gate's refusals, and CORS around it all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from ...answers.responses import Reply
 from ...answers.writers import Writers
 from ...gate import Gate
 from ...model import Admitted, Refused
-from .reading import Reader, asks_for_form
+from .reading import Reader, asks_for_form, origin_of
 from .wire import Message, Receive, Scope, Send
 
 # The messages that carry the head of an answer: of a plain one, of an accepted websocket and of a denied one.
 _HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+# A websocket that is accepted is not what CORS is about.
+_ANSWERS = _HEADS - {"websocket.accept"}
 
 
 class Sender:
@@ -32,8 +34,8 @@ class Sender:
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
         """For the app, in place of the server's `send`: it adds the gate's fields to the head."""
-        principal, name, usages, _, strict = admitted
-        write, request_id, protected = self._write, name.encode(), principal is not None
+        principal, name, usages, demand, strict = admitted
+        write, request_id, protected = self._write, name.encode(), demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
         if principal is not None and principal.expires_at is not None:
             limits = [*limits, self._write_expiry(principal.expires_at)]
@@ -45,6 +47,18 @@ class Sender:
                 if strict:
                     headers.append(self._writers.strict)
                 message = dict(message, headers=headers)
+            return send(message)
+
+        return send_written
+
+    def with_cors(self, send: Send, scope: Scope) -> Send:
+        """The server's `send`, for all that a gate with `cors_origins` sends: it adds to every head what it says of
+        CORS."""
+        write, origin = self._writers.cors.write, origin_of(scope)
+
+        def send_written(message: Message) -> Awaitable[None]:
+            if message["type"] in _ANSWERS:
+                message = dict(message, headers=write(message.get("headers") or (), origin))
             return send(message)
 
         return send_written

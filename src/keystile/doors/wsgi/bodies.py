@@ -12,7 +12,7 @@ from .protocol import Environ
 
 
 def read_json(environ: Environ, most: int) -> Reason | None:
-    """Read the request's body, check that it is JSON, and leave the same bytes in the environ.
+    """Read the request's body, check that it is JSON, and leave the same bytes in the environ, whatever they are.
 
     Args:
         environ: the server's.
@@ -34,10 +34,12 @@ def read_json(environ: Environ, most: int) -> Reason | None:
     reason = refuse_head(environ.get("CONTENT_TYPE") or None, encoding, announced, most)
     if reason is not None:
         return reason
-    body = _read(environ["wsgi.input"], most + 1 if announced is None else announced)
+    stream = environ["wsgi.input"]
+    body = _read(stream, most + 1 if announced is None else announced)
     if body is None or (announced is not None and len(body) < announced):
         return outcomes.MALFORMED
     if len(body) > most:
+        environ["wsgi.input"] = io.BufferedReader(_Joined(body, stream))
         return outcomes.too_large(most)
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
     environ["wsgi.input_terminated"] = True
@@ -52,3 +54,18 @@ def _read(stream: Any, most: int) -> bytes | None:
     except Exception:  # noqa: BLE001 - each server has its own exception for malformed chunks
         return None
     return bytes(body)
+
+
+class _Joined(io.RawIOBase):
+    """What has been read of a stream, then the rest of it."""
+
+    def __init__(self, begun: bytes, stream: Any) -> None:
+        self._begun, self._stream = io.BytesIO(begun), stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._begun.read(len(buffer)) or self._stream.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)

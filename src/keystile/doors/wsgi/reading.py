@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ...answers.responses import given_request_id
 from ...gate import Gate
-from ...model import Request, Wire
+from ...model import Request, Site, Wire
 from ...rules.network.peers import port_of
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below, repeats
-from ...rules.requests.preflights import is_preflight
+from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
 from .protocol import Environ
 
@@ -26,24 +27,30 @@ class Reader:
 
     def __init__(self, gate: Gate) -> None:
         policy = gate.policy
-        self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.vary]
+        self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.named]
         self._root_path = policy.root_path
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
-        self._query = (policy.query_parameter or "").encode()
-        self._looks_into_query = bool(self._query) or policy.https == "redirect"
+        self._parameters, self._browsers = gate.accepted.parameters, gate.accepted.basic
         self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
-        self._passes = policy.preflight == "pass"
+        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
+        further = self._parameters or self._browsers or policy.https == "redirect"
+        self.read: Callable[[Environ], Request] = self._read_further if further else self._read_head
+        """Gives what the gate looks at."""
 
-    def read(self, environ: Environ) -> Request:
-        """What the gate looks at. A key in the query is taken out of the environ: no app and no log sees it."""
+    def _read_further(self, environ: Environ) -> Request:
+        """The head, and what else may hold a key or say who sent it."""
+        request = self._read_head(environ)
+        presented, query = [*request.credentials], _octets(environ.get("QUERY_STRING") or "")
+        long_query = is_long(query)
+        for parameter in self._parameters:
+            presented += [(b"?" + parameter, value) for value in take(query, parameter)[1]]
+        if long_query and self._parameters:
+            presented.append(UNREAD)
+        site = _site_of(environ) if self._browsers else None
+        return request._replace(credentials=presented, long_query=long_query, site=site)
+
+    def _read_head(self, environ: Environ) -> Request:
         presented = [(name, _octets(environ[variable])) for variable, name in self._wanted if variable in environ]
-        long_query = False
-        if self._looks_into_query and (query := environ.get("QUERY_STRING")):
-            long_query = is_long(_octets(query))
-            if self._query:
-                presented += [(b"?" + self._query, value) for value in self._take(environ)]
-                if long_query:
-                    presented.append(UNREAD)
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         unreadable = _OVERRIDE in environ or _METHOD in environ or _METHOD_OVERRIDE in environ
         if self._root_path:
@@ -62,31 +69,13 @@ class Reader:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID"), self._holds_key) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                self._passes and is_preflight(method, partial(_lines, environ)),
+                read_preflight(method, partial(_lines, environ)) if self._looks_at_options else None,
                 self._read_wire(environ) if self._wire else None,
-                long_query,
+                False,
                 unreadable,
+                None,
             ),
         )
-
-    def _take(self, environ: Environ) -> list[bytes]:
-        """The keys in the query. They are removed from it here and in the raw target, which is what servers log."""
-        before = environ["QUERY_STRING"]
-        rest, values = take(_octets(before), self._query)
-        after = rest.decode("latin-1")
-        if values:
-            environ["QUERY_STRING"] = after
-            for name in ("RAW_URI", "REQUEST_URI"):
-                if name in environ:
-                    environ[name] = self._without_key(environ[name])
-        return values
-
-    def _without_key(self, target: str) -> str:
-        """A raw target whose query holds a key, without that key. Its fragment, if any, is dropped too."""
-        path, _, query = target.partition("#")[0].partition("?")
-        rest, values = take(_octets(query), self._query)
-        # If the key is not found here, the target spells its query in another way, so the whole query goes.
-        return f"{path}?{rest.decode('latin-1')}" if values and rest else path
 
     def _read_wire(self, environ: Environ) -> Wire:
         return Wire(
@@ -111,6 +100,11 @@ def _variable(name: str) -> str:
 def _lines(environ: Environ, name: str) -> tuple[str, ...]:
     variable = _variable(name)
     return (environ[variable],) if variable in environ else ()
+
+
+def _site_of(environ: Environ) -> Site:
+    names = ("sec-fetch-site", "sec-fetch-mode", "origin", "host")
+    return Site(False, *[_lines(environ, name) for name in names])
 
 
 def _octets(text: str) -> bytes:

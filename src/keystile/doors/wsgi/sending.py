@@ -1,4 +1,4 @@
-"""Sending without an envelope: the head of an app's answer with the gate's fields added, and the gate's refusals."""
+"""Sending: the head of an app's answer with the gate's fields added, the gate's refusals, and CORS around it all."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Sender:
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         """For the app, in place of the server's `start_response`: it adds the gate's fields to the head."""
-        principal, request_id, usages, _, strict = admitted
-        write, protected = self._write, principal is not None
+        principal, request_id, usages, demand, strict = admitted
+        write, protected = self._write, demand.public is not True
         limits = self._write_limits(usages, self._clock()) if usages else ()
         if principal is not None and principal.expires_at is not None:
             limits = [*limits, self._write_expiry(principal.expires_at)]
@@ -42,8 +42,19 @@ class Sender:
 
         return start_written
 
+    def with_cors(self, start_response: StartResponse, environ: Environ) -> StartResponse:
+        """The server's `start_response`, for all that a gate with `cors_origins` sends: it adds to every head what it
+        says of CORS."""
+        write, origin = self._writers.cors.write, environ.get("HTTP_ORIGIN") or ""
+
+        def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
+            written = write(headers, origin)
+            return start_response(status, written, exc_info) if exc_info else start_response(status, written)
+
+        return start_written
+
     def refuse(self, refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Send the gate's own answer, in the app's place."""
         reply = self._writers.refusal(refused, environ.get("HTTP_ACCEPT") or "", partial(target_of, environ))
         start_response(STATUS_LINES[reply.status], reply.headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
+        return [reply.body] if reply.body and environ["REQUEST_METHOD"] != "HEAD" else []

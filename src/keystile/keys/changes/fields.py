@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from ..._ground.checks import check_limits, check_scopes
+from ..._ground.checks import check_limits, check_scopes, known
 from ..._ground.frozen import frozen
 from ...exceptions import ConfigurationError
 from ...model import ENVIRONMENTS, Environment
@@ -71,6 +71,9 @@ def check_seconds(value: Any, most: float, key: str) -> float:
 
 def checked(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """The members of a key that are given, each checked; those that are `UNSET` are left out."""
+    for name in given:
+        if name not in _CHECKS:
+            raise ConfigurationError(f"no member of a key; {known(_CHECKS, name)}", key=name)
     return {name: _CHECKS[name](value, now) for name, value in given.items() if value is not UNSET}
 
 

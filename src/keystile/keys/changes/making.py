@@ -51,7 +51,12 @@ class Maker:
     """
 
     def __init__(self, workshop: Workshop, quotas: Quotas, caps: Caps, records: Records) -> None:
-        self._workshop, self._quotas, self._caps, self._records = workshop, quotas, caps, records
+        self.workshop = workshop
+        self._quotas, self._caps, self._records = quotas, caps, records
+
+    def of(self, workshop: Workshop) -> Maker:
+        """One that makes secrets as this workshop does."""
+        return Maker(workshop, self._quotas, self._caps, self._records)
 
     async def draft(
         self, offload: Offload, given: Mapping[str, Any], at: datetime, project: Project | None = None
@@ -82,7 +87,7 @@ class Maker:
             ConfigurationError: the key format cannot do that.
             Overloaded: too much hashing is under way.
         """
-        shop, hints = self._workshop, {each.hint for each in key.hashes}
+        shop, hints = self.workshop, {each.hint for each in key.hashes}
         while True:
             raw = HiddenText(self._raw(key))
             parsed = shop.key_format.parse(raw.encode())
@@ -112,8 +117,8 @@ class Maker:
 
     def _raw(self, key: ApiKey) -> str:
         if not key.id:
-            return self._workshop.key_format.mint(key.environment, _draw)
-        renew = getattr(self._workshop.key_format, "renew", None)
+            return self.workshop.key_format.mint(key.environment, _draw)
+        renew = getattr(self.workshop.key_format, "renew", None)
         if renew is None:
             raise ConfigurationError("cannot make another secret for a key that there is already", key="key_format")
         raw: str = renew(key.id, key.environment, _draw)

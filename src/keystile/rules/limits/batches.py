@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model import Usage, Window
-from .packed import BATCH, EMPTY, SECOND, State
+from .packed import BATCH, EMPTY, MOST, SECOND, State
+from .usages import refuses
 
 BATCHES = 60
 """A batch takes in units for this fraction of the window's length: 1/60."""
@@ -45,6 +46,35 @@ def settle(state: State, length: int, now: int) -> State:
     return first, last, count, rest, oldest, older[leaving:]
 
 
+def charge(state: State, term: Asked, cost: int, now: int, shift: int) -> tuple[State, Usage]:
+    """Count a cost in the state, if it fits or the window only watches; and where the caller stands then.
+
+    Beyond its limit a watching window counts up to MOST units, which is as much as can be stored.
+    """
+    window, limit, length, width = term
+    first, last, count, rest, oldest, older = state
+    if not (last <= now < last + length and (not rest or now < oldest + length)):
+        first, last, count, rest, oldest, older = state = settle(state, length, now)
+    left, wait = limit - count - rest - cost, None
+    if left < 0 or not cost:
+        found = usage(state, term, cost, now, shift)
+        wait, cost = found.retry_after, min(cost, MOST - count - rest)
+        if cost <= 0 or not (window.watching or wait == 0.0):
+            return state, found
+    moment = max(now, last)
+    if moment - first < width:
+        count += cost
+    else:
+        if count:
+            oldest, older = oldest if rest else last, older + BATCH.pack(last, count)
+            rest += count
+        first, count = moment, cost
+    state = first, moment, count, rest, oldest, older
+    if left < 0:
+        return state, usage(state, term, 0, now, shift)._replace(retry_after=wait)
+    return state, _new(Usage, (window, left, ((oldest if rest else moment) + length + shift) / SECOND, 0.0, now))
+
+
 def give_back(state: State, length: int, units: int, at: int, now: int) -> State:
     """The state after giving back some of the units that were counted at the moment `at`.
 
@@ -66,9 +96,9 @@ def give_back(state: State, length: int, units: int, at: int, now: int) -> State
 
 
 def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
-    """The usage to report for a settled state when a request asks for this cost."""
+    """The usage to report for a settled state when a request asks for this cost; for 0, whether one unit is free."""
     window, limit, length, _ = term
-    used = state[2] + state[3]
+    used, cost = state[2] + state[3], cost or 1
     wait: float | None = 0.0
     if cost > limit:
         wait = None
@@ -81,17 +111,27 @@ def usage(state: State, term: Asked, cost: int, now: int, shift: int) -> Usage:
     return _new(Usage, (window, max(0, limit - used), (grows + shift) / SECOND, wait, now))
 
 
-def is_possible(usages: Sequence[Usage], cost: int, *, admitted: bool) -> bool:
-    """Whether a decision is plausible. One made from octets that only look like a subject's state may not be."""
-    if admitted:
-        for usage in usages:  # noqa: SIM110 - all() costs three times as much, on the path of every hit
-            if usage.remaining > usage.window.limit - cost:
-                return False
-        return True
-    waits = [(usage.window.seconds, usage.retry_after) for usage in usages]
-    return any(wait != 0.0 for _, wait in waits) and all(
-        wait is None or 0.0 <= wait <= 2 * seconds for seconds, wait in waits
-    )
+def is_possible(usages: Sequence[Usage], costs: Sequence[int], *, counted: bool) -> bool:
+    """Whether a decision is plausible. One made from octets that only look like a subject's state may not be.
+
+    Args:
+        usages, costs: of each window.
+        counted: the costs were counted.
+    """
+    for (window, remaining, _, wait, _), cost in zip(usages, costs):  # noqa: B905 - doubles the time, on every hit's path
+        if wait != 0.0 or remaining > window.limit - cost:
+            break
+    else:
+        if counted:
+            return True
+    for usage, cost in zip(usages, costs, strict=True):
+        window, remaining, _, wait, _ = usage
+        # Of a watching window nothing may remain, whatever it costs.
+        if remaining and remaining > window.limit - (cost if counted else 0):
+            return False
+        if wait and not 0.0 < wait <= 2 * window.seconds:
+            return False
+    return counted or not any(costs) or refuses(usages)
 
 
 def _end(state: State, units: int) -> int:

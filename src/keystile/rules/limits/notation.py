@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from ...exceptions import ConfigurationError
 from ...model import Window
+from .packed import MOST
 
-# The highest count that every limiter can store, and ten years. Anything beyond is a typing error.
-MOST = 2**53
+# Ten years. Anything beyond is a typing error, as is a limit above `packed.MOST`.
 LONGEST = 366 * 86_400 * 10
 MOST_WINDOWS = 32
 """At most this many windows may hold for one request: a limiter looks at each of them."""
@@ -18,13 +18,14 @@ MOST_WINDOWS = 32
 _ZERO_TIMES = re.compile(r"(?:/|per)\s*0+\s*[a-z]", re.IGNORECASE)
 
 
-def parse_limits(notation: str | Sequence[str] | None, *, scope: str = "") -> tuple[Window, ...]:
+def parse_limits(notation: str | Sequence[str] | None, *, scope: str = "", unit: str = "") -> tuple[Window, ...]:
     """The windows of a notation, as `limits` reads it.
 
     Args:
         notation: ``"60/minute; 5000/day"`` or a list of such strings; None is no limit at all. ``"0/minute"`` admits
             nothing.
         scope: what the windows belong to; empty for the caller's own.
+        unit: what they count; empty for requests.
 
     Returns:
         The windows in the order in which they are written; empty for no limit.
@@ -39,7 +40,7 @@ def parse_limits(notation: str | Sequence[str] | None, *, scope: str = "") -> tu
         raise ConfigurationError(
             "is empty; leave it out for no limit, or write '0/minute' to admit nothing", key="limits"
         )
-    windows = tuple(Window(limit, seconds, scope) for text in texts for limit, seconds in _parsed(text))
+    windows = tuple(Window(limit, seconds, scope, unit) for text in texts for limit, seconds in _parsed(text))
     if len(windows) > MOST_WINDOWS:
         raise ConfigurationError(
             f"has more than {MOST_WINDOWS} windows, which is the most that one request may meet", key="limits"
@@ -64,7 +65,7 @@ def check_windows(windows: Sequence[Window], cost: int = 1) -> None:
     """Refuse windows that contradict each other, and a cost that could never be admitted.
 
     Args:
-        windows: all that may hold for one request. Only those with the same scope are compared.
+        windows: all that may hold for one request. Only those with the same scope and unit are compared.
         cost: of the request. It is not compared with a limit of 0, which admits nothing on purpose.
 
     Raises:
@@ -80,8 +81,11 @@ def check_windows(windows: Sequence[Window], cost: int = 1) -> None:
             )
         if 0 < window.limit < cost:
             raise ConfigurationError(f"{cost} is above {_text(window)}: it would never be admitted", key="cost")
-    for scope in {window.scope for window in windows}:
-        _check_order(sorted((window for window in windows if window.scope == scope), key=lambda each: each.seconds))
+    kinds: dict[tuple[str, str], list[Window]] = {}
+    for window in windows:
+        kinds.setdefault((window.scope, window.unit), []).append(window)
+    for alike in kinds.values():
+        _check_order(sorted(alike, key=lambda each: each.seconds))
 
 
 def _check_order(windows: list[Window]) -> None:

@@ -1,7 +1,7 @@
 """Everything that one subject has used, as one immutable byte string, for a dictionary in memory or a database column.
 
     mark    its own length (in 16 bits; or 0, followed by the length in 32 bits); then for each window its seconds, the
-            length of its scope, and its scope
+            length of its name, and its name
     heads   for each window the newest batch (first, last, count), the units of all older batches, the last moment of
             the oldest of these, and the number of older batches
     older   (last, count) of each older batch, oldest first
@@ -17,10 +17,14 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ...model import Window
+
 Slot = tuple[str, int]
-"""The scope and the seconds of a window."""
+"""The name of a window (`slot_of`) and its seconds."""
 
 SECOND = 1_000_000
+MOST = 2**53
+"""The highest count and the highest limit that every limiter can store."""
 FIELDS = 6
 BATCH = struct.Struct("<qq")
 _SIZE = struct.Struct("<H")
@@ -39,12 +43,21 @@ State = tuple[int, int, int, int, int, bytes]
 EMPTY: State = (_LONG_AGO, _LONG_AGO, 0, 0, 0, b"")
 
 
+def slot_of(window: Window) -> Slot:
+    """What tells a window from others of the same subject: its unit, its scope and its seconds, never its limit.
+
+    A window of requests has its scope for a name. No name of one with a unit is the scope of another.
+    """
+    _, seconds, scope, unit, _ = window
+    return (f"\0{unit}\0{scope}" if unit or scope.startswith("\0") else scope), seconds
+
+
 class Layout:
     """How a certain list of windows is packed: its mark, and the position of everything after the mark."""
 
     def __init__(self, slots: tuple[Slot, ...]) -> None:
-        parts = [(scope.encode("utf-8", "surrogatepass"), seconds) for scope, seconds in slots]
-        body = b"".join(_SLOT.pack(seconds, len(scope)) + scope for scope, seconds in parts)
+        parts = [(name.encode("utf-8", "surrogatepass"), seconds) for name, seconds in slots]
+        body = b"".join(_SLOT.pack(seconds, len(name)) + name for name, seconds in parts)
         self.slots = slots
         # For each window the index of its `last` among the fields, and its length.
         self.lasts = [(index * FIELDS + 1, seconds * SECOND) for index, (_, seconds) in enumerate(slots)]

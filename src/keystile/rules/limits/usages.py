@@ -9,14 +9,16 @@ from ...model import Usage
 
 
 def refuses(usages: Sequence[Usage]) -> bool:
-    """Whether one of the windows is full."""
-    return any(usage.retry_after != 0.0 for usage in usages)
+    """Whether one of the windows is full, other than those that only watch."""
+    return any(usage.retry_after != 0.0 and not usage.window.watching for usage in usages)
 
 
 def retry_seconds(usages: Sequence[Usage]) -> int | None:
     """Whole seconds, at least 1, to wait: then it is admitted if nobody else came. None if waiting never helps."""
     wait = 0.0
     for usage in usages:
+        if usage.window.watching:
+            continue
         if usage.retry_after is None:
             return None
         wait = max(wait, usage.retry_after)

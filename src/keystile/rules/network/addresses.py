@@ -25,6 +25,7 @@ class Address(NamedTuple):
 
 # The longest address has 45 characters; its zone is the name of an interface.
 MAX_TEXT = 100
+_KINDS: dict[int, type[IPv4Network | IPv6Network]] = {4: IPv4Network, 6: IPv6Network}
 # What interfaces are called. `ip_address` takes anything for a zone: blanks, brackets, and what is no ASCII.
 _ZONED = re.compile(r"[^%]*+(?:%[0-9A-Za-z._-]++)?")
 
@@ -49,7 +50,8 @@ def _parse(text: str) -> Address | None:
 
 
 class Allowlist:
-    """Addresses and networks that a key may be used from. `0.0.0.0/0` and `::/0` each stand for their whole family.
+    """Addresses and networks that a key or a request may come from, or may not. `0.0.0.0/0` and `::/0` each stand for
+    their whole family.
 
     Args:
         entries: IPv4 or IPv6 addresses or CIDR networks; at least one.
@@ -82,6 +84,16 @@ class Allowlist:
             if family == version and number >> shift in numbers:
                 return True
         return False
+
+    def covered(self, other: Allowlist) -> str | None:
+        """An entry of this list of which every address is in another list; None if there is none."""
+        for version, shift, numbers in self._sets:
+            wider = [(wide - shift, held) for family, wide, held in other._sets if family == version and wide >= shift]
+            for number in numbers:
+                if any(number >> more in held for more, held in wider):
+                    bits = 32 if version == 4 else 128
+                    return str(_KINDS[version]((number << shift, bits - shift)))
+        return None
 
 
 def is_wide(entry: str) -> bool:

@@ -12,12 +12,12 @@ Everything is bytes: header values may hold any octet, and comparing keys in con
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import product
 from typing import NamedTuple
 
-from .querykeys import form_of
+from ...policy.places import BASIC, SUBPROTOCOL, places_of
 
 # The longest credential that is read. The longest key is five times shorter; nobody can make us hash megabytes.
 MAX_CREDENTIAL = 1024
@@ -36,10 +36,13 @@ class Unusable(Enum):
     MISSING = "no credential that is accepted here"
     MALFORMED = "a credential that cannot be a key"
     AMBIGUOUS = "more than one credential, or one that may be several joined"
+    ELSEWHERE = "a credential in a place that is not accepted on this path"
+    AMBIENT = "a credential that a browser may have added on its own, for a page of somebody else"
 
 
 class Accepted(NamedTuple):
-    """Where keys are read from: lower-case header names, lower-case schemes of Authorization, and their grammar."""
+    """Where keys are read from: lower-case header names, ``?name`` for parameters of the query, lower-case schemes of
+    Authorization, and their grammar."""
 
     headers: frozenset[bytes]
     schemes: frozenset[bytes]
@@ -47,9 +50,30 @@ class Accepted(NamedTuple):
     joined: re.Pattern[bytes]
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The names of the headers that every request may have, in order."""
+        others = {SUBPROTOCOL.header}
+        return tuple(sorted(name.decode() for name in self.headers - others if not name.startswith(b"?")))
+
+    @property
     def vary(self) -> tuple[str, ...]:
         """The header names that an answer depends on, in order."""
-        return tuple(sorted(name.decode() for name in self.headers if not name.startswith(b"?")))
+        return (*self.named, "sec-fetch-site") if self.basic else self.named
+
+    @property
+    def parameters(self) -> tuple[bytes, ...]:
+        """The parameters of the query that may carry a key, in order."""
+        return tuple(sorted(name[1:] for name in self.headers if name.startswith(b"?")))
+
+    @property
+    def basic(self) -> bool:
+        """Whether a key may be the user or the password of ``Authorization: Basic``."""
+        return BASIC.scheme in self.schemes
+
+    @property
+    def subprotocols(self) -> bool:
+        """Whether a key may be a subprotocol of a websocket."""
+        return SUBPROTOCOL.header in self.headers
 
     @property
     def wanted(self) -> frozenset[bytes]:
@@ -58,7 +82,7 @@ class Accepted(NamedTuple):
         Behind a server that folds ``_`` into ``-``, the app sees one header where the gate saw another. The twin is an
         attack or a mistake; either way it must not be ignored.
         """
-        return frozenset(spelling for name in self.vary for spelling in spellings(name))
+        return frozenset(spelling for name in self.named for spelling in spellings(name))
 
 
 def spellings(name: str) -> Iterator[bytes]:
@@ -67,19 +91,13 @@ def spellings(name: str) -> Iterator[bytes]:
         yield "".join(letters).encode()
 
 
-def accepted(forms: Sequence[str], query_parameter: str | None = None) -> Accepted:
-    """The forms of `policy.CREDENTIAL_FORMS`, compiled.
-
-    Args:
-        forms: the forms.
-        query_parameter: the name of a query parameter that may carry a key as well, or None.
-    """
-    split = [form.lower().encode().partition(b": ") for form in forms]
-    schemes = frozenset(scheme for _, _, scheme in split if scheme)
-    in_query = frozenset(() if query_parameter is None else (form_of(query_parameter),))
+def accepted(forms: Iterable[str]) -> Accepted:
+    """Places as a client writes them (`policy.places`), compiled."""
+    places = places_of(forms)
+    schemes = frozenset(place.scheme for place in places if place.scheme)
     any_scheme = b"|".join(map(re.escape, sorted(schemes)))
     return Accepted(
-        headers=frozenset(header for header, _, _ in split) | in_query,
+        headers=frozenset(place.header for place in places),
         schemes=schemes,
         with_scheme=re.compile(rb"[ \t]*(?i:" + any_scheme + rb") +" + _TOKEN68 + rb"[ \t]*"),
         joined=re.compile(rb",[ \t]*(?:(?i:" + any_scheme + rb")(?:[ \t,]|\Z)|\Z)"),
@@ -100,17 +118,18 @@ def extract(presented: Sequence[tuple[bytes, bytes]], accept: Accepted) -> bytes
         return Unusable.MISSING
     if len(presented) == 1:
         name, value = presented[0]
-        return _read(name, value, accept) if name in accept.headers else Unusable.AMBIGUOUS
+        return read(name, value, accept) if name in accept.headers else Unusable.AMBIGUOUS
     names = {name for name, _ in presented}
     if len(names) < len(presented) or not names <= accept.headers:
         return Unusable.AMBIGUOUS
-    read = {_read(name, value, accept) for name, value in presented} - {Unusable.MISSING}
-    if len(read) > 1:
+    found = {read(name, value, accept) for name, value in presented} - {Unusable.MISSING}
+    if len(found) > 1:
         return Unusable.AMBIGUOUS
-    return read.pop() if read else Unusable.MISSING
+    return found.pop() if found else Unusable.MISSING
 
 
-def _read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
+def read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
+    """What one line presents: a token, or why there is none. Its name is one of `accept.headers`."""
     # What nearly every client sends: no blanks around, one space within. This check takes half the time of the grammar.
     token = value
     if name == b"authorization":

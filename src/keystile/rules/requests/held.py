@@ -7,13 +7,14 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from ...exceptions import ConfigurationError
-from ...model import Demand, Window
+from ...model import Demand, Reservation, Window
 from ...policy import Rule
 from ...policy.matches import Pattern
 from ..limits.notation import MOST_WINDOWS, check_windows, parse_limits
+from ..network.bounds import Lists, read_lists
 from .canonical import canonical, repeats
 
-SINGLE = ("public", "cost", "envelope", "require_json")
+SINGLE = ("public", "cost", "accept", "envelope", "require_json")
 """Members of a rule that can have one value only."""
 
 
@@ -25,12 +26,14 @@ class Held(NamedTuple):
         rule: the rule.
         pattern: what it matches.
         own: what it demands by itself.
+        lists: its lists of addresses, or None.
     """
 
     key: str
     rule: Rule
     pattern: Pattern
     own: Demand
+    lists: Lists | None = None
 
 
 def held(key: str, rule: Rule, root_path: str) -> Held:
@@ -42,7 +45,7 @@ def held(key: str, rule: Rule, root_path: str) -> Held:
         root_path: the prefix that is known to be taken off every path; empty if none is.
 
     Raises:
-        ConfigurationError: its limits cannot be read, or no request could match it.
+        ConfigurationError: its limits or lists cannot be read, or no request could match it.
     """
     _check_reach(key, rule, root_path)
     try:
@@ -50,7 +53,18 @@ def held(key: str, rule: Rule, root_path: str) -> Held:
         check_windows(windows, max(1, rule.cost or 1))
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key=f"{key}.{error.key}") from None
-    return Held(key, rule, rule.pattern, Demand(False, frozenset(rule.scopes), windows))
+    lists = read_lists(f"{key}.", rule.allow, rule.deny)
+    return Held(key, rule, rule.pattern, _own(rule, windows), lists)
+
+
+def _own(rule: Rule, windows: tuple[Window, ...]) -> Demand:
+    """What a rule demands by itself; in dry run, marked so that it refuses nobody."""
+    scopes, watching = frozenset(rule.scopes), not rule.enforce
+    reserve = tuple(Reservation(unit, amount, watching) for unit, amount in sorted(rule.reserve.items()))
+    if watching:
+        watched = tuple(window._replace(watching=True) for window in windows)
+        return Demand(False, frozenset(), watched, reserve=reserve, watched=scopes)
+    return Demand(False, scopes, windows, reserve=reserve)
 
 
 def _check_reach(key: str, rule: Rule, root_path: str) -> None:
@@ -66,7 +80,7 @@ def _check_reach(key: str, rule: Rule, root_path: str) -> None:
 def said(rule: Rule, *, permits: bool = True) -> dict[str, Any]:
     """The members with one value that a rule says; without `permits`, only what it demands."""
     found = {name: value for name in SINGLE if (value := getattr(rule, name)) is not None}
-    if rule.scopes:
+    if rule.scopes or rule.reserve or rule.accept is not None:
         found.setdefault("public", False)
     if not permits:
         if rule.public:
@@ -79,6 +93,28 @@ def said(rule: Rule, *, permits: bool = True) -> dict[str, Any]:
 def windows_of(rules: Iterable[Held]) -> tuple[Window, ...]:
     """All windows, one time each; no more than show that they are too many."""
     return tuple(dict.fromkeys(window for each in rules for window in each.own.windows))[: MOST_WINDOWS + 1]
+
+
+def reserved_by(rules: Iterable[Held]) -> tuple[Reservation, ...]:
+    """What these rules reserve together: of each unit the highest number that an enforced rule asks for. Rules in dry
+    run have a say only where no other does."""
+    found: dict[str, Reservation] = {}
+    for rule in rules:
+        for each in rule.own.reserve:
+            before = found.get(each.unit)
+            if before is None or (each.watching, -each.amount) < (before.watching, -before.amount):
+                found[each.unit] = each
+    return tuple(found[unit] for unit in sorted(found))
+
+
+def enforced(rule: Held) -> Held:
+    """The rule as it holds where no dry run is permitted."""
+    if rule.rule.enforce:
+        return rule
+    own = rule.own
+    windows = tuple(window._replace(watching=False) for window in own.windows)
+    reserve = tuple(each._replace(watching=False) for each in own.reserve)
+    return rule._replace(own=Demand(False, own.watched, windows, reserve=reserve))
 
 
 def check_pairs(rules: Sequence[Held]) -> None:
@@ -123,7 +159,7 @@ def check_together(demand: Demand, rules: Sequence[Held]) -> None:
             reason = f"{demand.cost} is above the {window.limit} in {window.seconds} seconds of {tight.key}"
             more = f"({tight.rule.match!r}), which holds for the same requests: it would never be admitted"
             raise ConfigurationError(f"{reason} {more}", key=f"{costly.key}.cost")
-    if demand.public:
+    if demand.public is True:
         _check_envelope(rules)
 
 
@@ -131,7 +167,7 @@ def _check_envelope(rules: Sequence[Held]) -> None:
     """Refuse an envelope that is asked for where a wider rule is public: answers of public paths never get one."""
     asking = None
     for rule in rules:
-        if rule.rule.public:
+        if rule.rule.public is True:
             if asking is not None:
                 reason = f"{asking.rule.match!r} is public, as {rule.key} ({rule.rule.match!r}) says, and answers of"
                 more = "public paths are never enveloped; say public=False if a key is to be asked for"

@@ -8,18 +8,24 @@ A rule *demands* or *permits* (public, a cost of 0). Routers differ in whether a
 demands the same with and without it, and permits only what is spelled as it is. A path that is not canonical, or a
 method that is none of HTTP's, can be read in more than one way: it meets every demand and no permission. It is not
 refused for that: it authenticates, and then the app may say 404.
+
+A rule in dry run demands what it says, marked so that it refuses nobody. For what can be read in more than one way the
+mark does not hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from ...model import Demand
 from ...policy import METHODS, Rule
+from ...policy.places import Place, places_of
+from ..network.bounds import Lists, admission, check_lists, read_lists
 from .canonical import canonical
-from .held import Held, check_pairs, check_together, held, said, windows_of
+from .held import Held, check_pairs, check_together, enforced, held, reserved_by, said, windows_of
 from .matching import PatternTree
 
 MAX_REMEMBERED = 512
@@ -35,9 +41,11 @@ class RuleTable:
         rules: each with the name of the setting that it came from.
         envelope, require_json: what holds where no rule says.
         root_path: the prefix that is known to be taken off every path; empty if none is.
+        lists: the addresses that are allowed and denied on every path; None for no such list.
+        accept: where keys are read from where no rule says.
 
     Raises:
-        ConfigurationError: a rule cannot be read or matches nothing, or two cannot hold together.
+        ConfigurationError: a rule or a list cannot be read or matches nothing, or two cannot hold together.
     """
 
     def __init__(
@@ -47,8 +55,13 @@ class RuleTable:
         envelope: bool = False,
         require_json: bool = False,
         root_path: str = "",
+        lists: tuple[Iterable[str] | None, Iterable[str] | None] = (None, None),
+        accept: Iterable[str] = (),
     ) -> None:
-        self._defaults: dict[str, Any] = {"public": False, "cost": 1}
+        own = read_lists("", *lists)
+        self._lists = () if own is None else (own,)
+        self._admission = lru_cache(maxsize=REMEMBERED)(admission)
+        self._defaults: dict[str, Any] = {"public": False, "cost": 1, "accept": tuple(accept)}
         self._defaults |= {"envelope": envelope, "require_json": require_json}
         listed = [held(key, rule, root_path) for key, rule in rules]
         # From here on a rule's place says how specific its path is.
@@ -63,6 +76,8 @@ class RuleTable:
         """What is demanded where no rule can be told: everything that any rule demands."""
         self.demands, self.most_windows = [self.every], {True: 0, False: 0}
         """What requests can meet; and how many windows, on public paths (True) and on others (False)."""
+        self.reserving: dict[tuple[str, ...], int] = {}
+        """Which units requests with a key reserve together, and with how many windows of rules."""
         self._look_through()
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
@@ -77,6 +92,16 @@ class RuleTable:
             return list(self.rules)
         found = sorted(self._tree.find(path))
         return [self.rules[place] for place in (self._ordered(found, method) if method in METHODS else found)]
+
+    def methods(self, path: str, raw_path: bytes = b"") -> frozenset[str]:
+        """The methods that rules for this path name."""
+        if not canonical(path, raw_path):
+            return frozenset()
+        return frozenset().union(*(self.rules[place].pattern.methods for place in self._tree.find(path)))
+
+    def lists_of(self, rules: Iterable[Held]) -> tuple[Lists, ...]:
+        """The lists of addresses that hold where these rules do: theirs, and the gate's before them."""
+        return (*self._lists, *(each.lists for each in rules if each.lists is not None))
 
     def _demand(self, method: str, path: str, raw_path: bytes) -> Demand:
         if not canonical(path, raw_path):
@@ -111,25 +136,44 @@ class RuleTable:
         for place in reversed(ordered):
             values.update(said(self.rules[place].rule, permits=exactly[place]))
         public = values["public"]
+        keyed = [] if public else holding
+        scopes = frozenset(scope for each in keyed for scope in each.own.scopes)
         return Demand(
             public=public,
-            scopes=frozenset() if public else frozenset(scope for each in holding for scope in each.own.scopes),
+            scopes=scopes,
             windows=windows_of(holding),
             cost=values["cost"],
-            envelope=values["envelope"] and not public,
+            envelope=values["envelope"] and public is not True,
             json=values["require_json"],
+            reserve=reserved_by([] if public is True else holding),
+            watched=frozenset(scope for each in keyed for scope in each.own.watched) - scopes,
+            admits=self._admission(self.lists_of(each for each in holding if each.rule.enforce)),
+            would_admit=self._admission(tuple(each.lists for each in holding if each.lists and not each.rule.enforce)),
+            accept=places_of(values["accept"]),
         )
 
     def _all_of(self, rules: Sequence[Held]) -> Demand:
         """All that these rules demand, and nothing that they permit."""
+        demanding = [enforced(each) for each in rules]
         return Demand(
             public=False,
-            scopes=frozenset(scope for each in rules for scope in each.own.scopes),
-            windows=windows_of(rules),
+            scopes=frozenset(scope for each in rules for scope in each.rule.scopes),
+            windows=windows_of(demanding),
             cost=max((each.rule.cost or 1 for each in rules), default=1),
             envelope=self._defaults["envelope"],
             json=self._defaults["require_json"] or any(each.rule.require_json for each in rules),
+            reserve=reserved_by(demanding),
+            admits=self._admission(self.lists_of(rules)),
+            accept=self._common(rules),
         )
+
+    def _common(self, rules: Sequence[Held]) -> frozenset[Place]:
+        """The places that all of these rules accept, and the gate too where it may be that none of them says."""
+        saying = [each for each in rules if each.rule.accept is not None]
+        named = [places_of(each.rule.accept or ()) for each in saying]
+        if rules is self.rules or all(each.pattern.methods for each in saying):
+            named.append(places_of(self._defaults["accept"]))
+        return frozenset.intersection(*named)
 
     def _look_through(self) -> None:
         """Note what requests can meet, and refuse rules that cannot hold together."""
@@ -138,14 +182,24 @@ class RuleTable:
             found = tuple(sorted(self._tree.find(path)))
             met[found, self._spelled(found, path or "/")] = met[found, self._spelled(found, f"{path}/")] = None
         demands: dict[Demand, None] = {}
+        together: dict[tuple[Lists, Lists], None] = {}
         for found, spelled in met:
             for method in _told_apart([self.rules[place] for place in found]):
                 demand = self._add_up(found, spelled, method)
-                check_together(demand, [self.rules[place] for place in self._ordered(found, method)])
+                holding = [self.rules[place] for place in self._ordered(found, method)]
+                check_together(demand, holding)
+                together.update(dict.fromkeys(combinations(self.lists_of(holding), 2)))
                 demands[demand] = None
+        for pair in together:
+            check_lists(*pair)
         self.demands += demands
         for demand in demands:
-            self.most_windows[demand.public] = max(self.most_windows[demand.public], len(demand.windows))
+            # Where a key is optional, the windows count by address or by caller.
+            for anonymous in (True, False) if demand.public == "optional" else (demand.public is True,):
+                self.most_windows[anonymous] = max(self.most_windows[anonymous], len(demand.windows))
+            if demand.public is not True:
+                units = tuple(each.unit for each in demand.reserve)
+                self.reserving[units] = max(self.reserving.get(units, 0), len(demand.windows))
 
 
 def _told_apart(rules: Iterable[Held]) -> set[str]:

@@ -53,11 +53,6 @@ def without_keys(query: bytes, holds_key: Callable[[bytes], bool]) -> bytes:
     )
 
 
-def form_of(parameter: str) -> bytes:
-    """The name for this parameter in a list of header names. No header can have it."""
-    return b"?" + parameter.encode()
-
-
 def take(query: bytes, parameter: bytes) -> tuple[bytes, list[bytes]]:
     """The query without this parameter, however long the query is; and its first two values, since two are one too
     many.
@@ -74,6 +69,27 @@ def take(query: bytes, parameter: bytes) -> tuple[bytes, list[bytes]]:
         return query, []
     # A value that is too long is not used.
     return pattern.sub(b"", shown)[1:], [b"" if len(value) > MOST_QUERY else decoded(value) for value in values]
+
+
+def without_values(query: bytes, parameter: bytes, is_key: Callable[[bytes], bool]) -> bytes:
+    """The query without this parameter where its value is a key; elsewhere it stays.
+
+    Args:
+        query: as it was sent, still encoded, however long.
+        parameter: the name, decoded.
+        is_key: whether a decoded value is one. In a query that is too long to look into, every value counts as one.
+    """
+    if is_long(query):
+        return take(query, parameter)[0]
+    if parameter not in query and b"%" not in query:
+        return query
+
+    def kept(found: re.Match[bytes]) -> bytes:
+        return b"" if is_key(decoded((found[1] or b"")[:MOST_QUERY])) else found[0]
+
+    shown = b"&" + query
+    rest = _sent(parameter).sub(kept, shown)
+    return query if rest == shown else rest[1:]
 
 
 @lru_cache(maxsize=64)

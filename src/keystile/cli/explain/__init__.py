@@ -1,0 +1,1 @@
+"""`keystile explain`: the command, and what it tells."""

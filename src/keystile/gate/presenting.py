@@ -1,0 +1,97 @@
+"""The key that a request presents, and which ways of presenting one a refusal names.
+
+A gate that reads plain headers or parameters, the same on every path, needs none of this: `plain` says so, and then
+`requests.credentials.extract` alone reads the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..exceptions import ConfigurationError
+from ..keys.workshop import Workshop
+from ..model import Demand, Request
+from ..policy import Policy
+from ..policy.places import BASIC, Place
+from ..rules.places.basic import is_ambient, is_fetch
+from ..rules.places.finding import Finder
+from ..rules.requests.credentials import Accepted, Unusable
+
+_BEARER, _API_KEY = "bearer", "api-key"
+
+
+class Presenting:
+    """Finds the key of a request.
+
+    Args:
+        policy: the settings.
+        shop: its key format says what our keys look like.
+        accepted: the places that any rule accepts.
+
+    Raises:
+        ConfigurationError: a setting needs keys that begin with a prefix, and these do not.
+    """
+
+    def __init__(self, policy: Policy, shop: Workshop, accepted: Accepted) -> None:
+        ignores = policy.foreign == "ignore"
+        if shop.prefix is None:
+            _check_prefix(policy, accepted)
+        self.plain = not (ignores or accepted.basic or accepted.subprotocols or _by_path(policy))
+        """Whether a key is read in the same way on every path, and from plain headers or parameters alone."""
+        self._basic, self._public_url = accepted.basic, policy.public_url
+        self._origins = frozenset(origin.lower() for origin in policy.cors_origins)
+        self._finder = Finder(accepted, shop.ours, lambda raw: shop.key_format.parse(raw) is not None, ignores=ignores)
+
+    def find(self, request: Request, demand: Demand, *, secure: bool) -> bytes | Unusable:
+        """The one key of a request, if it stands where it may on this path.
+
+        Args:
+            request: what the door read.
+            demand: what its path demands.
+            secure: it came over https.
+        """
+        key, places = self._finder.find(request.credentials)
+        if key is Unusable.MISSING or key is Unusable.AMBIGUOUS:
+            return key
+        here, site = places & demand.accept, request.site
+        if places and not here:
+            return Unusable.ELSEWHERE
+        if site is None or here != {BASIC}:
+            return key
+        ambient = is_ambient(site, self._origins, self._public_url, secure=secure)
+        return Unusable.AMBIENT if ambient else key
+
+    def is_missing(self, request: Request) -> bool:
+        """Whether a request presents no key at all, wherever it may stand."""
+        return self._finder.find(request.credentials).key is Unusable.MISSING
+
+    def schemes(self, request: Request, demand: Demand) -> tuple[str, ...]:
+        """The schemes of ``WWW-Authenticate`` for a refusal on this path."""
+        site = request.site
+        return schemes_of(demand.accept, basic=site is None or not is_fetch(site))
+
+
+def schemes_of(places: Iterable[Place], *, basic: bool = True) -> tuple[str, ...]:
+    """The schemes to name, in lower case: those of ``Authorization``, Bearer first and Basic last.
+
+    `Api-Key` is another spelling of Bearer, and not repeated beside it. It stands for places that no scheme names, for
+    an answer of 401 must name one (RFC 9110 section 15.5.2).
+    """
+    found = {place.scheme.decode() for place in places if place.scheme}
+    named = found - {"basic"}
+    if _BEARER in named or not found:
+        named = (named - {_API_KEY}) or {_API_KEY}
+    listed = sorted(named, key=lambda scheme: (scheme != _BEARER, scheme))
+    return (*listed, *(["basic"] if basic and "basic" in found else [])) or (_API_KEY,)
+
+
+def _by_path(policy: Policy) -> bool:
+    return any(rule.accept is not None for rule in policy.rules)
+
+
+def _check_prefix(policy: Policy, accepted: Accepted) -> None:
+    needing = "key_format gives keys without a prefix, so that nothing tells them from others"
+    if policy.foreign == "ignore":
+        raise ConfigurationError(f"'ignore' cannot be used: {needing}", key="foreign")
+    if accepted.subprotocols:
+        raise ConfigurationError(f"'Sec-WebSocket-Protocol' cannot be used: {needing}", key="accept")
