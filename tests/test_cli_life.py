@@ -6,12 +6,14 @@ import json
 import os
 import pwd
 import re
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keystile import Gate
 from tests.command_line import KINDS, Desk, desk
 
 SECRET = re.compile(r"acme_live_[0-9A-Za-z]{50}\n")
@@ -36,6 +38,12 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def made(at: Desk, *arguments: str) -> Any:
     return at.said("keys", "create", "ci", *arguments)
+
+
+def other_secret() -> str:
+    """A key of another store, made with the same pepper."""
+    with closing(Gate("memory://", prefix="acme", peppers=["a pepper of enough bytes"], hasher="hmac-sha256")) as gate:
+        return gate.keys.create("old").secret
 
 
 def audited(at: Desk, *arguments: str) -> list[str]:
@@ -74,6 +82,20 @@ def test_the_audit_names_the_user_of_the_system(each: Desk) -> None:
             "request_id": None,
         }
     assert entries[0]["correlation_id"] == entries[1]["id"]
+
+
+def test_imported_and_leaked_keys_say_who_did_it(each: Desk) -> None:
+    secret = made(each)["secret"]
+    (each.folder / "leaked.txt").write_text(secret)
+    each.run("scan", "leaked.txt", "--revoke", "--yes")
+    line = json.dumps({"key": f"acme_live_{'0' * 50}", "name": "old", "actor": "ann"})
+    result = each.run("keys", "import", answer=line)
+    assert (result.exit_code, "'actor': there is no such field" in result.stderr) == (1, True)
+    (each.folder / "keys.json").write_text(json.dumps({"key": other_secret(), "name": "old"}))
+    (each.folder / "keys.json").chmod(0o600)
+    each.did("keys", "import", "keys.json")
+    told = [(entry["event"], entry["actor"]["id"], entry["actor"]["via"]) for entry in each.said("audit")]
+    assert told == [("key.import", USER, "cli"), ("key.revoke", USER, "leak_scan"), ("key.create", USER, "cli")]
 
 
 def test_an_environment_that_lies_is_not_believed(one: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

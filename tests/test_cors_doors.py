@@ -268,7 +268,7 @@ def test_a_key_where_a_name_belongs_does_not_come_back(door: Door) -> None:
 
 
 def test_a_preflight_needs_no_key_and_none_that_it_has_is_looked_at(door: Door) -> None:
-    door.open(cors_origins=[PAGE], query_parameter="api_key")
+    door.open(cors_origins=[PAGE], accept=["?api_key"])
     revoked, secret = door.create(), door.create().secret
     door.run(door.gate.keys.arevoke, revoked.key.id)
     for key in (secret, revoked.secret, "acme_live_nonsense"):

@@ -17,7 +17,8 @@ import json
 from keystile import Gate, HmacHasher, Rule, asgi, wsgi
 
 PAGE = "https://app.example"
-gate = Gate("sqlite:///keys.db", prefix="acme", hasher=HmacHasher(b"p" * 16), cors_origins=[PAGE], envelope=True,
+gate = Gate("sqlite:///keys.db", limiter="sqlite:///windows.db", prefix="acme", hasher=HmacHasher(b"p" * 16),
+            cors_origins=[PAGE], envelope=True,
             rules=[Rule("PUT /v1/once", limits="1/day"), Rule("/v1/far", deny=["127.0.0.0/8", "::1"])])
 
 

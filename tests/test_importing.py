@@ -114,7 +114,7 @@ def test_the_default_format_takes_its_own_keys_alone(given: dict[str, Any], key:
 
 def test_another_key_with_the_same_id_is_refused() -> None:
     keys = Gate(prefix="acme", hasher="hmac-sha256", peppers=[PEPPER], store=(store := MemoryStore())).keys
-    made = iter(["i" * 12, "a" * 32, "i" * 12, "b" * 32])
+    made = iter(["i" * 12, "0a1b2c3d4e5f6g7h8i9jAkBlCmDnEoFp", "i" * 12, "Zy9Xw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0Fe"])
     one, other = (PrefixedFormat("acme", [PEPPER.encode()]).mint("production", lambda _: next(made)) for _ in range(2))
     key = keys.import_key("CI", one).key
     with pytest.raises(ConfigurationError, match="another key") as caught:

@@ -16,7 +16,6 @@ from keystile.events import Event
 from keystile.exceptions import StoreBusy
 from keystile.keys.format import crc_check
 from keystile.policy import CREDENTIAL_FORMS
-from keystile.stores.memory import MemoryStore
 from tests.doors import Door
 
 PROXY = "10.0.0.1"
@@ -278,7 +277,7 @@ def revoking(door: Door, key_id: str) -> Any:
     """What a handler does whose caller loses the key meanwhile, in another process as far as this gate can tell."""
 
     def act() -> Any:
-        return patiently(plain_store(door).revoke, key_id, datetime.now(UTC))
+        return patiently(plain_store(door).revoke, key_id, datetime.now(UTC), ())
 
     return act
 
@@ -327,18 +326,12 @@ def plain_store(door: Door) -> Any:
 def rewriting(door: Door, key_id: str, changes: dict[str, Any]) -> Any:
     """What a handler does while the record of its caller's key becomes another one."""
 
-    def delete() -> None:
-        with plain_store(door)._file.write() as connection:
-            connection.execute("DELETE FROM keystile_keys WHERE id = ?", (key_id,))
-
     def act() -> None:
         store = plain_store(door)
-        key = replace(patiently(store.find, key_id), **changes)
-        if isinstance(store, MemoryStore):
-            store._change(key_id, lambda _: key)
-        else:
-            patiently(delete)
-            patiently(store.add, key)
+        rest = {name: value for name, value in changes.items() if name != "revoked_at"}
+        patiently(store.update, key_id, patiently(store.find, key_id).revision, rest, ())
+        if "revoked_at" in changes:
+            patiently(store.revoke, key_id, changes["revoked_at"], ())
 
     return act
 
@@ -484,7 +477,7 @@ def test_every_decision_that_matters_is_told(door: Door, caplog: pytest.LogCaptu
     assert events[-1].path == "/v1/a\x01b\n"
     assert all(event.request_id.startswith("req_") for event in events)
     lines = [record.getMessage() for record in caplog.records]
-    assert [line.split()[0] for line in lines] == [code for code, *_ in told]
+    assert [line.split()[0] for line in lines] == ["key.create", *(code for code, *_ in told)]
     assert not any(set(line) & set("\x01\n") for line in lines)
     assert issued.secret not in caplog.text
 

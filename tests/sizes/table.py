@@ -393,7 +393,9 @@ TABLE = (
     ),
     Row(("keys.format.PrefixedFormat.parse",), octets(FORMAT.parse)),
     Row(("keys.format.PrefixedFormat.parse",), octets(lambda sent: FORMAT.parse(b"key_live_" + sent)), how="prefix"),
-    Row(("keys.existing.opaque.OpaqueFormat.parse", "keys.opaque.OpaqueFormat.candidates"), octets(keys.opaque)),
+    Row(
+        ("keys.existing.opaque.OpaqueFormat.parse", "keys.existing.opaque.OpaqueFormat.candidates"), octets(keys.opaque)
+    ),
     Row(
         (
             "keys.existing.foreign.plain_digest",
@@ -592,11 +594,14 @@ NOT_FED = {
     "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,
+    "gate.dryrun.DryRun.bars": _DOORS,
     "gate.dryrun.DryRun.tell": _DOORS,
+    "gate.dryrun.DryRun.tell_spared": _DOORS,
     "gate.settling.Settler.settle": "takes what the app charged, by units that were reserved",
     "doors.wsgi.settling.settled": _APP,
     "answers.charging.Charged.add": "takes the app's numbers",
     "answers.charging.check_charge": "takes the app's numbers",
+    "answers.headers.limits.shown_names": _SETTING,
     "answers.headers.limits.unit_header_names": _SETTING,
     "policy.units.check_unit_names": _SETTING,
     "rules.limits.reservations.PlanUnits.count": _SETTING,
@@ -656,6 +661,7 @@ NOT_FED = {
     "rules.requests.uses.check_uses": _SETTING,
     "rules.limits.quotas.Quotas.check_key": _SETTING,
     "rules.limits.quotas.Quotas.admits": _SETTING,
+    "rules.limits.quotas.Quotas.spares": _SETTING,
     "rules.limits.quotas.Quotas.knows": _SETTING,
     "answers.responses.RefusalWriter.write": _OURS,
     "rules.limits.subjects.subject": "takes what stands in a key's record",
@@ -688,7 +694,8 @@ NO_STRANGERS = {
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
     "cli.checking": _OPERATOR,
-    "cli.explain": _OPERATOR,
+    "cli.explain.command": _OPERATOR,
+    "cli.explain.told": _OPERATOR,
     "cli.records.importing": _OPERATOR,
     "cli.records.lines": _OPERATOR,
     "cli.places": _OPERATOR,
