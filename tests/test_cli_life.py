@@ -15,16 +15,20 @@ import pytest
 
 from keystile import Gate
 from tests.command_line import KINDS, Desk, desk
+from tests.postgres_server import postgres_url  # noqa: F401
+from tests.sql_stores import emptied
 
 SECRET = re.compile(r"acme_live_[0-9A-Za-z]{50}\n")
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, "postgresql"])
 def each(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A folder with each kind of gate."""
+    """A folder with each kind of gate, and with a file whose store is a database."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    if request.param == "postgresql":
+        return desk(tmp_path, "file", emptied(request.getfixturevalue("postgres_url")))
     return desk(tmp_path, request.param)
 
 

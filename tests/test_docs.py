@@ -11,7 +11,10 @@ import pytest
 from keystile import Gate
 
 ROOT = Path(__file__).parents[1]
-PAGES = {page: (ROOT / page).read_text() for page in ("SECURITY.md", "docs/security.md", "docs/hardening.md")}
+PAGES = {
+    page: (ROOT / page).read_text()
+    for page in ("SECURITY.md", "docs/security.md", "docs/hardening.md", "docs/stores.md")
+}
 SECURITY = PAGES["docs/security.md"]
 
 

@@ -20,9 +20,10 @@ import trio.lowlevel
 import uvloop
 
 from keystile import Gate, Plan, Window, asgi, wsgi
+from keystile._ground import health
 from keystile._sync import in_time, inline, pooled, run_now
 from keystile.events import Event, Events
-from keystile.limiters import cluster, health
+from keystile.limiters import cluster
 from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.script import key_of

@@ -17,10 +17,11 @@ import redis
 from anyio.from_thread import start_blocking_portal
 
 from keystile import Argon2Hasher, ConfigurationError, Gate, Plan, Usage, Window
+from keystile._ground import health
 from keystile._sync import inline, run_now
 from keystile.events import Events
 from keystile.exceptions import StoreBusy, StoreUnavailable
-from keystile.limiters import NotCounted, failsafe, health
+from keystile.limiters import NotCounted, failsafe
 from keystile.limiters.failsafe import Failsafe, LimiterDown
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import RedisLimiter

@@ -80,6 +80,7 @@ LATE = """
     for _ in range(2):
         gevent.joinall([gevent.spawn(request, each.secret) for each in issued], timeout=20, raise_error=True)
     assert _sync.settled(), "background work hangs"
+    gate.flush()
     print(len(statuses), set(statuses), gate.keys.get(issued[0].key.id).last_used_at is not None)
     """
 

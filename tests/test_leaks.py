@@ -382,7 +382,7 @@ def test_a_store_that_fails_under_a_request(door: Door, monkeypatch: pytest.Monk
     secret = door.create().secret
     if warm:
         assert door.get(key=secret).status == 200
-        assert _sync.settled()
+        door.flush()
     found = listening(door.gate)
     break_store(door.gate, monkeypatch)
     assert door.get(key=secret).status == 503
@@ -592,7 +592,7 @@ def test_nothing_that_a_gate_holds_is_a_key_that_it_admitted(door: Door) -> None
     for _ in range(20):
         for each in issued:
             assert door.get(key=each.secret).status == 200
-    assert _sync.settled()
+    door.flush()
     keys = {f"the key {each.key.id}" for each in issued}
     known = 0
     for each in reachable([door.gate, background._background, loops._tasks], 500_000):

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import ConfigurationError
+from keystile._ground import health
 from keystile._sync import inline, patiently, run_now
 from keystile.events import Events
 from keystile.exceptions import StoreBusy, StoreUnavailable
-from keystile.limiters import anonymous_subject, health, open_limiter, subject
+from keystile.limiters import anonymous_subject, open_limiter, subject
 from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.sqlite import SQLiteLimiter

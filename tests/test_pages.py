@@ -10,7 +10,6 @@ from typing import get_args
 import pytest
 
 import keystile
-from keystile.events import Event
 from keystile.policy import RedirectStatus
 from tests.pages import PAGES, ROOT, Block, Reader, blocks, exchanges, matches
 
@@ -19,8 +18,6 @@ BLOCKS = {page: found for page, text in TEXTS.items() if (found := blocks(text))
 LANGUAGES = {"python", "toml", "console", "http", "json"}
 # How many blocks are not run: this number may only fall.
 NOT_RUN = 1
-# Pages that the README's table names and that are still being written.
-TO_COME = {"docs/credentials.md", "docs/cors.md", "docs/units.md"}
 PACKAGE = Path(keystile.__file__).parent
 
 
@@ -47,7 +44,7 @@ def test_links_lead_to_pages_and_to_headings(page: str) -> None:
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
         name = str(target.relative_to(ROOT))
-        assert target.exists() or name in TO_COME, link
+        assert target.exists(), link
         assert not anchor or anchor in anchors(TEXTS[name]), link
 
 
@@ -143,6 +140,28 @@ def test_every_refusal_has_its_line_on_the_page_of_answers() -> None:
     assert told == reasons()
 
 
+# The functions that tell an event whose code is their first argument, and where else a code stands.
+TELLING = {"Event", "event_of", "_warn", "_tell_seldom", "made", "changed", "ended"}
+
+
+def events() -> set[str]:
+    """The code of every event that the package tells, refusals apart."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                words = [each.value if isinstance(each, ast.Constant) else None for each in node.args]
+                if name in TELLING and words:
+                    found.add(words[0])
+                elif name == "Outage":
+                    found |= {f"{words[1]}_down", f"{words[1]}_up"}
+                elif name == "asked" and len(words) > 2:
+                    found.add(f"{words[0]}.{words[2]}")
+    return {each for each in found if isinstance(each, str)}
+
+
 def test_every_event_has_its_line_on_the_page_of_events() -> None:
-    told = {code for row in rows("docs/events.md", "# Events") for code in re.findall(r"`(\w+)`", row[0])}
-    assert told == set(re.findall(r"``\"(\w+)\"``", str(Event.__doc__)))
+    told = {code for row in rows("docs/events.md", "# Events") for code in re.findall(r"`([\w.]+)`", row[0])}
+    assert len(told) > 30
+    assert told - {"error.code"} == events()

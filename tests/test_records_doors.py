@@ -42,7 +42,7 @@ def test_an_unreadable_record_is_503_for_that_key_alone_and_told_once_a_minute(
     door.gate._order.outage._unreadable = _sync.Seldom(lambda: now[0])
     broken, good = door.create("broken"), door.create("good")
     assert [door.get(key=each.secret).status for each in (broken, good)] == [200, 200]
-    assert _sync.settled()
+    door.flush()
     by_hand(door, tmp_path, f"UPDATE keystile_keys SET {edit} WHERE id = '{broken.key.id}'")
     told.clear()
 
@@ -84,21 +84,19 @@ def test_a_key_that_is_used_now_and_then_is_read_once_and_first_used_once(door: 
     issued = door.create()
     for _ in range(2):  # the first use is a change of the record, and the last one
         assert door.get(key=issued.secret).status == 200
-        assert _sync.settled()
+        door.flush()
         now[0] += 2 * MINUTE
     caller = door.gate._order.callers.known[issued.key.id]
     for _ in range(5):
         assert door.get(key=issued.secret).status == 200
-        assert _sync.settled()
+        door.flush()
         # What follows from the record is not worked out again.
         assert door.gate._order.callers.known[issued.key.id] is caller
         used = datetime.fromtimestamp(now[0], UTC)
         now[0] += 2 * MINUTE
-        if not door.gate.needs_await:  # there it is a task of the request's event loop, which ends here with it
-            assert door.run(door.gate.keys.aget, issued.key.id).last_used_at == used
-            assert [each.last_used_at for each in door.run(door.gate.keys.alist)] == [used]
-    if not door.gate.needs_await:
-        assert [event.code for event in told] == ["key.create", "first_use"]
+        assert door.run(door.gate.keys.aget, issued.key.id).last_used_at == used
+        assert [each.last_used_at for each in door.run(door.gate.keys.alist)] == [used]
+    assert [event.code for event in told] == ["key.create", "first_use"]
 
 
 def test_another_process_that_noted_the_use_spares_us_the_write(filed: Door, tmp_path: Path) -> None:
@@ -106,13 +104,13 @@ def test_another_process_that_noted_the_use_spares_us_the_write(filed: Door, tmp
     filed.open(store=f"sqlite:///{tmp_path}/keys.db", clock=lambda: now[0])
     issued = filed.create()
     assert filed.get(key=issued.secret).status == 200
-    assert _sync.settled()
+    filed.flush()
     at = 1e9 + 5 * MINUTE
     by_hand(filed, tmp_path, f"UPDATE keystile_keys SET last_used_at = {int(at * 1e6)}")
     for seconds, expected in ((30, at), (59, at), (61, at + 61)):
         now[0] = at + seconds
         filed.gate._order.callers.known[issued.key.id].touch_due = 0.0
         assert filed.get(key=issued.secret).status == 200
-        assert _sync.settled()
+        filed.flush()
         shown: Any = filed.run(filed.gate.keys.aget, issued.key.id)
         assert shown.last_used_at == datetime.fromtimestamp(expected, UTC)

@@ -693,7 +693,7 @@ def test_the_page_s_table_of_specificity_is_so(method: str, path: str, listed: s
 
 def test_the_page_s_examples_are_so() -> None:
     assert len(ROWS) == 6
-    [source] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    source = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
     found: dict[str, Any] = {"Rule": Rule}
     exec(source, found)
     some = table(*found["rules"])
@@ -704,5 +704,6 @@ def test_the_page_s_examples_are_so() -> None:
     assert some.demand("GET", "/v1/me").cost == 0
     for pair in re.findall(r"\| (`Rule.*\)`) \|$", PAGE, re.MULTILINE):
         rules = [eval(code, {"Rule": Rule}) for code in re.findall(r"`(Rule\(.*?\))`", pair)]
+        plans = {code: eval(code, {"Plan": Plan}) for code in re.findall(r"`(Plan\(.*?\))`", pair)}
         with pytest.raises(ConfigurationError):
-            Gate(rules=rules)
+            Gate(rules=rules, plans=plans)

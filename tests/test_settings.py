@@ -28,9 +28,10 @@ from keystile.config.tables import SETTINGS, FileAlone, in_files, read_table
 from keystile.keys.parts import Parts
 from keystile.policy import Policy
 from keystile.policy.settings import REQUIRED, check_settings, described, setting, settings_of
+from keystile.policy.webhooks import Receiver, Webhooks
 from tests import test_config
 
-CLASSES: list[Any] = [Parts, Policy, Rule, Plan, PageStyle, FileAlone]
+CLASSES: list[Any] = [Parts, Policy, Rule, Plan, PageStyle, Webhooks, Receiver, FileAlone]
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
@@ -113,6 +114,8 @@ RIGHT = [
     '[plans.free]\nlimits = "60/minute"\n[plans.pro]\nlimits = ["1/day"]\n[plans.none]',
     '[[rules]]\nmatch = "/a"\npublic = true\n[[rules]]\nmatch = "POST /b"\nscopes = ["x"]\ncost = 2\nenvelope = false',
     'peppers = ["a pepper of 16 bytes"]\ncursor_secrets = ["a secret of 16 bytes"]\naccept_crc = true',
+    '[webhooks]\nids = "memory://"\n[[webhooks.receive]]\nmatch = "POST /a"\nsecrets = ["whsec_x"]\ntolerance = 60',
+    '[[webhooks.receive]]\nmatch = "/a"\nsecrets = ["${HERE}"]\nscheme = "hex_body"\nheader = "X-Y"\nprefix = ""',
 ]
 WRONG = [
     "colour = 1",
@@ -147,6 +150,12 @@ WRONG = [
     "rules = ['/a']",
     "[rules]\nmatch = '/a'",
     "[[rules]]\npublic = true",
+    "webhooks = 'x'",
+    "[[webhooks]]\nids = 'memory://'",
+    "[webhooks]\nreceive = ['/a']",
+    "[[webhooks.receive]]\nmatch = '/a'",
+    "[[webhooks.receive]]\nmatch = '/a'\nsecrets = 'x'",
+    "[[webhooks.receive]]\nmatch = '/a'\nsecrets = ['x']\nscheme = 'md5'",
     "[[rules]]\nmatch = '/a'\nscope = []",
     "[[rules]]\nmatch = '/a'\nscopes = 'x'",
     "[[rules]]\nmatch = '/a'\ncost = '2'",

@@ -13,15 +13,21 @@ import pytest
 
 from keystile import ApiKey, ConfigurationError
 from keystile._ground.frozen import FrozenDict, frozen
+from keystile.exceptions import KeyLimitReached
 from keystile.model import SecretHash
-from keystile.stores import AuditFilter, KeyFilter, open_store
+from keystile.stores import AuditFilter, Cap, KeyFilter, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
+from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
 from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=[*STORES, *SQL_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param not in STORES:
+        with sql_store(request.param, request) as found:
+            yield found
+        return
     opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
     yield opened
     opened.close()
@@ -141,6 +147,18 @@ def test_filters_hold_together(store: Store) -> None:
     assert store.listed(organization_id="z") == []
     assert store.listed(organization_id="X") == []
     assert store.listed(organization_id="") == []
+
+
+@pytest.mark.parametrize("other", ["acmE", "acme ", " acme", "acm\u0451", "acme\u0301", "acmé", "ａcme"])
+def test_owners_and_ids_are_the_same_only_octet_by_octet(store: Store, other: str) -> None:
+    for each in ("acme", other):
+        store.put(a_key(each, organization_id=each, owner_id=each))
+        assert store.find(each).id == each
+    assert store.listed(organization_id="acme") == store.listed(owner_id="acme") == ["acme"]
+    assert store.listed(organization_id=other) == store.listed(owner_id=other) == [other]
+    store.put(a_key("third", organization_id=other), Cap(2, (("organization_id", other),)))
+    with pytest.raises(KeyLimitReached):
+        store.put(a_key("more", organization_id=other), Cap(2, (("organization_id", other),)))
 
 
 def test_a_list_holds_revoked_and_expired_keys_too(store: Store) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystile.exceptions import KeyLimitReached, NotFound
 from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
+from keystile.stores.sql import SQLStore
 from keystile.stores.sqlite import SQLiteStore
+from tests.postgres_server import postgres_url  # noqa: F401
+from tests.selection import often
+from tests.sql_stores import emptied
 from tests.stored import NEW, OLD, a_key, a_project, an_organization, later, told
 
 keys, projects, organizations = st.sampled_from("abcd"), st.sampled_from("pq"), st.sampled_from("xy")
@@ -118,9 +123,21 @@ def whole(store: Any) -> list[Any]:
 @given(st.lists(st.tuples(steps, moments), max_size=25))
 def test_memory_and_sqlite_agree_whatever_they_are_told(listed: list[tuple[tuple[Any, ...], Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stores = [MemoryStore(), SQLiteStore(Path(folder) / "keys.db")]
+        agree(MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), listed)
+
+
+@settings(max_examples=often(15, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listed=st.lists(st.tuples(steps, moments), max_size=25))
+def test_memory_and_postgresql_agree_whatever_they_are_told(
+    postgres_url: str,  # noqa: F811
+    listed: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    agree(MemoryStore(), SQLStore(emptied(postgres_url)), listed)
+
+
+def agree(one: Any, other: Any, listed: list[tuple[tuple[Any, ...], Any]]) -> None:
+    with closing(other):
         for number, (step, at) in enumerate(listed):
-            memory, sqlite = (done(store, step, at, number) for store in stores)
-            assert memory == sqlite, step
-            assert whole(stores[0]) == whole(stores[1]), step
-        stores[1].close()
+            first, second = (done(store, step, at, number) for store in (one, other))
+            assert first == second, step
+            assert whole(one) == whole(other), step

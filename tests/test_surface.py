@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -44,6 +45,7 @@ SURFACE = [
     "Rule",
     "StoreUnavailable",
     "Usage",
+    "UsagePeriod",
     "Window",
     "current",
 ]
@@ -150,6 +152,17 @@ def test_a_door_loads_neither_the_other_door_nor_a_framework(door: str) -> None:
     assert f"keystile.{door}" in loaded
     assert sorted(loaded & {*NOT_LOADED} - {f"keystile.{door}"}) == []
     assert f"keystile.{other}" not in loaded
+    assert "keystile.webhooks" not in loaded
+
+
+@pytest.mark.parametrize("door", ["asgi", "wsgi"])
+def test_a_door_has_a_middleware_for_webhooks_and_loads_it_when_it_is_asked_for(door: str) -> None:
+    code = f"from keystile.{door} import *; import sys; WebhookMiddleware, GateMiddleware; print(*sys.modules)"
+    loaded = set(in_a_fresh_interpreter(code).split())
+    assert {f"keystile.webhooks.receiving.{door}"} <= loaded
+    assert not loaded & {*NOT_LOADED, "httpcore2", "cryptography"} - {f"keystile.{door}"}
+    with pytest.raises(AttributeError, match="no attribute 'Other'"):
+        _ = importlib.import_module(f"keystile.{door}").Other
 
 
 def test_a_gate_over_memory_loads_no_driver() -> None:

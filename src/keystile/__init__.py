@@ -28,6 +28,7 @@ from .model import (
     Project,
     Refused,
     Usage,
+    UsagePeriod,
     Window,
 )
 from .policy import Plan, Rule
@@ -65,6 +66,7 @@ __all__ = [
     "Rule",
     "StoreUnavailable",
     "Usage",
+    "UsagePeriod",
     "Window",
     "current",
 ]

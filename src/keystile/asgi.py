@@ -2,13 +2,14 @@
 
 app.add_middleware(GateMiddleware, gate=gate)          # FastAPI, Starlette
 app = GateMiddleware(app, gate=gate)                   # anything else
+app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside a gate or without one
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
 from .answers.charging import Charged
@@ -23,15 +24,30 @@ from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
 from .doors.asgi.sending import Sender
-from .doors.asgi.wire import Receive, Scope, Send
+from .doors.asgi.wire import Message, Receive, Scope, Send
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
+
+if TYPE_CHECKING:
+    from .webhooks.receiving.asgi import WebhookMiddleware
+
+__all__ = ["GateMiddleware", "WebhookMiddleware"]
 
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _new = tuple.__new__
+_ENDS = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.failed"))
+
+
+def __getattr__(name: str) -> Any:
+    """`WebhookMiddleware` is loaded when somebody asks for it: most services receive no webhooks."""
+    if name != "WebhookMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .webhooks.receiving.asgi import WebhookMiddleware
+
+    return WebhookMiddleware
 
 
 class GateMiddleware:
@@ -94,8 +110,14 @@ class GateMiddleware:
             raise RuntimeError(
                 f"the scope type {kind!r} is unknown and cannot be guarded: expected http, websocket or lifespan"
             )
+
+        async def flush_and_send(message: Message) -> None:
+            if message["type"] in _ENDS:  # the server may not wait for what comes after it
+                await self._gate.aflush()
+            await send(message)
+
         await self._gate.limits.open(pooled)
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, flush_and_send)
 
     async def _answered(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, whatever has to be done to its answer."""

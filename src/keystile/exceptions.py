@@ -76,6 +76,18 @@ class UnreadableRecord(StoreUnavailable):
         super().__init__(store, f"the record of {self.key_id!r} cannot be read: {reason}")
 
 
+class InvalidSignature(KeystileError):
+    """A message is not signed as it should be. It is the one exception for everything that can be wrong with it.
+
+    Args:
+        reason: what is wrong, for the receiver's own log; the sender is not told.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Overloaded(KeystileError):
     """A bounded pool has no free worker and no place in its queue. The gate answers 503."""
 

@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from .config.file import Settings, load, open_gate
 from .config.importing import MISREAD, Errors, Name, find
 from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError
+from .policy.webhooks import Webhooks
 
 asgi: Any
 wsgi: Any
@@ -69,8 +71,17 @@ def _build(door: str) -> Any:
     with _naming_the_file(settings):
         check_app(app, door, f"{__name__}:")
     gate = open_gate(settings)
+    middleware = importlib.import_module(f".{door}", __package__)
+    if settings.webhooks is not None:
+        with _naming_the_file(settings, "webhooks."):
+            app = middleware.WebhookMiddleware(app, **receiving(settings.webhooks), gate=gate)
     with _naming_the_file(settings):
-        return importlib.import_module(f".{door}", __package__).GateMiddleware(app, gate=gate)
+        return middleware.GateMiddleware(app, gate=gate)
+
+
+def receiving(webhooks: Webhooks) -> dict[str, Any]:
+    """The arguments of a `WebhookMiddleware` that a file gives."""
+    return {each.name: getattr(webhooks, each.name) for each in fields(webhooks)}
 
 
 def _find() -> tuple[Settings, Callable[..., Any]]:
@@ -84,9 +95,9 @@ def _find() -> tuple[Settings, Callable[..., Any]]:
 
 
 @contextmanager
-def _naming_the_file(settings: Settings) -> Iterator[None]:
+def _naming_the_file(settings: Settings, at: str = "") -> Iterator[None]:
     """An error of a door, which knows nothing of the file, names it."""
     try:
         yield
     except ConfigurationError as error:
-        raise settings.error(error.key, error.reason) from None
+        raise settings.error(f"{at}{error.key}" if error.key else None, error.reason) from None

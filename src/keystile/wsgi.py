@@ -2,11 +2,13 @@
 
 app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)     # Flask
 application = GateMiddleware(application, gate=gate)       # Django, anything else
+app = WebhookMiddleware(app, receive=[Receiver(...)])      # signed messages, beside a gate or without one
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from ._sync import inline, run_now
 from .answers.charging import Charged
@@ -27,9 +29,23 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
 
+if TYPE_CHECKING:
+    from .webhooks.receiving.wsgi import WebhookMiddleware
+
+__all__ = ["GateMiddleware", "WebhookMiddleware"]
+
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _new = tuple.__new__
+
+
+def __getattr__(name: str) -> Any:
+    """`WebhookMiddleware` is loaded when somebody asks for it: most services receive no webhooks."""
+    if name != "WebhookMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .webhooks.receiving.wsgi import WebhookMiddleware
+
+    return WebhookMiddleware
 
 
 class GateMiddleware:

@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import keys, parts, places
+from tests.sizes import hooks, keys, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -535,6 +535,45 @@ TABLE = (
     Row(("gate.transport.event_of",), event_from),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
     Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    *(
+        Row(
+            (
+                "webhooks.signing.verify",
+                "webhooks.signing.lines_of",
+                "webhooks.signing.proved",
+                "webhooks.schemes.Scheme.read",
+                "webhooks.secrets.HmacKey.verifies",
+            ),
+            octets(hooks.verifying(name)),
+            most=3.0,  # the MAC of the whole body, twice with two secrets, for two messages
+            how=name,
+        )
+        for name in hooks.SCHEMES
+    ),
+    Row(("webhooks.ed25519.PublicKey.verifies",), octets(hooks.verify_many), most=8.0),  # 16 signatures
+    Row(("webhooks.receiving.paths.Paths.find",), text(hooks.find_path), most=3.0),  # three paths
+    Row(("rules.network.targets.Targets.permits", "rules.network.targets.Targets.read"), text(hooks.read_target)),
+    Row(("webhooks.sending.fields.check_fields",), text(hooks.read_fields)),
+    Row(
+        (
+            "webhooks.receiving.wsgi.WebhookMiddleware.__call__",
+            "webhooks.receiving.order.Receiving.concerns",
+            "webhooks.receiving.order.Receiving.meet",
+            "webhooks.receiving.order.Receiving.judge",
+            "doors.wsgi.bodies.read_body",
+        ),
+        hooks.through_wsgi,
+        most=10.0,  # three requests
+    ),
+    Row(
+        (
+            "webhooks.receiving.asgi.WebhookMiddleware.__call__",
+            "doors.asgi.bodies.read_body",
+            "doors.asgi.bodies.replaying",
+        ),
+        hooks.through_asgi,
+        most=15.0,  # three requests, and an event loop
+    ),
     *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
         Row(
@@ -603,7 +642,7 @@ NOT_FED = {
     "answers.charging.check_charge": "takes the app's numbers",
     "answers.headers.limits.shown_names": _SETTING,
     "answers.headers.limits.unit_header_names": _SETTING,
-    "policy.units.check_unit_names": _SETTING,
+    "policy.plans.check_unit_names": _SETTING,
     "rules.limits.reservations.PlanUnits.count": _SETTING,
     "rules.limits.reservations.PlanUnits.of": _SETTING,
     "rules.limits.reservations.PlanUnits.taken": _SETTING,
@@ -677,6 +716,7 @@ NOT_FED = {
     "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
+    **hooks.NOT_FED,
 }
 
 # Modules that see nothing of a request, whatever their functions take.
@@ -688,6 +728,7 @@ NO_STRANGERS = {
     "__main__": _OPERATOR,
     "_ground.checks": _OPERATOR,
     "_ground.connection": "takes the names of files, which the operator gives",
+    "_ground.health": _SERVERS,
     "_ground.frozen": _STORED,
     "_sync.beside": "only commands wait so",
     "config.importing": _OPERATOR,
@@ -701,6 +742,7 @@ NO_STRANGERS = {
     "cli.places": _OPERATOR,
     "cli.scan": _OPERATOR,
     "cli.limits": _OPERATOR,
+    "cli.migrating": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.records.audit": _OPERATOR,
     "cli.records.changing": _OPERATOR,
@@ -718,6 +760,7 @@ NO_STRANGERS = {
     "_ground.sqlite": _STORED,
     "_sync": "calls functions and looks at no value",
     "_sync.background": "calls functions and looks at no value",
+    "_sync.deferred": "calls functions and looks at no value",
     "_sync.flights": "calls functions and looks at no value",
     "_sync.local": "calls functions and looks at no value",
     "_sync.loops": "calls functions and looks at no value",
@@ -725,6 +768,7 @@ NO_STRANGERS = {
     "_sync.running": "calls functions and looks at no value",
     "_sync.seldom": "takes codes of events, and ids of keys that were found",
     "cli.typed": _OPERATOR,
+    "cli.usage": _OPERATOR,
     "cli.commands": _OPERATOR,
     "config.faults": _OPERATOR,
     "config.file": _OPERATOR,
@@ -752,12 +796,13 @@ NO_STRANGERS = {
     "keys.organizations": _OPERATOR,
     "keys.projects": _OPERATOR,
     "keys.ring": _OPERATOR,
+    "keys.usage.counting": "takes the ids of keys that were proved, and codes of refusals",
+    "keys.usage.reading": _OPERATOR,
     "keyset": "takes the app's statements and the cursors that were verified",
     "limiters": _STORED,
     "limiters.backends": _SERVERS,
     "limiters.cluster": _SERVERS,
     "limiters.failsafe": _STORED,
-    "limiters.health": _SERVERS,
     "limiters.links": _SERVERS,
     "limiters.memory": _STORED,
     "limiters.redis": _STORED,
@@ -771,9 +816,23 @@ NO_STRANGERS = {
     "model.audit": _STORED,
     "stores": _STORED,
     "stores.contract": _STORED,
+    "stores.counts": _STORED,
+    "stores.listing": _STORED,
     "stores.memory": _STORED,
+    "stores.rows": _STORED,
+    "stores.sql": _STORED,
+    "stores.sql.links": _SERVERS,
+    "stores.sql.migrations": _SERVERS,
+    "stores.sql.mysql": _SERVERS,
+    "stores.sql.places": _SERVERS,
+    "stores.sql.postgresql": _SERVERS,
+    "stores.sql.reading": _STORED,
+    "stores.sql.records": _STORED,
+    "stores.sql.store": _STORED,
+    "stores.sql.tables": _STORED,
+    "stores.sql.work": _STORED,
+    "stores.sql.writing": _STORED,
     "stores.sqlite": _STORED,
-    "stores.sqlite.rows": _STORED,
     "stores.sqlite.schema": _STORED,
     "stores.sqlite.statements": _STORED,
     "stores.sqlite.steps": _STORED,
@@ -781,4 +840,5 @@ NO_STRANGERS = {
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
+    **hooks.NO_STRANGERS,
 }

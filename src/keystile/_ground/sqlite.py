@@ -39,6 +39,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 IN_PLACE = (
     ("keystile/_ground/sqlite.py", frozenset({"_taken", "row", "rows", "write"})),
     ("keystile/limiters/sqlite.py", frozenset({"hit", "peek", "refund", "reset"})),
+    ("keystile/webhooks/receiving/sqlite.py", frozenset({"begin", "end"})),
 )
 """The files and functions that read in place, even on an event loop. For tools that look for blocking calls:
 ``blockbuster.functions["os.stat"].can_block_in(file, functions)``. Files are opened and closed off the event loop."""

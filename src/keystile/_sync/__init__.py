@@ -13,10 +13,11 @@ queues are made on first use, because gevent may replace them after the import.
 
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
+from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
-from .offload import Offload, Pool, inline, pooled, worker_count
+from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
@@ -24,6 +25,7 @@ from .shelf import Item, Shelf
 
 __all__ = [
     "Crowd",
+    "Deferred",
     "Item",
     "Lock",
     "Offload",
@@ -34,6 +36,7 @@ __all__ = [
     "Seldom",
     "Shelf",
     "SingleFlight",
+    "abandonable",
     "adapt",
     "at_once",
     "can_wait",
@@ -44,6 +47,7 @@ __all__ = [
     "later",
     "loop_beside",
     "may_block",
+    "on_exit",
     "on_fork",
     "patiently",
     "pooled",

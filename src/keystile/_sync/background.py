@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import functools
+import heapq
 import logging
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from itertools import count
 from typing import Any
 
 from ..exceptions import KeystileError
 from .local import on_fork
-from .loops import spawn
+from .loops import spawn, spawn_after
 from .running import is_async
 from .seldom import Seldom
 
 _logger = logging.getLogger("keystile")
 seldom = Seldom()
+
+Work = Callable[[], Any]
+Due = tuple[float, int, Work]
+"""When on the steady clock, a number that no other has, and what."""
 
 
 def _complain(what: str, error: Exception) -> None:
@@ -41,17 +48,18 @@ class _Background:
         """Start afresh, in a forked child."""
         self._made_by: Any = None
         self._making = threading.Lock()
+        self._numbers = count()
         self.started = False
 
-    def add(self, work: Callable[[], Any]) -> None:
-        """Queue the work."""
+    def add(self, work: Work, seconds: float = 0.0) -> None:
+        """Queue the work, to be done so many seconds from now."""
         if self._made_by is not threading.Lock:
             with self._making:
                 if self._made_by is not threading.Lock:
                     self._make()
         if self._work.qsize() >= self.LIMIT:
             return  # no work that comes here is worth unbounded memory
-        self._work.put(work)
+        self._work.put((time.monotonic() + seconds if seconds else 0.0, next(self._numbers), work))
         if not self.started:
             with self._lock:
                 if not self.started:
@@ -61,11 +69,11 @@ class _Background:
         """Make the lock and the queue. Make them again if gevent has patched threading since: its greenlets would hang
         on the old ones."""
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Due] = queue.SimpleQueue()
         self.started = False
         self._made_by = threading.Lock
 
-    def _start(self, work: queue.SimpleQueue[Callable[[], Any]]) -> None:
+    def _start(self, work: queue.SimpleQueue[Due]) -> None:
         try:
             threading.Thread(target=_serve, args=(work,), name="keystile-background", daemon=True).start()
         except RuntimeError as error:  # no request may fail because the system has no thread to spare
@@ -74,14 +82,30 @@ class _Background:
             self.started = True
 
 
-def _serve(queued: queue.SimpleQueue[Callable[[], Any]]) -> None:
+def _serve(queued: queue.SimpleQueue[Due]) -> None:
+    waiting: list[Due] = []
     while True:
-        work = queued.get()
+        work = _next(queued, waiting)
         try:
             work()
         except Exception as error:  # noqa: BLE001 - the caller has gone on
             _complain("background work failed", error)
         del work
+
+
+def _next(queued: queue.SimpleQueue[Due], waiting: list[Due]) -> Work:
+    """The next work whose time has come. What is due later goes to those that wait."""
+    while True:
+        left = waiting[0][0] - time.monotonic() if waiting else None
+        if left is not None and left <= 0:
+            return heapq.heappop(waiting)[2]
+        try:
+            found = queued.get(timeout=left)
+        except queue.Empty:
+            continue
+        if not found[0]:
+            return found[2]
+        heapq.heappush(waiting, found)
 
 
 _background = _Background()
@@ -96,6 +120,14 @@ def later(function: Callable[..., Any], *args: Any) -> None:
         _background.add(functools.partial(function, *args))
         return
     spawn(functools.partial(_logged, function, *args), Future())
+
+
+def after(seconds: float, function: Callable[[], Any]) -> None:
+    """The same, so many seconds from now. What an event loop was to do is not done if the loop ends before."""
+    if is_async(function):
+        spawn_after(seconds, functools.partial(_logged, function))
+    else:
+        _background.add(function, seconds)
 
 
 async def _logged(function: Callable[..., Awaitable[Any]], *args: Any) -> None:

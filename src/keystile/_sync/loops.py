@@ -55,6 +55,22 @@ def spawn(work: Callable[[], Coroutine[Any, Any, T]], ended: Future[T]) -> None:
     task.add_done_callback(tell)
 
 
+def spawn_after(seconds: float, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Start such a task so many seconds from now. Until then nothing is left behind if the loop ends."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop().call_later(seconds, spawn, work, Future())
+    except RuntimeError:
+        import trio
+
+        async def wait_and_work() -> None:
+            await trio.sleep(seconds)
+            await work()
+
+        trio.lowlevel.spawn_system_task(_to_its_end, wait_and_work, Future())
+
+
 def _tasks_of(loop: Any) -> set[Any]:
     found = _tasks.get(loop)
     if found is None:

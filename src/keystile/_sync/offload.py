@@ -160,7 +160,7 @@ class _Pooled:
         place = pool.enter()
         try:
             call = functools.partial(pool.call, place, work, *args)
-            return await anyio.to_thread.run_sync(call, limiter=self._limiter(pool))
+            return await anyio.to_thread.run_sync(call, limiter=self.limiter(pool))
         finally:
             place.abandon()
 
@@ -192,7 +192,8 @@ class _Pooled:
     def on_asyncio(self) -> bool:
         return running_loop() is not None
 
-    def _limiter(self, pool: Pool) -> anyio.CapacityLimiter:
+    def limiter(self, pool: Pool) -> anyio.CapacityLimiter:
+        """Bounds the threads that this loop uses for a pool."""
         try:
             limiters = self._limiters.get()
         except LookupError:
@@ -204,7 +205,26 @@ class _Pooled:
 
 
 inline: Offload = _Inline()
-pooled: Offload = _Pooled()
+_pooled = _Pooled()
+pooled: Offload = _pooled
+
+
+async def abandonable(pool: Pool, work: Callable[..., T], *args: Any) -> T:
+    """The work's result, from a worker thread, for work that nothing can end, such as a look-up of a name.
+
+    A caller that is cancelled leaves at once. The work goes on to its end, and keeps its place in the pool until then:
+    so there are never more threads than the pool has places.
+
+    Raises:
+        Overloaded: the pool has no place.
+    """
+    place = pool.enter()
+    try:
+        call = functools.partial(pool.call, place, work, *args)
+        limiter = _pooled.limiter(pool)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+    finally:
+        place.abandon()
 
 
 def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:

@@ -8,7 +8,8 @@ import click
 
 from ..config.file import Settings
 from ..config.importing import ANYTHING
-from ..exceptions import StoreUnavailable
+from ..exceptions import ConfigurationError, StoreUnavailable
+from ..gate import Gate
 from ..model import Window
 from ..rules.limits.subjects import subject
 from .opening import Opened, Place, ask, in_memory, opening
@@ -34,13 +35,12 @@ def check(place: Place) -> None:
                 *([("dry run", ", ".join(gate.policy.dry_runs()))] if gate.policy.dry_runs() else []),
                 ("rules", str(len(tuple(gate.policy.rules)))),
                 ("public", " ".join(gate.policy.public) or "-"),
+                *([] if found.settings is None else _shown_webhooks(found.settings, gate)),
                 ("app", "-" if found.settings is None else _shown_app(found.settings)),
             ]
         )
         if in_memory(gate, "store"):
-            click.echo(
-                "Note: keys in memory end with their process, so no command can make one for a server.", err=True
-            )
+            click.echo(_NOTE, err=True)
 
 
 def _look_at_limiter(found: Opened) -> None:
@@ -54,6 +54,20 @@ def _look_at_limiter(found: Opened) -> None:
 
 def _shown_part(part: Any) -> str:
     return shown_url(part) if isinstance(part, str) else type(part).__name__
+
+
+def _shown_webhooks(settings: Settings, gate: Gate) -> list[tuple[str, str]]:
+    """Where signed messages arrive, if any do and they could."""
+    if settings.webhooks is None:
+        return []
+    from ..webhooks.receiving.order import Receiving
+
+    found = settings.webhooks
+    try:
+        Receiving(found.receive, found.ids, found.keep_ids, gate).close()
+    except ConfigurationError as error:
+        raise settings.error(f"webhooks.{error.key}", error.reason) from None
+    return [("webhooks", ", ".join(each.match for each in found.receive))]
 
 
 def _shown_app(settings: Settings) -> str:

@@ -24,12 +24,14 @@ from ..exceptions import KeystileError
 from .checking import check
 from .explain.command import explain
 from .limits import limits
+from .migrating import migrate
 from .opening import GATE_OPTION, Place, where
 from .records.audit import audit
 from .records.keys import keys
 from .records.organizations import organizations
 from .records.projects import projects
 from .scan import pattern, scan
+from .usage import usage
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -109,7 +111,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits, scan, pattern):
+for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, scan, pattern):
     main.add_command(_command)
 
 

@@ -11,6 +11,7 @@ import click
 
 from ..keys.format import ID_LENGTH
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DURATION = re.compile(r"([0-9]+)([dh])")
 # So many digits are more seconds than anything lasts.
 _SPAN = re.compile(r"([0-9]{1,12})([smhd]?)")
@@ -21,12 +22,21 @@ _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
 def as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
     """A moment in UTC, from ISO 8601 with a time zone, or from a number of days or hours from now."""
-    if value is None:
-        return None
+    return None if value is None else _moment(value, 1)
+
+
+def as_past(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """The same for a moment of the past: a number of days or hours is counted back, and a date is its beginning."""
+    if value is not None and _DATE.fullmatch(value):
+        value += "T00:00:00Z"
+    return None if value is None else _moment(value, -1)
+
+
+def _moment(value: str, sign: int) -> datetime:
     duration = _DURATION.fullmatch(value)
     try:
         if duration is not None:
-            return datetime.now(UTC) + timedelta(hours=int(duration[1]) * (24 if duration[2] == "d" else 1))
+            return datetime.now(UTC) + sign * timedelta(hours=int(duration[1]) * (24 if duration[2] == "d" else 1))
         moment = datetime.fromisoformat(value)
         if moment.utcoffset() is None:
             raise click.BadParameter("it has no time zone; write Z at the end for UTC")

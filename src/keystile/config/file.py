@@ -11,8 +11,8 @@ import logging
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..policy import Rule
 from ..policy.kinds import SECRETS
+from ..policy.webhooks import Webhooks
 from ..rules.requests.urls import place_of
 from .origin import Origin
 from .tables import SETTINGS, FileAlone, build, in_files, read_table
@@ -48,11 +49,13 @@ class Settings:
     Attributes:
         source: the file's name, as it was given.
         app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
+        webhooks: the signed messages that it receives, or None. They hold secrets: do not log them.
         gate: keyword arguments of Gate. They hold the peppers: do not log them.
     """
 
     source: str
     app: str | None = field(repr=False)
+    webhooks: Webhooks | None = field(repr=False)
     gate: Mapping[str, Any] = field(repr=False)
     _origin: Origin = field(repr=False, compare=False)
 
@@ -88,7 +91,7 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     origin = Origin(str(file), environ)
     table = _parse(origin, file)
     found = read_table(origin, table, SETTINGS)
-    if any("${" not in str(secret) for name in _SECRETS for secret in table.get(name, ())):
+    if any("${" not in str(secret) for secret in _secrets(table)):
         _tell_mode(file)
     if not found.get("peppers") and PEPPER_VARIABLE in environ:
         found["peppers"] = (origin.variable("peppers[0]", PEPPER_VARIABLE),)
@@ -100,7 +103,22 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
     if own.app is not None and "store" not in found:
         raise origin.error("store", _NO_STORE)
-    return Settings(str(file), own.app, FrozenDict(found), origin)
+    return Settings(str(file), own.app, _settled(origin, file, own.webhooks), FrozenDict(found), origin)
+
+
+def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:
+    """The secrets in a file whose types have been checked."""
+    for name in _SECRETS:
+        yield from table.get(name, ())
+    for receiver in table.get("webhooks", {}).get("receive", ()):
+        yield from receiver["secrets"]
+
+
+def _settled(origin: Origin, file: Path, webhooks: Webhooks | None) -> Webhooks | None:
+    """The same, with the place of ids relative to the file."""
+    if webhooks is None or webhooks.ids is None:
+        return webhooks
+    return replace(webhooks, ids=_beside(origin, file, "webhooks.ids", webhooks.ids))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from ..keys.parts import Parts
 from ..policy import PageStyle, Plan, Policy, Rule
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, settings_of
+from ..policy.webhooks import Receiver, Webhooks
 from .tables import FileAlone, expected
 
 _HEAD = """\
@@ -32,6 +33,8 @@ _PARTS = (
     (Rule, "Rules", "In code `Rule(…)`, in a file `[[rules]]`."),
     (Plan, "Plans", "In code `Plan(…)`, in a file `[plans.NAME]`."),
     (PageStyle, "Page styles", "In code `PageStyle(…)`, in a file `[page_style]`."),
+    (Webhooks, "Webhooks", "In a file `[webhooks]`; in code, arguments of `WebhookMiddleware`."),
+    (Receiver, "Receivers of webhooks", "In code `Receiver(…)`, in a file `[[webhooks.receive]]`."),
     (FileAlone, "Settings of the file alone", "Only `keystile.toml` has these."),
 )
 

@@ -13,6 +13,7 @@ from ..policy import Policy
 from ..policy.kinds import Kind, alternatives
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, check_settings, setting, settings_of
+from ..policy.webhooks import Webhooks
 from .origin import Origin
 
 
@@ -25,6 +26,11 @@ class FileAlone:
         "function that makes it, `\"service.main:create_app('prod', debug=False)\"`, with literals alone.",
         default=None,
         example='"service.main:app"',
+    )
+    webhooks: Webhooks | None = setting(
+        "Signed messages that the service receives: verified inside the gate, before the app runs. Their paths belong "
+        "in `public` too, for senders have no key. In code they are arguments of `WebhookMiddleware`.",
+        default=None,
     )
 
     def __post_init__(self) -> None:

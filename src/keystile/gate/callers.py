@@ -15,16 +15,17 @@ from datetime import UTC, datetime, timedelta
 from .._sync import Seldom
 from ..events import Events
 from ..exceptions import UnreadableRecord
-from ..keys.workshop import Workshop
+from ..keys.usage.counting import Counting, Place
 from ..model import ApiKey, Charges, Demand, Reason, SecretHash
+from ..model.counts import HOUR
 from ..rules import outcomes
 from ..rules.limits.charges import charged
 from ..rules.limits.quotas import Quotas
 from ..rules.network import addresses
 from ..rules.requests.uses import Uses
+from ..stores import USE_EVERY
 from .transport import Visit, event_of
 
-TOUCH_EVERY = 60.0
 NOTICE_EVERY = 86_400.0
 
 
@@ -42,8 +43,9 @@ class Caller:
         uses: what it may be used for; None for everything.
         closed: why it is refused whatever the time is, or None.
         ends: when it expires, in Unix seconds.
-        touch_due: when its use is due to be noted next, in Unix seconds.
+        touch_due: when its use is due to be noted next, in Unix seconds; at the end of the hour at the latest.
         notice_due: when it is due to be told next that it expires soon, in Unix seconds.
+        place: where its admitted requests are counted until `touch_due`; None if they are not.
     """
 
     key: ApiKey
@@ -56,6 +58,7 @@ class Caller:
     ends: float
     touch_due: float
     notice_due: float
+    place: Place | None
 
 
 def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
@@ -86,6 +89,7 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
         ends=math.inf if key.expires_at is None else key.expires_at.timestamp(),
         touch_due=0.0 if before is None else before.touch_due,
         notice_due=0.0 if before is None else before.notice_due,
+        place=None if before is None else before.place,
     )
 
 
@@ -93,7 +97,7 @@ class Callers:
     """What follows from the records that were read recently.
 
     Args:
-        shop: its store notes when a key was used.
+        counting: notes when a key was used, and counts its requests.
         quotas: which windows hold for whom.
         events: where a key's first use is reported, that it ends soon, and that its older secret is still in use.
         notice: for how many seconds before a key expires this is told.
@@ -101,8 +105,8 @@ class Callers:
             use has a new record every minute, when its use is noted.
     """
 
-    def __init__(self, shop: Workshop, quotas: Quotas, events: Events, notice: float, remembered: int) -> None:
-        self._shop, self._quotas, self._events, self._remembered = shop, quotas, events, remembered
+    def __init__(self, counting: Counting, quotas: Quotas, events: Events, notice: float, remembered: int) -> None:
+        self._counting, self._quotas, self._events, self._remembered = counting, quotas, events, remembered
         self._notice, self._seldom = notice, Seldom()
         # Not a plain dict: there, removing the oldest entry takes longer the more entries were removed before.
         self.known: OrderedDict[str, Caller] = OrderedDict()
@@ -114,6 +118,7 @@ class Callers:
             caller = meet(key, before, self._quotas)
         except Exception as error:  # noqa: BLE001 - whatever it is, only the record can have caused it
             raise UnreadableRecord("the key store", key.id, str(error)) from None
+        caller.place = caller.place or self._counting.place(key.id)
         self.known.pop(key.id, None)
         self.known[key.id] = caller
         if len(self.known) > self._remembered:
@@ -121,13 +126,16 @@ class Callers:
         return caller
 
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:
-        """Have `last_used_at` written, outside this request's path; at most once a minute for each key."""
-        caller.touch_due = now + TOUCH_EVERY
+        """Have `last_used_at` written, outside this request's path, at most once a minute for each key; and begin to
+        count in another hour."""
+        caller.touch_due = min(now + USE_EVERY, (now // HOUR + 1) * HOUR)
+        caller.place = self._counting.place(caller.key.id)
+        self._counting.ask()
         used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
         if used is None and self._events.wanted(logging.INFO):
             self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
-        if used is None or at - used >= timedelta(seconds=TOUCH_EVERY):
-            self._shop.note_use(caller.key.id, at, timedelta(seconds=TOUCH_EVERY))
+        if used is None or at - used >= timedelta(seconds=USE_EVERY):
+            self._counting.use(caller.key.id, at)
         if caller.ends - now <= self._notice and now >= caller.notice_due:
             caller.notice_due = now + NOTICE_EVERY
             reason = f"it expires at {caller.key.expires_at}"
@@ -142,8 +150,7 @@ class Callers:
         if self._seldom.due(key.id):
             reason = f"the secret before the last rotation is still in use; it ends at {ends}"
             self._events.tell(event_of("grace_secret_used", logging.WARNING, visit, key=key)._replace(reason=reason))
-            at = datetime.fromtimestamp(now, UTC)
-            self._shop.note_use(key.id, at, timedelta(seconds=TOUCH_EVERY), graced=True)
+            self._counting.use(key.id, datetime.fromtimestamp(now, UTC), graced=True)
         if ends is None or (key.expires_at is not None and key.expires_at <= ends):
             return key
         return replace(key, expires_at=ends)

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
+from .._sync import inline, pooled, run_now
 from ..events import Events, L
 from ..exceptions import ConfigurationError
 from ..keys.changes.caps import Caps
@@ -23,6 +24,8 @@ from ..keys.organizations import Organizations
 from ..keys.parts import Parts
 from ..keys.projects import Projects
 from ..keys.ring import KeyRing
+from ..keys.usage.counting import Counting
+from ..keys.usage.reading import UsageReader
 from ..keys.workshop import as_cursor_secrets, as_limiter, open_workshop
 from ..limiters import RateLimiter
 from ..limiters.failsafe import Failsafe
@@ -113,6 +116,7 @@ class Gate:
         client_header: str = "X-Forwarded-For",
         max_grace: int = 7_776_000,
         expiry_notice: int = 604_800,
+        usage_retention: int = 7_776_000,
         https: Https = "off",
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
@@ -154,12 +158,21 @@ class Gate:
         check_one_step(self.policy, self.limits.one_step)
         records = Records(self._shop, self.events)
         maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
-        self.keys = KeyRing(records, maker, self.quotas, max_grace)
+        self._counting = Counting(self._shop, self.events, usage_retention)
+        self.keys = KeyRing(records, maker, self.quotas, UsageReader(records, self._counting), max_grace)
         self.projects = Projects(records, maker, parts.on_project_deleted)
         self.organizations = Organizations(records, self.quotas)
         self.audit, self.aaudit = records.audit, records.aaudit
         self._order = Order(
-            self.policy, self._shop, self.events, self.transport, table, self.quotas, self.accepted, self.limits
+            self.policy,
+            self._shop,
+            self.events,
+            self.transport,
+            table,
+            self.quotas,
+            self.accepted,
+            self.limits,
+            self._counting,
         )
         if hasattr(self._shop.store, "on_unreadable"):
             self._shop.store.on_unreadable = self._order.outage.begins
@@ -185,16 +198,30 @@ class Gate:
         """
         return self.events.listen(listener)
 
+    def flush(self) -> None:
+        """Write what this process has counted of its keys' requests, as happens every ten seconds; never raises. For
+        processes that are stopped without notice. If the store is async, use `aflush`."""
+        if self.keys.needs_await:
+            raise ConfigurationError("the store is async: await aflush() instead", key="store")
+        run_now(self._counting.flush(inline))
+
+    async def aflush(self) -> None:
+        """The same, awaited."""
+        await self._counting.flush(pooled)
+
     def close(self) -> None:
-        """Release the files and connections of the store and the limiter. If one of them is async, use `aclose`."""
+        """Write what was counted, and release the files and connections of the store and the limiter. If one of them is
+        async, use `aclose`."""
         if self.needs_await:
             raise ConfigurationError("the store or the limiter is async: await aclose() instead", key="store")
+        run_now(self._counting.finish(inline))
         self._shop.close_store()
         self.limits.limiter.close()
 
     async def aclose(self) -> None:
-        """Release the files and connections of the store and the limiter."""
-        for close in (self._shop.close_store, *(each.close for each in self.limits.limiters())):
+        """The same, awaited."""
+        await self._counting.finish(pooled)
+        for close in (*self._shop.closes(), *(each.close for each in self.limits.limiters())):
             closing = close()
             if closing is not None:
                 await closing

@@ -12,13 +12,15 @@ from __future__ import annotations
 import logging
 
 from .._ground.frozen import HiddenBytes
-from .._sync import Offload, adapt, at_once
+from .._sync import Offload, at_once
 from ..events import Events, Outage
 from ..exceptions import Overloaded, StoreUnavailable
+from ..keys.usage.counting import Counting, Place
 from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
+from ..model.counts import ADMITTED
 from ..policy import Policy
 from ..policy.places import places_of
 from ..rules import outcomes
@@ -59,6 +61,7 @@ class Order:
         quotas: which windows hold for whom.
         accepted: where keys are read from, on any path.
         limits: where windows are counted.
+        counting: where requests are counted for each key.
     """
 
     def __init__(  # noqa: PLR0917 - what a gate is made of
@@ -71,6 +74,7 @@ class Order:
         quotas: Quotas,
         accepted: Accepted,
         limits: Failsafe,
+        counting: Counting,
     ) -> None:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
@@ -86,11 +90,12 @@ class Order:
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
         blocking = getattr(shop.store, "blocking", True)
-        find = adapt(shop.store.find, shop.store_pool, blocking=blocking, patience=READ_PATIENCE)
+        find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
         find_now = at_once(shop.store.find, blocking=blocking)
         budget = FailureBudget(policy, quotas, limits)
         self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
-        self.callers = Callers(shop, quotas, events, policy.expiry_notice, policy.remembered_keys)
+        self._counting, self._counts = counting, counting.counts
+        self.callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys)
         self._known = self.callers.known
         self.outage = Outage(events, "store", "every key is refused with 503")
 
@@ -159,9 +164,10 @@ class Order:
         except Exception as error:  # noqa: BLE001 - whatever a store raises or holds, the gate stays closed
             self.outage.begins(error)
             return self._refused(outcomes.STORE_DOWN, visit, before)
+        place = caller.place if before is None else None
         if reason is not None:
             if self._dry.enforces or reason.status == 401:
-                return self._nobody(reason, visit, demand, key)
+                return self._noted(place, self._nobody(reason, visit, demand, key))
             if before is None:
                 self._dry.tell(reason, visit, key)
         elif before is None and (demand.watched or caller.spared is not None):
@@ -174,10 +180,19 @@ class Order:
             if demand.windows or demand.cost != 1 or demand.reserve:
                 charges = self._quotas.charges(key, demand)
                 if len(charges) > MOST_WINDOWS:
-                    return self._refused(outcomes.UNREADABLE, visit, key)
+                    return self._noted(place, self._refused(outcomes.UNREADABLE, visit, key))
+        outcome: Admitted | Refused
         if self._hit_now is None or not charges:
-            return await self._count(key, visit, charges, demand, offload)
-        return self._counted(key, visit, self._hit_now(caller.subject, charges), demand)
+            outcome = await self._count(key, visit, charges, demand, offload)
+        else:
+            outcome = self._counted(key, visit, self._hit_now(caller.subject, charges), demand)
+        if type(outcome) is Refused:
+            return self._noted(place, outcome)
+        if place is not None:  # as `_noted` does, but without a frame
+            if not self._counts:
+                self._counting.ask()
+            self._counts[place] += 1
+        return outcome
 
     async def recheck(self, admitted: Admitted, request: Request, offload: Offload) -> Refused | None:
         """Whether a request that the app has answered would still be admitted: None, or what to answer instead.
@@ -199,6 +214,12 @@ class Order:
             self._dry.tell(reason, visit, admitted.principal)
             return None
         return self._refused(reason, visit, admitted.principal, admitted.usages)
+
+    def _noted(self, place: Place | None, outcome: Admitted | Refused) -> Admitted | Refused:
+        """Count how a request of a proved key ended, once for each request."""
+        if place is not None:
+            self._counting.count(place, outcome.reason.code if isinstance(outcome, Refused) else ADMITTED)
+        return outcome
 
     async def _count(
         self, key: ApiKey | None, visit: Visit, charges: Charges, demand: Demand, offload: Offload

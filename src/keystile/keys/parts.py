@@ -40,7 +40,8 @@ class Parts:
     """
 
     store: str | KeyFinder = setting(
-        "Where the keys are: `memory://` or `sqlite:///file.db`. In a file, a relative path is relative to that file.",
+        "Where the keys are: `memory://`, `sqlite:///file.db`, `postgresql://user@host/name`, `mysql://…` or "
+        "`mariadb://…`; docs/stores.md says which to take. In a file, a relative path is relative to that file.",
         default="memory://",
         example='"sqlite:///keystile.db"',
         begins=True,

@@ -26,6 +26,7 @@ from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
 from .existing.ring import KnownKeys
+from .usage.reading import UsageReader
 
 # What decides against which cap a key counts.
 _COUNTED = frozenset(("plan", "project_id", "organization_id"))
@@ -39,9 +40,10 @@ class KeyRing(KnownKeys):
     itself.
     """
 
-    def __init__(self, records: Records, maker: Maker, quotas: Quotas, max_grace: float) -> None:
+    def __init__(self, records: Records, maker: Maker, quotas: Quotas, reader: UsageReader, max_grace: float) -> None:
         super().__init__(records, maker)
         self._quotas, self._max_grace = quotas, max_grace
+        self.usage, self.ausage = reader.usage, reader.ausage
 
     async def _create(
         self,

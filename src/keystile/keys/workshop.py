@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, cast, get_args
 
 from .._ground.checks import check_all
-from .._sync import Pool, is_async, later, patiently, worker_count
+from .._sync import Pool, adapt, is_async, later, patiently, worker_count
 from ..exceptions import ConfigurationError
 from ..limiters import RateLimiter, open_limiter
 from ..model import SecretHash
@@ -32,6 +31,7 @@ _FINDER_METHODS = ("find",)
 _WRITES = ("add", "update", "revoke", "list")
 _STORE_METHODS = (
     *(*_FINDER_METHODS, *_WRITES, "touch", "last_used", "rehash", "close", "list_audit"),
+    *("add_usage", "usage", "forget_usage"),
     *("add_project", "find_project", "list_projects", "update_project", "delete_project"),
     *("add_organization", "find_organization", "list_organizations", "update_organization"),
 )
@@ -81,6 +81,21 @@ class Workshop:
                 return True
         return self.key_format.parse(raw) is not None
 
+    def adapted(self, method: str, *, blocking: bool, patience: float) -> Callable[..., Awaitable[Any]]:
+        """One way to call a method of the store: ``await adapted(offload, *args)``. Under asyncio it is the store's
+        twin for that, if it has one.
+
+        Args:
+            method: its name.
+            blocking: whether a plain one leaves the event loop.
+            patience: for how many seconds a busy store is tried again.
+        """
+        twin = getattr(self.store, "for_asyncio", lambda: None)()
+        awaited = None if twin is None else getattr(twin, method)
+        return adapt(
+            getattr(self.store, method), self.store_pool, blocking=blocking, patience=patience, awaited=awaited
+        )
+
     @property
     def mask(self) -> Mask:
         """Finds keys within a text."""
@@ -93,34 +108,16 @@ class Workshop:
         else:
             later(patiently, WRITE_PATIENCE, method, *args)
 
-    def note_use(self, key_id: str, at: datetime, every: timedelta, *, graced: bool = False) -> None:
-        """Write `last_used_at` off the path of requests, unless another process did so less than `every` ago.
-
-        Args:
-            key_id: which key.
-            at: when it was used.
-            every: how often that is written.
-            graced: its older secret was used.
-        """
-        touch, last_used = getattr(self.store, "touch", None), getattr(self.store, "last_used", None)
-        if touch is None:
-            return
-        if last_used is None or is_async(touch):
-            self.later(touch, key_id, at, graced)
-            return
-
-        def note() -> None:
-            before = last_used(key_id, graced)
-            if before is None or at - before >= every:
-                touch(key_id, at, graced)
-
-        self.later(note)
-
     def renew_hash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Have a hash replaced, off the path of requests, if the store can do that."""
         rehash = getattr(self.store, "rehash", None)
         if rehash is not None:
             self.later(rehash, key_id, old, new)
+
+    def closes(self) -> Iterable[Callable[[], Any]]:
+        """What closes the store under an event loop, one after the other; each gives what is to be awaited, or None."""
+        twin = getattr(self.store, "for_asyncio", lambda: None)()
+        return (self.close_store,) if twin is None else (self.close_store, twin.close)
 
     def close_store(self) -> Any:
         """Close the store, if it can be closed; gives what is to be awaited, or None."""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from .. import _sync
+from .._ground.health import Health
 from ..events import Event, Events
 from ..exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from ..model import Charges, Usage, Window
 from ..policy import OnLimiterError
 from . import NotCounted, RateLimiter, Usages
-from .health import Health
 from .memory import MemoryLimiter
 
 logger = logging.getLogger("keystile")

@@ -1,10 +1,11 @@
 """The words of keystile as values: what a key is and whom it belongs to, what a request brings, how a check ends.
 
 Everything here is immutable, and knows nothing of how it is kept or found out: keys and their owners in `keys`, what is
-told of changes in `audit`, requests and outcomes in `requests`.
+told of changes in `audit`, requests and outcomes in `requests`, what is counted of them in `counts`.
 """
 
 from .audit import Actor, ActorType, AuditEntry, Target, Via
+from .counts import Counted, UsagePeriod, Used
 from .keys import (
     ENVIRONMENTS,
     ApiKey,
@@ -43,6 +44,7 @@ __all__ = [
     "AuditEntry",
     "Charge",
     "Charges",
+    "Counted",
     "Demand",
     "Environment",
     "Inherited",
@@ -59,6 +61,8 @@ __all__ = [
     "Site",
     "Target",
     "Usage",
+    "UsagePeriod",
+    "Used",
     "Via",
     "Window",
     "Wire",

@@ -59,9 +59,9 @@ class AuditEntry:
     Attributes:
         id: ``aud_`` and 26 characters; of two entries the later one has the greater id, as text.
         at: when, on the gate's clock.
-        event: ``"key.create"``, ``"key.update"``, ``"key.rotate"``, ``"key.suspend"``, ``"key.resume"``,
-            ``"key.revoke"``, the same of ``project`` and ``organization``, ``"project.delete"``,
-            ``"organization.plan"``.
+        event: ``"key.create"``, ``"key.import"``, ``"key.update"``, ``"key.rotate"``, ``"key.suspend"``,
+            ``"key.resume"``, ``"key.revoke"``; ``create``, ``update``, ``suspend`` and ``resume`` of ``project`` and
+            ``organization``; ``"project.delete"``, ``"organization.plan"``.
         actor: who did it.
         organization_id: whose it is, or None.
         targets: what was changed.

@@ -1,23 +1,38 @@
-"""What the keys of a plan may do."""
+"""What the keys of a plan may do, and what the units that it limits may be called."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .settings import check_settings, setting
-from .units import check_unit_names
 
 Limits = str | Sequence[str] | None
 """One or several windows in the rate notation of the `limits` library; None is unlimited."""
 
-
 CapBy = Literal["owner", "project", "organization"]
 WhenFull = Literal["refuse", "revoke_oldest"]
+
+# A unit stands in the names of headers and of what a limiter stores, so its name is short and plain.
+_UNIT = re.compile(r"[a-z][a-z0-9_]{0,30}")
+# What windows count otherwise: requests, and the wrong keys of an address.
+_TAKEN = ("requests", "failures")
+
+
+def check_unit_names(units: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The same mapping, or ConfigurationError if one of its names cannot be the name of a unit."""
+    for name in units:
+        if name in _TAKEN:
+            raise ConfigurationError("is counted anyway, so it cannot be the name of a unit", key=f"{key}.{name}")
+        if not _UNIT.fullmatch(name):
+            reason = "expected the name of a unit: a lower-case letter, then at most 30 of a-z, 0-9 and _"
+            raise ConfigurationError(reason, key=f"{key}.{name}")
+    return units
 
 
 def _check_cap_by(owners: tuple[str, ...], key: str) -> tuple[str, ...]:

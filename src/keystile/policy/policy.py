@@ -209,6 +209,11 @@ class Policy:
         "How long before a key expires this is told, in seconds: as an event once a day for each key in use.",
         default=604_800,
     )
+    usage_retention: int = setting(
+        "For how long it is kept how often each key was used in each hour, in seconds; 0 counts nothing.",
+        default=7_776_000,
+        kind="WHOLE",
+    )
     https: Https = setting(
         'What happens to plain http: "off" lets it through, "redirect" redirects to `public_url`, "require" answers '
         "403.",

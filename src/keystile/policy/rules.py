@@ -11,9 +11,8 @@ from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
 from .places import check_rule_accept
-from .plans import Limits
+from .plans import Limits, check_unit_names
 from .settings import check_settings, described, setting
-from .units import check_unit_names
 
 
 def check_addresses(entries: tuple[str, ...], key: str) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ MALFORMED = Reason(400, "invalid_request", "The request body is malformed")
 LONG_QUERY = Reason(
     400, "invalid_request", f"The query must have at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters."
 )
+INVALID_SIGNATURE = Reason(400, "invalid_signature", "The message is not signed as it should be.")
+UNDER_WAY = Reason(409, "already_under_way", "The message with this id is being worked on.")
 UNREADABLE = Reason(400, "invalid_request", "The path or method can be read in more than one way.")
 
 UNUSABLE = {

@@ -1,4 +1,5 @@
-"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory and SQLite are built in.
+"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory, SQLite and SQL servers
+are built in.
 
 Knows the words, the exceptions, `_sync` and SQLite files (`_ground`); knows no requests and no hashing. A store can be
 changed or added here alone, as long as it passes the contract suite (`tests/test_stores.py`, `tests/test_owners.py`).
@@ -8,15 +9,32 @@ be read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
 from ..exceptions import ConfigurationError
 from ..policy import REMEMBERED_KEYS
-from .contract import AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
+from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
 
-__all__ = ["AuditFilter", "Cap", "KeyFilter", "KeyFinder", "KeyStore", "Written", "ignore", "open_store"]
+__all__ = [
+    "USE_EVERY",
+    "AuditFilter",
+    "Cap",
+    "KeyFilter",
+    "KeyFinder",
+    "KeyStore",
+    "Written",
+    "ignore",
+    "migration_of",
+    "open_store",
+]
+
+_SQL = ("postgresql", "mysql", "mariadb")
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
-    """The store that a URL names: ``memory://``, ``sqlite:///file.db``.
+    """The store that a URL names: ``memory://``, ``sqlite:///file.db``, ``postgresql://user@host/name``, ``mysql://…``.
 
     Args:
         url: the URL.
@@ -34,5 +52,39 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
         from .sqlite import SQLiteStore
 
         return SQLiteStore.from_url(url, remembered_keys=remembered_keys)
+    if scheme in _SQL:
+        found: KeyStore = _sql(scheme).SQLStore(url, remembered_keys=remembered_keys)
+        return found
+    raise _unknown(scheme)
+
+
+def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool], int] | None:
+    """What brings the database of this store up to date; None for a store that needs no command for that.
+
+    It is called with what is told before each statement (its number, how many there are, its text), and with whether
+    that is all that is wanted. It gives the number of statements.
+
+    Raises:
+        ConfigurationError: no store has this scheme.
+    """
+    scheme = url.partition(":")[0] if "://" in url else ""
+    if url == "memory://" or scheme == "sqlite":
+        return None
+    if scheme not in _SQL:
+        raise _unknown(scheme)
+    module = _sql(scheme)
+    return lambda tell, dry: cast("int", module.migrate(url, tell, dry=dry))
+
+
+def _unknown(scheme: str) -> ConfigurationError:
     # The rest of the URL may hold a password.
-    raise ConfigurationError(f"no key store for the scheme {scheme!r}; there are memory:// and sqlite:///", key="store")
+    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in _SQL)))
+    return ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
+
+
+def _sql(scheme: str) -> Any:
+    try:
+        return import_module(".sql", __package__)
+    except ImportError:
+        extra = "sql" if scheme == "postgresql" else "mysql"
+    raise ConfigurationError(f"{scheme} needs SQLAlchemy: pip install 'keystile[{extra}]'", key="store")

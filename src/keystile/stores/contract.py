@@ -28,7 +28,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..exceptions import KeyLimitReached, UnreadableRecord
-from ..model import ApiKey, AuditEntry, Organization, Project, SecretHash
+from ..model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
+
+# How often a key's use is noted, in seconds.
+USE_EVERY = 60.0
 
 T = TypeVar("T")
 Perhaps: TypeAlias = T | Awaitable[T]
@@ -133,6 +136,8 @@ class KeyFinder(Protocol):
 
     - ``touch(key_id, at, graced)``, ``last_used(key_id, graced)``, ``rehash(key_id, old, new)``: as in `KeyStore`.
       Without `touch` nobody notes when a key was used; without `rehash` old hashes stay.
+    - ``add_usage(counts, uses)``, ``usage(key_id, first, end, step)``, ``forget_usage(before, most)``: as in
+      `KeyStore`. Without `add_usage` requests are not counted, and `touch` is called for each use.
     - ``close()``.
     """
 
@@ -159,6 +164,33 @@ class KeyStore(KeyFinder, Protocol):
 
     def last_used(self, key_id: str, graced: bool = False) -> Perhaps[datetime | None]:
         """`last_used_at`, or with `graced` `grace_used_at`, as it is now; None for never, and for an unknown id."""
+
+    def add_usage(self, counts: Sequence[Counted], uses: Sequence[Used]) -> Perhaps[None]:
+        """Add what a process counted since its last call, and note when keys were used; all of it in one step.
+
+        Called off the path of requests, by several processes at once. It need not survive a loss of power at once. If
+        it raises, the same rows come again: so it must have written nothing then.
+
+        Args:
+            counts: each is added to the count that is kept for this key, hour and outcome; from 0 where there is none.
+                Sorted by key, hour and outcome, each once, and at most 100: locks taken in this order cannot form a
+                circle. A key may be unknown.
+            uses: each as for `touch`, at most 100, sorted by key. One that is less than `USE_EVERY` seconds after the
+                moment that is noted may be left out, and is better left out: another process has noted it.
+        """
+
+    def usage(self, key_id: str, first: int, end: int, step: int) -> Perhaps[Sequence[Counted]]:
+        """What is counted for a key, summed up over spans of `step` hours: for each span and outcome one row, whose
+        `hour` is the first hour of the span, in this order. Spans without counts, and unknown keys, have none.
+
+        Args:
+            key_id: which key.
+            first, end: hours since 1970 in UTC, from `first` on and before `end`.
+            step: 1, or 24 for days. A span begins at a multiple of it: ``hour - hour % step``.
+        """
+
+    def forget_usage(self, before: int, most: int) -> Perhaps[int]:
+        """Delete at most so many counts of hours before this one; how many there were. Needs an index by hour."""
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> Perhaps[None]:
         """Replace `old` by `new` in its place, if `old` is still there: two processes may try at once. Nothing is told

@@ -6,19 +6,18 @@ an organization is copied to all its keys before the call returns.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import _sync
 from ..exceptions import NotFound
-from ..model import ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target, Via
-from .contract import AuditFilter, Cap, KeyFilter, Written
-
-R = TypeVar("R", ApiKey, Project, Organization)
+from ..model import ApiKey, AuditEntry, Counted, Inherited, Organization, Project, SecretHash, Target, Used, Via
+from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written
+from .counts import Counts
+from .listing import age, page
 
 
 class MemoryStore:
@@ -34,6 +33,7 @@ class MemoryStore:
         self._audit: list[AuditEntry] = []
         # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
         self._used: dict[tuple[str, bool], datetime] = {}
+        self._counts = Counts()
         self._revisions = count(1)
         self._lock = _sync.Lock()
 
@@ -48,15 +48,24 @@ class MemoryStore:
     def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
         """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
         with self._lock:
-            key = self._keys.get(key_id)
-            if key is None:
-                return
-            for each in (False, True) if graced else (False,):
-                before = self._used.get((key_id, each))
-                if before is None or before < at:
-                    self._used[key_id, each] = at
-            if key.last_used_at is None:  # the first use counts as a change of the record
-                self._keep(key, last_used_at=at)
+            self._touch(key_id, at, graced)
+
+    def add_usage(self, counts: Sequence[Counted], uses: Sequence[Used]) -> None:
+        """Add counts, and note uses."""
+        with self._lock:
+            self._counts.add(counts)
+            for use in uses:
+                self._touch(*use, USE_EVERY)
+
+    def usage(self, key_id: str, first: int, end: int, step: int) -> Sequence[Counted]:
+        """Counts of a key by span and outcome."""
+        with self._lock:
+            return self._counts.of(key_id, first, end, step)
+
+    def forget_usage(self, before: int, most: int) -> int:
+        """Delete old counts."""
+        with self._lock:
+            return self._counts.forget(before, most)
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Replace one hash by another."""
@@ -116,7 +125,7 @@ class MemoryStore:
             )
 
         with self._lock:
-            return [self._shown(key.id) for key in _page(self._keys, fits, after, limit)]
+            return [self._shown(key.id) for key in page(self._keys, fits, after, limit)]
 
     def add_project(
         self, project: Project, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None
@@ -138,7 +147,7 @@ class MemoryStore:
     def list_projects(self, organization_id: str | None, after: str | None, limit: int) -> Sequence[Project]:
         """Projects by age."""
         with self._lock:
-            return _page(self._projects, lambda each: organization_id in (None, each.organization_id), after, limit)
+            return page(self._projects, lambda each: organization_id in (None, each.organization_id), after, limit)
 
     def update_project(
         self, project_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
@@ -173,7 +182,7 @@ class MemoryStore:
     def list_organizations(self, after: str | None, limit: int) -> Sequence[Organization]:
         """Organizations by age."""
         with self._lock:
-            return _page(self._organizations, lambda _each: True, after, limit)
+            return page(self._organizations, lambda _each: True, after, limit)
 
     def update_organization(
         self, organization_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
@@ -198,6 +207,19 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def _touch(self, key_id: str, at: datetime, graced: bool, every: float = 0.0) -> None:
+        """Note a use, where the noted one is before it, and at least so many seconds."""
+        key = self._keys.get(key_id)
+        if key is None:
+            return
+        least = timedelta(seconds=every) or timedelta.resolution
+        for each in (False, True) if graced else (False,):
+            before = self._used.get((key_id, each))
+            if before is None or at - before >= least:
+                self._used[key_id, each] = at
+        if key.last_used_at is None:  # the first use counts as a change of the record
+            self._keep(key, last_used_at=at)
 
     def _shown(self, key_id: str) -> ApiKey:
         used, graced = self._used.get((key_id, False)), self._used.get((key_id, True))
@@ -249,7 +271,7 @@ class MemoryStore:
         ]
 
     def _by_age(self, name: str, value: str | None) -> Sequence[ApiKey]:
-        return sorted((key for key in self._keys.values() if getattr(key, name) == value), key=_age)
+        return sorted((key for key in self._keys.values() if getattr(key, name) == value), key=age)
 
     def _change(
         self, owner: str, id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
@@ -270,19 +292,3 @@ class MemoryStore:
         told = (*entries, *more)
         self._audit += told
         return Written(record, told)
-
-
-def _page(records: Mapping[str, R], fits: Callable[[R], bool], after: str | None, limit: int) -> Sequence[R]:
-    """So many records that fit, by age, after the one with this id."""
-    known = sorted(filter(fits, records.values()), key=_age)
-    if after is None:
-        return known[:limit]
-    start = records.get(after)
-    if start is None:
-        return []
-    place = bisect_right(known, _age(start), key=_age)
-    return known[place : place + limit]
-
-
-def _age(record: Any) -> tuple[datetime, str]:
-    return record.created_at, record.id

@@ -9,7 +9,7 @@ import click
 
 from ..opening import Place, opened
 from ..typed import json_option
-from .pages import asked, page_options, pages
+from .pages import page_options, pages, part_of
 from .shown import AUDIT_COLUMNS, print_pages
 
 
@@ -24,7 +24,7 @@ def audit(
     place: Place, /, *, limit: int | None, after: str | None, everything: bool, as_json: bool, **wanted: Any
 ) -> None:
     """Show who changed what, the newest first. With --json also what was there before, and what is now."""
-    page = asked(limit, after, everything)
+    part = part_of(limit, after, everything)
     with opened(place, "store") as gate:
-        found = pages(partial(gate.audit, **wanted), page)
+        found = pages(partial(gate.audit, **wanted), part)
         print_pages(found, AUDIT_COLUMNS, for_machines=as_json)

@@ -18,7 +18,7 @@ from ..typed import as_seconds, check_key_id, json_option
 from .changing import actor, check_stdout, confirm, named, print_secret, yes_option
 from .importing import import_keys
 from .options import CLEARED, OF_KEYS, changes, given, key_options
-from .pages import asked, page_options, pages
+from .pages import page_options, pages, part_of
 from .shown import KEY_COLUMNS, issued_json, print_pages, print_record
 
 _COLUMN_OF = {"organization_id": "ORGANIZATION", "project_id": "PROJECT", "owner_id": "OWNER"}
@@ -58,9 +58,9 @@ def list_keys(
     place: Place, /, *, limit: int | None, after: str | None, everything: bool, as_json: bool, **wanted: Any
 ) -> None:
     """List keys, oldest first."""
-    page = asked(limit, after, everything)
+    part = part_of(limit, after, everything)
     with opened(place, "store") as gate:
-        found = pages(partial(gate.keys.list, **wanted), page)
+        found = pages(partial(gate.keys.list, **wanted), part)
         same = [_COLUMN_OF[name] for name in given(wanted) if name in _COLUMN_OF]
         print_pages(found, KEY_COLUMNS, for_machines=as_json, same=same)
 

@@ -7,7 +7,7 @@ import click
 from ..opening import Place, called, opened
 from ..typed import json_option
 from .changing import actor
-from .pages import asked, page_options, pages
+from .pages import page_options, pages, part_of
 from .shown import ORGANIZATION_COLUMNS, print_pages, print_record
 
 _organization_id = click.argument("organization_id", metavar="ID")
@@ -37,10 +37,10 @@ def create(place: Place, organization_id: str, name: str | None, plan: str | Non
 @click.pass_obj
 def list_organizations(place: Place, limit: int | None, after: str | None, everything: bool, as_json: bool) -> None:
     """List organizations, oldest first."""
-    page = asked(limit, after, everything)
+    part = part_of(limit, after, everything)
     with opened(place, "store") as gate:
         print_pages(
-            pages(lambda **part: called(gate.organizations.list, **part), page),
+            pages(lambda **part: called(gate.organizations.list, **part), part),
             ORGANIZATION_COLUMNS,
             for_machines=as_json,
         )

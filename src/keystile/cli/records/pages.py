@@ -16,8 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _USUAL = 100
 
 
-class Asked(NamedTuple):
-    """Which part of a list.
+class Part(NamedTuple):
+    """Which part of a list to show.
 
     Attributes:
         limit: at most so many; None if nobody said.
@@ -65,14 +65,14 @@ def page_options(check: Callable[..., Any] | None = None) -> Callable[[Command],
     return decorated
 
 
-def asked(limit: int | None, after: str | None, everything: bool) -> Asked:
+def part_of(limit: int | None, after: str | None, everything: bool) -> Part:
     """What the options say; click.UsageError if they contradict each other."""
     if everything and limit is not None:
         raise click.UsageError("--limit and --all contradict each other; leave one of them out")
-    return Asked(limit, after, everything)
+    return Part(limit, after, everything)
 
 
-def pages(found: Callable[..., Sequence[Any]], wanted: Asked) -> Iterator[Sequence[Any]]:
+def pages(found: Callable[..., Sequence[Any]], wanted: Part) -> Iterator[Sequence[Any]]:
     """The pages that are asked for, at least one. If there are more, a note says how to go on.
 
     Args:

@@ -20,7 +20,7 @@ from ..tables import printable
 from ..typed import json_option
 from .changing import actor, check_stdout, confirm, print_secret, yes_option
 from .options import given, key_options
-from .pages import asked, page_options, pages
+from .pages import page_options, pages, part_of
 from .shown import PROJECT_COLUMNS, as_json, issued_json, print_pages, print_record
 
 _project_id = click.argument("project_id")
@@ -96,9 +96,9 @@ def list_projects(
     as_json: bool,
 ) -> None:
     """List projects, oldest first."""
-    page = asked(limit, after, everything)
+    part = part_of(limit, after, everything)
     with opened(place, "store") as gate:
-        found = pages(partial(gate.projects.list, organization_id=organization_id), page)
+        found = pages(partial(gate.projects.list, organization_id=organization_id), part)
         same = () if organization_id is None else ("ORGANIZATION",)
         print_pages(found, PROJECT_COLUMNS, for_machines=as_json, same=same)
 

@@ -1,4 +1,4 @@
-"""JSON bodies of ASGI requests: read before the app runs, where a rule demands them."""
+"""Bodies of ASGI requests that are read before the app runs: JSON where a rule demands it, and signed messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,33 @@ async def read_json(scope: Scope, receive: Receive, most: int) -> tuple[Reason |
         reason = reason or refuse_body(body)
     else:
         reason = None
-    return reason, _replaying(body, more, receive)
+    return reason, replaying(body, receive, more=more)
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | Reason | None:
+    """Read the request's body, whatever it is.
+
+    Returns:
+        Its octets; or why it is refused; or None if the client has left.
+    """
+    length = announced_length(_body_fields(scope).get(b"content-length", []))
+    if length is not None and length > most:
+        return outcomes.too_large(most)
+    read = await _read(receive, most)
+    if read is None:
+        return None
+    return outcomes.too_large(most) if len(read[0]) > most else read[0]
+
+
+def replaying(body: bytes, receive: Receive, *, more: bool = False) -> Receive:
+    """A `receive` that gives the app these octets, and then whatever the server gives; `more` if that is the rest of
+    the body."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": more}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
 
 
 def _body_fields(scope: Scope) -> dict[bytes, list[str]]:
@@ -63,12 +89,3 @@ async def _read(receive: Receive, most: int) -> tuple[bytes, bool] | None:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return bytes(body), more
-
-
-def _replaying(body: bytes, more: bool, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": more}]
-
-    async def received() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return received

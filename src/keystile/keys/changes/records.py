@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..._sync import Offload, adapt, is_async
+from ..._sync import Offload, is_async
 from ...events import Events
 from ...exceptions import ConfigurationError, KeyNotFound, NotFound, RecordChanged
 from ...model import Actor, AuditEntry
@@ -80,9 +80,7 @@ class Records:
         if known is None:
             if not self.has(method):
                 raise ConfigurationError("only finds keys: it keeps none, and nothing about them", key="store")
-            function = getattr(self._workshop.store, method)
-            pool = self._workshop.store_pool
-            known = self._calls[method] = adapt(function, pool, blocking=True, patience=WRITE_PATIENCE)
+            known = self._calls[method] = self._workshop.adapted(method, blocking=True, patience=WRITE_PATIENCE)
         return await known(offload, *args)
 
     async def write(self, offload: Offload, method: str, *args: Any) -> Written:

@@ -1,6 +1,6 @@
 """Keys in one SQLite file that every process on the machine may use at once, with no server to run.
 
-The tables are in `schema`, rows and records in `rows`, the steps of a transaction in `steps`.
+The tables are in `schema`, the steps of a transaction in `steps`.
 """
 
 from __future__ import annotations
@@ -8,33 +8,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any, TypeVar
 
 from ..._ground.checks import check_count
 from ..._ground.frozen import HiddenRow
 from ..._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ...exceptions import UnreadableRecord
-from ...model import ApiKey, AuditEntry, Organization, Project, SecretHash
+from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
 from ...policy import REMEMBERED_KEYS
-from ..contract import AuditFilter, Cap, KeyFilter, Written, ignore
-from . import statements as sql
-from . import steps
-from .rows import (
+from ..contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written, ignore
+from ..rows import (
+    KEY_COLUMNS,
+    ORGANIZATION_COLUMNS,
+    PROJECT_COLUMNS,
     Kept,
     Row,
     encoded,
     entry_of,
     key_of,
     key_row,
-    microseconds,
     moment,
     organization_of,
     organization_row,
     project_of,
     project_row,
 )
-from .schema import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, SCHEMA, STEPS
+from . import statements as sql
+from . import steps
+from .schema import SCHEMA, STEPS
 from .statements import BY_ID, REVISED
 
 __all__ = ["IN_PLACE", "SQLiteStore"]
@@ -103,10 +104,24 @@ class SQLiteStore:
 
     def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
         """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
-        used = microseconds(at)
         with self._file.write() as connection:
-            for name in ("last_used_at", "grace_used_at")[: 1 + graced]:
-                connection.execute(sql.TOUCH.format(name), (used, key_id, used, used))
+            steps.touch(connection, key_id, at, graced)
+
+    def add_usage(self, counts: Sequence[Counted], uses: Sequence[Used]) -> None:
+        """Add counts, and note uses."""
+        with self._file.write() as connection:
+            connection.executemany(sql.ADD_COUNT, counts)
+            for use in uses:
+                steps.touch(connection, *use, USE_EVERY)
+
+    def usage(self, key_id: str, first: int, end: int, step: int) -> Sequence[Counted]:
+        """Counts of a key by span and outcome."""
+        return [Counted(*row) for row in self._file.rows(sql.USAGE, (step, key_id, first, end))]
+
+    def forget_usage(self, before: int, most: int) -> int:
+        """Delete old counts."""
+        with self._file.write() as connection:
+            return connection.execute(sql.FORGET_COUNTS, (before, most)).rowcount
 
     def rehash(self, key_id: str, old: SecretHash, new: SecretHash) -> None:
         """Replace one hash by another."""
@@ -261,12 +276,8 @@ class SQLiteStore:
             row = connection.execute(select, (id,)).fetchone()
         return Written(self._read(decode, row, id), told)
 
-    def _rows(self, select: str, filters: Mapping[str, Row], order: str, limit: int) -> Sequence[Row]:
-        """So many rows; a condition whose value is None does not filter."""
-        held = {condition: values for condition, values in filters.items() if values != (None,)}
-        where = f"WHERE {' AND '.join(held)}" if held else ""
-        statement = f"{select} {where} ORDER BY {order} LIMIT ?"
-        return [HiddenRow(row) for row in self._file.rows(statement, (*chain.from_iterable(held.values()), limit))]
+    def _rows(self, select: str, wanted: sql.Conditions, order: str, limit: int) -> Sequence[Row]:
+        return [HiddenRow(row) for row in self._file.rows(*sql.page(select, wanted, order, limit))]
 
     def _key(self, row: Row, more: str = "") -> ApiKey:
         return self._read(lambda row: key_of(row[0], row[3:-2], *row[-2:]), row, row[sql.ID], more)

@@ -9,17 +9,7 @@ on which a verdict depends, even if somebody edits the table by hand.
 
 from __future__ import annotations
 
-KEY_COLUMNS = (
-    *("id", "name", "organization_id", "project_id", "owner_id", "environment", "plan", "limits", "scopes", "may"),
-    *("ip_allowlist", "created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at", "metadata", "hashes"),
-    "grace_used_at",
-)
-PROJECT_COLUMNS = ("id", "organization_id", "name", "environment", "created_at", "suspended_at")
-ORGANIZATION_COLUMNS = ("id", "name", "plan", "created_at", "suspended_at")
-AUDIT_COLUMNS = (
-    *("id", "at", "event", "organization_id", "targets", "before", "after", "correlation_id"),
-    *("actor_type", "actor_id", "actor_name", "via", "client", "request_id"),
-)
+from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, USES
 
 
 def _draws(table: str, columns: tuple[str, ...], more: str = "") -> tuple[str, str]:
@@ -35,10 +25,9 @@ def _draws(table: str, columns: tuple[str, ...], more: str = "") -> tuple[str, s
 
 # A later `last_used_at` does not count: otherwise a key that is used less than once a minute would be read and decoded
 # anew for every request. The first use does count as a change.
-_USES = ("last_used_at", "grace_used_at")
 _KEYS_DRAW = _draws(
     "keystile_keys",
-    tuple(name for name in KEY_COLUMNS if name not in _USES),
+    tuple(name for name in KEY_COLUMNS if name not in USES),
     " AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL)",
 )
 _REVISION = "revision INTEGER NOT NULL DEFAULT (random())"
@@ -67,6 +56,14 @@ _OWNERS = (
     "CREATE INDEX keystile_keys_by_owner ON keystile_keys (owner_id, created_at, id)",
     *_KEYS_DRAW,
 )
+# What is counted: for each key, hour since 1970 in UTC, and outcome.
+_USAGE = (
+    """CREATE TABLE keystile_usage (
+        key_id TEXT NOT NULL, hour INTEGER NOT NULL, outcome TEXT NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (key_id, hour, outcome)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keystile_usage_by_hour ON keystile_usage (hour)",
+)
 SCHEMA = (
     "keys",
     4,
@@ -80,6 +77,7 @@ SCHEMA = (
         "CREATE INDEX keystile_keys_by_age ON keystile_keys (created_at, id)",
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
         *_OWNERS,
+        *_USAGE,
     ),
 )
 STEPS = {
@@ -93,6 +91,7 @@ STEPS = {
         "ALTER TABLE keystile_keys ADD COLUMN suspended_at INTEGER",
         "ALTER TABLE keystile_keys ADD COLUMN grace_used_at INTEGER",
         *_OWNERS,
+        *_USAGE,
     ),
 }
 """By version, the statements that lead to the next one."""

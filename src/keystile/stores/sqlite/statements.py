@@ -1,10 +1,11 @@
-"""The statements with which the SQLite store reads. Where a name of a column stands in one, it comes from `schema`."""
+"""The statements with which the SQLite store reads. Where a name of a column stands in one, it comes from `rows`."""
 
 from __future__ import annotations
 
+from itertools import chain
+
 from ..contract import AuditFilter, KeyFilter
-from .rows import Row, microseconds
-from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
+from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, Row, microseconds
 
 # A key is read together with what it inherits, in one statement; the three revisions say whether any of it has changed.
 _OWNED = """FROM keystile_keys k LEFT JOIN keystile_projects p ON p.id = k.project_id
@@ -16,7 +17,13 @@ SELECT_KEY = f"{_REVISIONS}, {', '.join(f'k.{name}' for name in KEY_COLUMNS)}, o
 BY_ID = f"{SELECT_KEY} WHERE k.id = ?"
 LAST_USED = "SELECT last_used_at FROM keystile_keys WHERE id = ?"
 GRACE_USED = "SELECT grace_used_at FROM keystile_keys WHERE id = ?"
-TOUCH = "UPDATE keystile_keys SET {0} = ? WHERE id = ? AND coalesce({0}, ? - 1) < ?"
+TOUCH = "UPDATE keystile_keys SET {0} = ? WHERE id = ? AND ({0} IS NULL OR {0} <= ?)"
+ADD_COUNT = """INSERT INTO keystile_usage VALUES (?, ?, ?, ?)
+    ON CONFLICT (key_id, hour, outcome) DO UPDATE SET count = count + excluded.count"""
+USAGE = """SELECT key_id, hour - hour % ?1 AS span, outcome, sum(count) FROM keystile_usage
+    WHERE key_id = ?2 AND hour >= ?3 AND hour < ?4 GROUP BY span, outcome ORDER BY span, outcome"""
+FORGET_COUNTS = """DELETE FROM keystile_usage WHERE (key_id, hour, outcome) IN
+    (SELECT key_id, hour, outcome FROM keystile_usage WHERE hour < ? LIMIT ?)"""
 SELECT_PROJECT = f"SELECT revision, {', '.join(PROJECT_COLUMNS)} FROM keystile_projects"  # noqa: S608 - likewise
 PROJECT = f"{SELECT_PROJECT} WHERE id = ?"
 LIVING_PROJECT = f"{PROJECT} AND deleted_at IS NULL"
@@ -39,6 +46,13 @@ def keys_wanted(wanted: KeyFilter, after: str | None) -> Conditions:
         "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?)": (microseconds(wanted.live_at),),
         "(k.created_at, k.id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": (after,),
     }
+
+
+def page(select: str, wanted: Conditions, order: str, limit: int) -> tuple[str, Row]:
+    """A statement for so many rows of which these conditions hold, and its values."""
+    held = {condition: values for condition, values in wanted.items() if values != (None,)}
+    where = f"WHERE {' AND '.join(held)}" if held else ""
+    return f"{select} {where} ORDER BY {order} LIMIT ?", (*chain.from_iterable(held.values()), limit)
 
 
 def entries_wanted(wanted: AuditFilter, after: str | None) -> Conditions:

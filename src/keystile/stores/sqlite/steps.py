@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ...exceptions import NotFound
 from ...model import AuditEntry, Target, Via
 from ..contract import Cap
-from .rows import Row, encoded, entry_row, microseconds
-from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
+from ..rows import AUDIT_COLUMNS, Row, check_members, encoded, entry_row, microseconds
+from .statements import TOUCH
 
 # A value that keystile never writes there is no moment: the record could not be read even when the rest is mended.
 _REVOKE = "UPDATE keystile_keys SET revoked_at = ? WHERE id = ? AND typeof(revoked_at) != 'integer'"
 _PROJECT = "SELECT 1 FROM keystile_projects WHERE id = ? AND organization_id = ? AND deleted_at IS NULL"
 _END_PROJECT = "UPDATE keystile_projects SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
-_MEMBERS = {
-    "keystile_keys": frozenset(KEY_COLUMNS) - {"id", "created_at", "revoked_at"},
-    "keystile_projects": frozenset(PROJECT_COLUMNS) - {"id", "created_at"},
-    "keystile_organizations": frozenset(ORGANIZATION_COLUMNS) - {"id", "created_at"},
-}
 
 
 def insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], row: Row) -> None:
@@ -37,13 +32,19 @@ def change(connection: sqlite3.Connection, table: str, id: str, revision: int, c
     found = connection.execute(f"SELECT revision FROM {table} WHERE id = ?", (id,)).fetchone()  # noqa: S608 - a constant
     if found is None or found[0] != revision:
         return False
-    if not _MEMBERS[table].issuperset(changes):
-        raise ValueError(f"no such members to change: {', '.join(changes.keys() - _MEMBERS[table])}")
+    check_members(table, changes)
     if changes:
         assignments = ", ".join(f"{name} = ?" for name in changes)
         values = (encoded(name, value) for name, value in changes.items())
         connection.execute(f"UPDATE {table} SET {assignments} WHERE id = ?", (*values, id))  # noqa: S608 - checked above
     return True
+
+
+def touch(connection: sqlite3.Connection, key_id: str, at: datetime, graced: bool, every: float = 0.0) -> None:
+    """Note a use, where the noted one is before it, and at least so many seconds."""
+    latest = microseconds(at - (timedelta(seconds=every) or timedelta.resolution))
+    for name in ("last_used_at", "grace_used_at")[: 1 + graced]:
+        connection.execute(TOUCH.format(name), (microseconds(at), key_id, latest))
 
 
 def revoke(connection: sqlite3.Connection, key_id: str, at: datetime) -> bool:

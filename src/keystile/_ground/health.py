@@ -1,4 +1,4 @@
-"""Whether one server of a limiter is up, and who asks it next when it is down.
+"""Whether a server is up, and who asks it next when it is down.
 
 After a failure the server is asked again only now and then, by one request at a time, at growing intervals.
 
@@ -26,10 +26,11 @@ class Health:
 
     Args:
         tell: called with the error when the server goes down, and with None when it is up again.
+        longest: the longest interval, in seconds; `LAST_PROBE` if it is None.
     """
 
-    def __init__(self, tell: Callable[[Exception | None], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[Exception | None], None], longest: float | None = None) -> None:
+        self._tell, self._longest = tell, longest
         self.changes = 0
         """How often it went down or came back; odd while it is down."""
         self._wait, self._next_probe, self._up_since = FIRST_PROBE, 0.0, -math.inf
@@ -62,7 +63,7 @@ class Health:
             now = time.monotonic()
             # A server that goes down again right after coming back is not asked more often because of that.
             lasted = seen % 2 == 0 and now - self._up_since >= LAST_PROBE
-            self._wait = FIRST_PROBE if lasted else min(self._wait * 2, LAST_PROBE)
+            self._wait = FIRST_PROBE if lasted else min(self._wait * 2, self._longest or LAST_PROBE)
             self.changes = seen | 1
             # With jitter, so that processes do not probe in step.
             self._next_probe = now + self._wait * random.uniform(0.75, 1.25)  # noqa: S311

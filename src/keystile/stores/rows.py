@@ -1,4 +1,9 @@
-"""How records become rows and rows become records. Whatever a decoder raises, the row cannot be read."""
+"""How records become rows and rows become records, in every store that keeps tables.
+
+What is looked up or changed on its own has a column; lists, metadata and hashes are JSON. Moments are whole
+microseconds since the epoch: they compare as numbers everywhere, and no session's time zone changes them. Whatever a
+decoder raises, the row cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,28 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..._ground.frozen import HiddenRow, HiddenText, frozen
-from ...model import Actor, ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target
-from .schema import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS
+from .._ground.frozen import HiddenRow, HiddenText, frozen
+from ..model import Actor, ApiKey, AuditEntry, Inherited, Organization, Project, SecretHash, Target
 
+KEY_COLUMNS = (
+    *("id", "name", "organization_id", "project_id", "owner_id", "environment", "plan", "limits", "scopes", "may"),
+    *("ip_allowlist", "created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at", "metadata", "hashes"),
+    "grace_used_at",
+)
+PROJECT_COLUMNS = ("id", "organization_id", "name", "environment", "created_at", "suspended_at")
+ORGANIZATION_COLUMNS = ("id", "name", "plan", "created_at", "suspended_at")
+AUDIT_COLUMNS = (
+    *("id", "at", "event", "organization_id", "targets", "before", "after", "correlation_id"),
+    *("actor_type", "actor_id", "actor_name", "via", "client", "request_id"),
+)
+USES = ("last_used_at", "grace_used_at")
+"""What `touch` sets. It is no change of the record."""
+
+_MEMBERS = {
+    "keystile_keys": frozenset(KEY_COLUMNS) - {"id", "created_at", "revoked_at"},
+    "keystile_projects": frozenset(PROJECT_COLUMNS) - {"id", "created_at"},
+    "keystile_organizations": frozenset(ORGANIZATION_COLUMNS) - {"id", "created_at"},
+}
 Row = tuple[Any, ...]
 
 _MOMENTS = frozenset(
@@ -43,6 +66,13 @@ def microseconds(moment: datetime | None) -> int | None:
 def moment(found: int | None) -> datetime | None:
     """The moment that stands in a row."""
     return None if found is None else _EPOCH + timedelta(microseconds=found)
+
+
+def check_members(table: str, changes: Iterable[str]) -> None:
+    """ValueError for members that cannot be changed: they become names of columns in a statement."""
+    unknown = set(changes) - _MEMBERS[table]
+    if unknown:
+        raise ValueError(f"no such members to change: {', '.join(unknown)}")
 
 
 def encoded(name: str, value: Any) -> Any:

@@ -1,0 +1,142 @@
+"""Which signed messages a service receives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .._ground.checks import check_all, names_checked
+from ..exceptions import ConfigurationError
+from .matches import Pattern, parse_match
+from .settings import check_settings, described, setting
+
+SchemeName = Literal["standard", "hex_body", "timestamped"]
+TOLERANCE = 300
+"""Seconds that a clock may be off, both ways. Standard Webhooks and Stripe say five minutes."""
+KEEP_IDS = 345_600
+"""Seconds for which an id is kept: longer than senders go on trying."""
+
+# A field name (RFC 9110 section 5.6.2) that every server hands over: some drop names with an underscore.
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_PREFIX = re.compile(r"[\x21-\x7e]{0,32}")
+
+
+def check_header(name: Any, key: str) -> Any:
+    """A header that may carry a signature, or ConfigurationError."""
+    if not isinstance(name, str) or not _HEADER.fullmatch(name):
+        raise ConfigurationError(f"expected a header name of letters, digits and '-', got {name!r}", key=key)
+    return name
+
+
+def check_prefix(prefix: Any, key: str) -> Any:
+    """What may stand before a signature in hex, or ConfigurationError."""
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"expected at most 32 printable ASCII characters, got {prefix!r}", key=key)
+    return prefix
+
+
+def _check_match(text: str, key: str) -> str:
+    try:
+        pattern = parse_match(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=key) from None
+    if pattern.below or None in pattern.segments:
+        raise ConfigurationError(f"{text!r}: name one path, without '{{name}}' and '/*'", key=key)
+    return text
+
+
+@names_checked
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where signed messages arrive, and how they are signed:
+    ``Receiver("/hooks/billing", secrets=[os.environ["BILLING_SECRET"]])``. docs/settings.md describes each setting.
+
+    Raises:
+        ConfigurationError: a setting has the wrong type, or does not belong to the scheme.
+    """
+
+    match: str = field(
+        metadata=described(
+            "The path at which messages arrive, with methods before it if the rule is for these alone: "
+            '`"/hooks/billing"`, `"POST /hooks/billing"`. Nothing reaches the app there that is not signed.',
+            check=_check_match,
+        )
+    )
+    secrets: Sequence[str | bytes] = field(
+        repr=False,
+        metadata=described(
+            "What messages are signed with; several while a secret is replaced: each of them is accepted. In "
+            "`standard` `whsec_` and base64 of 24 to 64 bytes (or `whpk_…`, a public key), in the other schemes text "
+            "of at least 16 bytes, used as it is.",
+        ),
+    )
+    scheme: SchemeName = setting(
+        "How messages are signed: `standard` (Standard Webhooks), `hex_body` (the HMAC of the body in hex, as GitHub "
+        "does) or `timestamped` (`t=…,v1=…`, as Stripe does).",
+        default="standard",
+    )
+    header: str | None = setting(
+        "The header with the signature, for `hex_body` and `timestamped`; `standard` has names of its own.",
+        default=None,
+        check=check_header,
+    )
+    prefix: str = setting("What stands before the hex digits, for `hex_body`.", default="sha256=", check=check_prefix)
+    tolerance: float = setting(
+        "How many seconds the time in a message may be off, both ways. `hex_body` has no time.", default=TOLERANCE
+    )
+    max_body: int = setting("The most bytes that a message may have; more is 413.", default=262_144)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        object.__setattr__(self, "secrets", check_all(self.secrets, object, "secrets"))
+        if not self.secrets:
+            raise ConfigurationError("expected a list of at least one secret", key="secrets")
+        if self.scheme == "standard" and self.header is not None:
+            raise ConfigurationError("scheme 'standard' names its headers itself; leave header out", key="header")
+        if self.scheme != "standard" and self.header is None:
+            raise ConfigurationError(f"is missing: scheme {self.scheme!r} needs a header", key="header")
+        if self.scheme != "hex_body" and self.prefix != "sha256=":
+            raise ConfigurationError(f"belongs to 'hex_body', but scheme is {self.scheme!r}", key="prefix")
+
+    @property
+    def pattern(self) -> Pattern:
+        """What it matches, read."""
+        return parse_match(self.match)
+
+
+@names_checked
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """What a file says about webhooks. docs/settings.md describes each setting.
+
+    Raises:
+        ConfigurationError: a setting has the wrong type.
+    """
+
+    receive: Sequence[Receiver] = setting("Where signed messages arrive.", default=())
+    ids: str | None = setting(
+        "Where the ids of messages are kept, so that one that comes again is answered with 200 and the app does not "
+        "run: `memory://` (of one process) or `sqlite:///file.db` (of all on one machine). Only `standard` has ids. "
+        "None keeps none.",
+        default=None,
+    )
+    keep_ids: int = setting(
+        "For how many seconds an id is kept. Senders try again for days, so the default is four days.",
+        default=KEEP_IDS,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_ids(self.receive, self.ids, self.keep_ids)
+
+
+def check_ids(receive: Sequence[Receiver], ids: object, keep_ids: int) -> None:
+    """ConfigurationError if ids are to be kept and no message has one, or not for as long as it could be replayed."""
+    signing = [each for each in receive if each.scheme == "standard"]
+    if ids is not None and not signing:
+        raise ConfigurationError("keeps ids, but no receiver has scheme 'standard', which alone has ids", key="ids")
+    least = 2 * max((each.tolerance for each in signing), default=0)
+    if ids is not None and keep_ids < least:
+        raise ConfigurationError(f"expected at least {least:.0f}, twice the tolerance of a receiver", key="keep_ids")

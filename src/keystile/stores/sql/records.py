@@ -1,0 +1,82 @@
+"""The records in a database's rows: decoded once for as long as their revisions stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..._ground.frozen import HiddenRow
+from ...exceptions import UnreadableRecord
+from ...model import ApiKey, AuditEntry, Organization, Project
+from ..rows import Kept, Row, entry_of, key_of, moment, organization_of, project_of
+from .reading import ID
+
+R = TypeVar("R")
+
+
+class Records:
+    """Reads rows.
+
+    Args:
+        name: of the database, for errors.
+        remembered: how many decoded keys are kept.
+        tell: called with each record that a list leaves out.
+    """
+
+    def __init__(self, name: str, remembered: int, tell: Callable[[UnreadableRecord], object]) -> None:
+        self._name, self._remembered, self._tell = name, remembered, tell
+        self._kept = Kept()
+
+    def forget(self) -> None:
+        """Start with no decoded records."""
+        self._kept.forget()
+
+    def found(self, row: Row) -> ApiKey:
+        """The key in this row; the same object as before, if its revisions are."""
+        records, key_id = self._kept.records, row[ID]
+        known = records.get(key_id)
+        if known is not None and known[0] == row[:3]:
+            return known[1]
+        key = self.key(row)
+        records.pop(key_id, None)
+        records[key_id] = (row[:3], key)
+        if len(records) > self._remembered:
+            records.popitem(last=False)
+        return key
+
+    def key(self, row: Row, more: str = "") -> ApiKey:
+        """The key in a row."""
+        return self._read(lambda row: key_of(row[0], row[3:-2], *row[-2:]), row, row[ID], more)
+
+    def key_or_tell(self, row: Row) -> ApiKey | None:
+        """The same; None for one that cannot be read, which is told."""
+        try:
+            return self.key(row)
+        except UnreadableRecord as error:
+            self._tell(error)
+            return None
+
+    def project(self, row: Row) -> Project:
+        """The project in a row."""
+        return self._read(project_of, row, row[1])
+
+    def organization(self, row: Row) -> Organization:
+        """The organization in a row."""
+        return self._read(organization_of, row, row[1])
+
+    def entry(self, row: Row) -> AuditEntry:
+        """The audit entry in a row."""
+        return self._read(entry_of, row, row[0])
+
+    def moment(self, row: Row, key_id: str) -> Any:
+        """The moment in a row of one."""
+        return self._read(lambda row: moment(row[0]), row, key_id)
+
+    def _read(self, decode: Callable[[Row], R], row: Row, id: Any, more: str = "") -> R:
+        row = HiddenRow(row)
+        try:
+            return decode(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes must not be in a traceback
+            reason = type(error).__name__
+        del row
+        raise UnreadableRecord(self._name, str(id), reason + more)
