@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.from_thread import start_blocking_portal
 
 from keystile.model import Actor, ApiKey, AuditEntry, Organization, Project, SecretHash, Target
 from keystile.model.audit import numbered
@@ -19,15 +21,22 @@ from keystile.stores import Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.async_store import AsyncStore
+from tests.redis_stores import emptied, patient
 
 T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
 OLD, NEW = SecretHash("$old", "oldX"), SecretHash("$new", "newX", T0)
 STORES: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: MemoryStore(),
     "sqlite": lambda folder: SQLiteStore(folder / "keys.db"),
+    "redis": lambda _: patient(emptied("valkey")),
+    "redis 6.2": lambda _: patient(emptied("redis62")),
+    "redis cluster": lambda _: patient(emptied("cluster")),
     "async under asyncio": lambda _: AsyncStore(),
     "async under trio": lambda _: AsyncStore(),
 }
+
+LOOPS = {"redis under asyncio": "redis", "redis cluster under asyncio": "redis cluster"}
+"""Stores that have a twin for asyncio, by the name of the twin."""
 
 
 def later(seconds: float) -> datetime:
@@ -94,6 +103,16 @@ class Store:
     def listed(self, after: str | None = None, limit: int = 100, **wanted: Any) -> list[str]:
         """The ids of what is listed."""
         return [key.id for key in self.records(after, limit, **wanted)]
+
+
+@contextmanager
+def in_a_loop(store: Any) -> Iterator[Store]:
+    """A store's twin for asyncio: all calls in one event loop."""
+    with start_blocking_portal("asyncio") as portal:
+        twin = store.for_asyncio()
+        yield Store(twin, "asyncio", portal.call)
+        portal.call(twin.close)
+    store.close()
 
 
 _told = count()

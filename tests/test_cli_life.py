@@ -14,21 +14,23 @@ from typing import Any
 import pytest
 
 from keystile import Gate
+from tests import redis_stores, sql_stores
 from tests.command_line import KINDS, Desk, desk
 from tests.postgres_server import postgres_url  # noqa: F401
-from tests.sql_stores import emptied
 
 SECRET = re.compile(r"acme_live_[0-9A-Za-z]{50}\n")
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 
-@pytest.fixture(params=[*KINDS, "postgresql"])
+@pytest.fixture(params=[*KINDS, "postgresql", "valkey"])
 def each(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A folder with each kind of gate, and with a file whose store is a database."""
+    """A folder with each kind of gate, and with a file whose store is a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     if request.param == "postgresql":
-        return desk(tmp_path, "file", emptied(request.getfixturevalue("postgres_url")))
+        return desk(tmp_path, "file", sql_stores.emptied(request.getfixturevalue("postgres_url")))
+    if request.param == "valkey":
+        return desk(tmp_path, "file", redis_stores.emptied("valkey"))
     return desk(tmp_path, request.param)
 
 

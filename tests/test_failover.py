@@ -21,9 +21,9 @@ import uvloop
 
 from keystile import Gate, Plan, Window, asgi, wsgi
 from keystile._ground import health
+from keystile._ground.redis import cluster
 from keystile._sync import in_time, inline, pooled, run_now
 from keystile.events import Event, Events
-from keystile.limiters import cluster
 from keystile.limiters.failsafe import Failsafe
 from keystile.limiters.redis import AsyncRedisLimiter, RedisLimiter
 from keystile.limiters.script import key_of

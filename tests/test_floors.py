@@ -19,6 +19,7 @@ ITSELF = "keystile"
 ALLOWED = {
     ("stores", "stores.memory"): "opened by URL, imported when it is asked for",
     ("stores", "stores.sqlite"): "likewise",
+    ("stores", "stores.redis"): "likewise",
 }
 # Packages that are one noun: nobody outside reaches past their `__init__`.
 CLOSED = ("_sync", "demo")

@@ -17,14 +17,18 @@ from keystile.model import Actor, Inherited, SecretHash, Target
 from keystile.model.audit import numbered
 from keystile.stores import AuditFilter, Cap, Written
 from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
-from tests.stored import NEW, OLD, STORES, T0, Store, a_key, a_project, an_organization, later, told
+from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, a_project, an_organization, in_a_loop, later, told
 
 ID = "0123456789AB"
 OF_O = (("organization_id", "o"),)
 
 
-@pytest.fixture(params=[*STORES, *SQL_STORES])
+@pytest.fixture(params=[*STORES, *SQL_STORES, *LOOPS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param in LOOPS:
+        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
+            yield found
+        return
     if request.param not in STORES:
         with sql_store(request.param, request) as found:
             yield found
@@ -402,6 +406,14 @@ def test_a_change_counts_as_one_more_but_never_against_itself(store: Store) -> N
     assert [store.find(each).revoked_at is None for each in "abc"] == [False, True, True]
 
 
+def test_a_cap_that_counts_others_does_not_count_the_key_from_then_on(store: Store) -> None:
+    store.put(a_key("a", organization_id="o"))
+    store.put(a_key("b"), Cap(2, OF_O))
+    store.put(a_key("c", organization_id="o"), Cap(2, OF_O))
+    with pytest.raises(KeyLimitReached):
+        store.put(a_key("d"), Cap(2, OF_O))
+
+
 def test_a_project_is_capped_with_its_key(store: Store) -> None:
     store.put(a_key("a", organization_id="o"))
     with pytest.raises(KeyLimitReached):
@@ -410,7 +422,7 @@ def test_a_project_is_capped_with_its_key(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("replaces", "kept"), [(False, 5), (True, 5)])
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "redis cluster"])
 def test_as_many_as_are_made_at_once_a_cap_holds(tmp_path: Path, kind: str, replaces: bool, kept: int) -> None:
     from keystile._sync import patiently
 

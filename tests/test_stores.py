@@ -17,13 +17,18 @@ from keystile.exceptions import KeyLimitReached
 from keystile.model import SecretHash
 from keystile.stores import AuditFilter, Cap, KeyFilter, open_store
 from keystile.stores.memory import MemoryStore
+from keystile.stores.redis import RedisStore
 from keystile.stores.sqlite import SQLiteStore
 from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
-from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
+from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later, told
 
 
-@pytest.fixture(params=[*STORES, *SQL_STORES])
+@pytest.fixture(params=[*STORES, *SQL_STORES, *LOOPS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param in LOOPS:
+        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
+            yield found
+        return
     if request.param not in STORES:
         with sql_store(request.param, request) as found:
             yield found
@@ -274,11 +279,11 @@ def test_a_closed_store_may_be_used_again(store: Store) -> None:
     assert store.find("0123456789AB").last_used_at == T0
 
 
-@pytest.mark.parametrize("open", [lambda _: MemoryStore(), lambda folder: SQLiteStore(folder / "keys.db")])
-def test_concurrent_changes_of_one_key_all_hold(open: Callable[[Path], Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "redis cluster"])
+def test_concurrent_changes_of_one_key_all_hold(kind: str, tmp_path: Path) -> None:
     from keystile._sync import patiently
 
-    store = open(tmp_path)
+    store = STORES[kind](tmp_path)
     store.add(a_key(), [told("key.create", "0123456789AB")])
     faults: list[BaseException] = []
     start = threading.Barrier(4)
@@ -316,9 +321,16 @@ def test_a_url_names_a_store(tmp_path: Path) -> None:
     assert isinstance(store, SQLiteStore)
     assert (tmp_path / "keys.db").exists()
     store.close()
+    for scheme in ("redis", "rediss", "redis+cluster", "valkey"):
+        found = open_store(f"{scheme}://:secret@127.0.0.1:1")
+        assert isinstance(found, RedisStore)
+        assert repr(found) == f"RedisStore('{scheme}://127.0.0.1:1')"
+        found.close()
 
 
-@pytest.mark.parametrize("url", ["", "keys.db", "redis://localhost", "sqlite:keys.db", "sqlite://keys.db", "file:a.db"])
+@pytest.mark.parametrize(
+    "url", ["", "keys.db", "mongodb://localhost", "redis:localhost", "sqlite:keys.db", "sqlite://keys.db", "file:a.db"]
+)
 def test_a_url_that_names_no_store_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_store(url)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sql import SQLStore
 from keystile.stores.sqlite import SQLiteStore
+from tests import redis_stores
 from tests.postgres_server import postgres_url  # noqa: F401
 from tests.selection import often
 from tests.sql_stores import emptied
@@ -133,6 +135,13 @@ def test_memory_and_postgresql_agree_whatever_they_are_told(
     listed: list[tuple[tuple[Any, ...], Any]],
 ) -> None:
     agree(MemoryStore(), SQLStore(emptied(postgres_url)), listed)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+@settings(max_examples=often(25, 200), deadline=None)
+@given(listed=st.lists(st.tuples(steps, moments), max_size=25))
+def test_memory_and_redis_agree_whatever_they_are_told(kind: str, listed: list[tuple[tuple[Any, ...], Any]]) -> None:
+    agree(MemoryStore(), redis_stores.patient(redis_stores.emptied(kind)), listed)
 
 
 def agree(one: Any, other: Any, listed: list[tuple[tuple[Any, ...], Any]]) -> None:

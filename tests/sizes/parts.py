@@ -8,13 +8,14 @@ from typing import Any
 from unittest import mock
 
 from keystile import Argon2Hasher, Gate, Rule
+from keystile._ground.redis.links import with_script
 from keystile._sync import inline, run_now
 from keystile.doors.asgi import wire as asgi_wire
 from keystile.events import Events
 from keystile.gate.budget import FailureBudget
 from keystile.keys.workshop import as_limiter
 from keystile.limiters.failsafe import Failsafe
-from keystile.limiters.script import HIT, arguments, is_unreadable, usages, with_script
+from keystile.limiters.script import HIT, SCRIPT, arguments, is_unreadable, usages
 from keystile.model import Request, Window
 from keystile.policy import Policy
 from keystile.rules.limits.packed import UNREADABLE, ends, forget, unpack
@@ -68,7 +69,7 @@ def unpack_all(sent: bytes) -> None:
 
 def command(sent: str) -> None:
     """A subject's name, as the Redis limiter sends it."""
-    with_script(arguments(HIT, sent, CHARGES))
+    with_script(arguments(HIT, sent, CHARGES), SCRIPT)
 
 
 def reply(sent: bytes) -> None:

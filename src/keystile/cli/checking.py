@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ from ..exceptions import ConfigurationError, StoreUnavailable
 from ..gate import Gate
 from ..model import Window
 from ..rules.limits.subjects import subject
+from ..stores import open_store
 from .opening import Opened, Place, ask, in_memory, opening
 from .shown import print_table, shown_plans, shown_url
 
@@ -39,8 +42,19 @@ def check(place: Place) -> None:
                 ("app", "-" if found.settings is None else _shown_app(found.settings)),
             ]
         )
+        for each in _advice(gate.parts.store):
+            click.echo(f"Note: store: {each}.", err=True)
         if in_memory(gate, "store"):
             click.echo(_NOTE, err=True)
+
+
+def _advice(store: Any) -> Sequence[str]:
+    """What a store that is named by a URL says of the way that it keeps keys."""
+    if not isinstance(store, str):
+        return []
+    with closing(open_store(store)) as opened:
+        advice: Callable[[], Sequence[str]] = getattr(opened, "advice", list)
+        return advice()
 
 
 def _look_at_limiter(found: Opened) -> None:

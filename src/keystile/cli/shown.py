@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
+from .._ground.urls import place_of
 from ..model import Usage, Window
 from ..policy import Policy
-from ..rules.requests.urls import place_of
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from .._ground.frozen import FrozenDict
+from .._ground.urls import place_of
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..policy import Rule
 from ..policy.kinds import SECRETS
 from ..policy.webhooks import Webhooks
-from ..rules.requests.urls import place_of
 from .origin import Origin
 from .tables import SETTINGS, FileAlone, build, in_files, read_table
 

@@ -40,8 +40,9 @@ class Parts:
     """
 
     store: str | KeyFinder = setting(
-        "Where the keys are: `memory://`, `sqlite:///file.db`, `postgresql://user@host/name`, `mysql://…` or "
-        "`mariadb://…`; docs/stores.md says which to take. In a file, a relative path is relative to that file.",
+        "Where the keys are: `memory://`, `sqlite:///file.db`, `postgresql://user@host/name`, `mysql://…`, "
+        "`mariadb://…` or `redis://…`; docs/stores.md says which to take. In a file, a relative path is relative to "
+        "that file.",
         default="memory://",
         example='"sqlite:///keystile.db"',
         begins=True,

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Sequence
 from importlib import import_module
 from typing import Protocol
 
+from .._ground.urls import place_of
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Charge, Charges, Usage, Window
 from ..rules.limits.subjects import ANONYMOUS, anonymous_subject, subject
-from ..rules.requests.urls import place_of
 
 __all__ = [
     "ANONYMOUS",

@@ -13,9 +13,9 @@ import limits.storage
 import limits.strategies
 
 from .._ground.checks import known
+from .._ground.urls import place_of
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Charge
-from ..rules.requests.urls import place_of
 
 # Each with the method that reads its counter.
 _STRATEGIES = {

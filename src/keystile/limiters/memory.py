@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from .. import _sync
+from .._ground.urls import place_of
 from ..exceptions import ConfigurationError
 from ..model import Charge, Usage, Window
 from ..rules.limits.charges import Costs, check_costs
 from ..rules.limits.packed import ends, forget, slot_of
 from ..rules.limits.windows import Decide, decider, look, refund
-from ..rules.requests.urls import place_of
 from . import ANONYMOUS
 
 SHARDS = 64

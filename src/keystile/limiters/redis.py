@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .._ground.redis.cluster import Topology
+from .._ground.redis.links import AsyncLinks, Links, answer, open_all
+from .._ground.redis.servers import Servers
 from .._sync import PerLoop, run_now
+from ..exceptions import StoreUnavailable
 from ..model import Charge, Usage, Window
 from ..rules.limits.charges import asking, check_costs
-from . import Usages, ignore
-from .cluster import Topology
-from .links import AsyncLinks, Links, answer, open_all
-from .script import FORGET, HIT, LOOK, REFUND, arguments, is_unreadable, key_of, usages
-from .servers import Servers
+from . import NotCounted, Usages, ignore
+from .script import FORGET, HIT, LOOK, REFUND, SCRIPT, arguments, is_unreadable, key_of, usages
 
 
 class RedisLimiter:
@@ -39,7 +40,7 @@ class RedisLimiter:
     blocking = True
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._servers = servers = Servers(url, options)
+        self._servers = servers = Servers(url, options, "limiter", NotCounted)
         self._topology = Topology(servers) if servers.is_cluster else None
         self._links = Links(servers)
         self._links.client(servers.hosts[0] if servers.is_cluster else "")  # finds errors now and not during a request
@@ -65,7 +66,7 @@ class RedisLimiter:
 
     def open(self) -> None:
         """Connect before the first request; raises as `hit`."""
-        run_now(open_all(self._links, self._servers, self._topology))
+        run_now(open_all(self._links, self._servers, self._topology, [SCRIPT]))
 
     def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """Count each cost in its window if all fit, otherwise none.
@@ -104,9 +105,9 @@ class RedisLimiter:
     def _ask(self, act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> tuple[Usage, ...]:
         command = arguments(act, subject, charges, at)
         if self._topology is None:
-            reply = self._links.ask(command)
+            reply = self._links.ask(command, SCRIPT)
         else:
-            reply = run_now(answer(self._links, self._servers, self._topology, command))
+            reply = run_now(answer(self._links, self._servers, self._topology, key_of(subject), command, SCRIPT))
         return _read(reply, charges, self._servers, subject, self.on_unreadable)
 
 
@@ -120,7 +121,7 @@ class AsyncRedisLimiter:
     bounded = True
 
     def __init__(self, url: str, *, _topology: Topology | None = None, **options: Any) -> None:
-        self._servers = servers = Servers(url, options)
+        self._servers = servers = Servers(url, options, "limiter", NotCounted)
         self._topology = (_topology or Topology(servers)) if servers.is_cluster else None
         self._links: PerLoop[AsyncLinks] = PerLoop(lambda: AsyncLinks(servers))
         self.on_unreadable: Callable[[str], object] = ignore
@@ -140,7 +141,7 @@ class AsyncRedisLimiter:
 
     async def open(self) -> None:
         """As `RedisLimiter.open`, for the running loop."""
-        await open_all(self._links.get(), self._servers, self._topology)
+        await open_all(self._links.get(), self._servers, self._topology, [SCRIPT])
 
     async def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """As `RedisLimiter.hit`."""
@@ -168,13 +169,15 @@ class AsyncRedisLimiter:
 
     async def _ask(self, act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> tuple[Usage, ...]:
         command = arguments(act, subject, charges, at)
-        reply = await answer(self._links.get(), self._servers, self._topology, command)
+        reply = await answer(self._links.get(), self._servers, self._topology, key_of(subject), command, SCRIPT)
         return _read(reply, charges, self._servers, subject, self.on_unreadable)
 
 
 def _read(
-    reply: bytes, charges: Sequence[Charge], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
+    reply: Any, charges: Sequence[Charge], servers: Servers, subject: str, on_unreadable: Callable[[str], object]
 ) -> Usages:
+    if not isinstance(reply, bytes):
+        raise StoreUnavailable(servers.name, "malformed reply")
     try:
         found = usages(reply, charges)
     except ValueError as error:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
+from .._ground.redis.cluster import Command
 from ..exceptions import ConfigurationError
 from ..model import Charge, Charges, Usage
 from ..rules.limits.charges import check_costs
@@ -21,8 +22,6 @@ SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
 LOOK, HIT, FORGET, REFUND = range(4)
 _HEAD, _WINDOW = struct.Struct("<Bq"), struct.Struct("<qqq")
 _PREFIX = "keystile:1:"  # names the layout of the stored value, so that no other layout reads it
-
-Command = tuple[str | bytes, ...]
 
 # Every request comes through here, and the named tuple's own constructor costs twice as much.
 _new = tuple.__new__
@@ -55,11 +54,6 @@ def _number(number: int) -> bytes:
 def arguments(act: int, subject: str, charges: Sequence[Charge], at: int = 0) -> Command:
     """The command for LOOK, HIT, FORGET or REFUND. REFUND takes back what was counted at that moment."""
     return ("EVALSHA", SHA, b"1", key_of(subject), bytes([act]) + _number(at) + _packed(tuple(charges)))
-
-
-def with_script(command: Command) -> Command:
-    """The same for a server that does not know the script yet."""
-    return ("EVAL", SCRIPT, *command[2:])
 
 
 def usages(reply: object, charges: Sequence[Charge]) -> tuple[Usage, ...]:

@@ -1,4 +1,4 @@
-"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory, SQLite and SQL servers
+"""Key stores: where records are kept. `KeyStore` is the contract (`contract`); memory, SQLite, SQL servers and Redis
 are built in.
 
 Knows the words, the exceptions, `_sync` and SQLite files (`_ground`); knows no requests and no hashing. A store can be
@@ -31,10 +31,12 @@ __all__ = [
 ]
 
 _SQL = ("postgresql", "mysql", "mariadb")
+_REDIS = ("redis", "rediss", "valkey", "valkeys")
 
 
 def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
-    """The store that a URL names: ``memory://``, ``sqlite:///file.db``, ``postgresql://user@host/name``, ``mysql://…``.
+    """The store that a URL names: ``memory://``, ``sqlite:///file.db``, ``postgresql://user@host/name``, ``mysql://…``,
+    ``redis://…``, and with ``redis+sentinel://`` or ``redis+cluster://`` several of these.
 
     Args:
         url: the URL.
@@ -52,6 +54,10 @@ def open_store(url: str, *, remembered_keys: int = REMEMBERED_KEYS) -> KeyStore:
         from .sqlite import SQLiteStore
 
         return SQLiteStore.from_url(url, remembered_keys=remembered_keys)
+    if scheme.partition("+")[0] in _REDIS:
+        from .redis import RedisStore
+
+        return cast("KeyStore", RedisStore.from_url(url, remembered_keys=remembered_keys))
     if scheme in _SQL:
         found: KeyStore = _sql(scheme).SQLStore(url, remembered_keys=remembered_keys)
         return found
@@ -68,7 +74,7 @@ def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool]
         ConfigurationError: no store has this scheme.
     """
     scheme = url.partition(":")[0] if "://" in url else ""
-    if url == "memory://" or scheme == "sqlite":
+    if url == "memory://" or scheme == "sqlite" or scheme.partition("+")[0] in _REDIS:
         return None
     if scheme not in _SQL:
         raise _unknown(scheme)
@@ -78,7 +84,7 @@ def migration_of(url: str) -> Callable[[Callable[[int, int, str], object], bool]
 
 def _unknown(scheme: str) -> ConfigurationError:
     # The rest of the URL may hold a password.
-    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in _SQL)))
+    there = ", ".join(("memory://", "sqlite:///", *(f"{each}://" for each in (*_SQL, "redis"))))
     return ConfigurationError(f"no key store for the scheme {scheme!r}; there are {there}", key="store")
 
 

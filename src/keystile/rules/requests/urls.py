@@ -1,23 +1,8 @@
-"""URLs: which part of a store's URL may be shown, and the URLs in answers."""
+"""The URLs in answers."""
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
-
-_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
-
-
-def place_of(url: str) -> str:
-    """Scheme, hosts and ports of a URL, for messages: no credentials, nor anything that may be part of them.
-
-    ``"redis://:secret@10.0.0.1:6379/0?x=y"`` is ``"redis://10.0.0.1:6379"``.
-    """
-    scheme, _, rest = url.partition("://")
-    # Text before the last @ may be a password, and so may text after the question mark.
-    hosts = rest.partition("?")[0].rpartition("@")[2].partition("/")[0]
-    return f"{scheme}://" + (hosts if all(map(_PLACE.fullmatch, hosts.split(","))) else "")
-
 
 # In characters, decoded. A longer path is not repeated in a URL.
 MOST_PATH = 8192

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from ..._ground.urls import place_of
 from ...exceptions import ConfigurationError, StoreUnavailable
-from ...rules.requests.urls import place_of
 
 # For how many seconds the server may be silent: while a request waits, and while something is written, which may have
 # to wait for others for as long as the server allows (2 s).

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ... import _sync
+from ..._ground.urls import place_of
 from ...exceptions import ConfigurationError
-from ...rules.requests.urls import place_of
 from .ids import IdStore
 from .memory import MemoryIds
 

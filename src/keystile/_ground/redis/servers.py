@@ -1,4 +1,4 @@
-"""Where a limiter's Redis or Valkey is, how to connect to it, and what its errors mean.
+"""Where a Redis or Valkey is, how to connect to it, and what its errors mean.
 
 Drivers differ, and so do their versions; only this module knows about that. It distinguishes two kinds of errors: a
 server that is loading, full or read-only answers nobody, so it is down; any other error reply concerns one call.
@@ -11,9 +11,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..exceptions import ConfigurationError, StoreUnavailable
-from ..rules.requests.urls import place_of
-from . import NotCounted
+from ...exceptions import ConfigurationError, StoreUnavailable
+from ..urls import place_of
 
 # How long opening a connection may take, and answering a command, in seconds.
 TIMEOUT = 0.25
@@ -53,23 +52,27 @@ class Servers:
     """A single server, the master that Sentinels name, or a Cluster.
 
     Args:
-        url, options: as for `RedisLimiter`.
+        url: as for `limiters.redis.RedisLimiter`.
+        options: for the driver.
+        setting: what the URL is the value of, for errors.
+        refused: raised for one call alone, where the server is not down.
 
     Raises:
-        ConfigurationError: as `RedisLimiter`.
+        ConfigurationError: the URL or an option is wrong, or the driver is not installed.
     """
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, options: dict[str, Any], setting: str, refused: type[StoreUnavailable]) -> None:
+        self._setting, self.refused = setting, refused
         scheme, _, hosts = place_of(url).partition("://")
         if scheme not in _DRIVERS:
-            raise ConfigurationError(f"expected a URL of one of the schemes {', '.join(_DRIVERS)}", key="limiter")
+            raise ConfigurationError(f"expected a URL of one of the schemes {', '.join(_DRIVERS)}", key=self._setting)
         self.name = f"{scheme}://{hosts}"
         self.is_cluster = scheme.endswith("+cluster")
         self.hosts = hosts.split(",") if self.is_cluster else []
         self.remap = options.get("address_remap") or _as_told
         self.timeout: float = options.get("socket_timeout", TIMEOUT)
         self._url, self._options = url, dict(options)
-        self._sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
+        self.is_sentinel, self._driver = scheme.endswith("+sentinel"), _DRIVERS[scheme]
         if self.is_cluster:
             self._read_cluster()
         try:
@@ -99,7 +102,7 @@ class Servers:
 
     def unavailable(self, error: Exception, node: str = "") -> StoreUnavailable:
         """The exception for callers. The driver's own words may hold secrets."""
-        kind = NotCounted if self._concerns_one_call(error) else StoreUnavailable
+        kind = self.refused if self._concerns_one_call(error) else StoreUnavailable
         return kind(f"{self.name}, {node}" if node else self.name, type(error).__name__)
 
     def is_replica(self, error: Exception) -> bool:
@@ -145,7 +148,7 @@ class Servers:
         self._url = ""
 
     def _wrong(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(reason, key="limiter", source=self.name)
+        return ConfigurationError(reason, key=self._setting, source=self.name)
 
     def _client(self, prefix: str, node: str, more: dict[str, Any]) -> Any:
         """The storage of `limits` for this URL: they know how to read all these URLs."""
@@ -156,7 +159,7 @@ class Servers:
         never = import_module(f"{library}.retry").Retry(import_module(f"{self._driver}.backoff").NoBackoff(), 0)
         timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
         options = {**timeouts, **self._options, **more, "retry": never}
-        if self._sentinel:
+        if self.is_sentinel:
             options["sentinel_kwargs"] = {**timeouts, **options.get("sentinel_kwargs", {}), **more, "retry": never}
             options["sentinel_kwargs"].pop("implementation", None)
         try:

@@ -5,13 +5,11 @@ A node of a Cluster has a name, ``host:port``. The name of a single server is em
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from .._sync import in_time
-from ..exceptions import StoreUnavailable
-from . import NotCounted
-from .cluster import Topology, ask
-from .script import SCRIPT, Command, with_script
+from ..._sync import in_time
+from .cluster import Command, Topology, ask
 from .servers import Servers, with_sentinels
 
 # Within how many seconds a connection must be made, if there is none, and a command answered.
@@ -25,21 +23,18 @@ class Links:
         self._servers = servers
         self.clients: dict[str, Any] = {}
 
-    def ask(self, command: Command) -> bytes:
+    def ask(self, command: Command, script: str) -> Any:
         """What `answer` gives, for a single server. A plain function: a coroutine would cost as much as everything
         else."""
         servers, client = self._servers, self.clients.get("") or self.client("")
         try:
             try:
-                reply = client.execute_command(*command)
+                return client.execute_command(*command)
             except servers.no_script:
-                reply = client.execute_command(*with_script(command))
+                return client.execute_command(*with_script(command, script))
         except servers.failures as error:
             self._look_at(error, client)
             raise servers.unavailable(error) from None
-        if not isinstance(reply, bytes):
-            raise StoreUnavailable(servers.name, "malformed reply")
-        return reply
 
     async def execute(self, node: str, *command: Any, asking: bool = False) -> Any:
         """The reply to a command."""
@@ -112,38 +107,49 @@ async def _asking(client: Any, command: Command) -> Any:
         return (await pipeline.execute_command("ASKING").execute_command(*command).execute())[1]
 
 
-async def answer(links: Any, servers: Servers, topology: Topology | None, command: Command) -> bytes:
-    """The script's reply, over either kind of connections.
+def with_script(command: Command, script: str) -> Command:
+    """An EVALSHA for a server that does not know the script yet."""
+    return ("EVAL", script, *command[2:])
+
+
+async def answer(  # noqa: PLR0917 - over what, to whom, and what is sent
+    links: Any, servers: Servers, topology: Topology | None, key: bytes, command: Command, script: str | None = None
+) -> Any:
+    """The reply of the server that holds a key, over either kind of connections.
+
+    Args:
+        links, servers, topology: where it is sent.
+        key: the key; all others of the command are in its slot.
+        command: what is sent.
+        script: what the command's hash stands for, if it is an EVALSHA.
 
     Raises:
-        StoreUnavailable: no answer; NotCounted if only this call got none.
+        StoreUnavailable: no answer; or the servers' `refused`, if only this call got none.
     """
+    again = command if script is None else with_script(command, script)
     try:
         if topology is not None:
-            reply = await ask(topology, servers, links.execute, command, with_script(command))
-        else:
-            try:
-                reply = await links.execute("", *command)
-            except servers.no_script:
-                reply = await links.execute("", *with_script(command))
+            return await ask(topology, servers, links.execute, key, command, again)
+        try:
+            return await links.execute("", *command)
+        except servers.no_script:
+            return await links.execute("", *again)
     except servers.failures as error:
         raise servers.unavailable(error) from None
-    if not isinstance(reply, bytes):
-        raise StoreUnavailable(servers.name, "malformed reply")
-    return reply
 
 
-async def open_all(links: Any, servers: Servers, topology: Topology | None) -> None:
-    """Connect to every server that holds windows, and load the script there."""
+async def open_all(links: Any, servers: Servers, topology: Topology | None, scripts: Iterable[str]) -> None:
+    """Connect to every server that holds keys, and load the scripts there."""
     try:
         if topology is not None:
             await topology.look(links.execute)
         for node in ("",) if topology is None else topology.primaries:
             try:
-                await links.execute(node, "SCRIPT", "LOAD", SCRIPT)
+                for script in scripts:
+                    await links.execute(node, "SCRIPT", "LOAD", script)
             except servers.failures as error:
                 failed = servers.unavailable(error, node)
-                if topology is None and not isinstance(failed, NotCounted):
+                if topology is None and not isinstance(failed, servers.refused):
                     raise failed from None
     except servers.failures as error:
         raise servers.unavailable(error) from None

@@ -8,11 +8,10 @@ moved; the call is then sent once more, to that node, because it did nothing on 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..exceptions import StoreUnavailable
-from .script import Command
+from ...exceptions import StoreUnavailable
 from .servers import Servers
 
 SLOTS = 16384
@@ -20,6 +19,7 @@ SLOTS = 16384
 ASKED = 4
 
 Execute = Callable[..., Awaitable[Any]]
+Command = tuple[str | bytes, ...]
 
 
 def slot_of(key: bytes) -> int:
@@ -95,17 +95,18 @@ class Topology:
         self.suspects.clear()
 
 
-async def ask(topology: Topology, servers: Servers, execute: Execute, command: Command, again: Sequence[Any]) -> Any:
-    """The answer of the node that holds the command's key.
+async def ask(  # noqa: PLR0917 - where, how, and what is sent
+    topology: Topology, servers: Servers, execute: Execute, key: bytes, command: Command, again: Command
+) -> Any:
+    """The answer of the node that holds a key.
 
     Args:
         topology, servers: the Cluster.
         execute: sends a command to a node; with ``asking=True`` for a key that is on its way there.
-        command: its fourth word is the key.
+        key: the key.
+        command: what is sent.
         again: the same command for a node that does not know the script.
     """
-    key = command[3]
-    assert isinstance(key, bytes)  # noqa: S101 - `script.arguments` makes the command
     if topology.needs_look(key):
         await topology.look(execute)
     node, asking = topology.node_of(key), False

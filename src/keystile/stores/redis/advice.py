@@ -1,0 +1,30 @@
+"""What an operator should know of the servers that keep keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+OFF = "the append-only file is off: what was written since the last snapshot is lost in a crash"
+SECOND = "appendfsync is everysec: what was written in the last second may be lost in a crash of the machine"
+SYSTEM = "appendfsync is no: the system decides when what was written is on the disk"
+DROPS = "maxmemory-policy is {}: a server that is full drops keys; set noeviction"
+
+
+def advice_on(memory: Mapping[str, Any], persistence: Mapping[str, Any], synced: str | None) -> list[str]:
+    """What may be lost, and why.
+
+    Args:
+        memory, persistence: these sections of ``INFO``.
+        synced: the setting ``appendfsync``; None where the server does not tell.
+    """
+    found = []
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    # Nothing of ours that matters has a time to live.
+    if policy.startswith("allkeys"):
+        found.append(DROPS.format(policy))
+    if not persistence.get("aof_enabled"):
+        found.append(OFF)
+    else:
+        found += {"everysec": [SECOND], "no": [SYSTEM]}.get(synced or "", [])
+    return found
