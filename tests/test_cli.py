@@ -351,12 +351,13 @@ def test_create_keeps_what_it_was_told(ready: Path) -> None:
     words = "ci --organization acme --owner ann --environment staging --scope a:read --scope b --allow 192.0.2.0/24"
     found = made(*words.split(), "--expires", "2099-01-31T12:00:00+02:00", "--metadata", '{"team": ["data"]}')
     key = found["key"]
-    assert set(found) == {"key", "secret"}
+    assert set(found) == {"key", "secret", "revoked", "replaced_at_once"}
     assert found["secret"].startswith(f"key_stage_{key['id']}")
     assert MOMENT.fullmatch(key.pop("created_at"))
     assert key == {
         "id": key["id"],
         "name": "ci",
+        "state": "active",
         "organization_id": "acme",
         "project_id": None,
         "owner_id": "ann",
@@ -371,9 +372,10 @@ def test_create_keeps_what_it_was_told(ready: Path) -> None:
         "revoked_at": None,
         "last_used_at": None,
         "metadata": {"team": ["data"]},
-        "inherited": {},
-        "grace_used_at": None,
+        "inherited": {"plan": None, "suspended_at": None},
         "hints": [found["secret"][-4:]],
+        "grace_expires_at": None,
+        "grace_used_at": None,
     }
 
 
@@ -485,7 +487,7 @@ def test_list_shows_keys_by_age_and_filters(ready: Path) -> None:
 def test_list_is_an_aligned_table_with_states(ready: Path) -> None:
     made("short")
     made("expiring", "--expires", "12h")
-    run("keys", "revoke", made("a rather long name")["key"]["id"])
+    run("keys", "revoke", made("a rather long name")["key"]["id"], "--yes")
     with closing(sqlite3.connect(ready / "keystile.db", isolation_level=None)) as connection:
         connection.execute("UPDATE keystile_keys SET expires_at = 1 WHERE name = 'expiring'")
     connection.close()
@@ -504,9 +506,9 @@ def test_show_and_revoke_tell_the_record(ready: Path) -> None:
     key = made("ci")["key"]
     shown = json.loads(run("keys", "show", key["id"], "--json").stdout)
     assert shown == key
-    revoked = json.loads(run("keys", "revoke", key["id"], "--json").stdout)
+    revoked = json.loads(run("keys", "revoke", key["id"], "--yes", "--json").stdout)
     assert MOMENT.fullmatch(revoked["revoked_at"])
-    assert {**revoked, "revoked_at": None} == key
+    assert {**revoked, "revoked_at": None, "state": "active"} == key
     assert json.loads(run("keys", "revoke", key["id"], "--json").stdout) == revoked
     assert re.search(r"^state +revoked$", run("keys", "show", key["id"]).stdout, re.MULTILINE)
 
@@ -523,7 +525,9 @@ def test_nothing_but_create_prints_a_secret_or_a_hash(ready: Path) -> None:
         run("keys", "list").output,
         run("keys", "show", key_id).output,
     ]
-    outputs += [run("keys", *command, "--json").output for command in (["list"], ["show", key_id], ["revoke", key_id])]
+    outputs += [
+        run("keys", *command, "--json").output for command in (["list"], ["show", key_id], ["revoke", key_id, "--yes"])
+    ]
     for output in outputs:
         assert secret not in output
         assert stored not in output
@@ -570,7 +574,9 @@ def test_a_secret_that_cannot_be_printed_is_an_error(ready: Path) -> None:
     with Path("keystile.toml").open() as unwritable:
         result = process("keys", "create", "ci", capture_output=False, stdout=unwritable, stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "Error: Bad file descriptor"
+    (key,) = json.loads(run("keys", "list", "--json").stdout)
+    said = f"the secret of the key {key['id']} could not be shown: Bad file descriptor; it is lost"
+    assert result.stderr.splitlines()[-1] == f"Error: {said}: rotate the key, or revoke it"
 
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(ready: Path) -> None:
@@ -585,7 +591,7 @@ def test_a_process_makes_and_revokes_a_key(ready: Path) -> None:
     gate = open_gate(load(environ={}))
     (key,) = gate.keys.list()
     assert secret.startswith(f"key_live_{key.id}")
-    assert process("keys", "revoke", key.id).returncode == 0
+    assert process("keys", "revoke", key.id, "--yes").returncode == 0
     assert gate.keys.get(key.id).revoked_at is not None
     gate.close()
 
@@ -779,7 +785,7 @@ def test_a_record_that_cannot_be_read_is_named_and_hides_no_other(ready: Path) -
         assert result.returncode == 0
         assert "unreadable_record" in result.stderr
         assert ids[0] in result.stderr
-    revoked = process("keys", "revoke", ids[0])
+    revoked = process("keys", "revoke", ids[0], "--yes")
     assert revoked.returncode == 1
     assert "the key is revoked all the same" in revoked.stderr
     assert revoked.stderr.count("\n") == 1

@@ -41,6 +41,7 @@ SUSPENDING = """
 import anyio.lowlevel
 from keystile import Gate, Plan
 from keystile.limiters.sqlite import SQLiteLimiter
+from keystile.stores import KeyStore
 from keystile.stores.sqlite import SQLiteStore
 
 
@@ -57,8 +58,8 @@ def suspending(inner, *names):
     return type("Suspending", (), {name: twin(getattr(inner, name)) for name in names})()
 
 
-keys = SQLiteStore.from_url("sqlite:///keys.db")
-store = suspending(keys, *(name for name in vars(SQLiteStore) if name[0] != "_" and callable(getattr(keys, name))))
+operations = [name for name in ("find", *vars(KeyStore)) if not name.startswith("_")]
+store = suspending(SQLiteStore.from_url("sqlite:///keys.db"), *operations)
 limiter = suspending(SQLiteLimiter.from_url("sqlite:///windows.db"), "hit", "peek", "refund", "reset", "close")
 gate = Gate(store, limiter=LIMITER, prefix="acme", plans={"free": Plan("4/minute")}, default_plan="free")
 """
@@ -106,7 +107,7 @@ def test_keys_live_in_the_gates_own_store(folder: Path, named: str) -> None:
     assert said(folder, *option, "limits", "show", made["key"]["id"], **environ)[0]["limit"] == 4
     assert run(folder, *option, "limits", "reset", made["key"]["id"], **environ).returncode == 0
     assert said(folder, *option, "explain", "POST /v1/exports", **environ)["scopes"] == ["exports:write"]
-    assert said(folder, *option, "keys", "revoke", made["key"]["id"], **environ)["revoked_at"]
+    assert said(folder, *option, "keys", "revoke", made["key"]["id"], "--yes", **environ)["revoked_at"]
 
 
 def test_what_the_module_prints_is_no_part_of_the_answer(folder: Path) -> None:
@@ -165,7 +166,7 @@ def test_an_async_store_serves_every_command(folder: Path, limiter: str) -> None
     assert said(folder, *gate, "keys", "show", key_id)["name"] == "ci"
     assert said(folder, *gate, "limits", "show", key_id)[0]["remaining"] == 4
     assert run(folder, *gate, "limits", "reset", key_id).returncode == 0
-    assert said(folder, *gate, "keys", "revoke", key_id)["revoked_at"]
+    assert said(folder, *gate, "keys", "revoke", key_id, "--yes")["revoked_at"]
     checked = run(folder, *gate, "check")
     assert checked.returncode == 0, checked.stderr
     assert ["store", "Suspending"] in [line.split() for line in checked.stdout.splitlines()]

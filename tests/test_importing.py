@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from keystile import ConfigurationError, Gate, StoreUnavailable
 from keystile.cli.commands import main
-from keystile.cli.lines import MOST_LINE, LineFault, csv_lines, json_lines
+from keystile.cli.records.lines import MOST_LINE, LineFault, csv_lines, json_lines
 from keystile.config.file import load, open_gate
 from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.format import PrefixedFormat

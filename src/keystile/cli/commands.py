@@ -23,10 +23,13 @@ from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_
 from ..exceptions import KeystileError
 from .checking import check
 from .explain.command import explain
-from .keys import keys
 from .limits import limits
 from .migrating import migrate
 from .opening import GATE_OPTION, Place, where
+from .records.audit import audit
+from .records.keys import keys
+from .records.organizations import organizations
+from .records.projects import projects
 from .scan import pattern, scan
 from .usage import usage
 
@@ -108,7 +111,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, limits, migrate, scan, pattern, usage):
+for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, scan, pattern):
     main.add_command(_command)
 
 

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import click
 
-from .._sync import in_time, is_async, loop_beside, patiently, waited
+from .._sync import can_wait, in_time, is_async, loop_beside, patiently, waited
 from ..config.faults import told
 from ..config.file import FILE_VARIABLE, Settings, load, open_gate
 from ..config.importing import ANYTHING, find, kind_of
 from ..exceptions import ConfigurationError, KeystileError, StoreUnavailable
 from ..gate import Gate
 from ..limiters.memory import MemoryLimiter
-from ..model import Actor
 from ..stores.memory import MemoryStore
 
+P = ParamSpec("P")
+T = TypeVar("T")
 GATE_OPTION, GATE_VARIABLE = "--gate", "KEYSTILE_GATE"
 
-BY_HAND = Actor("cli", via="cli")
 """Who changes something, as the audit tells it."""
 
 # How long a command waits for a limiter that servers are writing to, in seconds.
@@ -114,6 +114,16 @@ def _one_line(found: Opened) -> Iterator[None]:
         if found.settings is not None:
             raise  # all of its parts are ours, so this is a fault of ours
         raise found.error(None, f"the gate raised {told(error, os.environ)}") from error
+
+
+def called(operation: Callable[P, T | Awaitable[T]], *args: P.args, **named: P.kwargs) -> T:
+    """What an operation of the gate gives, plain or async. Whatever code of the host's prints meanwhile, such as one
+    that listens to events, goes to stderr: stdout is for the answer."""
+    with redirect_stdout(sys.stderr):
+        if not is_async(operation):
+            return cast("T", operation(*args, **named))
+        with nullcontext() if can_wait() else loop_beside():
+            return waited(cast("Callable[P, Awaitable[T]]", operation), *args, **named)
 
 
 def ask(method: Callable[..., Any], *args: Any) -> Any:

@@ -16,9 +16,11 @@ from ..exceptions import KeyNotFound, UnreadableRecord
 from ..gate import Gate
 from ..keys.leaks import Pattern, Scanner, described_for, shortened
 from ..model import ApiKey
-from .opening import BY_HAND, Place, opened
+from .opening import Place, called, opened
 from .places import Hit, hits
-from .shown import print_json, state
+from .records.changing import actor
+from .records.shown import state
+from .shown import print_json
 from .typed import json_option
 
 _LIVE = ("live", "suspended")
@@ -75,7 +77,7 @@ def scan(
 
 
 @click.command()
-@click.option("--for", "scanner", type=click.Choice(["github", "gitleaks", "trufflehog"]), required=True)
+@click.option("--for", "scanner", type=click.Choice(["github", "gitleaks", "trufflehog"]), required=True, help="Which.")
 @click.pass_obj
 def pattern(place: Place, scanner: Scanner) -> None:
     """Print what a secret scanner needs to find this service's keys, with strings to test it."""
@@ -110,7 +112,7 @@ def _state_of(gate: Gate, raw: bytes) -> tuple[str, ApiKey | None]:
 def _revoke(gate: Gate, key_ids: Iterable[str]) -> None:
     for key_id in key_ids:
         try:
-            gate.keys.revoke(key_id, actor=BY_HAND)
+            called(gate.keys.revoke, key_id, actor=actor("leak_scan"))
         except KeyNotFound:
             continue
         click.echo(f"Revoked {key_id}.", err=True)

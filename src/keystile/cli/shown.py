@@ -1,4 +1,4 @@
-"""How the command line shows keys, plans and windows: tables for people, JSON for machines.
+"""How the command line shows plans, windows and places: tables for people, JSON for machines.
 
 Nothing here shows a secret, a hash, or any part of a URL beyond its place.
 """
@@ -8,55 +8,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from .._ground.urls import place_of
-from ..model import ApiKey, Principal, Usage, Window
+from ..model import Usage, Window
 from ..policy import Policy
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-def state(key: ApiKey) -> str:
-    """In which part of its life a key is."""
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.is_suspended:
-        return "suspended"
-    return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "active"
-
-
-def _hints(key: ApiKey) -> list[str]:
-    return [each.hint for each in key.hashes if each.hint]
-
-
-_COLUMNS: dict[str, Callable[[ApiKey], Any]] = {
-    "ID": lambda key: key.id,
-    "NAME": lambda key: key.name,
-    "STATE": state,
-    "ENVIRONMENT": lambda key: key.environment,
-    "ORGANIZATION": lambda key: key.organization_id,
-    "OWNER": lambda key: key.owner_id,
-    "PLAN": lambda key: key.plan,
-    "LIMITS": lambda key: key.limits,
-    "SCOPES": lambda key: key.scopes,
-    "EXPIRES": lambda key: key.expires_at,
-    "LAST USED": lambda key: key.last_used_at,
-    "ENDS IN": _hints,
-}
-
-
-def print_keys(keys: Sequence[ApiKey], *, as_json: bool) -> None:
-    """A table of keys."""
-    if as_json:
-        print_json([record(key) for key in keys])
-    else:
-        print_table([tuple(_COLUMNS), *(tuple(_cell(show(key)) for show in _COLUMNS.values()) for key in keys)])
 
 
 def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
@@ -64,7 +26,7 @@ def print_usages(usages: Sequence[Usage], *, as_json: bool) -> None:
     if as_json:
         print_json([_standing(usage) for usage in usages])
         return
-    rows = [(span(used.window.seconds), _belongs(used.window), *_counted(used), _cell(_reset(used))) for used in usages]
+    rows = [(span(used.window.seconds), _belongs(used.window), *_counted(used)) for used in usages]
     print_table([("WINDOW", "SCOPE", "LIMIT", "REMAINING", "RESETS AT"), *rows])
 
 
@@ -109,8 +71,8 @@ def _notation(limits: str | Sequence[str]) -> str:
     return limits if isinstance(limits, str) else "; ".join(limits)
 
 
-def _counted(usage: Usage) -> tuple[str, str]:
-    return str(usage.window.limit), str(usage.remaining)
+def _counted(usage: Usage) -> tuple[str, str, str]:
+    return str(usage.window.limit), str(usage.remaining), plain(_reset(usage)) or "-"
 
 
 def _standing(usage: Usage) -> dict[str, Any]:
@@ -144,31 +106,9 @@ def plain(value: Any) -> Any:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
-def _cell(value: Any) -> str:
-    value = plain(value)
-    if isinstance(value, dict):
-        return json.dumps(value) if value else "-"
-    return " ".join(value) or "-" if isinstance(value, (list, tuple)) else str(value or "-")
-
-
-def record(key: ApiKey) -> dict[str, Any]:
-    """Everything about a key except its hashes."""
-    known = {each.name: plain(getattr(key, each.name)) for each in fields(Principal)}
-    known["inherited"] = {name: plain(value) for name, value in key.inherited._asdict().items() if value is not None}
-    return {**known, "grace_used_at": plain(key.grace_used_at), "hints": _hints(key)}
-
-
 def print_json(value: Any) -> None:
     """For machines."""
     click.echo(json.dumps(value))
-
-
-def print_key(key: ApiKey, *, as_json: bool) -> None:
-    """One key's record."""
-    if as_json:
-        print_json(record(key))
-    else:
-        print_table([("state", state(key)), *((name, _cell(value)) for name, value in record(key).items())])
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -13,6 +13,9 @@ from ..keys.format import ID_LENGTH
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DURATION = re.compile(r"([0-9]+)([dh])")
+# So many digits are more seconds than anything lasts.
+_SPAN = re.compile(r"([0-9]{1,12})([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
@@ -42,10 +45,20 @@ def _moment(value: str, sign: int) -> datetime:
         raise click.BadParameter("expected a time like 2030-01-31T12:00:00Z, or 30d, or 12h") from None
 
 
+def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """A span of time in seconds."""
+    span = _SPAN.fullmatch(value)
+    if span is None:
+        raise click.BadParameter("expected a span like 90s, 30m, 12h or 7d")
+    return float(int(span[1]) * _SECONDS[span[2]])
+
+
 def as_object(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """A JSON object; an empty one if nothing was typed."""
+    """A JSON object; None if nothing was typed."""
+    if value is None:
+        return None
     try:
-        found = json.loads(value) if value is not None else {}
+        found = json.loads(value)
     except (ValueError, RecursionError):
         raise click.BadParameter('it is not JSON; write an object like {"team": "data"}') from None
     if not isinstance(found, dict):

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, BinaryIO, NamedTuple
 
-from .._ground.frozen import HiddenText
+from ..._ground.frozen import HiddenText
 
 # Metadata may be 16 kB, and its characters escaped.
 MOST_LINE = 131_072

@@ -19,14 +19,16 @@ from typing import BinaryIO, Literal
 
 import click
 
-from .._ground.checks import known
-from ..exceptions import KeystileError
-from ..gate import Gate
-from ..rules.requests.masks import Mask
+from ..._ground.checks import known
+from ...exceptions import KeystileError
+from ...gate import Gate
+from ...model import Actor
+from ...rules.requests.masks import Mask
+from ..opening import Place, called, opened
+from ..shown import print_json
+from ..typed import json_option
+from .changing import actor
 from .lines import Line, LineFault, csv_lines, json_lines
-from .opening import BY_HAND, Place, opened
-from .shown import print_json
-from .typed import json_option
 
 Form = Literal["json", "csv"]
 _STDIN = "-"
@@ -82,12 +84,13 @@ def import_keys(place: Place, /, *, file: str, form: Form | None, resume: int, d
 def _import_all(gate: Gate, lines: Iterator[Line], summary: Summary, private: bool, moved: Callable[[], None]) -> None:
     names = {"key", "hash", "id", *inspect.signature(gate.keys.create).parameters} - {"self", "actor"}
     seen: set[str] = set()
+    who = actor()
     for line in lines:
         summary.read += 1
         if "key" in line.fields and not private:
             raise LineFault(line.number, "holds a raw key, and others may read the file: chmod 600 it")
         _check_names(line, names, gate.mask)
-        key_id, new = _import(gate, line, dry_run=summary.dry_run)
+        key_id, new = _import(gate, line, who, dry_run=summary.dry_run)
         if new and key_id not in seen:
             summary.new += 1
         else:
@@ -97,11 +100,11 @@ def _import_all(gate: Gate, lines: Iterator[Line], summary: Summary, private: bo
         moved()
 
 
-def _import(gate: Gate, line: Line, *, dry_run: bool) -> tuple[str, bool]:
+def _import(gate: Gate, line: Line, who: Actor, *, dry_run: bool) -> tuple[str, bool]:
     fields = dict(line.fields)
     try:
-        name, key = fields.pop("name"), fields.pop("key", None)
-        imported = gate.keys.import_key(name, raw=key, dry_run=dry_run, actor=BY_HAND, **fields)
+        name, raw = fields.pop("name"), fields.pop("key", None)
+        imported = called(gate.keys.import_key, name, raw=raw, dry_run=dry_run, actor=who, **fields)
     except KeystileError as error:
         reason = str(error)
     else:
