@@ -651,6 +651,7 @@ NOT_FED = {
     "gate.dryrun.DryRun.bars": _DOORS,
     "gate.dryrun.DryRun.tell": _DOORS,
     "gate.dryrun.DryRun.tell_spared": _DOORS,
+    "gate.preflights.Preflights.granted": "see rules.requests.preflights, which has the rows",
     "gate.settling.Settler.settle": "takes what the app charged, by units that were reserved",
     "doors.wsgi.settling.settled": _APP,
     "answers.charging.Charged.add": "takes the app's numbers",

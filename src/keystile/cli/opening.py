@@ -27,8 +27,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 GATE_OPTION, GATE_VARIABLE = "--gate", "KEYSTILE_GATE"
 
-"""Who changes something, as the audit tells it."""
-
 # How long a command waits for a limiter that servers are writing to, in seconds.
 _PATIENCE = 5.0
 _IN_MEMORY = {

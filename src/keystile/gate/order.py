@@ -31,10 +31,10 @@ from ..rules.limits.subjects import anonymous_subject
 from ..rules.limits.usages import binding, refuses, retry_seconds
 from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
-from ..rules.requests.preflights import granted, listed
 from .budget import FailureBudget
 from .callers import Callers, judge
 from .dryrun import DryRun
+from .preflights import Preflights
 from .presenting import Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
@@ -80,7 +80,7 @@ class Order:
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
         self._dry = DryRun(policy, events)
-        self._origins, self._passes = tuple(policy.cors_origins), policy.preflight == "pass"
+        self._preflights, self._passes = Preflights(policy, rules, self._mask), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._presenting = Presenting(policy, shop, accepted)
         self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
@@ -239,23 +239,14 @@ class Order:
             return self._presenting.is_missing(request)
         return extract(request.credentials, self._accepted) is Unusable.MISSING
 
-    def _answered(self, visit: Visit, asked: Asked) -> Refused | None:
-        """The answer to a CORS preflight, which runs nothing and is not counted; None if it is not the gate's."""
-        if not listed(asked.origin, self._origins):
-            return None
-        known = () if visit.request.unreadable else self._rules.methods(visit.request.path, visit.request.raw_path)
-        # Where any long word may be a key, names of headers are taken for what they are.
-        allowed = granted(asked, known, self._mask.holds if self._mask.is_sure else _no_key)
-        return None if allowed is None else self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
-
     async def _preflight(
         self, visit: Visit, asked: Asked, demand: Demand, offload: Offload
     ) -> Admitted | Refused | None:
         """Answer a CORS preflight, or let it through to the app, counted by address: what its path demands does not
         apply to it. None if the policy does neither: then it is a request like any other."""
-        answer = self._answered(visit, asked)
-        if answer is not None:
-            return answer
+        allowed = self._preflights.granted(visit.request, asked)
+        if allowed is not None:  # it runs nothing, and is not counted
+            return self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
         if not self._passes or demand is self._rules.every or not self._keyless(visit.request):
             return None
         outcome = await self._count(None, visit, charged(self._quotas.for_anyone(())), _PREFLIGHT, offload)
@@ -307,8 +298,3 @@ class Order:
         if before is None:
             self._dry.tell(reason, visit)
         return None
-
-
-def _no_key(_: str) -> bool:
-    """Whether a text holds a key, where nothing tells."""
-    return False
