@@ -57,7 +57,7 @@ class Keys:
 
     def revoke(self, key: Key) -> None:
         """``keystile keys revoke``."""
-        self._run("keys", "revoke", key.id)
+        self._run("keys", "revoke", key.id, "--yes")
 
     def standing(self, key: Key) -> dict[int, int]:
         """``keystile limits show``: what remains, by the seconds of the window."""
