@@ -404,11 +404,12 @@ def test_a_store_that_fails_under_the_key_ring(door: Door, monkeypatch: pytest.M
     break_store(door.gate, monkeypatch)
     args = {"create": ["another"], "list": []}.get(operation, [issued.key.id])
     error = raised_by(door.run, getattr(door.gate.keys, f"a{operation}"), *args)
-    assert isinstance(error, ShopError)
+    assert isinstance(error, StoreUnavailable)
+    assert isinstance(error.__cause__, ShopError)
     assert leaks_of(error) == []
     if not door.gate.needs_await:
         error = raised_by(getattr(door.gate.keys, operation), *args)
-        assert isinstance(error, ShopError)
+        assert isinstance(error, StoreUnavailable)
         assert leaks_of(error) == []
 
 

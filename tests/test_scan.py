@@ -260,7 +260,7 @@ def test_yes_revokes_without_asking(folder: Path) -> None:
     assert revoked(key_id)
     with closing(open_gate(load(environ={}))) as gate:
         [entry] = gate.audit(event="key.revoke")
-        assert (entry.actor.type, entry.actor.via) == ("cli", "cli")
+        assert (entry.actor.type, entry.actor.via) == ("cli", "leak_scan")
 
 
 def git(*arguments: str) -> None:

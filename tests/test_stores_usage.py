@@ -35,7 +35,7 @@ A, B = "admitted", "rate_limited"
 
 @pytest.fixture(params=[*STORES, *LOOPS, *SQL_STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param in SQL_STORES:
+    if request.param not in {*STORES, *LOOPS}:
         with sql_store(request.param, request) as found:
             yield found
         return
@@ -135,9 +135,12 @@ def test_more_than_a_page_is_read_and_forgotten_day_by_day(store: Store) -> None
 
 @pytest.mark.parametrize("key_id", ["a:b", "{b}", "}{", "a\x00b", "é", ""])
 def test_ids_are_kept_apart_whatever_is_in_them(store: Store, key_id: str) -> None:
-    store.add_usage([Counted(key_id, 5, A, 2), Counted(key_id + "x", 5, A, 3)], [])
-    assert (counted(store, key_id), counted(store, key_id + "x")) == ([(5, A, 2)], [(5, A, 3)])
-    assert store.forget_usage(6, 10) == 2
+    store.add_usage([Counted(key_id, 5, A, 2), Counted(key_id + "x", 5, A, 3), Counted("last", 5, A, 4)], [])
+    found = (counted(store, key_id), counted(store, key_id + "x"))
+    # PostgreSQL holds no NUL: such ids are left out, for no key can have them, and keep nobody else's counts back.
+    assert found == ([(5, A, 2)], [(5, A, 3)]) or ("\0" in key_id and found == ([], []))
+    assert counted(store, "last") == [(5, A, 4)]
+    assert store.forget_usage(6, 10) == len(found[0]) + len(found[1]) + 1
     assert counted(store, key_id) == []
 
 

@@ -121,7 +121,7 @@ def test_a_server_guards_a_service_that_knows_nothing_of_it(name: str, tmp_path:
         for _ in range(10):  # so that every worker has proved the key once
             assert client.get("/v1/things", headers=bearer(made["secret"])).text == "hello"
         assert client.get("/v1/exports", headers=bearer(made["secret"])).status_code == 403
-        keystile(folder, "keys", "revoke", made["key"]["id"])
+        keystile(folder, "keys", "revoke", made["key"]["id"], "--yes")
         refused = client.get("/v1/things", headers=bearer(made["secret"]))
         assert refused.status_code == 401
         assert refused.json()["error"]["code"] == "revoked_api_key"
