@@ -14,6 +14,9 @@ import pytest
 
 from keystile import Gate, Plan
 from keystile.exceptions import KeyLimitReached
+from tests.redis_stores import emptied
+from tests.sql_stores import emptied as emptied_sql
+from tests.sql_stores import postgres_url  # noqa: F401
 
 PEPPER = "a pepper of enough bytes"
 ROUNDS, TRIES, CAP = 20, 50, 5
@@ -71,8 +74,8 @@ SCRIPT = f"""
     from keystile import Plan
     from keystile.exceptions import KeyLimitReached
     from tests.test_caps import a_gate
-    path, when_full, tries = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    gate = a_gate(f"sqlite:///{{path}}", Plan(None, {CAP}, when_full=when_full))
+    url, when_full, tries = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    gate = a_gate(url, Plan(None, {CAP}, when_full=when_full))
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range({ROUNDS}):
@@ -88,11 +91,21 @@ SCRIPT = f"""
 """
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "valkey", "cluster"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store that several processes can use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/keys.db"
+    if request.param == "postgresql":
+        return emptied_sql(request.getfixturevalue("postgres_url"))
+    return emptied(request.param)
+
+
 @pytest.mark.parametrize("when_full", ["refuse", "revoke_oldest"])
-def test_four_processes_that_make_keys_at_once_leave_as_many_as_the_cap_says(tmp_path: Path, when_full: Any) -> None:
-    gate = a_gate(f"sqlite:///{tmp_path}/keys.db", Plan(None, CAP, when_full=when_full))
+def test_four_processes_that_make_keys_at_once_leave_as_many_as_the_cap_says(url: str, when_full: Any) -> None:
+    gate = a_gate(url, Plan(None, CAP, when_full=when_full))
     shares = (13, 13, 12, 12)
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "keys.db"), when_full]
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), url, when_full]
     running = [
         subprocess.Popen([*command, str(share)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for share in shares

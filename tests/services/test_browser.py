@@ -23,7 +23,7 @@ MODULE = """
 import json, os
 from keystile import Gate, HmacHasher, Rule, asgi, wsgi
 
-gate = Gate("sqlite:///keys.db", prefix="acme", hasher=HmacHasher(b"p" * 16),
+gate = Gate("sqlite:///keys.db", limiter="sqlite:///windows.db", prefix="acme", hasher=HmacHasher(b"p" * 16),
             cors_origins=os.environ["KEYSTILE_ORIGINS"].split(), cors_credentials="KEYSTILE_CREDENTIALS" in os.environ,
             public=["/open"], rules=[Rule("/v1/*", limits="1000/day")])
 FIELDS = [("content-type", "application/json"), ("link", '</v1/things?cursor=2>; rel="next"'), ("x-own", "hidden")]
