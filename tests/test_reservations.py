@@ -151,7 +151,7 @@ def test_what_was_used_beyond_a_reservation_counts_until_its_own_window_has_pass
 
 # A caller of four processes. Each says what it did, and first what it is about to do where that matters afterwards.
 PROCESS = """
-import random, sys
+import os, random, sys
 from keystile._sync import patiently
 from keystile.limiters import open_limiter
 from keystile.model import Window
@@ -159,17 +159,24 @@ LIMIT, limiter, requests = 10**12, open_limiter(sys.argv[1]), int(sys.argv[2])
 windows = [Window(LIMIT, 2, "", "tokens"), Window(LIMIT, 86400, "", "tokens")]
 watched = [window._replace(watching=True) for window in windows]
 dice = random.Random(requests)
+
+
+def say(line):
+    # In one write: whoever is killed has said all of a line, or nothing.
+    os.write(1, line.encode() + b"\\n")
+
+
 sys.stdin.readline()
 for _ in range(requests):
     usages = patiently(20.0, limiter.hit, "a", tuple((window, 10) for window in windows))
     used = dice.randrange(21)
-    print("held", used, flush=True)
+    say(f"held {used}")
     if used < 10:
         patiently(20.0, limiter.refund, "a", tuple((window, 10 - used) for window in windows), usages[0].at)
     elif used > 10:
         patiently(20.0, limiter.hit, "a", tuple((window, used - 10) for window in watched))
-    print("settled", used, flush=True)
-print("done", flush=True)
+    say(f"settled {used}")
+say("done")
 """
 LIMIT, ENDLESSLY = 10**12, 10**9
 TWO_SECONDS, DAY = Window(LIMIT, 2, "", "tokens"), Window(LIMIT, 86_400, "", "tokens")

@@ -14,8 +14,9 @@ from ..requests.credentials import MAX_CREDENTIAL, Unusable
 
 OURS = "keystile"
 """The subprotocol that is offered beside a key."""
-# In bytes, of all lines together: nobody offers so many.
+# In bytes and in commas, of all lines together: nobody offers so many.
 MOST_OFFERED = 8192
+MOST_COMMAS = 128
 
 _OURS = OURS.encode()
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -23,7 +24,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 def offered(lines: Sequence[bytes]) -> list[bytes] | None:
     """What a client offers, in order; None if that is too much, or cannot be read."""
-    if sum(map(len, lines)) > MOST_OFFERED:
+    if sum(map(len, lines)) > MOST_OFFERED or sum(line.count(b",") for line in lines) > MOST_COMMAS:
         return None
     listed = [word.strip(b" \t") for line in lines for word in line.split(b",")]
     found = [word for word in listed if word]  # RFC 9110 section 5.6.1: empty elements have no meaning

@@ -22,9 +22,9 @@ class MySQL:
         url: where it is.
     """
 
-    can_await = False
     errors: tuple[type[Exception], ...] = (pymysql.MySQLError,)
     settle: str | None = None
+    engine_awaited = None  # pymysql only blocks
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url.set(drivername=f"{url.drivername.partition('+')[0]}+pymysql").update_query_dict(
@@ -40,10 +40,6 @@ class MySQL:
             "init_command": "SET SESSION innodb_lock_wait_timeout = 2",
         }
         return sa.create_engine(self._url, connect_args=waits, **options)
-
-    def engine_awaited(self, silence: float, **options: Any) -> sa.Engine:
-        """There is none: pymysql only blocks."""
-        raise NotImplementedError
 
     def is_silence(self, error: BaseException) -> bool:
         """Whether the server gave no sign of life in time."""

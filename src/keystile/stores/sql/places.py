@@ -8,7 +8,7 @@ and no ROLLBACK, so that a record is one round trip away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -33,20 +33,19 @@ class Driver(Protocol):
     """What differs between databases. Errors are the driver's own.
 
     Attributes:
-        can_await: whether there is an engine for asyncio.
         errors: what it raises.
         settle: a statement that begins each transaction, or None.
+        engine_awaited: what `engine` is, for asyncio; None if the driver only blocks.
     """
 
-    can_await: bool
     errors: tuple[type[Exception], ...]
     settle: str | None
 
     def engine(self, silence: float, **options: Any) -> sa.Engine:
         """An engine whose connections wait no longer than this for a sign of the server, in seconds."""
 
-    def engine_awaited(self, silence: float, **options: Any) -> sa.Engine:
-        """The same for asyncio."""
+    @property
+    def engine_awaited(self) -> Callable[..., sa.Engine] | None: ...
 
     def is_silence(self, error: BaseException) -> bool:
         """Whether the server gave no sign of life in time."""
@@ -130,7 +129,7 @@ class Place:
         )
 
     def _checked(self, awaited: bool, silence: float, **options: Any) -> sa.Engine:
-        make = self.driver.engine_awaited if awaited else self.driver.engine
+        make = (self.driver.engine_awaited if awaited else None) or self.driver.engine
         try:
             return make(silence, hide_parameters=True, **options)
         except (sa.exc.ArgumentError, TypeError, ValueError) as error:

@@ -47,7 +47,6 @@ class PostgreSQL:
         prepares: whether statements are prepared on the server.
     """
 
-    can_await = True
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
     settle: str | None = SETTLE
 

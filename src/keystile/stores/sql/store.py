@@ -55,7 +55,7 @@ class SQLStore(Work):
         links = Links(place, health, self._kept.forget)
         _check(place, links)
         super().__init__(links, self._kept)
-        self._for_asyncio = AsyncSQLStore(place, health, self._kept) if place.driver.can_await else None
+        self._for_asyncio = AsyncSQLStore(place, health, self._kept) if place.driver.engine_awaited else None
 
     def __repr__(self) -> str:
         return f"SQLStore({self._place.name!r})"
