@@ -222,6 +222,18 @@ def test_a_key_is_added_to_a_living_project_of_its_organization_only(store: Stor
     assert events(store) == [("key.create", ID)]
 
 
+def test_a_change_that_names_a_keys_place_asks_for_its_project_and_no_other_does(store: Store) -> None:
+    store.put(a_key(organization_id="o", project_id="p"))
+    store.delete_project("p", T0, [told("project.delete", "p")])
+    for changes in ({"organization_id": "o"}, {"project_id": "p"}, {"organization_id": "other"}):
+        with pytest.raises(NotFound) as caught:
+            store.change(ID, **changes)
+        assert (caught.value.kind, caught.value.id) == ("project", "p")
+    assert store.change(ID, name="ended").name == "ended"
+    assert [event for event, _ in events(store)] == ["key.create", "project.delete", "key.revoke", "key.update"]
+    assert store.change(ID, project_id=None, organization_id="other").organization_id == "other"
+
+
 # Projects and organizations
 
 

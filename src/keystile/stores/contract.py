@@ -32,6 +32,8 @@ from ..model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHa
 
 # How often a key's use is noted, in seconds.
 USE_EVERY = 60.0
+PLACES = frozenset(("project_id", "organization_id"))
+"""The members of a key that say where it belongs. A write that names one of them looks for the project."""
 
 T = TypeVar("T")
 Perhaps: TypeAlias = T | Awaitable[T]
@@ -223,7 +225,9 @@ class KeyStore(KeyFinder, Protocol):
             cap: as it is for the changed record; the key itself is not one of the others.
 
         Raises:
-            NotFound, KeyLimitReached: as for `add`.
+            NotFound: as for `add`, where `changes` name `project_id` or `organization_id`, even with the value that it
+                has: the project may be gone since. No other change asks for the project.
+            KeyLimitReached: as for `add`.
         """
 
     def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Perhaps[Written]:

@@ -15,7 +15,7 @@ from typing import Any
 from .. import _sync
 from ..exceptions import NotFound
 from ..model import ApiKey, AuditEntry, Counted, Inherited, Organization, Project, SecretHash, Target, Used, Via
-from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written
+from .contract import PLACES, USE_EVERY, AuditFilter, Cap, KeyFilter, Written
 from .counts import Counts
 from .listing import age, page
 
@@ -97,7 +97,7 @@ class MemoryStore:
             if key is None or key.revision != revision:
                 return Written(None)
             changed = replace(key, **changes)
-            if not {"project_id", "organization_id"}.isdisjoint(changes):
+            if not PLACES.isdisjoint(changes):
                 self._check_project(changed)
             made = self._make_room(changed, cap, entries)
             for graced, name in ((False, "last_used_at"), (True, "grace_used_at")):

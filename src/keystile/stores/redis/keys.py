@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...exceptions import NotFound, StoreUnavailable, UnreadableRecord
 from ...model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
-from ..contract import Cap, KeyFilter, Written
+from ..contract import PLACES, Cap, KeyFilter, Written
 from ..rows import check_members, microseconds
 from .admission import Admission, Admitted
 from .bodies import Kept, draw, is_revoked, key_text, read_key, read_use
@@ -32,12 +32,14 @@ class _Change(NamedTuple):
         before: as it was read; None for a new one.
         key: as it is to be.
         strings: what becomes of its uses.
+        is_placed: whether it is said to which project or organization it belongs, even if that is what it was.
         project: one that is made with it.
     """
 
     before: Kept | None
     key: ApiKey
     strings: Sequence[Any]
+    is_placed: bool = True
     project: Project | None = None
 
     @property
@@ -46,15 +48,6 @@ class _Change(NamedTuple):
         if self.before is None or any(getattr(self.before.key, name) != getattr(self.key, name) for name in _NOTED):
             return None
         return self.before.token
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether it comes to another project or organization."""
-        before = self.before and self.before.key
-        return before is None or (before.project_id, before.organization_id) != (
-            self.key.project_id,
-            self.key.organization_id,
-        )
 
 
 class Keys:
@@ -74,7 +67,7 @@ class Keys:
         if await self._reading.raw(Slot("key", key.id)) is not None:
             raise KeyError(key.id)
         strings = uses({"last_used_at": key.last_used_at, "grace_used_at": key.grace_used_at})
-        written = await self._write(_Change(None, key, strings, project), entries, cap)
+        written = await self._write(_Change(None, key, strings, project=project), entries, cap)
         if written.record is None:
             raise KeyError(key.id)
         return written
@@ -92,7 +85,9 @@ class Keys:
         before = await self._reading.key(key_id)
         if before is None or before.key.revision != revision:
             return Written(None)
-        return await self._write(_Change(before, replace(before.key, **changes), uses(changes)), entries, cap)
+        is_placed = not PLACES.isdisjoint(changes)
+        change = _Change(before, replace(before.key, **changes), uses(changes), is_placed)
+        return await self._write(change, entries, cap)
 
     async def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
         """Set `revoked_at` for good."""
