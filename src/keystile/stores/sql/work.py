@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
-from ..contract import PLACES, USE_EVERY, AuditFilter, Cap, KeyFilter, Written
+from ..contract import PLACES, USE_EVERY, Cap, Written
+from ..filters import AuditFilter, KeyFilter
 from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, key_row, organization_row, project_row
 from . import reading, writing
 from .links import Links

@@ -16,7 +16,8 @@ from ..._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
 from ...policy import REMEMBERED_KEYS
-from ..contract import PLACES, USE_EVERY, AuditFilter, Cap, KeyFilter, Written, ignore
+from ..contract import PLACES, USE_EVERY, Cap, Written, ignore
+from ..filters import AuditFilter, KeyFilter
 from ..rows import (
     KEY_COLUMNS,
     ORGANIZATION_COLUMNS,

@@ -1,4 +1,4 @@
-"""Keys: adding, changing, ending and listing them."""
+"""Keys: adding, changing and ending them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ...exceptions import NotFound, StoreUnavailable, UnreadableRecord
-from ...model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
-from ..contract import PLACES, Cap, KeyFilter, Written
-from ..rows import check_members, microseconds
-from .admission import Admission, Admitted
-from .bodies import Kept, draw, is_revoked, key_text, read_key, read_use
-from .founding import Founding
-from .names import EVERYBODY, OWNERS, Entry, Slot, behind, unlisted
-from .server import TOUCH
-from .told import Told
-from .writing import TRIES, Writing, uses
+from ....exceptions import NotFound, StoreUnavailable, UnreadableRecord
+from ....model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
+from ...contract import PLACES, Cap, Written
+from ...rows import check_members, microseconds
+from ..admission import Admission, Admitted
+from ..bodies import Kept, draw, is_revoked, key_text, read_key, read_use
+from ..founding import Founding
+from ..names import OWNERS, Entry, Slot
+from ..server import TOUCH
+from ..told import Told
+from ..writing import TRIES, Writing, uses
 
-# How many records are read at a time.
-PAGE = 200
 # What an entry says of a key.
 _NOTED = (*OWNERS, "expires_at")
 
@@ -135,37 +133,6 @@ class Keys:
                 return
         raise self._writing.busy()
 
-    async def list(
-        self, wanted: KeyFilter, after: str | None, limit: int
-    ) -> tuple[Sequence[ApiKey], Sequence[UnreadableRecord]]:
-        """Records by age, and those that had to be left out."""
-        found: list[ApiKey] = []
-        broken: list[UnreadableRecord] = []
-        name, beyond = _list_of(wanted), b"-"
-        if after is not None:
-            last = await self._reading.key(after)
-            if last is None:
-                return [], []
-            beyond = behind(last.key.created_at, after)
-        while True:
-            members = await self._server.members(name, beyond, PAGE)
-            listed = [unlisted(member) for member in members]
-            records = await self._reading.keys([key_id for key_id, _ in listed])
-            for (key_id, token), (_, (raw, *moments)) in zip(listed, records, strict=True):
-                if raw is None:  # it was never written
-                    continue
-                try:
-                    kept = self._reading.read(read_key, raw, key_id)
-                    if kept.token == token and _fits(kept.key, wanted):
-                        found.append(self._reading.with_uses(kept, moments))
-                except UnreadableRecord as error:
-                    broken.append(error)
-                if len(found) == limit:
-                    return found, broken
-            if len(members) < PAGE:
-                return found, broken
-            beyond = b"(" + members[-1]
-
     async def inherit(self, key_id: str) -> None:
         """Copy to a key what it inherits now. Whoever is about to write this key finds out and looks once more."""
         slot = Slot("key", key_id)
@@ -276,18 +243,3 @@ class Keys:
         if entry is not None:
             await self._admission.leave(entry)
         await self._told.unindex(entries, Slot("key", change.key.id))
-
-
-def _list_of(wanted: KeyFilter) -> bytes:
-    """The shortest list that holds all of them."""
-    for name in ("project_id", "owner_id", "organization_id"):
-        value = getattr(wanted, name)
-        if value is not None:
-            return Slot(OWNERS[name], value).name("list")
-    return EVERYBODY.name("list")
-
-
-def _fits(key: ApiKey, wanted: KeyFilter) -> bool:
-    if wanted.live_at is not None and not key.is_live(wanted.live_at):
-        return False
-    return all(getattr(wanted, name) in {None, getattr(key, name)} for name in OWNERS)
