@@ -15,10 +15,10 @@ from typing import Any, cast
 
 from .._sync import Offload
 from ..exceptions import KeyNotActive, UnreadableRecord
-from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey
+from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey, KeyState
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
-from ..stores import KeyFilter, Written
+from ..stores import Written
 from .changes.audit import changed, check_actor, made
 from .changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked, without
 from .changes.making import Maker, place
@@ -26,6 +26,7 @@ from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
 from .existing.ring import KnownKeys
+from .lists import wanted_keys
 from .usage.reading import UsageReader
 
 # What decides against which cap a key counts.
@@ -121,6 +122,8 @@ class KeyRing(KnownKeys):
         project_id: str | None = None,
         owner_id: str | None = None,
         live: bool = False,
+        state: KeyState | None = None,
+        search: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> Sequence[ApiKey]:
@@ -129,17 +132,16 @@ class KeyRing(KnownKeys):
         Args:
             organization_id, project_id, owner_id: only theirs.
             live: only those that are neither revoked nor expired.
+            state: only those that are ``"active"``, ``"suspended"``, ``"revoked"`` or ``"expired"`` now. A key whose
+                project or organization is suspended is suspended; a revoked one is revoked, whatever else it is.
+            search: only those whose name holds this text, in any case of its letters, or whose id begins with it, or
+                whose key ends with these 4 characters; 1 to 200 printable characters, each of which stands for itself.
             after: only keys after the one with this id, the last one of the previous page.
             limit: at most this many, 1 to 1000.
         """
-        check_page(limit)
-        wanted = KeyFilter(
-            check_optional(organization_id, "organization_id"),
-            check_optional(project_id, "project_id"),
-            check_optional(owner_id, "owner_id"),
-            self._records.now() if live else None,
-        )
-        found = await self._records.call(offload, "list", wanted, check_optional(after, "after"), limit)
+        asked = {"organization_id": organization_id, "project_id": project_id, "owner_id": owner_id, "search": search}
+        wanted = wanted_keys(asked, state, live, self._records.now())
+        found = await self._records.call(offload, "list", wanted, check_optional(after, "after"), check_page(limit))
         return cast("Sequence[ApiKey]", found)
 
     async def _update(
