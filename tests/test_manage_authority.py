@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -97,12 +95,6 @@ def test_what_belongs_to_no_organization_is_shown_to_those_alone_who_see_all() -
     assert not session(["one"]).sees(None)
     assert not session(["one"]).sees("two")
     assert session(["one", "two"]).sees("two")
-
-
-def test_the_package_does_not_load_management() -> None:
-    code = "import keystile, keystile.asgi, keystile.wsgi, sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not [name for name in loaded if name.startswith("keystile.manage")]
 
 
 # Reach

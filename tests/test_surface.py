@@ -68,6 +68,7 @@ NOT_LOADED = [
     "keystile.cli",
     "keystile.stores.sqlite",
     "keystile.leaks",
+    "keystile.manage",
     "bcrypt",
     "cryptography",
     "httpx2",
