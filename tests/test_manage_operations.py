@@ -5,12 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keystile import ConfigurationError, Gate, KeyLimitReached, KeyNotFound, NotFound, Plan, RecordChanged, Rule
+from keystile import (
+    ConfigurationError,
+    Gate,
+    KeyLimitReached,
+    KeyNotFound,
+    KeystileError,
+    NotFound,
+    Plan,
+    RecordChanged,
+    Rule,
+)
 from keystile.exceptions import (
     ForceRequired,
     IdempotencyKeyReused,
@@ -785,6 +796,51 @@ def test_a_list_has_so_many_entries_of_so_many_characters(one: Desk, name: str) 
             with pytest.raises(ConfigurationError) as caught:
                 call()
             assert caught.value.key == name
+
+
+NONSENSE: list[Any] = [[], {}, 5, True, 1.5, "", "\0", "x" * 201, ["x"], [5], {"x": 5}, object(), b"x"]
+
+
+MEMBERS = ("name", "project_id", "organization_id", "owner_id", "environment", "plan", "limits", "scopes", "may")
+MEMBERS += ("ip_allowlist", "expires_at", "metadata")
+OF_ONE = {"organization_id": "one"}
+# Operations with what they are given, and the arguments that may be anything in its place.
+TAKERS: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = [
+    ("keys.create", (), {"name": "x"} | OF_ONE, MEMBERS),
+    ("keys.update", ("KEY",), {}, (*MEMBERS, "revision")),
+    ("keys.rotate", ("KEY",), {}, ("grace", "expires_at", "revision")),
+    ("keys.revoke", (MISSING,), {}, ("force", "revision")),
+    ("keys.usage", ("KEY",), {}, ("start", "end", "step")),
+    ("keys.list", (), OF_ONE, ("organization_id", "project_id", "owner_id", "state", "search", "after", "limit")),
+    *((f"keys.{name}", (), {}, ("key_id",)) for name in ("get", "update", "rotate", "suspend", "resume", "standing")),
+    ("projects.create", (), {"name": "x"} | OF_ONE, ("name", "organization_id", "environment", "key")),
+    ("projects.update", ("PROJECT",), {}, ("name", "environment", "revision")),
+    ("projects.delete", (MISSING,), {}, ("force", "revision")),
+    ("projects.list", (), OF_ONE, ("organization_id", "after", "limit")),
+    *((f"projects.{name}", (), {}, ("project_id",)) for name in ("get", "update", "delete", "suspend", "resume")),
+    ("organizations.get", (), {}, ("organization_id",)),
+    ("organizations.set_plan", (), {"plan": "pro"} | OF_ONE, ("plan", "organization_id", "revision")),
+    ("own.audit", (), OF_ONE, ("organization_id", "target", "event", "after", "limit")),
+]
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker[0])
+def test_a_value_of_any_kind_is_taken_or_refused_and_breaks_nothing(one: Desk, taker: Any, value: Any) -> None:
+    operation, args, given, names = taker
+    who = session(["one", "two"], {"keys:manage", "plans:manage", "audit:read"})
+    known = {"KEY": one.key().id, "PROJECT": one.project().id}
+    noun, _, called = operation.partition(".")
+    for name in names:
+        with suppress(KeystileError):
+            getattr(getattr(one, noun), called)(who, *(known.get(each, each) for each in args), **given | {name: value})
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: type(value).__name__)
+def test_a_first_key_of_any_kind_is_taken_or_refused_and_breaks_nothing(one: Desk, value: Any) -> None:
+    for name in MEMBERS:
+        with suppress(KeystileError):
+            one.projects.create(session(), "x", key={name: value})
 
 
 # Standing

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ..._ground.checks import check_flag
 from ...exceptions import ConfigurationError, ForceRequired, RecordChanged
 from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, checked
@@ -207,6 +208,7 @@ class KeyOperations:
             ForceRequired: it is that key, and a managing key asks.
         """
         call.authority.require("keys:manage")
+        check_flag(force, "force")
         key = await self._seeing.key(call, key_id, revision)
         if call.by_key and not force and key.revoked_at is None and await self._is_last_manager(call, key):
             raise ForceRequired("no other key could manage the keys of this organization")
