@@ -111,7 +111,7 @@ requests = st.builds(
 )
 
 
-@settings(max_examples=often(400, 5000), deadline=None)
+@settings(max_examples=often(200, 5000), deadline=None)
 @given(matches, st.lists(matches, min_size=1, max_size=3), st.lists(requests, min_size=20, max_size=20))
 @example("/a", ["/a/*"], [Request("GET", "/a", b"/a", (), None)])
 @example("WS /a", ["GET /a"], [Request("GET", "/a", b"/a", (), None, scheme="ws")])

@@ -22,6 +22,7 @@ from keystile import (
     RecordChanged,
     Rule,
 )
+from keystile._sync import loop_beside
 from keystile.exceptions import (
     ForceRequired,
     IdempotencyKeyReused,
@@ -34,8 +35,10 @@ from keystile.keys.changes.fields import UNSET
 from keystile.manage import ALL, authority_of
 from keystile.manage.operations.calls import MOST_LISTED
 from keystile.manage.operations.grants import LONGEST, MOST_ENTRIES
+from keystile.model import Usage
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
+from tests.async_store import AsyncStore
 from tests.managed import WAYS, Desk, desk, session
 from tests.postgres_server import postgres_url  # noqa: F401
 from tests.test_keyring import NOW, PEPPER, moment
@@ -724,7 +727,7 @@ def test_an_id_that_somebody_else_took_is_not_shown(one: Desk) -> None:
             fresh.keys.create(who, "new", idempotency_key="once")
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "redis"])
 @pytest.mark.parametrize("noun", ["keys", "projects"])
 def test_many_at_once_make_one_within_its_cap(
     kind: str, noun: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -743,8 +746,28 @@ def test_many_at_once_make_one_within_its_cap(
         assert [each.secret is None for each in answers] == [each.replayed for each in answers]
         assert len({each.shown.key.id for each in answers}) == 1
         assert [event for event, _ in found.told()].count("key.create") == 2
+        assert getattr(found, noun).create(who, "new", idempotency_key="once") is not None
         with pytest.raises(KeyLimitReached):
-            found.keys.create(who, "new", idempotency_key="twice")
+            getattr(found, noun).create(who, "new", idempotency_key="twice")
+
+
+@pytest.mark.parametrize("noun", ["keys", "projects"])
+def test_whoever_comes_second_between_look_and_write_gets_the_first_ones(one: Desk, noun: str) -> None:
+    who, inner, first = one.manager(), getattr(one.gate, noun), list[Any]()
+    create, operation = inner.create, getattr(one, noun).create
+
+    def late(*args: Any, **named: Any) -> Any:
+        if not first:
+            inner.create = create
+            first.append(operation(who, "new", idempotency_key="once"))
+        return create(*args, **named)
+
+    inner.create = late
+    second = operation(who, "new", idempotency_key="once")
+    made = [getattr(each, "made", each) for each in (first[0], second)]
+    assert [each.replayed for each in made] == [False, True]
+    assert made[0].shown == made[1].shown
+    assert made[1].secret is None
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "ü", "a\n", "a\0", 5, b"x"])
@@ -890,6 +913,43 @@ def test_a_record_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
         connection.execute("UPDATE keystile_keys SET hashes = '5' WHERE id = ?", (key.id,))
     with pytest.raises(StoreUnavailable):
         found.keys.get(who, key.id)
+
+
+def test_an_async_store_without_a_loop_is_named_and_waited_for_beside_one() -> None:
+    found = Desk(AsyncStore())
+    with pytest.raises(ConfigurationError) as caught:
+        found.keys.list(session())
+    assert caught.value.key == "store"
+    with loop_beside():
+        who = found.manager()
+        made = found.keys.create(who, "new", idempotency_key="once")
+        assert found.keys.create(who, "new", idempotency_key="once").shown == made.shown
+        assert found.own.whoami(who).shown.key.id == who.id
+
+
+def test_an_async_limiter_is_asked_where_it_can_be_waited_for() -> None:
+    class Limiter:
+        async def hit(self, _subject: str, charges: Any) -> Any:
+            raise AssertionError
+
+        async def peek(self, _subject: str, windows: Any) -> Any:
+            return tuple(Usage(window, 5, 0.0, 0.0) for window in windows)
+
+        refund = reset = hit
+
+        async def close(self) -> None:
+            pass
+
+    for way in ("asyncio", "trio"):
+        found = Desk(MemoryStore(), way, limiter=Limiter())
+        assert [each.remaining for each in found.own.whoami(found.manager(plan="pro")).usages] == [5]
+    found = Desk(MemoryStore(), limiter=Limiter())
+    who = found.manager(plan="pro")
+    with pytest.raises(ConfigurationError) as caught:
+        found.own.whoami(who)
+    assert caught.value.key == "limiter"
+    with loop_beside():
+        assert [each.remaining for each in found.own.whoami(who).usages] == [5]
 
 
 def test_values_that_stay_are_not_given(one: Desk) -> None:
