@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from keystile.exceptions import (
 )
 from keystile.keys.changes.fields import UNSET
 from keystile.manage import ALL, authority_of
+from keystile.manage.operations import keys as managing
 from keystile.manage.operations.calls import MOST_LISTED
 from keystile.manage.operations.grants import LONGEST, MOST_ENTRIES
 from keystile.model import Usage
@@ -582,6 +583,20 @@ def test_the_last_key_that_manages_an_organization_is_revoked_only_with_force(ea
     assert each.keys.get(first, first.id).state == "active"
     assert each.keys.revoke(first, first.id, force=True).state == "revoked"
     assert each.keys.get(elsewhere, elsewhere.id).state == "active"
+
+
+@pytest.mark.parametrize(("others", "found"), [(3, True), (4, False)])
+def test_another_managing_key_is_looked_for_so_far(
+    one: Desk, others: int, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managing, "PAGE", 2)
+    monkeypatch.setattr(managing, "MOST_PAGES", 2)
+    for _ in range(others):
+        one.key()
+    one.manager()
+    who = one.manager()
+    with nullcontext() if found else pytest.raises(ForceRequired):
+        one.keys.revoke(who, who.id)
 
 
 def test_a_person_revokes_the_last_managing_key_without_more_ado(one: Desk) -> None:
