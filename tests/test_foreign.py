@@ -131,6 +131,8 @@ def test_what_has_no_salt_does_not_stand_in_the_store(kind: str, hasher: Adoptin
         "$argon2id$v=19$m=64,t=17,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=640,t=1,p=17$c29tZXNhbHQ$aGFzaGhhc2g",
         "argon2$argon2i$v=19$m=2097152,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=65537,t=16,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=x,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         f"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ${'a' * 600}",
         "$hmac-sha256$00$00",
@@ -151,7 +153,8 @@ def test_the_bounds_themselves_are_read() -> None:
     hasher = HASHERS[0]
     assert hasher.adopt(f"$2b${MAX_BCRYPT_COST}${'a' * 53}")
     assert hasher.adopt(f"pbkdf2_sha256${MAX_ITERATIONS}$salt${'A' * 43}=")
-    assert hasher.adopt("$argon2id$v=19$m=262144,t=16,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
+    assert hasher.adopt("$argon2id$v=19$m=262144,t=4,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
+    assert hasher.adopt("$argon2id$v=19$m=65536,t=16,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
 
 
 @settings(max_examples=100)
