@@ -20,7 +20,6 @@ from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
-from ..model.counts import ADMITTED
 from ..policy import Policy
 from ..policy.places import places_of
 from ..rules import outcomes
@@ -216,9 +215,9 @@ class Order:
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
     def _noted(self, place: Place | None, outcome: Admitted | Refused) -> Admitted | Refused:
-        """Count how a request of a proved key ended, once for each request."""
-        if place is not None:
-            self._counting.count(place, outcome.reason.code if isinstance(outcome, Refused) else ADMITTED)
+        """Count that a request of a proved key was refused. Who is admitted as nobody counts for no key."""
+        if place is not None and isinstance(outcome, Refused):
+            self._counting.count(place, outcome.reason.code)
         return outcome
 
     async def _count(
