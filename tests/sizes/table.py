@@ -549,8 +549,12 @@ TABLE = (
     Row(("gate.transport.Transport.see",), see),
     Row(("gate.transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
     Row(("gate.transport.event_of",), event_from),
-    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
-    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK, keyless=True)),
+    Row(
+        ("gate.transport.leads_on",),
+        lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK, keyless=True),
+        how="any format",
+    ),
     *(
         Row(
             (

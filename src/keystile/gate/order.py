@@ -287,10 +287,11 @@ class Order:
     def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
         """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for
         that, but it is reported as sent."""
-        request, reason = visit.request, outcomes.HTTPS_REQUIRED
-        if before is None and not self._keyless(request):
+        request, reason, keyless = visit.request, outcomes.HTTPS_REQUIRED, self._keyless(visit.request)
+        if before is None and not keyless:
             self._transport.tell_of_clear(visit)
-        if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
+        redirects = self._policy.https == "redirect" and request.scheme == "http"
+        if redirects and leads_on(request, self._mask, keyless=keyless):
             reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
         if self._dry.enforces:
             return self._refused(reason, visit)
