@@ -444,6 +444,18 @@ def test_a_redirect_repeats_no_key(door: Door) -> None:
     assert door.host.calls == []
 
 
+def test_a_redirect_does_not_lead_to_a_request_without_what_is_the_apps_own(door: Door) -> None:
+    secret = door.create().secret
+    door.open(foreign="ignore", https="redirect", public_url="https://a.example", accept=["X-API-Key", "?token"])
+    answer = door.get("/v1?a=1&token=of-the-app")
+    assert said(answer) == (403, "https_required")
+    assert answer.header("location") is None
+    for query, left in ((f"a=1&token={secret}", "?a=1"), ("a=1&token=", "?a=1"), ("a=1", "?a=1"), ("", "")):
+        answer = door.get(f"/v1?{query}")
+        assert (answer.status, answer.header("location")) == (301, f"https://a.example/v1{left}")
+    assert door.host.calls == []
+
+
 @pytest.mark.parametrize("settings", [{}, {"hide_credentials": True}], ids=["shown", "hidden"])
 def test_a_refused_request_leaves_no_key_in_the_query_for_the_servers_log(door: Door, settings: dict[str, Any]) -> None:
     secret = door.create().secret

@@ -66,6 +66,7 @@ BAD_AUTHORIZATION = {
     "obs-fold": (b"Bearer\r\n " + GOOD, MALFORMED),
     "a trailing LF": (b"Bearer " + GOOD + b"\n", MALFORMED),
     "64 KiB": (b"Bearer " + b"a" * 65_536, MALFORMED),
+    "too many commas to look behind": (b"Digest " + b'a="b", ' * 257, AMBIGUOUS),
 }
 NO_CREDENTIAL = {
     "empty": b"",
@@ -76,6 +77,7 @@ NO_CREDENTIAL = {
     "Basic": b"Basic dXNlcjpwYXNz",
     "Digest with its commas": b'Digest username="u", realm="r", nonce="n"',
     "an unknown scheme": b"Token " + GOOD,
+    "as many commas as are looked behind": b"Digest " + b'a="b", ' * 256 + b"c",
     "a scheme that only begins like ours": b"Bearers " + GOOD,
     "a scheme that only ends like ours": b"xBearer " + GOOD,
     "a raw key without a scheme": GOOD,

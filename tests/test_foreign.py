@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.contrib.auth import hashers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystile import Argon2Hasher, ConfigurationError, HmacHasher, _sync
+from keystile import Argon2Hasher, ConfigurationError, Gate, HmacHasher, _sync
 from keystile.keys.existing.foreign import MAX_BCRYPT_COST, MAX_ITERATIONS, AdoptingHasher, plain_digest
 from keystile.keys.existing.opaque import OpaqueFormat
 from keystile.keys.finding import locate
@@ -22,6 +23,8 @@ from keystile.keys.format import Parsed, crc_check
 from keystile.model import ApiKey, SecretHash
 from keystile.stores.memory import MemoryStore
 from tests.doors import Door
+from tests.stage import KINDS as KINDS_OF_HOSTS
+from tests.stage import PATIENCE, hosting, until
 
 KEY = "Ab12Cd34.0123456789abcdefghijklmnopqrstuv"
 RAW = KEY.encode()
@@ -131,6 +134,8 @@ def test_what_has_no_salt_does_not_stand_in_the_store(kind: str, hasher: Adoptin
         "$argon2id$v=19$m=64,t=17,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=640,t=1,p=17$c29tZXNhbHQ$aGFzaGhhc2g",
         "argon2$argon2i$v=19$m=2097152,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=65537,t=16,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         "$argon2id$v=19$m=x,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
         f"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ${'a' * 600}",
         "$hmac-sha256$00$00",
@@ -151,7 +156,8 @@ def test_the_bounds_themselves_are_read() -> None:
     hasher = HASHERS[0]
     assert hasher.adopt(f"$2b${MAX_BCRYPT_COST}${'a' * 53}")
     assert hasher.adopt(f"pbkdf2_sha256${MAX_ITERATIONS}$salt${'A' * 43}=")
-    assert hasher.adopt("$argon2id$v=19$m=262144,t=16,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
+    assert hasher.adopt("$argon2id$v=19$m=262144,t=4,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
+    assert hasher.adopt("$argon2id$v=19$m=65536,t=16,p=16$c29tZXNhbHQ$aGFzaGhhc2g")
 
 
 @settings(max_examples=100)
@@ -225,6 +231,36 @@ def test_a_key_of_which_only_the_hash_was_imported_is_admitted_and_then_kept_as_
     door.open(prefix=None, hasher="argon2id", key_format=key_format)
     assert door.get(key=KEY).status == 200
     assert door.get(key=KEY[:-1] + "w").code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_HOSTS)
+def test_100_first_uses_at_once_wait_for_their_proof_whatever_made_the_hashes(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {
+        "prefix": "acme",
+        "peppers": [PEPPER],
+        "hasher": "hmac-sha256",
+        "hashing_wait": PATIENCE,
+    }
+    issued, gate = [Gate(**settings).keys.create("key") for _ in range(100)], Gate(**settings)
+    for each in issued:
+        stored = bcrypt.hashpw(each.secret.encode(), bcrypt.gensalt(4)).decode()
+        gate.keys.import_key("old", hash=stored, id=each.key.id)
+    checkpw, may_go = bcrypt.checkpw, threading.Event()
+
+    def held(raw: bytes, stored: bytes) -> bool:
+        return may_go.wait(PATIENCE) and checkpw(raw, stored)
+
+    monkeypatch.setattr(bcrypt, "checkpw", held)
+    with hosting(kind) as host:
+        actors = [host.ask(gate, each.secret, f"192.0.2.{number}") for number, each in enumerate(issued)]
+        try:
+            until(lambda: gate._order.prover._budget.places.waiting("hashing") == 100 - _sync.worker_count())
+        finally:
+            may_go.set()
+        assert [actor.code for actor in actors] == ["ok"] * 100
+        host.close(gate)
 
 
 def settled(door: Door, key_id: str, hint: str) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystile import Argon2Hasher, ConfigurationError, HmacHasher
-from keystile.keys.hashing import MAX_LANES, MAX_MEMORY_KIB, MAX_TIME, Hasher, Proof, ProofCache
+from keystile.keys.hashing import MAX_FILLED_KIB, MAX_LANES, MAX_MEMORY_KIB, MAX_TIME, Hasher, Proof, ProofCache
 
 RAW = b"acme_live_0123456789ab"
 PEPPER = b"a pepper of enough bytes"
@@ -126,6 +126,8 @@ def test_another_variant_of_argon2_is_refused_even_if_the_key_is_right(kind: arg
         f"m={MAX_MEMORY_KIB + 1},t=1,p=1",
         f"m=8,t={MAX_TIME + 1},p=1",
         f"m={8 * (MAX_LANES + 1)},t=1,p={MAX_LANES + 1}",
+        f"m={MAX_FILLED_KIB // MAX_TIME + 1},t={MAX_TIME},p=1",
+        f"m={MAX_MEMORY_KIB},t={MAX_FILLED_KIB // MAX_MEMORY_KIB + 1},p={MAX_LANES}",
         "m=4294967295,t=4294967295,p=16777215",
     ],
 )
@@ -165,6 +167,7 @@ def test_a_hash_made_with_other_settings_verifies_and_wants_to_be_renewed(other:
         ({"memory_kib": True}, "memory_kib"),
         ({"time_cost": 0}, "time_cost"),
         ({"time_cost": MAX_TIME + 1}, "time_cost"),
+        ({"memory_kib": MAX_MEMORY_KIB, "time_cost": MAX_FILLED_KIB // MAX_MEMORY_KIB + 1}, "time_cost"),
         ({"time_cost": True}, "time_cost"),
         ({"time_cost": "2"}, "time_cost"),
         ({"parallelism": 0}, "parallelism"),

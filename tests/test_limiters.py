@@ -131,6 +131,18 @@ class TestContract:
         limiter.hit(subject("a/b", "c"), charged((MINUTE,)))
         assert remaining(limiter.hit(subject("a", "b/c"), charged((MINUTE,)))) == [59]
 
+    @pytest.mark.parametrize("name", ["\ud800", "\0", "\0a", "a\udcff", "\U0001f511", "\u00e9", "e\u0301", "a" * 300])
+    def test_a_subject_may_be_any_text(self, limiter, name):
+        usages = limiter.hit(name, charged((MINUTE,)))
+        limiter.hit(name, charged((MINUTE,)))
+        limiter.hit(f"{name}?", charged((MINUTE,)))
+        assert remaining(limiter.peek(name, (MINUTE,))) == [58]
+        limiter.refund(name, charged((MINUTE,)), usages[0].at)
+        assert remaining(limiter.peek(name, (MINUTE,))) == [59]
+        limiter.reset(name, (MINUTE,))
+        assert remaining(limiter.peek(name, (MINUTE,))) == [60]
+        assert remaining(limiter.peek(f"{name}?", (MINUTE,))) == [59]
+
     def test_another_plan_keeps_the_count(self, limiter):
         for _ in range(5):
             limiter.hit("a", charged((MINUTE, DAY)))

@@ -91,6 +91,16 @@ def test_what_no_key_has_proved_is_counted_for_none(door: Door, clock: list[floa
     assert door.gate._counting.counts == {}
 
 
+def test_in_dry_run_of_the_gate_a_known_key_is_counted_and_nobody_is_not(door: Door, clock: list[float]) -> None:
+    door.open(clock=lambda: clock[0], enforce=False, rules=[Rule("/admin", scopes=["admin"])])
+    known, ended = door.create(ip_allowlist=["192.0.2.1"]), door.create()
+    door.run(door.gate.keys.arevoke, ended.key.id)
+    for path in ("/v1", "/admin"):
+        assert door.get(path, key=known.secret).status == door.get(path, key=ended.secret).status == 200
+    assert used(door, known.key.id) == {TEN: {"admitted": 2}}
+    assert used(door, ended.key.id) == {}
+
+
 def test_a_request_that_is_judged_twice_is_counted_once(door: Door, clock: list[float]) -> None:
     door.open(clock=lambda: clock[0], recheck_in_flight=True)
     issued = door.create()

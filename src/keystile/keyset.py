@@ -67,8 +67,7 @@ def select_page(
         params: what the client asked for.
         order_by: the sort keys, each a column or an expression, optionally with ``.asc()`` or ``.desc()``. Together
             they must be unique among the rows of the statement: if a join repeats a row, end with the primary keys of
-                both
-            sides.
+            both sides.
 
     Returns:
         Entities or values if the statement selects one thing, otherwise its rows.

@@ -238,13 +238,16 @@ FORWARDED = resolve("Forwarded", PROXY)
 FORWARDED_HOPS = resolve("Forwarded", PROXY, 32)
 FORWARDED_PEER = resolve("Forwarded", "for=9")
 ADMITS: Any = admission([lists for lists in [read_lists("", ["10.0.0.0/8"], ["10.0.0.1"])] if lists])
+ORIGINS = frozenset(f"https://{number}.example" for number in range(50_000))
 CORS: CorsWriter[str] = CorsWriter(Policy(cors_origins=["https://app.example"]), SHOWN, str)
 HEADERS: HeaderWriter[str] = HeaderWriter(str, VARY)
 ENVELOPES: EnvelopeWriter[str] = EnvelopeWriter(str)
 PAGE = b"<!doctype html><html lang=en><title>404 N</title><h1>N</h1><p>"
 
 # To read JSON to its end costs what Python's own parser takes, and the app behind us will spend it again.
-JSON_MOST = 2.0
+JSON_MOST = 3.0
+# Up to 1,000 parameters, each of which is decoded by itself. A link is made of them in two passes.
+DECODING_MOST = 2.0
 # Of errors, what is read is said again in other words: the app has spent more on it.
 ERROR_MOST = 5.0
 
@@ -353,10 +356,10 @@ TABLE = (
     Row(("rules.requests.masks.Mask.holds_whole",), text(WHOLE_MASK.holds_whole)),
     Row(("rules.requests.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
     Row(("rules.requests.urls.target_of",), octets(target), most=2.0),
-    Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages))),
-    Row(("answers.shape.Shape.page_params", "answers.current.Current.page_params"), page_params),
-    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2.0),
-    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2.0, how="query"),
+    Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages)), most=DECODING_MOST),
+    Row(("answers.shape.Shape.page_params", "answers.current.Current.page_params"), page_params, most=DECODING_MOST),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2 * DECODING_MOST),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2 * DECODING_MOST, how="query"),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify))),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
     Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
@@ -483,7 +486,7 @@ TABLE = (
         ("rules.requests.preflights.read_preflight",),
         text(lambda sent: read_preflight("OPTIONS", lambda _name: [sent])),
     ),
-    Row(("rules.requests.preflights.listed",), text(lambda sent: listed(sent, ["https://app.example"] * 100))),
+    Row(("rules.requests.preflights.listed",), text(lambda sent: listed(sent, ORIGINS))),
     Row(
         ("rules.requests.preflights.granted",),
         text(lambda sent: granted(Asked("https://app.example", "PUT", sent), (), MASK.holds)),
@@ -578,8 +581,12 @@ TABLE = (
     Row(("gate.transport.Transport.see",), see),
     Row(("gate.transport.Transport.tell_of_clear",), tell_of_clear, most=3.0),
     Row(("gate.transport.event_of",), event_from),
-    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK)),
-    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK), how="any format"),
+    Row(("gate.transport.leads_on",), lambda sent: partial(leads_on, request_of(sent), MASK, keyless=True)),
+    Row(
+        ("gate.transport.leads_on",),
+        lambda sent: partial(leads_on, request_of(sent), PLAIN_MASK, keyless=True),
+        how="any format",
+    ),
     *(
         Row(
             (

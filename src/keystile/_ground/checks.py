@@ -144,18 +144,21 @@ def check_seconds(value: Any, key: str) -> float:
     return value
 
 
+def check_form(value: Any, form: re.Pattern[str], expected: str, key: str) -> str:
+    """A string of this form, or ConfigurationError with what was expected. The value is repeated: no secrets here."""
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ConfigurationError(f"expected {expected}, got {value!r}", key=key)
+    return value
+
+
 def check_name(value: Any, key: str) -> str:
     """A word that needs no escaping in JSON or in a query, or ConfigurationError."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ConfigurationError(f"expected a name of letters, digits, '_', '-' and '.', got {value!r}", key=key)
-    return value
+    return check_form(value, _NAME, "a name of letters, digits, '_', '-' and '.'", key)
 
 
 def check_root_path(value: Any, key: str) -> str:
     """A path of plain segments without a slash at its end, or an empty string, or ConfigurationError."""
-    if not isinstance(value, str) or not _ROOT_PATH.fullmatch(value):
-        raise ConfigurationError(f"expected a path like '/api', or '' for none, got {value!r}", key=key)
-    return value
+    return check_form(value, _ROOT_PATH, "a path like '/api', or '' for none", key)
 
 
 def check_origin(value: Any, key: str) -> str:

@@ -56,6 +56,11 @@ def _encoded(value: Any) -> Any:
     return [tag, write(value)]
 
 
+def _check_length(length: int) -> None:
+    if length > MAX_CURSOR:
+        raise ValueError(f"the sort keys are too long for a cursor of {MAX_CURSOR} characters")
+
+
 def _usable(secrets: Sequence[bytes]) -> tuple[bytes, ...]:
     listed = check_all(secrets, bytes, "cursor_secrets")
     if not listed:
@@ -104,11 +109,12 @@ class Cursor:
             ConfigurationError: there is no usable secret.
         """
         secret = _usable(secrets)[0]
+        # First what is far too long, before anything is made of it.
+        _check_length(sum(len(key) for key in self.after if isinstance(key, (str, bytes))))
         # Not as ASCII: JSON's escapes are longer, and would merge two lone surrogates into one character.
         keys = json.dumps([_encoded(key) for key in self.after], separators=(",", ":"), ensure_ascii=False)
         payload = urlsafe_b64encode(_VERSION + keys.encode("utf-8", "surrogatepass")).rstrip(b"=")
-        if len(payload) + _MAC_LENGTH > MAX_CURSOR:
-            raise ValueError(f"the sort keys are too long for a cursor of {MAX_CURSOR} characters")
+        _check_length(len(payload) + _MAC_LENGTH)
         return (payload + self._mac(secret, payload)).decode()
 
     @classmethod
@@ -141,7 +147,7 @@ class Cursor:
         context = [text.encode("utf-8", "surrogatepass") for text in (self.route, self.owner)]
         parts = [payload, *context, *(part for pair in named for part in pair)]
         # With the lengths included, no two lists of parts give the same bytes.
-        message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
         # A separate key: no MAC that the same secret makes for another purpose is valid here.
         key = hmac.digest(secret, _DOMAIN, hashlib.sha256)
         return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)[:_MAC_BYTES]).rstrip(b"=")

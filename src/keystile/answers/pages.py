@@ -7,7 +7,7 @@ there throughout exactly once, whatever is added and deleted meanwhile.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -24,9 +24,6 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 Fetch = Callable[[tuple[Any, ...] | None, int], Iterable[Row]]
 
-# What may stand in a query unescaped (RFC 3986 section 3.4), and ``%``, which begins what is already escaped.
-_QUERY_SAFE = "!$'()*+,;=:@/?-._~%"
-
 
 def _as_keys(given: Any) -> tuple[Any, ...]:
     keys = given if isinstance(given, tuple) else (given,)
@@ -35,15 +32,20 @@ def _as_keys(given: Any) -> tuple[Any, ...]:
     return keys
 
 
-def _pieces(query: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each parameter as it was sent, with its name and its value; in bytes, so that other text than UTF-8 is kept."""
-    for piece in filter(None, query.split(b"&")):
-        name, _, value = piece.partition(b"=")
-        yield piece, decoded(name), decoded(value)
+def _pieces(query: bytes) -> list[bytes]:
+    """Each parameter as it was sent; in bytes, so that other text than UTF-8 is kept."""
+    return [piece for piece in query.split(b"&") if piece]
+
+
+def _pair(piece: bytes) -> tuple[bytes, bytes]:
+    """The name and the value of a parameter."""
+    name, _, value = piece.partition(b"=")
+    return decoded(name), decoded(value)
 
 
 def _only(sent: Filters, parameter: str) -> bytes | None:
-    found = [value for name, value in sent if name == parameter.encode()]
+    wanted = parameter.encode()
+    found = [value for name, value in sent if name == wanted]
     if len(found) > 1:
         raise InvalidRequest("expected this parameter once", parameter=parameter)
     return found[0] if found else None
@@ -116,10 +118,11 @@ class PageParams:
         if is_long(raw):
             reason = f"expected a query of at most {MOST_QUERY} bytes and {MOST_PARAMETERS} parameters"
             raise InvalidRequest(reason, parameter=name)
-        sent = tuple(piece[1:] for piece in _pieces(raw))
+        sent = tuple(map(_pair, _pieces(raw)))
         limit = _limit(_only(sent, "limit"), default, maximum)
         text = (_only(sent, name) or b"").decode("latin-1")
-        filters = tuple(pair for pair in sent if pair[0] not in (b"limit", name.encode()))
+        own = (b"limit", name.encode())
+        filters = tuple([pair for pair in sent if pair[0] not in own])
         given = check_all(secrets, bytes, "cursor_secrets")
         after = None
         if text:
@@ -225,9 +228,9 @@ def members(page: Page[Any], style: PageStyle) -> dict[str, Any]:
     return found if style.member is None else {style.member: found}
 
 
-def next_query(query: bytes, style: PageStyle, limit: int, cursor: str) -> str:
-    """The query of the next page, for ``Link`` (RFC 8288): this page's query, with the limit and the next cursor at the
-    end in place of those sent. Its other parameters stay; only what may not stand in a URL is escaped."""
+def next_query(query: bytes, style: PageStyle, limit: int, cursor: str) -> bytes:
+    """The query of the next page, for ``Link`` (RFC 8288): this page's query as it was sent, with the limit and the
+    next cursor at the end in place of those sent."""
     own = (b"limit", style.parameter.encode())
-    kept = [quote(piece, safe=_QUERY_SAFE) for piece, name, _ in _pieces(query) if name not in own]
-    return "&".join([*kept, f"limit={limit}", f"{style.parameter}={quote(cursor, safe='')}"])
+    kept = [piece for piece in _pieces(query) if decoded(piece.partition(b"=")[0]) not in own]
+    return b"&".join([*kept, f"limit={limit}&{style.parameter}={quote(cursor, safe='')}".encode()])

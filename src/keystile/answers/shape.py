@@ -134,7 +134,7 @@ class Shape:
         if len(path) > MOST_PATH or is_long(query) or mask.holds(path):
             return None
         behind = next_query(without_keys(query, mask.in_query), self._pages.style, page.limit, page.next_cursor)
-        return f'<{target_of(self._pages.public_url or "", path, behind.encode())}>; rel="next"'
+        return f'<{target_of(self._pages.public_url or "", path, behind)}>; rel="next"'
 
     def _target(self) -> tuple[str, bytes]:
         if self.target is None:

@@ -20,7 +20,6 @@ from ..keys.workshop import Workshop
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Asked, Charges, Demand, Principal, Reason, Refused, Request
-from ..model.counts import ADMITTED
 from ..policy import Policy
 from ..policy.places import places_of
 from ..rules import outcomes
@@ -216,9 +215,9 @@ class Order:
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
     def _noted(self, place: Place | None, outcome: Admitted | Refused) -> Admitted | Refused:
-        """Count how a request of a proved key ended, once for each request."""
-        if place is not None:
-            self._counting.count(place, outcome.reason.code if isinstance(outcome, Refused) else ADMITTED)
+        """Count that a request of a proved key was refused. Who is admitted as nobody counts for no key."""
+        if place is not None and isinstance(outcome, Refused):
+            self._counting.count(place, outcome.reason.code)
         return outcome
 
     async def _count(
@@ -288,10 +287,11 @@ class Order:
     def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
         """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for
         that, but it is reported as sent."""
-        request, reason = visit.request, outcomes.HTTPS_REQUIRED
-        if before is None and not self._keyless(request):
+        request, reason, keyless = visit.request, outcomes.HTTPS_REQUIRED, self._keyless(visit.request)
+        if before is None and not keyless:
             self._transport.tell_of_clear(visit)
-        if self._policy.https == "redirect" and request.scheme == "http" and leads_on(request, self._mask):
+        redirects = self._policy.https == "redirect" and request.scheme == "http"
+        if redirects and leads_on(request, self._mask, keyless=keyless):
             reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
         if self._dry.enforces:
             return self._refused(reason, visit)

@@ -22,7 +22,7 @@ class Preflights:
     """
 
     def __init__(self, policy: Policy, rules: RuleTable, mask: Mask) -> None:
-        self._origins, self._rules, self._mask = tuple(policy.cors_origins), rules, mask
+        self._origins, self._rules, self._mask = frozenset(policy.cors_origins), rules, mask
 
     def granted(self, request: Request, asked: Asked) -> Granted | None:
         """What the answer to a preflight allows; None if it is not the gate's to answer."""

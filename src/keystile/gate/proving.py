@@ -109,18 +109,20 @@ class Prover:
     async def _run(  # noqa: PLR0917 - as `_prove_cold`
         self, candidates: Candidates, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
     ) -> Proof | None:
-        """Do one run, when its turn has come."""
-        if not self._shop.hasher.blocking:
-            return await self._compare(candidates, digest, raw, offload)
+        """Do one run, when its turn has come if it takes long."""
+        hasher = self._shop.hasher
+        if not hasher.blocking:
+            located = await locate(self._find, candidates, offload)
+            if located is None or not hasher.blocks(located.secret_hash.hash):
+                return await self._compare(located, digest, raw, offload)
         places, seconds = self._budget.places, max(0.0, until - time.monotonic())
         place = await places.enter(_HASHING, worker_count(), name, offload, seconds)
         try:
-            return await self._compare(candidates, digest, raw, offload)
+            return await self._compare(await locate(self._find, candidates, offload), digest, raw, offload)
         finally:
             places.leave(place)
 
-    async def _compare(self, candidates: Candidates, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
-        located = await locate(self._find, candidates, offload)
+    async def _compare(self, located: Located | None, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
         # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret.
         if located is None:
             await proves(self._shop, self._decoy, raw, offload)

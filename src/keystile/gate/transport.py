@@ -54,8 +54,17 @@ def event_of(code: str, level: int, visit: Visit, status: int | None = None, key
     return Event(code, level, status, key_id, visit.client, request.method, request.path, visit.request_id)
 
 
-def leads_on(request: Request, mask: Mask) -> bool:
-    """Whether a redirect may repeat this request. Part of it would be another request, and no URL may hold a key."""
+def leads_on(request: Request, mask: Mask, *, keyless: bool) -> bool:
+    """Whether a redirect may repeat this request. Part of it would be another request, and no URL may hold a key.
+
+    Args:
+        request: what the door read.
+        mask: finds keys within a text.
+        keyless: it presents no key. Then a value where keys are read from the query is the app's own, and would be
+            missing behind the redirect, which repeats nothing that stands there.
+    """
+    if keyless and any(value and name.startswith(b"?") for name, value in request.credentials):
+        return False
     return not request.long_query and len(request.path) <= MOST_PATH and not mask.holds(request.path)
 
 

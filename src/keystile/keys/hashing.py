@@ -26,6 +26,9 @@ from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
 # The highest parameters of a stored hash that are computed. Otherwise anybody who can write to the store could have
 # every process allocate gigabytes. Real parameters are far lower.
 MAX_MEMORY_KIB, MAX_TIME, MAX_LANES = 262_144, 16, 16
+# Each may be as high as that, but not all at once: KiB that are filled in all passes together, about a second of work.
+# Lanes share the memory, so they add none.
+MAX_FILLED_KIB = 4 * MAX_MEMORY_KIB
 # ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key.
 _NO_MEMORY = error_to_str(-22)
 
@@ -76,6 +79,9 @@ class Argon2Hasher:
         _check_whole("parallelism", parallelism, 1, MAX_LANES)
         _check_whole("time_cost", time_cost, 1, MAX_TIME)
         _check_whole("memory_kib", memory_kib, 8 * parallelism, MAX_MEMORY_KIB)
+        if memory_kib * time_cost > MAX_FILLED_KIB:
+            reason = f"{time_cost} passes over memory_kib={memory_kib} are too much work: expected at most"
+            raise ConfigurationError(f"{reason} {MAX_FILLED_KIB // memory_kib}", key="time_cost")
         self._argon2 = PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism, hash_len=32, salt_len=16, type=Type.ID
         )
@@ -110,6 +116,7 @@ def affordable(stored: str, kinds: Container[Type] = (Type.ID,)) -> bool:
         and found.memory_cost <= MAX_MEMORY_KIB
         and found.time_cost <= MAX_TIME
         and found.parallelism <= MAX_LANES
+        and found.memory_cost * found.time_cost <= MAX_FILLED_KIB
     )
 
 

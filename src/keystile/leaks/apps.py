@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from .._sync import in_time, inline, pooled, run_now
+from ..doors.asgi.bodies import read_body
+from ..doors.wsgi.protocol import variable_of
 from ..gate import Gate
 from .acting import OnLeak
 from .partner import IDENTIFIER, MOST_BODY, SIGNATURE, TOO_LONG, Answer, Partner, refusal
@@ -32,7 +34,7 @@ def asgi_app(
         headers = {name: value for name, value in named if name in _NAMES}
         answer = partner.refuse_head(scope["method"], headers)
         if answer is None:
-            body = await _body(receive)
+            body = await _body(scope, receive)
             answer = body if isinstance(body, Answer) else await partner.receive(body, headers, pooled)
         fields = [(name.encode(), value.encode()) for name, value in _fields(answer)]
         await send({"type": "http.response.start", "status": answer.status, "headers": fields})
@@ -41,23 +43,12 @@ def asgi_app(
     return app
 
 
-async def _body(receive: Any) -> bytes | Answer:
-    async def read() -> bytes | Answer:
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":  # the client has gone
-                return TOO_LONG
-            body += message.get("body", b"")
-            if len(body) > MOST_BODY:
-                return TOO_LONG
-            if not message.get("more_body"):
-                return bytes(body)
-
+async def _body(scope: Any, receive: Any) -> bytes | Answer:
     try:
-        return await in_time(READ_WITHIN, read())
+        body = await in_time(READ_WITHIN, read_body(scope, receive, MOST_BODY))
     except TimeoutError:
         return _TOO_SLOW
+    return body if isinstance(body, bytes) else TOO_LONG  # or the client has gone, and reads no answer
 
 
 def wsgi_app(
@@ -68,7 +59,7 @@ def wsgi_app(
     partner = Partner(gate, fetch=fetch, keys_url=keys_url, on_leak=on_leak)
 
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
-        headers = {name: environ[variable] for name, variable in _VARIABLES if environ.get(variable)}
+        headers = {name: value for name in _NAMES if (value := environ.get(variable_of(name)))}
         answer = partner.refuse_head(environ["REQUEST_METHOD"], headers)
         if answer is None:
             # PEP 3333: without a length the input may have no end.
@@ -78,12 +69,6 @@ def wsgi_app(
         return [answer.body]
 
     return app
-
-
-_VARIABLES = tuple(
-    (name, "CONTENT_LENGTH" if name == "content-length" else f"HTTP_{name.upper().replace('-', '_')}")
-    for name in _NAMES
-)
 
 
 def _fields(answer: Answer) -> list[tuple[str, str]]:

@@ -80,11 +80,11 @@ class SQLiteLimiter:
         """Count each cost in its window, all or none."""
         if not charges:
             return ()
-        decide, costs = decider(tuple(charges))
+        (decide, costs), name = decider(tuple(charges)), _name_of(subject)
         with self._file.write() as connection:
             # The clock is read under the lock, so that a later write has a later time.
             now = self._clock() // 1000
-            row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
+            row, packed = connection.execute(_FIND, (name,)).fetchone() or _UNKNOWN
             if packed is None:
                 after, usages = decide(None, costs, now)
                 until = 0 if after is None else ends(after)
@@ -95,13 +95,13 @@ class SQLiteLimiter:
             if row is not None:
                 connection.execute(_KEEP, (after, until, row))
             else:
-                connection.execute(_ADD, (subject, after, until))
+                connection.execute(_ADD, (name, after, until))
                 self._sweep(connection, now)
         return usages
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where the subject stands; counts nothing."""
-        _, packed = self._file.row(_FIND, (subject,)) or _UNKNOWN
+        _, packed = self._file.row(_FIND, (_name_of(subject),)) or _UNKNOWN
         now = self._clock() // 1000
         try:
             return look(packed, tuple(windows), now)
@@ -113,7 +113,7 @@ class SQLiteLimiter:
         """Take back units that a hit counted at this moment."""
         check_costs(cost for _, cost in charges)
         with self._file.write() as connection:
-            row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
+            row, packed = connection.execute(_FIND, (_name_of(subject),)).fetchone() or _UNKNOWN
             if packed is None:
                 return
             with suppress(*UNREADABLE):  # the next hit has it start afresh
@@ -123,7 +123,7 @@ class SQLiteLimiter:
     def reset(self, subject: str, windows: Sequence[Window]) -> None:
         """Forget what the subject has used in these windows."""
         with self._file.write() as connection:
-            row, packed = connection.execute(_FIND, (subject,)).fetchone() or _UNKNOWN
+            row, packed = connection.execute(_FIND, (_name_of(subject),)).fetchone() or _UNKNOWN
             left = None
             with suppress(*UNREADABLE):
                 left = forget(packed, {slot_of(window) for window in windows})
@@ -158,3 +158,12 @@ class SQLiteLimiter:
             if expires_at <= now:
                 connection.execute(_DROP, (row,))
         self._swept = rows[-1][0] if len(rows) == SWEPT else 0
+
+
+def _name_of(subject: str) -> str | bytes:
+    """What stands for a subject in the file. To SQLite a lone surrogate is no text; octets equal no text."""
+    try:
+        subject.encode()
+    except UnicodeEncodeError:
+        return subject.encode("utf-8", "surrogatepass")
+    return subject

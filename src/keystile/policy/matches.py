@@ -44,6 +44,11 @@ class Pattern(NamedTuple):
         kinds = [_ANY if segment is None else _LITERAL for segment in self.segments]
         return (*kinds, _BELOW) if self.below else tuple(kinds)
 
+    @property
+    def example(self) -> str:
+        """A path that it holds for, or that the paths below it begin with; without a slash at its end."""
+        return "".join(f"/{'x' if segment is None else segment}" for segment in self.segments) or "/"
+
     def names(self, method: str) -> int | None:
         """How it names a method: 0 by its name, 1 as the GET that holds HEAD, 2 as one of all; None if it does not."""
         if not self.methods:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._ground.checks import check_all, names_checked
+from .._ground.checks import check_all, check_form, names_checked
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
 from .settings import check_settings, described, setting
@@ -23,18 +23,14 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PREFIX = re.compile(r"[\x21-\x7e]{0,32}")
 
 
-def check_header(name: Any, key: str) -> Any:
+def check_header(name: Any, key: str) -> str:
     """A header that may carry a signature, or ConfigurationError."""
-    if not isinstance(name, str) or not _HEADER.fullmatch(name):
-        raise ConfigurationError(f"expected a header name of letters, digits and '-', got {name!r}", key=key)
-    return name
+    return check_form(name, _HEADER, "a header name of letters, digits and '-'", key)
 
 
-def check_prefix(prefix: Any, key: str) -> Any:
+def check_prefix(prefix: Any, key: str) -> str:
     """What may stand before a signature in hex, or ConfigurationError."""
-    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-        raise ConfigurationError(f"expected at most 32 printable ASCII characters, got {prefix!r}", key=key)
-    return prefix
+    return check_form(prefix, _PREFIX, "at most 32 printable ASCII characters", key)
 
 
 def _check_match(text: str, key: str) -> str:

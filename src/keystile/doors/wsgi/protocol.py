@@ -10,6 +10,8 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Write = Callable[[bytes], object]
+# These are named as in CGI (RFC 3875 sections 4.1.2 and 4.1.3).
+_UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
 class StartResponse(Protocol):
@@ -33,6 +35,12 @@ class Body:
     def close(self) -> None:
         """See PEP 3333."""
         close(self._iterable)
+
+
+def variable_of(header: str) -> str:
+    """The name under which an environ has this header."""
+    name = header.upper().replace("-", "_")
+    return name if name in _UNPREFIXED else f"HTTP_{name}"
 
 
 def close(iterable: Iterable[bytes]) -> None:

@@ -12,10 +12,10 @@ from ...rules.network.peers import port_of
 from ...rules.requests.canonical import OVERRIDES, ambiguous, below, repeats
 from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
-from .protocol import Environ
+from .protocol import Environ, variable_of
 
 _new = tuple.__new__
-_OVERRIDE, _METHOD, _METHOD_OVERRIDE = (f"HTTP_{name.upper().replace('-', '_')}" for name in OVERRIDES)
+_OVERRIDE, _METHOD, _METHOD_OVERRIDE = map(variable_of, OVERRIDES)
 
 
 class Reader:
@@ -27,11 +27,11 @@ class Reader:
 
     def __init__(self, gate: Gate) -> None:
         policy = gate.policy
-        self._wanted = [(_variable(name), name.encode()) for name in gate.accepted.named]
+        self._wanted = [(variable_of(name), name.encode()) for name in gate.accepted.named]
         self._root_path = policy.root_path
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
         self._parameters, self._browsers = gate.accepted.parameters, gate.accepted.basic
-        self._wire = _variable(gate.transport.header.decode()) if gate.transport.header else ""
+        self._wire = variable_of(gate.transport.header.decode()) if gate.transport.header else ""
         self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         further = self._parameters or self._browsers or policy.https == "redirect"
         self.read: Callable[[Environ], Request] = self._read_further if further else self._read_head
@@ -92,13 +92,8 @@ def target_of(environ: Environ) -> tuple[str, bytes]:
     return _decoded(path), _octets(environ.get("QUERY_STRING") or "")
 
 
-def _variable(name: str) -> str:
-    """The name of a header in the environ."""
-    return f"HTTP_{name.upper().replace('-', '_')}"
-
-
 def _lines(environ: Environ, name: str) -> tuple[str, ...]:
-    variable = _variable(name)
+    variable = variable_of(name)
     return (environ[variable],) if variable in environ else ()
 
 

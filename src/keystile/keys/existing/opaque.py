@@ -86,10 +86,10 @@ class OpaqueFormat:
             else rf"({prefix}{UNDERSCORE})(?:(?!{prefix}{UNDERSCORE}){_LETTER_WITHIN})++",
             re.ASCII | re.IGNORECASE,
         )
-        # A short word with the same beginning may be the name of a cookie.
+        # A short word with the same beginning may be the name of a cookie. The letters that follow change nothing.
         letter = _LETTER_WITHIN.replace("+]", "+/]")
         self.whole = prefix and re.compile(
-            rf"{prefix}{UNDERSCORE}{letter}{{{max(1, SHORTEST - len(begins))},}}+", re.ASCII | re.IGNORECASE
+            rf"{prefix}{UNDERSCORE}{letter}{{{max(1, SHORTEST - len(begins))}}}", re.ASCII | re.IGNORECASE
         )
         least, letters = max(8, SHORTEST - len(prefix or "") - 1), re.escape((separator or "").strip("_-"))
         self.pattern = None if prefix is None else rf"{prefix}_[0-9A-Za-z_{letters}-]{{{least},{LONGEST}}}"

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from typing import NamedTuple
 
-from ..._ground.checks import check_strings
+from ..._ground.checks import check_form, check_strings
 from ...exceptions import ConfigurationError
 from .addresses import Allowlist, parse
 from .peers import MOST_ENTRIES, Lines, is_rewritten
@@ -232,9 +232,7 @@ def _all_secure(lines: Lines) -> bool | None:
 
 def _check_header(name: str) -> bytes:
     # Servers drop names with underscores, or treat underscores as dashes.
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigurationError(f"expected a name of letters, digits and '-', got {name!r}", key="client_header")
-    return name.lower().encode()
+    return check_form(name, _NAME, "a name of letters, digits and '-'", "client_header").lower().encode()
 
 
 def _check_hops(hops: int | None, most: int) -> int | None:

@@ -81,13 +81,17 @@ def is_ambient(site: Site, origins: Collection[str], public_url: str | None, *, 
 
 
 def _is_ours(site: Site, origins: Collection[str], public_url: str | None, *, secure: bool) -> bool:
+    if len(site.origins[0]) > _MOST:
+        return False
     origin = site.origins[0].strip(" \t").lower()
     if origin in origins:
         return True
     if public_url is not None:
         return _parts(origin) == _parts(public_url.lower()) is not None
     scheme = origin.partition("://")[0]
-    if scheme not in _PORTS or (secure and scheme != "https") or len(site.hosts) != 1:
+    if scheme not in _PORTS or (secure and scheme != "https"):
+        return False
+    if len(site.hosts) != 1 or len(site.hosts[0]) > _MOST:
         return False
     return _parts(origin) == _parts(f"{scheme}://{site.hosts[0].strip().lower()}") is not None
 
@@ -95,7 +99,7 @@ def _is_ours(site: Site, origins: Collection[str], public_url: str | None, *, se
 def _parts(origin: str) -> tuple[str, str, int] | None:
     """Scheme, host and port; None for what is no origin of a website, such as ``null``."""
     scheme, _, host = origin.partition("://")
-    if scheme not in _PORTS or len(host) > _MOST or not _HOST.fullmatch(host):
+    if scheme not in _PORTS or not _HOST.fullmatch(host):
         return None
     try:
         found = urlsplit(origin)

@@ -17,8 +17,8 @@ from .basic import shows_ours
 _COOKIE, _AUTHORIZATION, _OFFERED = b"cookie", b"authorization", b"sec-websocket-protocol"
 # In a header that carries keys. None that an app reads has so many words: a longer one goes as a whole.
 _MOST_WORDS = 64
-# Nor do browsers keep so many cookies for one site.
-_MOST_COOKIES = 256
+# Nor do browsers keep so many cookies for one site, or send so many octets of them.
+_MOST_COOKIES, _LONGEST_COOKIES = 256, 16_384
 
 
 class Hiding:
@@ -77,7 +77,7 @@ class Hiding:
             return self._offer(value)
         if not self._holds(text):
             return value
-        if name != _COOKIE or value.count(b";") >= _MOST_COOKIES:
+        if name != _COOKIE or len(value) > _LONGEST_COOKIES or value.count(b";") >= _MOST_COOKIES:
             return None
         return b";".join([pair for pair in value.split(b";") if not self._holds(_text(pair))]).strip() or None
 

@@ -22,6 +22,9 @@ from ...policy.places import BASIC, SUBPROTOCOL, places_of
 # The longest credential that is read. The longest key is five times shorter; nobody can make us hash megabytes.
 MAX_CREDENTIAL = 1024
 
+# Behind more of them nobody looks for a second line: no scheme has so many parameters.
+_MOST_COMMAS = 256
+
 # RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may surround the value.
 _SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*")
 _TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)"
@@ -160,10 +163,12 @@ def _fault(name: bytes, value: bytes, accept: Accepted) -> Unusable:
     if not (value if name.startswith(b"?") else value.strip(b" \t")):
         return Unusable.MISSING
     if name == b"authorization":
+        if value.count(b",") > _MOST_COMMAS:
+            return Unusable.AMBIGUOUS
         scheme = _SCHEME.match(value)
         if scheme is None or scheme[1].lower() not in accept.schemes:
             # Where a server joined two lines, our scheme may come after a foreign one, or after an empty value.
-            joined = accept.joined.search(value) or (scheme is None and b"," in value)
+            joined = (scheme is None and b"," in value) or accept.joined.search(value)
             return Unusable.AMBIGUOUS if joined else Unusable.MISSING
         if scheme.end() == len(value):
             return Unusable.MISSING

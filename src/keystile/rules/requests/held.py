@@ -68,7 +68,7 @@ def _own(rule: Rule, windows: tuple[Window, ...]) -> Demand:
 
 
 def _check_reach(key: str, rule: Rule, root_path: str) -> None:
-    path = "".join(f"/{'x' if segment is None else segment}" for segment in rule.pattern.segments) or "/"
+    path = rule.pattern.example
     if not canonical(path):
         reason = "is not canonical: no '//', dot segments, ';', '%', backslash or controls"
         raise ConfigurationError(f"{rule.match!r} {reason}; no request would match it", key=key)

@@ -40,7 +40,7 @@ def read_preflight(method: str, lines: Callable[[str], Sequence[str]]) -> Asked 
     return Asked(origins[0], wanted[0], ",".join(lines(NAMES)))
 
 
-def listed(origin: str, origins: Sequence[str]) -> bool:
+def listed(origin: str, origins: frozenset[str]) -> bool:
     """Whether the pages of this origin may read answers."""
     return origin in origins or EVERY in origins
 

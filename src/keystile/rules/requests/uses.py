@@ -92,8 +92,7 @@ def _pattern(match: str) -> Pattern:
             pattern = rest._replace(methods=rest.methods | {WEBSOCKET})
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key="may") from None
-    path = "".join(f"/{'x' if segment is None else segment}" for segment in pattern.segments) or "/"
-    if not canonical(path):
+    if not canonical(pattern.example):
         reason = "is not canonical: no dot segments, ';', '%', backslash or controls; no request would match it"
         raise ConfigurationError(f"{match!r} {reason}", key="may")
     return pattern

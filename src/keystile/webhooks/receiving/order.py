@@ -210,5 +210,4 @@ def _hook(at: int, receiver: Receiver) -> Hook:
         keys = scheme.keys(secrets)
     except ConfigurationError as error:
         raise ConfigurationError(error.reason, key=f"receive[{at}].secrets") from None
-    path = "".join(f"/{segment}" for segment in receiver.pattern.segments) or "/"
-    return Hook(path, scheme, keys, receiver.max_body)
+    return Hook(receiver.pattern.example, scheme, keys, receiver.max_body)

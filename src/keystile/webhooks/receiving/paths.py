@@ -38,11 +38,13 @@ class Paths:
         self._patterns = patterns
         self._by_path: dict[str, list[int]] = {}
         for place, pattern in enumerate(patterns):
-            known = self._by_path.setdefault(_written(pattern), [])
+            # No segment of a receiver's is left open.
+            path = pattern.example.rstrip("/").casefold()
+            known = self._by_path.setdefault(path, [])
             for other in known:
                 theirs = patterns[other].methods
                 if not (pattern.methods and theirs and pattern.methods.isdisjoint(theirs)):
-                    raise ConfigurationError(f"two receivers hold for {_written(pattern)!r}", key="match")
+                    raise ConfigurationError(f"two receivers hold for {path!r}", key="match")
             known.append(place)
 
     def find(self, request: Request) -> tuple[int, ...]:
@@ -66,10 +68,6 @@ class Paths:
             for place, pattern in enumerate(self._patterns)
             if not pattern.segments or _folded(pattern.segments[-1] or "") in folded
         )
-
-
-def _written(pattern: Pattern) -> str:
-    return "".join(f"/{segment}" for segment in pattern.segments).casefold()
 
 
 def _folded(path: str) -> str:

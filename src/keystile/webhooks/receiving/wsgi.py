@@ -10,7 +10,7 @@ from ...answers.envelopes import STATUS_LINES
 from ...answers.writers import Writers
 from ...doors.apps import check_app
 from ...doors.wsgi.bodies import read_body
-from ...doors.wsgi.protocol import Environ, ExcInfo, Headers, StartResponse, Write, close
+from ...doors.wsgi.protocol import Environ, ExcInfo, Headers, StartResponse, Write, close, variable_of
 from ...doors.wsgi.reading import Reader
 from ...doors.wsgi.sending import Sender
 from ...exceptions import ConfigurationError
@@ -145,7 +145,7 @@ class _Noting:
 
 
 def _lines(environ: Environ, names: Sequence[str]) -> Fields:
-    variables = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in names}
+    variables = {name: variable_of(name) for name in names}
     return {
         name.encode(): [environ[variable].encode("latin-1", "replace")]
         for name, variable in variables.items()
