@@ -475,3 +475,15 @@ def test_a_store_that_only_finds_keys_is_named(one: Desk) -> None:
     for command in (["projects", "list"], ["keys", "create", "x"], ["audit"], ["organizations", "create", "acme"]):
         line = Desk(one.folder, ("--gate", "finder:gate")).refused(*command)
         assert line == "Error: store: only finds keys: it keeps none, and nothing about them"
+
+
+def test_what_ended_long_ago_is_purged_when_somebody_says_yes(each: Desk) -> None:
+    key_id = made(each)["key"]["id"]
+    each.did("keys", "revoke", key_id, "--yes")
+    assert each.said("purge", "--dry-run") == {"dry_run": True, "keys": 0, "projects": 0, "entries": 0}
+    assert each.did("purge") == "0 keys, 0 projects, 0 audit entries removed\n"
+    assert each.did("purge", "--older-than", "1h", "--yes") == "0 keys, 0 projects, 0 audit entries removed\n"
+    assert each.said("keys", "show", key_id)["state"] == "revoked"
+    refused = each.run("purge", "--older-than", "59m")
+    assert (refused.exit_code, refused.stderr) == (1, "Error: older_than: expected at least 3600 seconds\n")
+    assert each.run("purge", "--older-than", "long").exit_code == 2

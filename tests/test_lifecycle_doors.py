@@ -11,6 +11,7 @@ import pytest
 
 from keystile import Plan, Rule, _sync
 from keystile.events import Event
+from keystile.model import Purged
 from tests.doors import Door
 
 NOW = 1_768_473_000.0
@@ -341,3 +342,19 @@ def test_every_change_is_told_as_an_event(door: Door, clock: Clock) -> None:
     door.run(door.gate.keys.arevoke, issued.key.id)
     found = [(event.code, event.level, event.key_id) for event in events]
     assert found == [(f"key.{each}", logging.INFO, issued.key.id) for each in ("create", "rotate", "revoke")]
+
+
+# Purging
+
+
+def test_a_purged_key_is_answered_like_one_that_never_was(door: Door, clock: Clock) -> None:
+    issued, other = door.create(), door.create()
+    door.run(door.gate.keys.arevoke, issued.key.id)
+    clock.now += 7_776_000
+    assert door.run(door.gate.apurge) == Purged()
+    assert verdict(door, issued.secret) == REVOKED
+    clock.now += 1
+    assert door.run(door.gate.apurge).keys == 1
+    assert verdict(door, issued.secret) == INVALID
+    assert verdict(door, other.secret) == OK
+    assert [entry.event for entry in door.run(door.gate.aaudit)] == ["store.purge"]

@@ -16,26 +16,17 @@ from keystile.exceptions import KeyLimitReached, NotFound
 from keystile.model import Actor, Inherited, SecretHash, Target
 from keystile.model.audit import numbered
 from keystile.stores import AuditFilter, Cap, Written
-from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
-from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, a_project, an_organization, in_a_loop, later, told
+from tests.every_store import EVERY_STORE, mariadb_url, opened, postgres_url  # noqa: F401
+from tests.stored import NEW, OLD, STORES, T0, Store, a_key, a_project, an_organization, later, told
 
 ID = "0123456789AB"
 OF_O = (("organization_id", "o"),)
 
 
-@pytest.fixture(params=[*STORES, *SQL_STORES, *LOOPS])
+@pytest.fixture(params=EVERY_STORE)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param in LOOPS:
-        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
-            yield found
-        return
-    if request.param not in STORES:
-        with sql_store(request.param, request) as found:
-            yield found
-        return
-    opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
-    yield opened
-    opened.close()
+    with opened(request, tmp_path) as found:
+        yield found
 
 
 def events(store: Store, **wanted: Any) -> list[tuple[str, str]]:

@@ -28,8 +28,9 @@ from keystile._sync import patiently
 from keystile.exceptions import StoreBusy, UnreadableRecord
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import SecretHash
-from keystile.stores import KeyFilter
-from keystile.stores.sqlite import SQLiteStore
+from keystile.stores import AuditFilter, KeyFilter
+from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
 
 T0 = datetime(2026, 1, 15, 10, 30, 0, 123456, UTC)
 HASH = SecretHash("$hash", "hint")
@@ -352,7 +353,7 @@ def test_a_file_of_an_older_schema_is_brought_up_to_date_while_others_use_it(pat
         assert len(before.execute("SELECT * FROM keystile_keys").fetchall()) == 1
         for _ in range(2):
             store = SQLiteStore(path)
-            assert before.execute("SELECT component, version FROM keystile_schema").fetchall() == [("keys", 4)]
+            assert before.execute("SELECT component, version FROM keystile_schema").fetchall() == [("keys", 5)]
             store.touch("0123456789AB", T0)
             used = store.find("0123456789AB")
             assert used is not None
@@ -384,6 +385,43 @@ def test_a_file_that_was_brought_up_to_date_is_like_a_new_one(tmp_path: Path, ve
             triggers = connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
             layouts.append((things, columns, sorted(triggers)))
     assert layouts[0] == layouts[1]
+
+
+def test_entries_of_an_older_schema_and_of_its_processes_are_found_by_their_target(path: Path) -> None:
+    with contextlib.closing(SQLiteStore(path)) as store:
+        store.add(a_key(), [told("key.create", "0123456789AB")])
+    with by_hand(path) as connection:
+        connection.executescript("""
+            DROP TABLE keystile_audit_targets; DROP TRIGGER keystile_audit_told; DROP TRIGGER keystile_audit_purged;
+            DROP INDEX keystile_keys_by_revocation; DROP INDEX keystile_keys_by_expiry;
+            DROP INDEX keystile_projects_by_end; UPDATE keystile_schema SET version = 4;
+        """)
+        for number, targets in enumerate(["nothing", "[1]", '["a"]', '[["key"]]', '[["key", null, ""]]', "{}"]):
+            row = (f"broken {number}", 0, "x", targets, "c", "system", "python")
+            columns = "(id, at, event, targets, correlation_id, actor_type, via)"
+            connection.execute(f"INSERT INTO keystile_audit {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    with contextlib.closing(SQLiteStore(path)) as store, by_hand(path) as before:
+        [first] = store.list_audit(AuditFilter(target="0123456789AB"), None, 10)
+        assert first.event == "key.create"
+        copied = "SELECT 'later', at + 1, 'key.copy', organization_id, targets, before, after, correlation_id, "
+        copied += "actor_type, actor_id, actor_name, via, client, request_id FROM keystile_audit WHERE id = ?"
+        before.execute(f"INSERT INTO keystile_audit {copied}", (first.id,))
+        assert [each.id for each in store.list_audit(AuditFilter(target="0123456789AB"), None, 10)] == [
+            "later",
+            first.id,
+        ]
+        before.execute("DELETE FROM keystile_audit")
+        assert before.execute("SELECT count(*) FROM keystile_audit_targets").fetchone() == (0,)
+
+
+def test_entries_are_found_by_their_target_by_way_of_an_index(store: SQLiteStore, path: Path) -> None:
+    statement, values = statements.page(
+        statements.SELECT_AUDIT, statements.entries_wanted(AuditFilter(target="a"), None), "at DESC, id DESC", 100
+    )
+    with by_hand(path) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert not [step for step in plan if step.startswith("SCAN")], plan
+    assert any("keystile_audit_targets USING PRIMARY KEY (target_id=?)" in step for step in plan), plan
 
 
 @pytest.mark.parametrize(
@@ -487,8 +525,9 @@ def test_a_change_in_another_process_binds_on_the_next_find(store: SQLiteStore, 
         """
         import sys
         from datetime import UTC, datetime
-        from keystile.stores import KeyFilter
-        from keystile.stores.sqlite import SQLiteStore
+        from keystile.stores import AuditFilter, KeyFilter
+        from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
         SQLiteStore(sys.argv[1]).revoke("0123456789AB", datetime(2026, 2, 1, tzinfo=UTC), ())
         """,
         path,
@@ -568,8 +607,9 @@ def test_a_forked_child_and_its_parent_both_go_on(path: Path) -> None:
         import os, sqlite3, sys
         from datetime import UTC, datetime
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import KeyFilter
-        from keystile.stores.sqlite import SQLiteStore
+        from keystile.stores import AuditFilter, KeyFilter
+        from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
 
         T0 = datetime(2026, 1, 15, tzinfo=UTC)
         key = lambda id: ApiKey(id=id, name="n", created_at=T0, hashes=(SecretHash("h", "hint"),))
@@ -612,8 +652,9 @@ def test_a_child_has_no_part_in_its_parents_transaction_nor_takes_its_locks_alon
         from datetime import UTC, datetime
         from keystile.exceptions import StoreUnavailable
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import KeyFilter
-        from keystile.stores.sqlite import SQLiteStore
+        from keystile.stores import AuditFilter, KeyFilter
+        from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
 
         store = SQLiteStore(sys.argv[1])
         store.add(ApiKey(id="x", name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),)), ())
@@ -649,8 +690,9 @@ def test_many_processes_that_open_a_new_file_at_once_all_can(path: Path) -> None
         from datetime import UTC, datetime
         from keystile._sync import patiently
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import KeyFilter
-        from keystile.stores.sqlite import SQLiteStore
+        from keystile.stores import AuditFilter, KeyFilter
+        from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
         sys.stdin.read()
         store = SQLiteStore(sys.argv[1])
         key = ApiKey(id=sys.argv[2], name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),))
@@ -887,8 +929,9 @@ def test_a_log_that_was_lost_while_in_use_is_down_here_and_harms_nobody_else(pat
         from datetime import UTC, datetime
         from keystile.exceptions import StoreUnavailable
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import KeyFilter
-        from keystile.stores.sqlite import SQLiteStore
+        from keystile.stores import AuditFilter, KeyFilter
+        from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
         from tests.test_sqlite import LOSE
 
         path = Path(sys.argv[1])
@@ -1197,7 +1240,7 @@ def test_a_table_that_was_dropped_is_down(store: SQLiteStore, path: Path) -> Non
 # What it refuses to be built on
 
 
-@pytest.mark.parametrize("version", [5, 99, 0])
+@pytest.mark.parametrize("version", [6, 99, 0])
 def test_another_schema_version_is_refused_and_the_file_is_not_changed(path: Path, version: int) -> None:
     SQLiteStore(path).close()
     with by_hand(path) as connection:
@@ -1234,7 +1277,8 @@ AS_NOBODY = """
     from datetime import UTC, datetime
     import keystile._ground.connection, keystile.stores.sqlite, sqlite3, pathlib
     from keystile import ConfigurationError, StoreUnavailable
-    from keystile.stores.sqlite import SQLiteStore
+    from keystile.stores.sqlite import SQLiteStore, statements
+from tests.stored import told
     path = sys.argv[1]
     if os.geteuid() == 0:
         os.setgroups([])

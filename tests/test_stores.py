@@ -19,23 +19,14 @@ from keystile.stores import AuditFilter, Cap, KeyFilter, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.redis import RedisStore
 from keystile.stores.sqlite import SQLiteStore
-from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
-from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later, told
+from tests.every_store import EVERY_STORE, mariadb_url, opened, postgres_url  # noqa: F401
+from tests.stored import NEW, OLD, STORES, T0, Store, a_key, later, told
 
 
-@pytest.fixture(params=[*STORES, *SQL_STORES, *LOOPS])
+@pytest.fixture(params=EVERY_STORE)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param in LOOPS:
-        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
-            yield found
-        return
-    if request.param not in STORES:
-        with sql_store(request.param, request) as found:
-            yield found
-        return
-    opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
-    yield opened
-    opened.close()
+    with opened(request, tmp_path) as found:
+        yield found
 
 
 FULL = a_key(

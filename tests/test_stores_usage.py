@@ -23,29 +23,20 @@ from keystile.stores import USE_EVERY, open_store
 from keystile.stores.memory import MemoryStore
 from keystile.stores.redis.names import Slot
 from keystile.stores.sqlite import SQLiteStore
+from tests.every_store import EVERY_STORE, mariadb_url, opened, postgres_url  # noqa: F401
 from tests.redis_stores import clients, emptied, patient
-from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store  # noqa: F401
 from tests.sql_stores import emptied as emptied_sql
-from tests.stored import LOOPS, NEW, OLD, STORES, T0, Store, a_key, in_a_loop, later, told
+from tests.stored import NEW, OLD, T0, Store, a_key, in_a_loop, later, told
 from tests.test_redis_store import Crash, at_step, crash, put
 
 ID = "0123456789AB"
 A, B = "admitted", "rate_limited"
 
 
-@pytest.fixture(params=[*STORES, *LOOPS, *SQL_STORES])
+@pytest.fixture(params=EVERY_STORE)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param not in {*STORES, *LOOPS}:
-        with sql_store(request.param, request) as found:
-            yield found
-        return
-    if request.param in LOOPS:
-        with in_a_loop(STORES[LOOPS[request.param]](tmp_path)) as found:
-            yield found
-        return
-    opened = Store(STORES[request.param](tmp_path), "trio" if "trio" in request.param else "asyncio")
-    yield opened
-    opened.close()
+    with opened(request, tmp_path) as found:
+        yield found
 
 
 def counted(

@@ -17,7 +17,7 @@ from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time
-from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
+from .offload import Offload, Pool, abandonable, inline, pooled, rest, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
@@ -51,6 +51,7 @@ __all__ = [
     "on_fork",
     "patiently",
     "pooled",
+    "rest",
     "run_now",
     "settled",
     "waited",

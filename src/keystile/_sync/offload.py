@@ -239,6 +239,11 @@ def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
         return trio.lowlevel.current_trio_token().run_sync_soon
 
 
+async def rest(offload: Offload, seconds: float) -> None:
+    """Wait for so many seconds, while others go on."""
+    await offload.wait(Future(), seconds)
+
+
 def worker_count() -> int:
     """How many threads may compute at once.
 

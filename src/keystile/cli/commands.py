@@ -30,6 +30,7 @@ from .records.audit import audit
 from .records.keys import keys
 from .records.organizations import organizations
 from .records.projects import projects
+from .records.purging import purge
 from .scan import pattern, scan
 from .usage import usage
 
@@ -111,7 +112,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, scan, pattern):
+for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, purge, scan, pattern):
     main.add_command(_command)
 
 

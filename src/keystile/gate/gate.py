@@ -23,6 +23,7 @@ from ..keys.hashing import Hasher, HasherName
 from ..keys.organizations import Organizations
 from ..keys.parts import Parts
 from ..keys.projects import Projects
+from ..keys.purging import Purger
 from ..keys.ring import KeyRing
 from ..keys.usage.counting import Counting
 from ..keys.usage.reading import UsageReader
@@ -67,6 +68,7 @@ class Gate:
     Attributes:
         keys, projects, organizations: what the service does with them; a `keys.ring.KeyRing` and its like.
         audit, aaudit: list what was changed, blocking and awaited.
+        purge, apurge: remove for good what ended long ago.
 
     Raises:
         ConfigurationError: a setting is unknown, ill-typed, or contradicts another; the store cannot be opened.
@@ -117,6 +119,7 @@ class Gate:
         max_grace: int = 7_776_000,
         expiry_notice: int = 604_800,
         usage_retention: int = 7_776_000,
+        retention: int | None = 7_776_000,
         https: Https = "off",
         redirect_status: RedirectStatus = 301,
         hsts: int | None = None,
@@ -163,6 +166,8 @@ class Gate:
         self.projects = Projects(records, maker, parts.on_project_deleted)
         self.organizations = Organizations(records, self.quotas)
         self.audit, self.aaudit = records.audit, records.aaudit
+        purger = Purger(records, self._counting, retention)
+        self.purge, self.apurge = purger.purge, purger.apurge
         self._order = Order(
             self.policy,
             self._shop,

@@ -31,7 +31,7 @@ _FINDER_METHODS = ("find",)
 _WRITES = ("add", "update", "revoke", "list")
 _STORE_METHODS = (
     *(*_FINDER_METHODS, *_WRITES, "touch", "last_used", "rehash", "close", "list_audit"),
-    *("add_usage", "usage", "forget_usage"),
+    *("add_usage", "usage", "forget_usage", "purge"),
     *("add_project", "find_project", "list_projects", "update_project", "delete_project"),
     *("add_organization", "find_organization", "list_organizations", "update_organization"),
 )

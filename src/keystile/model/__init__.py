@@ -18,6 +18,7 @@ from .keys import (
     Organization,
     Principal,
     Project,
+    Purged,
     SecretHash,
 )
 from .requests import (
@@ -57,6 +58,7 @@ __all__ = [
     "Organization",
     "Principal",
     "Project",
+    "Purged",
     "Reason",
     "Refused",
     "Request",

@@ -42,7 +42,7 @@ class Target(NamedTuple):
     """What was changed.
 
     Attributes:
-        type: ``"key"``, ``"project"`` or ``"organization"``.
+        type: ``"key"``, ``"project"`` or ``"organization"``; ``"store"`` for what concerns all of them.
         id: its id.
         name: its name at that time.
     """
@@ -61,7 +61,7 @@ class AuditEntry:
         at: when, on the gate's clock.
         event: ``"key.create"``, ``"key.import"``, ``"key.update"``, ``"key.rotate"``, ``"key.suspend"``,
             ``"key.resume"``, ``"key.revoke"``; ``create``, ``update``, ``suspend`` and ``resume`` of ``project`` and
-            ``organization``; ``"project.delete"``, ``"organization.plan"``.
+            ``organization``; ``"project.delete"``, ``"organization.plan"``, ``"store.purge"``.
         actor: who did it.
         organization_id: whose it is, or None.
         targets: what was changed.

@@ -110,6 +110,11 @@ class Principal:
         """Whether it is neither revoked nor expired. A suspended key is live: it can be resumed."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
+    def ended_before(self, moment: datetime) -> bool:
+        """Whether it was revoked, or expired, before this moment."""
+        ends = (self.revoked_at, self.expires_at)
+        return any(end is not None and end < moment for end in ends)
+
     def state(self, now: datetime) -> KeyState:
         """In which part of its life it is. Of several reasons to refuse it, the one that lasts longest: a revoked key
         is ``"revoked"`` even if it is expired too, and an expired one ``"expired"`` even if it is suspended."""
@@ -218,3 +223,17 @@ class IssuedProject:
 
     project: Project
     issued: IssuedKey
+
+
+class Purged(NamedTuple):
+    """How many records were removed for good, because they had ended long ago.
+
+    Attributes:
+        keys: that were revoked, or had expired.
+        projects: that had been deleted.
+        entries: of the audit.
+    """
+
+    keys: int = 0
+    projects: int = 0
+    entries: int = 0

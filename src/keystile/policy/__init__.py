@@ -19,7 +19,7 @@ from .matches import METHODS
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .places import CREDENTIAL_FORMS
 from .plans import Limits, Plan
-from .policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS, Policy
+from .policy import MIN_PEPPER_BYTES, MIN_RETENTION, REMEMBERED_KEYS, Policy
 from .rules import Public, Rule
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_PAGE_STYLE",
     "METHODS",
     "MIN_PEPPER_BYTES",
+    "MIN_RETENTION",
     "REMEMBERED_KEYS",
     "ErrorFormat",
     "EventFormat",

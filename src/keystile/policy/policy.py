@@ -13,34 +13,27 @@ from dataclasses import dataclass
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
-from .choices import (
-    ErrorFormat,
-    EventFormat,
-    Foreign,
-    Https,
-    LimitBy,
-    OnLimiterError,
-    Preflight,
-    RedirectStatus,
-)
+from .choices import ErrorFormat, EventFormat, Foreign, Https, LimitBy, OnLimiterError, Preflight, RedirectStatus
 from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
-from .rules import Rule, check_addresses
+from .rules import Rule, check_addresses, check_public
 from .settings import check_settings, setting
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
 MIN_PEPPER_BYTES = 16
+# What was begun before a purge's moment must have ended by now, on every machine, whatever its clock says.
+MIN_RETENTION = 3600
 REMEMBERED_KEYS = 100_000
 # RFC 9110 section 5.6.4: what may stand in a quoted string without escaping.
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5B\x5D-\x7E]+")
 
 
-def _check_public(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
-    if "/*" in paths:
-        raise ConfigurationError("'/*' would make every path public; run the app without a gate instead", key=key)
-    return paths
+def _check_retention(seconds: int, key: str) -> int:
+    if seconds < MIN_RETENTION:
+        raise ConfigurationError(f"expected at least {MIN_RETENTION} seconds, or None", key=key)
+    return seconds
 
 
 def _check_realm(realm: str, key: str) -> str:
@@ -61,7 +54,7 @@ class Policy:
         'Paths that need no key, short for public rules; "/static/*" is everything below /static/. `/*` alone is '
         "refused.",
         default=(),
-        check=_check_public,
+        check=check_public,
         example='["/health"]',
         begins=True,
     )
@@ -213,6 +206,12 @@ class Policy:
         "For how long it is kept how often each key was used in each hour, in seconds; 0 counts nothing.",
         default=7_776_000,
         kind="WHOLE",
+    )
+    retention: int | None = setting(
+        "For how long `gate.purge` and `keystile purge` leave what has ended, in seconds, at least 3600: keys that are "
+        "revoked or expired, deleted projects, and the audit. None keeps all of it.",
+        default=7_776_000,
+        check=_check_retention,
     )
     https: Https = setting(
         'What happens to plain http: "off" lets it through, "redirect" redirects to `public_url`, "require" answers '

@@ -22,6 +22,13 @@ def check_addresses(entries: tuple[str, ...], key: str) -> tuple[str, ...]:
     return entries
 
 
+def check_public(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """A list of public paths, not all there are."""
+    if "/*" in paths:
+        raise ConfigurationError("'/*' would make every path public; run the app without a gate instead", key=key)
+    return paths
+
+
 Public = bool | Literal["optional"]
 """Whether no key is asked for; "optional" is a key if there is one."""
 

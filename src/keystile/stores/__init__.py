@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ..exceptions import ConfigurationError
 from ..policy import REMEMBERED_KEYS
-from .contract import USE_EVERY, Cap, KeyFinder, KeyStore, Written, ignore
+from .contract import USE_EVERY, Cap, KeyFinder, KeyStore, PurgeAsked, PurgeStep, Written, ignore
 from .filters import AuditFilter, KeyFilter
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "KeyFilter",
     "KeyFinder",
     "KeyStore",
+    "PurgeAsked",
+    "PurgeStep",
     "Written",
     "ignore",
     "migration_of",

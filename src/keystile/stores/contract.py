@@ -28,7 +28,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..exceptions import KeyLimitReached, UnreadableRecord
-from ..model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
+from ..model import ApiKey, AuditEntry, Counted, Organization, Project, Purged, SecretHash, Used
 from .filters import AuditFilter, KeyFilter
 
 # How often a key's use is noted, in seconds.
@@ -93,6 +93,39 @@ class Written(NamedTuple):
     """
 
     record: Any
+    entries: tuple[AuditEntry, ...] = ()
+
+
+class PurgeAsked(NamedTuple):
+    """One step of a purge.
+
+    Attributes:
+        before: at least an hour ago, so that no write that was begun before it is still under way.
+        most: look at, or remove, about so many records of each kind: a step is short, and others get their turn between
+            two of them.
+        after: None in the first step, then `PurgeStep.next` of the step before.
+        entries: what is told, if anything is removed; a store without transactions writes it first.
+        dry: remove and tell nothing; only count, perhaps everything in one step.
+    """
+
+    before: datetime
+    most: int
+    after: str | None = None
+    entries: Sequence[AuditEntry] = ()
+    dry: bool = False
+
+
+class PurgeStep(NamedTuple):
+    """What one step of a purge did.
+
+    Attributes:
+        removed: how many records went.
+        next: what the next step is to be given as `after`; None if nothing is left to be done.
+        entries: the audit entries that were written.
+    """
+
+    removed: Purged
+    next: str | None = None
     entries: tuple[AuditEntry, ...] = ()
 
 
@@ -249,6 +282,14 @@ class KeyStore(KeyFinder, Protocol):
 
     def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Perhaps[Sequence[AuditEntry]]:
         """At most `limit` entries, the newest first (by `at`, then `id`), after the entry with the id `after`."""
+
+    def purge(self, asked: PurgeAsked) -> Perhaps[PurgeStep]:
+        """Remove for good what ended before a moment, one bounded step of it: keys that were revoked, or expired, by
+        then; projects that were deleted by then, once none of their keys is left; audit entries from before then.
+        Whether a record has ended is looked at in the step that removes it. A record that cannot be read may stay.
+        An id that is free again may be given again.
+
+        Several processes may do this at once, and any of them may be killed: what one leaves, the next removes."""
 
     def close(self) -> Perhaps[None]:
         """Close files and connections. The store may be used again afterwards."""

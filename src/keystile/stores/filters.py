@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from ..model import ApiKey, KeyState
+from ..model import ApiKey, AuditEntry, KeyState
 
 _OWNERS = ("organization_id", "project_id", "owner_id")
 
@@ -55,3 +55,11 @@ class AuditFilter(NamedTuple):
     organization_id: str | None = None
     target: str | None = None
     event: str | None = None
+
+    def fits(self, entry: AuditEntry) -> bool:
+        """Whether this entry is to be listed, as stores find out that have no queries."""
+        return (
+            self.organization_id in {None, entry.organization_id}
+            and self.event in {None, entry.event}
+            and (self.target is None or any(target.id == self.target for target in entry.targets))
+        )

@@ -14,11 +14,11 @@ from typing import Any
 
 from .. import _sync
 from ..exceptions import NotFound
-from ..model import ApiKey, AuditEntry, Counted, Inherited, Organization, Project, SecretHash, Target, Used, Via
-from .contract import PLACES, USE_EVERY, Cap, Written
+from ..model import ApiKey, AuditEntry, Counted, Inherited, Organization, Project, Purged, SecretHash, Target, Used, Via
+from .contract import PLACES, USE_EVERY, Cap, PurgeAsked, PurgeStep, Written
 from .counts import Counts
 from .filters import AuditFilter, KeyFilter
-from .listing import age, page
+from .listing import age, page, page_of_audit
 
 
 class MemoryStore:
@@ -30,7 +30,7 @@ class MemoryStore:
         self._keys: dict[str, ApiKey] = {}
         self._projects: dict[str, Project] = {}
         self._organizations: dict[str, Organization] = {}
-        self._deleted: dict[str, Project] = {}
+        self._deleted: dict[str, tuple[Project, datetime]] = {}
         self._audit: list[AuditEntry] = []
         # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
         self._used: dict[tuple[str, bool], datetime] = {}
@@ -155,8 +155,8 @@ class MemoryStore:
         with self._lock:
             project = self._projects.pop(project_id, None)
             if project is None:
-                return Written(self._deleted.get(project_id))
-            self._deleted[project_id] = project
+                return Written(self._deleted.get(project_id, (None,))[0])
+            self._deleted[project_id] = project, at
             living = [key for key in self._by_age("project_id", project_id) if key.revoked_at is None]
             return self._told(project, entries, self._revoke(living, at, entries))
 
@@ -188,16 +188,24 @@ class MemoryStore:
     def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
         with self._lock:
-            known = sorted(self._audit, key=lambda each: (each.at, each.id), reverse=True)
-        start = next((place for place, each in enumerate(known) if each.id == after), len(known) if after else -1)
-        found = (
-            each
-            for each in known[start + 1 :]
-            if wanted.organization_id in (None, each.organization_id)
-            and wanted.event in (None, each.event)
-            and (wanted.target is None or any(target.id == wanted.target for target in each.targets))
-        )
-        return [each for each, _ in zip(found, range(limit), strict=False)]
+            return page_of_audit(self._audit, wanted, after, limit)
+
+    def purge(self, asked: PurgeAsked) -> PurgeStep:
+        """Remove what ended long ago, all at once."""
+        with self._lock:
+            gone = {key.id for key in self._keys.values() if key.ended_before(asked.before)}
+            owning = {key.project_id for key in self._keys.values() if key.id not in gone}
+            ended = [name for name, (_, at) in self._deleted.items() if at < asked.before and name not in owning]
+            kept = [each for each in self._audit if each.at >= asked.before]
+            removed = Purged(len(gone), len(ended), len(self._audit) - len(kept))
+            if asked.dry or not any(removed):
+                return PurgeStep(removed)
+            self._audit[:] = kept
+            self._used = {use: at for use, at in self._used.items() if use[0] not in gone}
+            for records, names in ((self._keys, gone), (self._deleted, ended)):
+                for name in names:
+                    del records[name]
+            return PurgeStep(removed, None, self._told(None, asked.entries).entries)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -37,6 +37,7 @@ _MEMBERS = {
     "keystile_organizations": frozenset(ORGANIZATION_COLUMNS) - {"id", "created_at"},
 }
 Row = tuple[Any, ...]
+Remembered = OrderedDict[str, tuple[Row, ApiKey]]
 
 _MOMENTS = frozenset(
     ("created_at", "expires_at", "suspended_at", "revoked_at", "last_used_at", "grace_used_at", "deleted_at", "at")
@@ -55,7 +56,7 @@ class Kept:
     def forget(self) -> None:
         """Start with none. A reader that is under way goes on with the old ones."""
         # Not a plain dict: taking the oldest entry out of one gets slower with each entry taken out before.
-        self.records: OrderedDict[str, tuple[Row, ApiKey]] = OrderedDict()
+        self.records: Remembered = OrderedDict()
 
 
 def microseconds(moment: datetime | None) -> int | None:
@@ -84,6 +85,14 @@ def encoded(name: str, value: Any) -> Any:
     if name == "hashes":
         return HiddenText(json.dumps([_of_hash(each) for each in value]))
     return json.dumps(value) if name in _JSON else value
+
+
+def targets_in(text: Any) -> set[str]:
+    """The ids of an entry's targets, as they stand in the column; none if it cannot be read."""
+    try:
+        return {str(each[1]) for each in json.loads(text)}
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return set()
 
 
 def searched_hint(text: str) -> str:

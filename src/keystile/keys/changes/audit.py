@@ -59,6 +59,21 @@ def changed(
     return _entry(event, actor, at, record, before, changes)
 
 
+def purged(actor: Actor, at: datetime, before: datetime) -> AuditEntry:
+    """The entry about a purge of what had ended before a moment."""
+    name = _draw(at)
+    return AuditEntry(
+        id=name,
+        at=at,
+        event="store.purge",
+        actor=actor,
+        organization_id=None,
+        targets=(Target("store", "store", "store"),),
+        after=FrozenDict(before=before.isoformat()),
+        correlation_id=name,
+    )
+
+
 def event_of(entry: AuditEntry) -> Event:
     """What is told of an entry to those who listen to events."""
     actor, target = entry.actor, entry.targets[0]

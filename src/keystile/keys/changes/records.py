@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -108,9 +108,13 @@ class Records:
     async def write(self, offload: Offload, method: str, *args: Any) -> Written:
         """What a write did. What was written is told when it is kept."""
         written: Written = await self.call(offload, method, *args)
-        for entry in written.entries:
-            self._events.tell(event_of(entry))
+        self.tell(written.entries)
         return written
+
+    def tell(self, entries: Iterable[AuditEntry]) -> None:
+        """Tell those who listen of entries that are kept."""
+        for entry in entries:
+            self._events.tell(event_of(entry))
 
     async def change(self, offload: Offload, asked: Asked, work: Change, write: Write) -> Any:
         """Change a record under the condition that it is still the one that was read; gives the record as it is then.

@@ -156,13 +156,21 @@ class Counting:
                 self._uses.setdefault((use.key_id, use.graced), use.at)
             raise
 
+    async def forget(self, offload: Offload) -> None:
+        """Delete all counts that are kept no longer."""
+        while not await self._forget_some(offload):
+            pass
+
     async def _forget_old(self, offload: Offload) -> None:
         """Delete some of the counts that are kept no longer, about once an hour until there are none."""
         now = self._clock()
-        if self._forget is None or not self._retention or now < self._forget_due:
-            return
-        if await self._forget(offload, int((now - self._retention) // HOUR), FORGET) < FORGET:
+        if self._retention and now >= self._forget_due and await self._forget_some(offload):
             self._forget_due = now + HOUR * SystemRandom().uniform(0.8, 1.2)
+
+    async def _forget_some(self, offload: Offload) -> bool:
+        """Delete one step's worth of them; whether none are left."""
+        before = int((self._clock() - self._retention) // HOUR)
+        return self._forget is None or await self._forget(offload, before, FORGET) < FORGET
 
     def _lose(self, most: int) -> None:
         """Drop what is too much to be kept."""

@@ -33,6 +33,7 @@ from .operations.counts import Counts, Credit
 from .operations.keys import Keys
 from .operations.lists import Lists
 from .operations.owners import Owners
+from .operations.purging import Purging
 from .reading import Reading
 from .server import Fitness, OneCall, Server
 from .told import Told
@@ -61,6 +62,7 @@ class Shelf:
         self.keys = Keys(writing, self.told, founding)
         self.owners = Owners(writing, self.told, founding, self.keys)
         self.lists = Lists(self.reading)
+        self.purging = Purging(writing, self.told, self.owners)
         self.counts = Counts(self.reading, self.keys, credit)
         self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
 
@@ -186,7 +188,7 @@ class RedisStore:
     find, list, list_audit = _plain(Shelf.find), _plain(Shelf.list), _plain(Shelf.list_audit)
     touch, last_used, rehash = _plain(Keys.touch, "keys"), _plain(Keys.last_used, "keys"), _plain(Keys.rehash, "keys")
     add_usage, usage = _plain(Counts.add_usage, "counts"), _plain(Counts.usage, "counts")
-    forget_usage = _plain(Counts.forget_usage, "counts")
+    forget_usage, purge = _plain(Counts.forget_usage, "counts"), _plain(Purging.purge, "purging")
     add, update, revoke = _plain(Shelf.add), _plain(Keys.update, "keys"), _plain(Keys.revoke, "keys")
     add_project, find_project = _plain(Shelf.add_project), _plain(Owners.find_project, "owners")
     list_projects = _plain(Owners.list_projects, "owners")
@@ -224,7 +226,7 @@ class AsyncRedisStore:
     find, list, list_audit = _awaited(Shelf.find), _awaited(Shelf.list), _awaited(Shelf.list_audit)
     touch, last_used = _awaited(Keys.touch, "keys"), _awaited(Keys.last_used, "keys")
     add_usage, usage = _awaited(Counts.add_usage, "counts"), _awaited(Counts.usage, "counts")
-    forget_usage = _awaited(Counts.forget_usage, "counts")
+    forget_usage, purge = _awaited(Counts.forget_usage, "counts"), _awaited(Purging.purge, "purging")
     rehash, update = _awaited(Keys.rehash, "keys"), _awaited(Keys.update, "keys")
     add, revoke = _awaited(Shelf.add), _awaited(Keys.revoke, "keys")
     add_project, find_project = _awaited(Shelf.add_project), _awaited(Owners.find_project, "owners")

@@ -7,6 +7,7 @@ so they are written before. What they name without an entry was never done, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from ...model import AuditEntry
@@ -41,6 +42,38 @@ class Told:
                 await self._server.ask(name, "ZREM", name, _member(entry, slot))
             await self._server.ask(ages, "HDEL", ages, entry.id)
 
+    async def add(self, entries: Sequence[AuditEntry], slot: Slot) -> None:
+        """Keep entries that are about no record, in this slot."""
+        if entries:
+            await self.index(entries, slot)
+            name = slot.name("audit")
+            await self._server.ask(name, "HSET", name, *written(entries))
+
+    async def old(self, before: datetime, beyond: bytes, most: int) -> list[bytes]:
+        """So many places of entries from before a moment, in their order."""
+        name = EVERYBODY.name("told")
+        found: list[bytes] = await self._server.ask(
+            name, "ZRANGEBYLEX", name, beyond, b"(" + age_of(before), "LIMIT", 0, most
+        )
+        return found
+
+    async def drop(self, member: bytes) -> bool:
+        """Remove an entry; whether there was one. Where it stands in everybody's list goes last: whoever finds it there
+        can do all of this once more."""
+        entry_id, _, place = member[16:].partition(b"\0")
+        entry, everybody = await self._read(member), EVERYBODY.name("told")
+        if entry is not None:
+            for name in _indexes(entry):
+                if name != everybody:
+                    await self._server.ask(name, "ZREM", name, member)
+            kind, _, owner = text_of(place).partition(":")
+            name = Slot(kind, owner).name("audit")
+            await self._server.ask(name, "HDEL", name, entry_id)
+        ages = EVERYBODY.name("told-at")
+        await self._server.ask(ages, "HDEL", ages, entry_id)
+        await self._server.ask(everybody, "ZREM", everybody, member)
+        return entry is not None
+
     async def list(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
         name, beyond = _index_of(wanted), b"+"
@@ -55,7 +88,7 @@ class Told:
             members = await self._server.members(name, beyond, PAGE, newest=True)
             for member in members:
                 entry = await self._read(member)
-                if entry is not None and _fits(entry, wanted):
+                if entry is not None and wanted.fits(entry):
                     found.append(entry)
                 if len(found) == limit:
                     return found
@@ -94,11 +127,3 @@ def _index_of(wanted: AuditFilter) -> bytes:
 
 def _member(entry: AuditEntry, slot: Slot) -> bytes:
     return age_of(entry.at) + octets_of(f"{entry.id}\0{slot.kind}:{slot.id}")
-
-
-def _fits(entry: AuditEntry, wanted: AuditFilter) -> bool:
-    return (
-        wanted.organization_id in {None, entry.organization_id}
-        and wanted.event in {None, entry.event}
-        and (wanted.target is None or any(target.id == wanted.target for target in entry.targets))
-    )

@@ -16,8 +16,6 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from . import tables
 from .places import Place
 
-STEPS: dict[int, Callable[[sa.Dialect], Sequence[str]]] = {}
-"""By version, the statements that lead to the next one."""
 # The name of the lock that one migration at a time has: for PostgreSQL any number that nobody else would choose.
 _LOCK = 0x6B65_7973_7469_6C65
 _PATIENCE = 60
@@ -122,6 +120,18 @@ def _created(dialect: sa.Dialect) -> Iterator[str]:
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index, if_not_exists=again).compile(dialect=dialect)).strip()
     yield from _triggers(dialect)
+
+
+def _by_end(dialect: sa.Dialect) -> list[str]:
+    """The indexes that version 2 added."""
+    there = {str(index.name): index for table in tables.owned for index in table.indexes}
+    again = dialect.name != "postgresql"
+    made = (CreateIndex(there[name], if_not_exists=again) for name in tables.BY_END)
+    return [str(each.compile(dialect=dialect)).strip() for each in made]
+
+
+STEPS: dict[int, Callable[[sa.Dialect], Sequence[str]]] = {1: _by_end}
+"""By version, the statements that lead to the next one."""
 
 
 def _triggers(dialect: sa.Dialect) -> Iterator[str]:

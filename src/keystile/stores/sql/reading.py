@@ -43,7 +43,6 @@ BY_ID = SELECT_KEY.where(keys.c.id == sa.bindparam("key_id"))
 SELECT_PROJECT = sa.select(projects.c.revision, *(projects.c[name] for name in PROJECT_COLUMNS))
 SELECT_ORGANIZATION = sa.select(organizations.c.revision, *(organizations.c[name] for name in ORGANIZATION_COLUMNS))
 SELECT_AUDIT = sa.select(*(audit.c[name] for name in AUDIT_COLUMNS))
-ID, CREATED_AT = 3 + KEY_COLUMNS.index("id"), 3 + KEY_COLUMNS.index("created_at")
 
 _OWNERS = ("organization_id", "project_id", "owner_id")
 

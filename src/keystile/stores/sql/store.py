@@ -14,10 +14,10 @@ from ..._ground.health import Health
 from ...exceptions import UnreadableRecord
 from ...policy import REMEMBERED_KEYS
 from ..contract import ignore
+from ..records import Records
 from . import migrations
 from .links import Links
 from .places import Place
-from .records import Records
 from .work import Work
 
 # While it is down no request is answered, so a database is asked more often than a limiter, in seconds.

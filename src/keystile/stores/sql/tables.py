@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, USES
 
-COMPONENT, VERSION = "keys", 1
+COMPONENT, VERSION = "keys", 2
 # As long as any text that `keys.changes.fields` lets into a record, with room for names of other stores' keys.
 _LONGEST = 255
 
@@ -68,6 +68,11 @@ def _columns(names: Iterable[str], optional: Iterable[str] = ()) -> list[sa.Colu
     ]
 
 
+def _end(name: str, column: str) -> sa.Index:
+    """What finds the records that ended before a moment; most have not."""
+    return sa.Index(f"keystile_{name}", column, postgresql_where=sa.text(f"{column} IS NOT NULL"))
+
+
 def _revision() -> sa.Column[Any]:
     return sa.Column("revision", sa.BigInteger(), nullable=False, server_default="0")
 
@@ -95,6 +100,7 @@ projects = _table(
     _revision(),
     sa.Index("keystile_projects_by_age", "created_at", "id"),
     sa.Index("keystile_projects_by_organization", "organization_id", "created_at", "id"),
+    _end("projects_by_end", "deleted_at"),
 )
 keys = _table(
     "keys",
@@ -104,6 +110,8 @@ keys = _table(
     sa.Index("keystile_keys_by_organization", "organization_id", "created_at", "id"),
     sa.Index("keystile_keys_by_project", "project_id", "created_at", "id"),
     sa.Index("keystile_keys_by_owner", "owner_id", "created_at", "id"),
+    _end("keys_by_revocation", "revoked_at"),
+    _end("keys_by_expiry", "expires_at"),
 )
 # Rows that are only there to be locked: see `writing.make_room`.
 caps = _table("caps", sa.Column("subject", Exact(), primary_key=True))
@@ -129,6 +137,8 @@ usage = _table(
     sa.Index("keystile_usage_by_hour", "hour"),
 )
 owned = (keys, projects, organizations)
+BY_END = ("keystile_keys_by_expiry", "keystile_keys_by_revocation", "keystile_projects_by_end")
+"""The indexes that version 2 added."""
 
 
 def counted(table: sa.Table) -> list[str]:

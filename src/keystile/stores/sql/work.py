@@ -13,13 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
-from ..contract import PLACES, USE_EVERY, Cap, Written
+from ..contract import PLACES, USE_EVERY, Cap, PurgeAsked, PurgeStep, Written
 from ..filters import AuditFilter, KeyFilter
+from ..records import ID, Records
 from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, key_row, organization_row, project_row
-from . import reading, writing
+from . import purging, reading, writing
 from .links import Links
 from .reading import can_be_kept
-from .records import Records
 from .tables import keys, organizations, projects
 
 Connection = sa.Connection
@@ -149,7 +149,7 @@ class Work:
             found += filter(None, map(self._records.key_or_tell, rows))
             if len(rows) < missing:
                 break
-            after = rows[-1][reading.ID]
+            after = rows[-1][ID]
         return found
 
     def find_project(self, project_id: str) -> Project | None:
@@ -205,6 +205,11 @@ class Work:
     def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
         return [self._records.entry(row) for row in self._page(reading.entry_rows, wanted, after, limit)]
+
+    def purge(self, asked: PurgeAsked) -> PurgeStep:
+        """Remove what ended long ago."""
+        work = purging.count if asked.dry else purging.remove
+        return self._links.write(lambda connection: work(connection, asked), lambda _connection: None)
 
     def _look(self, read: Callable[..., Any], id: str, *args: Any) -> Any:
         """What is read about one id; None for one that no database can hold."""

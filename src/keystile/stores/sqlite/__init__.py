@@ -16,26 +16,21 @@ from ..._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
 from ...policy import REMEMBERED_KEYS
-from ..contract import PLACES, USE_EVERY, Cap, Written, ignore
+from ..contract import PLACES, USE_EVERY, Cap, PurgeAsked, PurgeStep, Written, ignore
 from ..filters import AuditFilter, KeyFilter
+from ..records import CREATED_AT, ID, Records
 from ..rows import (
     KEY_COLUMNS,
     ORGANIZATION_COLUMNS,
     PROJECT_COLUMNS,
-    Kept,
     Row,
     encoded,
-    entry_of,
-    key_of,
     key_row,
-    moment,
-    organization_of,
     organization_row,
-    project_of,
     project_row,
 )
+from . import purging, steps
 from . import statements as sql
-from . import steps
 from .schema import SCHEMA, STEPS
 from .statements import BY_ID, REVISED
 
@@ -64,10 +59,10 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], *, remembered_keys: int = REMEMBERED_KEYS) -> None:
         check_count(remembered_keys, "remembered_keys")
-        self._remembered = remembered_keys
-        self._kept = Kept()
         self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
         """Called with each record that `list` leaves out because it cannot be read."""
+        self._records = Records(f"sqlite:///{os.fspath(path)}", remembered_keys, self._tell)
+        self._kept = self._records.kept
         self._file = SQLiteFile(path, SCHEMA, steps=STEPS, forget=self._kept.forget)
 
     @classmethod
@@ -78,6 +73,9 @@ class SQLiteStore:
     def __repr__(self) -> str:
         return f"SQLiteStore({self._file.path!r})"
 
+    def _tell(self, error: UnreadableRecord) -> None:
+        self.on_unreadable(error)
+
     def find(self, key_id: str) -> ApiKey | None:
         """The record as it stands in the file now, or None."""
         records = self._kept.records
@@ -87,21 +85,13 @@ class SQLiteStore:
         row = self._file.row(BY_ID, (key_id,))
         if row is None:
             return None
-        row = HiddenRow(row)
-        key = self._key(row)
-        records.pop(key_id, None)
-        records[key_id] = (row[:3], key)
-        if len(records) > self._remembered:
-            records.popitem(last=False)
-        return key
+        return self._records.decoded(HiddenRow(row), records)
 
     def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
         """When the key, or its older secret, was used last; None for never, and for an unknown id."""
         row = self._file.row(sql.GRACE_USED if graced else sql.LAST_USED, (key_id,))
-        try:
-            return None if row is None else moment(row[0])
-        except (TypeError, OverflowError) as error:
-            raise UnreadableRecord(self._file.url, key_id, type(error).__name__) from None
+        found: datetime | None = None if row is None else self._records.moment(row, key_id)
+        return found
 
     def touch(self, key_id: str, at: datetime, graced: bool = False) -> None:
         """Set `last_used_at`, and perhaps `grace_used_at`, never backwards."""
@@ -130,7 +120,7 @@ class SQLiteStore:
             row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone() or ())
             if not row:
                 return
-            hashes = encoded("hashes", [new if each == old else each for each in self._key(row).hashes])
+            hashes = encoded("hashes", [new if each == old else each for each in self._records.key(row).hashes])
             connection.execute("UPDATE keystile_keys SET hashes = ? WHERE id = ?", (hashes, key_id))
 
     def add(self, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None) -> Written:
@@ -154,14 +144,14 @@ class SQLiteStore:
                 changed = dict(zip(KEY_COLUMNS, row[3:-2], strict=True))
                 steps.check_project(connection, changed["project_id"], changed["organization_id"])
             told = steps.tell(connection, entries, steps.make_room(connection, key_id, cap, entries))
-        return Written(self._key(row), told)
+        return Written(self._records.key(row), told)
 
     def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
         """Set `revoked_at` for good, even if the rest of the record cannot be read."""
         with self._file.write(synced=True) as connection:
             told = steps.tell(connection, entries) if steps.revoke(connection, key_id, at) else ()
             row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone() or ())
-        return Written(self._key(row, "; the key is revoked all the same") if row else None, told)
+        return Written(self._records.key(row, "; the key is revoked all the same") if row else None, told)
 
     def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[ApiKey]:
         """Records by age. Those that cannot be read are left out and told to `on_unreadable`."""
@@ -171,10 +161,10 @@ class SQLiteStore:
         while len(found) < limit:
             missing = limit - len(found)
             rows = self._rows(sql.SELECT_KEY, filters, "k.created_at, k.id", missing)
-            found += filter(None, map(self._key_or_tell, rows))
+            found += filter(None, map(self._records.key_or_tell, rows))
             if len(rows) < missing:
                 break
-            filters["(k.created_at, k.id) > (?, ?)"] = (rows[-1][sql.CREATED_AT], rows[-1][sql.ID])
+            filters["(k.created_at, k.id) > (?, ?)"] = (rows[-1][CREATED_AT], rows[-1][ID])
         return found
 
     def add_project(
@@ -186,7 +176,7 @@ class SQLiteStore:
     def find_project(self, project_id: str) -> Project | None:
         """The project, or None."""
         row = self._file.row(sql.LIVING_PROJECT, (project_id,))
-        return None if row is None else self._read(project_of, row, project_id)
+        return None if row is None else self._records.project(row)
 
     def list_projects(self, organization_id: str | None, after: str | None, limit: int) -> Sequence[Project]:
         """Projects by age."""
@@ -196,14 +186,14 @@ class SQLiteStore:
             "deleted_at IS NULL": (),
         }
         rows = self._rows(sql.SELECT_PROJECT, filters, "created_at, id", limit)
-        return [self._read(project_of, row, row[1]) for row in rows]
+        return [self._records.project(row) for row in rows]
 
     def update_project(
         self, project_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
     ) -> Written:
         """Set some members of a project."""
         table = "keystile_projects"
-        return self._change(table, sql.PROJECT, project_of, project_id, revision, changes, entries)
+        return self._change(table, sql.PROJECT, self._records.project, project_id, revision, changes, entries)
 
     def delete_project(self, project_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
         """End a project and its keys."""
@@ -212,7 +202,7 @@ class SQLiteStore:
             ended = steps.end_project(connection, project_id, at)
             more = steps.revoke_of_project(connection, project_id, at, entries) if ended else ()
             told = steps.tell(connection, entries, more) if ended else ()
-        return Written(None if row is None else self._read(project_of, row, project_id), told)
+        return Written(None if row is None else self._records.project(row), told)
 
     def add_organization(self, organization: Organization, entries: Sequence[AuditEntry]) -> Written:
         """Keep a new organization."""
@@ -221,30 +211,38 @@ class SQLiteStore:
             steps.insert(connection, "keystile_organizations", ORGANIZATION_COLUMNS, row)
             told = steps.tell(connection, entries)
             row = connection.execute(sql.ORGANIZATION, (organization.id,)).fetchone()
-        return Written(self._read(organization_of, row, organization.id), told)
+        return Written(self._records.organization(row), told)
 
     def find_organization(self, organization_id: str) -> Organization | None:
         """The organization, or None."""
         row = self._file.row(sql.ORGANIZATION, (organization_id,))
-        return None if row is None else self._read(organization_of, row, organization_id)
+        return None if row is None else self._records.organization(row)
 
     def list_organizations(self, after: str | None, limit: int) -> Sequence[Organization]:
         """Organizations by age."""
         later = "(created_at, id) > (SELECT created_at, id FROM keystile_organizations WHERE id = ?)"
         rows = self._rows(sql.SELECT_ORGANIZATION, {later: (after,)}, "created_at, id", limit)
-        return [self._read(organization_of, row, row[1]) for row in rows]
+        return [self._records.organization(row) for row in rows]
 
     def update_organization(
         self, organization_id: str, revision: int, changes: Mapping[str, Any], entries: Sequence[AuditEntry]
     ) -> Written:
         """Set some members of an organization."""
         table = "keystile_organizations"
-        return self._change(table, sql.ORGANIZATION, organization_of, organization_id, revision, changes, entries)
+        decode = self._records.organization
+        return self._change(table, sql.ORGANIZATION, decode, organization_id, revision, changes, entries)
 
     def list_audit(self, wanted: AuditFilter, after: str | None, limit: int) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
         rows = self._rows(sql.SELECT_AUDIT, sql.entries_wanted(wanted, after), "at DESC, id DESC", limit)
-        return [self._read(entry_of, row, row[0]) for row in rows]
+        return [self._records.entry(row) for row in rows]
+
+    def purge(self, asked: PurgeAsked) -> PurgeStep:
+        """Remove what ended long ago."""
+        if asked.dry:
+            return PurgeStep(purging.count(self._file, asked))
+        with self._file.write(synced=True) as connection:
+            return purging.remove(connection, asked)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -258,7 +256,7 @@ class SQLiteStore:
             steps.check_project(connection, key.project_id, key.organization_id)
             told = steps.tell(connection, entries, steps.make_room(connection, key.id, cap, entries))
             row = HiddenRow(connection.execute(BY_ID, (key.id,)).fetchone())
-        return Written(self._key(row), told)
+        return Written(self._records.key(row), told)
 
     def _change(  # noqa: PLR0917 - what is said of the table, then what is said of the change
         self,
@@ -275,25 +273,7 @@ class SQLiteStore:
                 return Written(None)
             told = steps.tell(connection, entries)
             row = connection.execute(select, (id,)).fetchone()
-        return Written(self._read(decode, row, id), told)
+        return Written(decode(row), told)
 
     def _rows(self, select: str, wanted: sql.Conditions, order: str, limit: int) -> Sequence[Row]:
         return [HiddenRow(row) for row in self._file.rows(*sql.page(select, wanted, order, limit))]
-
-    def _key(self, row: Row, more: str = "") -> ApiKey:
-        return self._read(lambda row: key_of(row[0], row[3:-2], *row[-2:]), row, row[sql.ID], more)
-
-    def _key_or_tell(self, row: Row) -> ApiKey | None:
-        try:
-            return self._key(row)
-        except UnreadableRecord as error:
-            self.on_unreadable(error)
-            return None
-
-    def _read(self, decode: Callable[[Row], R], row: Row, id: Any, more: str = "") -> R:
-        try:
-            return decode(row)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its hashes must not be in a traceback
-            reason = type(error).__name__
-        del row
-        raise UnreadableRecord(self._file.url, str(id), reason + more)

@@ -64,9 +64,31 @@ _USAGE = (
     ) WITHOUT ROWID""",
     "CREATE INDEX keystile_usage_by_hour ON keystile_usage (hour)",
 )
+# A list of JSON has no index, so whom an entry is about stands in a table too. Triggers keep it: processes of an older
+# version may write entries meanwhile.
+_NAMED = """INSERT OR IGNORE INTO keystile_audit_targets SELECT json_extract(each.value, '$[1]'), {0}.id
+    FROM {1} json_each(iif(json_valid({0}.targets), {0}.targets, '[]')) each
+    WHERE each.type = 'array' AND json_type(each.value, '$[1]') = 'text'"""
+_TARGETS = (
+    """CREATE TABLE keystile_audit_targets (
+        target_id TEXT NOT NULL, entry_id TEXT NOT NULL, PRIMARY KEY (target_id, entry_id)
+    ) WITHOUT ROWID""",
+    f"CREATE TRIGGER keystile_audit_told AFTER INSERT ON keystile_audit BEGIN {_NAMED.format('new', '')}; END",
+    """CREATE TRIGGER keystile_audit_purged AFTER DELETE ON keystile_audit BEGIN
+        DELETE FROM keystile_audit_targets WHERE entry_id = old.id AND target_id IN
+            (SELECT json_extract(each.value, '$[1]')
+            FROM json_each(iif(json_valid(old.targets), old.targets, '[]')) each WHERE each.type = 'array');
+    END""",
+)
+# What finds the records that ended before a moment; most have not.
+_ENDS = (
+    "CREATE INDEX keystile_keys_by_revocation ON keystile_keys (revoked_at) WHERE revoked_at IS NOT NULL",
+    "CREATE INDEX keystile_keys_by_expiry ON keystile_keys (expires_at) WHERE expires_at IS NOT NULL",
+    "CREATE INDEX keystile_projects_by_end ON keystile_projects (deleted_at) WHERE deleted_at IS NOT NULL",
+)
 SCHEMA = (
     "keys",
-    4,
+    5,
     (
         f"""CREATE TABLE keystile_keys (
             id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
@@ -78,6 +100,8 @@ SCHEMA = (
         "CREATE INDEX keystile_keys_by_organization ON keystile_keys (organization_id, created_at, id)",
         *_OWNERS,
         *_USAGE,
+        *_TARGETS,
+        *_ENDS,
     ),
 )
 STEPS = {
@@ -93,5 +117,6 @@ STEPS = {
         *_OWNERS,
         *_USAGE,
     ),
+    4: (*_TARGETS, _NAMED.format("entry", "keystile_audit entry,"), *_ENDS),
 }
 """By version, the statements that lead to the next one."""

@@ -39,8 +39,7 @@ LIVING_PROJECT = f"{PROJECT} AND deleted_at IS NULL"
 SELECT_ORGANIZATION = f"SELECT revision, {', '.join(ORGANIZATION_COLUMNS)} FROM keystile_organizations"  # noqa: S608 - likewise
 ORGANIZATION = f"{SELECT_ORGANIZATION} WHERE id = ?"
 SELECT_AUDIT = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM keystile_audit"  # noqa: S608 - likewise
-_HAS_TARGET = "EXISTS (SELECT 1 FROM json_each(targets) WHERE json_extract(value, '$[1]') = ?)"
-ID, CREATED_AT = 3 + KEY_COLUMNS.index("id"), 3 + KEY_COLUMNS.index("created_at")
+_OF_TARGET = "id IN (SELECT entry_id FROM keystile_audit_targets WHERE target_id = ?)"
 
 Conditions = dict[str, Row]
 """What must hold, with the values for its question marks; one whose value is None does not filter."""
@@ -91,6 +90,6 @@ def entries_wanted(wanted: AuditFilter, after: str | None) -> Conditions:
     return {
         "organization_id = ?": (wanted.organization_id,),
         "event = ?": (wanted.event,),
-        _HAS_TARGET: (wanted.target,),
+        _OF_TARGET: (wanted.target,),
         "(at, id) < (SELECT at, id FROM keystile_audit WHERE id = ?)": (after,),
     }

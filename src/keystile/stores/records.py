@@ -1,17 +1,18 @@
-"""The records in a database's rows: decoded once for as long as their revisions stay the same."""
+"""The records in the rows of tables: keys are decoded once for as long as their revisions stay the same."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..._ground.frozen import HiddenRow
-from ...exceptions import UnreadableRecord
-from ...model import ApiKey, AuditEntry, Organization, Project
-from ..rows import Kept, Row, entry_of, key_of, moment, organization_of, project_of
-from .reading import ID
+from .._ground.frozen import HiddenRow
+from ..exceptions import UnreadableRecord
+from ..model import ApiKey, AuditEntry, Organization, Project
+from .rows import KEY_COLUMNS, Kept, Remembered, Row, entry_of, key_of, moment, organization_of, project_of
 
 R = TypeVar("R")
+# In a row of a key, after its three revisions.
+ID, CREATED_AT = 3 + KEY_COLUMNS.index("id"), 3 + KEY_COLUMNS.index("created_at")
 
 
 class Records:
@@ -25,19 +26,22 @@ class Records:
 
     def __init__(self, name: str, remembered: int, tell: Callable[[UnreadableRecord], object]) -> None:
         self._name, self._remembered, self._tell = name, remembered, tell
-        self._kept = Kept()
+        self.kept = Kept()
 
     def forget(self) -> None:
         """Start with no decoded records."""
-        self._kept.forget()
+        self.kept.forget()
 
     def found(self, row: Row) -> ApiKey:
         """The key in this row; the same object as before, if its revisions are."""
-        records, key_id = self._kept.records, row[ID]
-        known = records.get(key_id)
-        if known is not None and known[0] == row[:3]:
-            return known[1]
-        key = self.key(row)
+        records = self.kept.records
+        known = records.get(row[ID])
+        return known[1] if known is not None and known[0] == row[:3] else self.decoded(row, records)
+
+    def decoded(self, row: Row, records: Remembered) -> ApiKey:
+        """The key in this row. It is remembered among those that were there before the row was read: if all are
+        forgotten in between, so is this one."""
+        key_id, key = row[ID], self.key(row)
         records.pop(key_id, None)
         records[key_id] = (row[:3], key)
         if len(records) > self._remembered:
