@@ -21,8 +21,6 @@ logger = logging.getLogger("keystile")
 
 TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
-# What a client may have chosen. The peer too, where a server takes it from a header.
-_TEXTS = ("client", "method", "path", "request_id", "reason")
 
 
 class Event(NamedTuple):

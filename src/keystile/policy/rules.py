@@ -148,3 +148,15 @@ class Rule:
     def pattern(self) -> Pattern:
         """What it matches, read."""
         return parse_match(self.match)
+
+
+def rule_of_public(path: str, key: str) -> Rule:
+    """The rule that a path of `public` is short for; ConfigurationError under this key if it is no path."""
+    if not path.startswith("/"):
+        raise ConfigurationError(f"{path!r} does not start with '/': write a path like '/health'", key=key)
+    if " " in path:
+        raise ConfigurationError(f"{path!r} has a space: write a path alone", key=key)
+    try:
+        return Rule(path, public=True)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=key) from None

@@ -47,7 +47,7 @@ class Quotas:
         self._dearest = max(costs, default=1)
         self._more, self._reserving = windows or {}, reserving or {}
         self._by, self._enforces = policy.limit_by, policy.enforce
-        self._units = PlanUnits(policy.plans, policy.all_rules(), enforce=policy.enforce)
+        self._units = PlanUnits(policy.plans, policy.own_rules(), enforce=policy.enforce)
         self._default = policy.default_plan
         self._taken = lru_cache(maxsize=4096)(self._units.taken)
         self._plans: dict[str | None, Windows] = {None: ()}
