@@ -137,6 +137,13 @@ def check_count(value: Any, key: str) -> int:
     return value
 
 
+def check_between(value: Any, least: int, most: int, key: str) -> int:
+    """A whole number in this range, or ConfigurationError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(f"expected a whole number from {least} to {most}", key=key)
+    return value
+
+
 def check_seconds(value: Any, key: str) -> float:
     """A number of seconds, from 0 to an hour, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600:
