@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar, get_args
@@ -19,6 +20,15 @@ _ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{
 # Plain segments without a slash at the end, or nothing.
 _ROOT_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[0-9A-Za-z._~!$&'()*+,=:@-]+)*")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+
+
+@contextmanager
+def errors_under(key: str) -> Iterator[None]:
+    """A ConfigurationError from within is about this setting: whoever found the fault does not know its name."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=key) from None
 
 
 def known(names: Iterable[str], wrong: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from ..._ground.checks import known
+from ..._ground.checks import errors_under, known
 from ...exceptions import ConfigurationError
 from ...model import Charges, Demand, Principal, Window
 from ...policy import Limits, Policy
@@ -181,7 +181,5 @@ def _times(factor: int, windows: Windows) -> Windows:
 
 
 def _keyed(limits: Limits, key: str, scope: str = "") -> Windows:
-    try:
+    with errors_under(key):
         return parse_limits(limits, scope=scope)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None
