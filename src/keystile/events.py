@@ -6,13 +6,12 @@ hold anything. So keys in it are masked, and control characters are escaped befo
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from ._sync import Seldom
+from ._sync import Seldom, is_async
 from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
 from .rules.requests.masks import SHORTEST
@@ -21,8 +20,6 @@ logger = logging.getLogger("keystile")
 
 TEXT, JSON = get_args(EventFormat)
 _MAX_SHOWN = 256
-# What a client may have chosen. The peer too, where a server takes it from a header.
-_TEXTS = ("client", "method", "path", "request_id", "reason")
 
 
 class Event(NamedTuple):
@@ -138,7 +135,7 @@ class Events:
         Raises:
             ConfigurationError: it cannot be called, or is async.
         """
-        if not callable(listener) or inspect.iscoroutinefunction(listener):
+        if not callable(listener) or is_async(listener):
             raise ConfigurationError("expected a plain function that takes an Event, not async", key="on_event")
         self._listeners.append(listener)
         return listener

@@ -678,6 +678,7 @@ NOT_FED = {
     "doors.wsgi.answering.Answering.start": _DOORS,
     "doors.wsgi.protocol.StartResponse.__call__": "a protocol",
     "doors.wsgi.protocol.close": _APP,
+    "doors.wsgi.protocol.variable_of": "takes the names of headers that are looked for",
     "doors.wsgi.bodies.read_json": _DOORS,
     "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
     "doors.wsgi.recheck.HeldAnswer.body": _APP,

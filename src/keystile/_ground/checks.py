@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar, get_args
@@ -19,6 +20,15 @@ _ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{
 # Plain segments without a slash at the end, or nothing.
 _ROOT_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[0-9A-Za-z._~!$&'()*+,=:@-]+)*")
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}")
+
+
+@contextmanager
+def errors_under(key: str) -> Iterator[None]:
+    """A ConfigurationError from within is about this setting: whoever found the fault does not know its name."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=key) from None
 
 
 def known(names: Iterable[str], wrong: str = "") -> str:
@@ -134,6 +144,13 @@ def check_count(value: Any, key: str) -> int:
     """A whole number of at least 1, or ConfigurationError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"expected a whole number of at least 1, got {value!r}", key=key)
+    return value
+
+
+def check_between(value: Any, least: int, most: int, key: str) -> int:
+    """A whole number in this range, or ConfigurationError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(f"expected a whole number from {least} to {most}", key=key)
     return value
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .._sync import is_async
 from ..exceptions import ConfigurationError, KeystileError
 from .faults import told
 
@@ -108,7 +109,7 @@ def _called(name: Name, function: Any, call: Call, fault: Fault, told_of: Errors
     if not callable(function):
         raise fault(f"{plain!r} cannot be called: it is {kind_of(function)}")
     _check_arguments(plain, function, call, fault)
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+    if is_async(function) or inspect.isasyncgenfunction(function):
         raise fault(f"{plain!r} is async, and nothing can await it here: name a plain function")
     with _one_line(f"calling {plain!r}", fault, told_of):
         found = function(*call.args, **call.named)

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .._sync import is_async
 from ..exceptions import ConfigurationError
 
 ARGUMENTS = {"asgi": ("scope", "receive", "send"), "wsgi": ("environ", "start_response")}
@@ -37,7 +38,7 @@ def fits(app: Callable[..., Any], door: str) -> bool:
     """Whether this may be an app for that door, ``"asgi"`` or ``"wsgi"``; False only when it cannot be one."""
     if isinstance(app, type):
         return _makes_answers(app, door) and _takes(app, door)
-    if door == "wsgi" and (inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)):
+    if door == "wsgi" and (is_async(app) or is_async(type(app).__call__)):
         return False
     return _takes(app, door)
 

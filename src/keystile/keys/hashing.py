@@ -14,12 +14,13 @@ import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Container
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError
 from argon2.low_level import Type, error_to_str
 
+from .._ground.checks import check_between
 from ..exceptions import ConfigurationError, Overloaded
 from ..policy import MIN_PEPPER_BYTES, REMEMBERED_KEYS
 
@@ -76,9 +77,9 @@ class Argon2Hasher:
     blocking = True
 
     def __init__(self, *, memory_kib: int = 19_456, time_cost: int = 2, parallelism: int = 1) -> None:
-        _check_whole("parallelism", parallelism, 1, MAX_LANES)
-        _check_whole("time_cost", time_cost, 1, MAX_TIME)
-        _check_whole("memory_kib", memory_kib, 8 * parallelism, MAX_MEMORY_KIB)
+        check_between(parallelism, 1, MAX_LANES, "parallelism")
+        check_between(time_cost, 1, MAX_TIME, "time_cost")
+        check_between(memory_kib, 8 * parallelism, MAX_MEMORY_KIB, "memory_kib")
         if memory_kib * time_cost > MAX_FILLED_KIB:
             reason = f"{time_cost} passes over memory_kib={memory_kib} are too much work: expected at most"
             raise ConfigurationError(f"{reason} {MAX_FILLED_KIB // memory_kib}", key="time_cost")
@@ -132,11 +133,6 @@ def verified(argon2: PasswordHasher, stored: str, raw: bytes) -> bool:
         if str(error) == _NO_MEMORY:
             raise Overloaded(_NO_MEMORY) from None
         return False
-
-
-def _check_whole(key: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(f"expected a whole number from {least} to {most}", key=key)
 
 
 class HmacHasher:

@@ -1,9 +1,9 @@
 """Rate limiters: where windows are counted. `RateLimiter` is the contract; memory, SQLite and Redis are built in.
 
-Knows the arithmetic of windows (`rules.limits`), the words, the events, `_sync` and SQLite files (`_ground`); knows no
-keys and no requests. A limiter can be changed or added here alone, as long as it passes the contract suite
-(`tests/test_limiters.py`). `windows.lua` is the twin of `rules/limits/windows.py`: change both or neither. Every call
-of the gate goes through `failsafe`.
+Knows the arithmetic of windows (`rules.limits`), the words, the events, `_sync`, and the connections to SQLite and
+Redis (`_ground`); knows no keys and no requests. A limiter can be changed or added here alone, as long as it passes the
+contract suite (`tests/test_limiters.py`). `windows.lua` is the twin of `rules/limits/windows.py`: change both or
+neither. Every call of the gate goes through `failsafe`.
 """
 
 from __future__ import annotations

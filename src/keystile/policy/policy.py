@@ -18,7 +18,7 @@ from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
-from .rules import Rule, check_addresses, check_public
+from .rules import Rule, check_addresses, check_public, rule_of_public
 from .settings import check_settings, setting
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
@@ -273,7 +273,7 @@ class Policy:
 
     def dry_runs(self) -> tuple[str, ...]:
         """The names of the settings by which the gate, plans or rules are in dry run."""
-        rules = [f"{key}.enforce" for key, rule in self.all_rules() if not rule.enforce]
+        rules = [f"{key}.enforce" for key, rule in self.own_rules() if not rule.enforce]
         plans = [f"plans.{name}.enforce" for name, plan in self.plans.items() if not plan.enforce]
         return (*([] if self.enforce else ["enforce"]), *plans, *rules)
 
@@ -281,19 +281,11 @@ class Policy:
         """Every place that a key is read from on any path."""
         return (*self.accept, *(form for rule in self.rules for form in rule.accept or ()))
 
+    def own_rules(self) -> tuple[tuple[str, Rule], ...]:
+        """Each of `rules` with the name of the setting that it came from. A path of `public` says nothing more."""
+        return tuple((f"rules[{index}]", rule) for index, rule in enumerate(self.rules))
+
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
-        """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""
-        listed = [(f"rules[{index}]", rule) for index, rule in enumerate(self.rules)]
-        for index, path in enumerate(self.public):
-            if not path.startswith("/"):
-                raise ConfigurationError(
-                    f"{path!r} does not start with '/': write a path like '/health'", key=f"public[{index}]"
-                )
-            if " " in path:
-                raise ConfigurationError(f"{path!r} has a space: write a path alone", key=f"public[{index}]")
-            try:
-                rule = Rule(path, public=True)
-            except ConfigurationError as error:
-                raise ConfigurationError(error.reason, key=f"public[{index}]") from None
-            listed.append((f"public[{index}]", rule))
-        return tuple(listed)
+        """The same, and each path of `public` as a rule, which is made anew with each call."""
+        keys = [(f"public[{index}]", path) for index, path in enumerate(self.public)]
+        return (*self.own_rules(), *((key, rule_of_public(path, key)) for key, path in keys))

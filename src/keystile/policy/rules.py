@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .._ground.checks import check_scopes, names_checked
+from .._ground.checks import check_scopes, errors_under, names_checked
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
@@ -34,10 +34,8 @@ Public = bool | Literal["optional"]
 
 
 def _check_match(match: str, key: str) -> str:
-    try:
+    with errors_under(key):
         parse_match(match)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None
     return match
 
 
@@ -155,3 +153,13 @@ class Rule:
     def pattern(self) -> Pattern:
         """What it matches, read."""
         return parse_match(self.match)
+
+
+def rule_of_public(path: str, key: str) -> Rule:
+    """The rule that a path of `public` is short for; ConfigurationError under this key if it is no path."""
+    if not path.startswith("/"):
+        raise ConfigurationError(f"{path!r} does not start with '/': write a path like '/health'", key=key)
+    if " " in path:
+        raise ConfigurationError(f"{path!r} has a space: write a path alone", key=key)
+    with errors_under(key):
+        return Rule(path, public=True)

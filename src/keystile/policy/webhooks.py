@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._ground.checks import check_all, check_form, names_checked
+from .._ground.checks import check_all, check_form, errors_under, names_checked
 from ..exceptions import ConfigurationError
 from .matches import Pattern, parse_match
 from .settings import check_settings, described, setting
@@ -34,10 +34,8 @@ def check_prefix(prefix: Any, key: str) -> str:
 
 
 def _check_match(text: str, key: str) -> str:
-    try:
+    with errors_under(key):
         pattern = parse_match(text)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None
     if pattern.below or None in pattern.segments:
         raise ConfigurationError(f"{text!r}: name one path, without '{{name}}' and '/*'", key=key)
     return text

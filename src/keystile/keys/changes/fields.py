@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from ..._ground.checks import check_limits, check_scopes, known
+from ..._ground.checks import check_between, check_limits, check_scopes, known
 from ..._ground.frozen import frozen
 from ...exceptions import ConfigurationError
 from ...model import ENVIRONMENTS, Environment
@@ -57,9 +57,7 @@ def check_environment(value: Any) -> Environment:
 
 def check_page(limit: Any) -> int:
     """How many records a page has."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
-        raise ConfigurationError(f"expected a whole number from 1 to {MAX_PAGE}", key="limit")
-    return limit
+    return check_between(limit, 1, MAX_PAGE, "limit")
 
 
 def check_seconds(value: Any, most: float, key: str) -> float:

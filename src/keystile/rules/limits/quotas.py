@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from ..._ground.checks import known
+from ..._ground.checks import errors_under, known
 from ...exceptions import ConfigurationError
 from ...model import Charges, Demand, Principal, Window
 from ...policy import Limits, Policy
@@ -47,7 +47,7 @@ class Quotas:
         self._dearest = max(costs, default=1)
         self._more, self._reserving = windows or {}, reserving or {}
         self._by, self._enforces = policy.limit_by, policy.enforce
-        self._units = PlanUnits(policy.plans, policy.all_rules(), enforce=policy.enforce)
+        self._units = PlanUnits(policy.plans, policy.own_rules(), enforce=policy.enforce)
         self._default = policy.default_plan
         self._taken = lru_cache(maxsize=4096)(self._units.taken)
         self._plans: dict[str | None, Windows] = {None: ()}
@@ -181,7 +181,5 @@ def _times(factor: int, windows: Windows) -> Windows:
 
 
 def _keyed(limits: Limits, key: str, scope: str = "") -> Windows:
-    try:
+    with errors_under(key):
         return parse_limits(limits, scope=scope)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None

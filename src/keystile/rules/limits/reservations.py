@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from ..._ground.checks import known
+from ..._ground.checks import errors_under, known
 from ...exceptions import ConfigurationError
 from ...model import Charges, Reservation, Usage, Window
 from ...policy import Plan, Rule
@@ -77,10 +77,8 @@ def watched(windows: Windows) -> Windows:
 
 
 def _read(limits: str | Sequence[str], unit: str, key: str) -> Windows:
-    try:
+    with errors_under(key):
         return parse_limits(limits, unit=unit)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None
 
 
 def settlement(

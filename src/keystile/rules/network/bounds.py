@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..._ground.checks import errors_under
 from ...exceptions import ConfigurationError
 from .addresses import MAX_TEXT, Allowlist, parse
 
@@ -89,7 +90,5 @@ def admission(lists: Sequence[Lists]) -> Admits | None:
 def _read(key: str, entries: Iterable[str] | None) -> Allowlist | None:
     if entries is None:
         return None
-    try:
+    with errors_under(key):
         return Allowlist(entries)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=key) from None

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from typing import NamedTuple
 
-from ..._ground.checks import check_form, check_strings
+from ..._ground.checks import check_form, check_strings, errors_under
 from ...exceptions import ConfigurationError
 from .addresses import Allowlist, parse
 from .peers import MOST_ENTRIES, Lines, is_rewritten
@@ -245,8 +245,6 @@ def _check_hops(hops: int | None, most: int) -> int | None:
 def _check_proxies(entries: Sequence[str]) -> Allowlist | None:
     listed = check_strings(entries, "trusted_proxies")
     for place, entry in enumerate(listed):
-        try:
+        with errors_under(f"trusted_proxies[{place}]"):
             Allowlist([entry])
-        except ConfigurationError as error:
-            raise ConfigurationError(error.reason, key=f"trusted_proxies[{place}]") from None
     return Allowlist(listed) if listed else None

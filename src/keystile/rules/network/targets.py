@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from ..._ground.checks import check_strings
+from ..._ground.checks import check_strings, errors_under
 from ...exceptions import ConfigurationError
 from .addresses import Address, Allowlist, parse
 
@@ -87,10 +87,8 @@ class Targets:
         self, *, allow_networks: Iterable[str] = (), allow_ports: Iterable[int] = (), allow_http: bool = False
     ) -> None:
         listed = check_strings(allow_networks, "allow_networks")
-        try:
+        with errors_under("allow_networks"):
             self._opened = Allowlist(listed) if listed else None
-        except ConfigurationError as error:
-            raise ConfigurationError(error.reason, key="allow_networks") from None
         self._ports = {443, *allow_ports, *({80} if allow_http else ())}
         if not all(isinstance(port, int) and 0 < port < 65536 for port in self._ports):
             raise ConfigurationError("expected ports from 1 to 65535", key="allow_ports")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..._ground.checks import check_strings
+from ..._ground.checks import check_strings, errors_under
 from ...exceptions import ConfigurationError
 from ...model import Request
 from ...policy import METHODS
@@ -83,15 +83,13 @@ def _holds(wide: Pattern, asked: Pattern) -> bool:
 def _pattern(match: str) -> Pattern:
     methods, space, path = match.partition(" ")
     listed = methods.split(",")
-    try:
+    with errors_under("may"):
         if not space or WEBSOCKET not in listed:
             pattern = parse_match(match)
         else:
             listed.remove(WEBSOCKET)
             rest = parse_match(f"{','.join(listed)} {path}" if listed else path)
             pattern = rest._replace(methods=rest.methods | {WEBSOCKET})
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key="may") from None
     if not canonical(pattern.example):
         reason = "is not canonical: no dot segments, ';', '%', backslash or controls; no request would match it"
         raise ConfigurationError(f"{match!r} {reason}", key="may")

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..._ground.checks import errors_under
 from ..._sync import Offload, Pool, adapt, is_async
 from ...answers.current import Current
 from ...events import Events, Outage
@@ -205,9 +206,7 @@ class Receiving:
 
 def _hook(at: int, receiver: Receiver) -> Hook:
     scheme = Scheme.of(receiver)
-    try:
+    with errors_under(f"receive[{at}].secrets"):
         secrets = [each if isinstance(each, Secret) else Secret(each) for each in receiver.secrets]
         keys = scheme.keys(secrets)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key=f"receive[{at}].secrets") from None
     return Hook(receiver.pattern.example, scheme, keys, receiver.max_body)
