@@ -1,73 +1,41 @@
-"""What key stores cost: finding a key, warm and cold, called and awaited; pages of a list; writing usage.
+"""What key stores cost: finding a key, warm and cold, called and awaited; pages of a list and of the audit; usage.
 
-    python -m benchmarks.stores [--keys 10000] [--rounds 5] [sqlite postgresql://… …]
+    python -m benchmarks.stores [--keys 10000] [--rounds 5] [memory sqlite postgresql://… redis://… …]
 
-Each store holds 1,000 keys, then ten times as many, up to `--keys`; a million take some minutes to write. Warm are the
-same 100 keys in turn, cold is each key's first `find` after the store was opened. Awaited is as under the ASGI door: by
-the store's twin for asyncio, in place where the store says so, else from a pool of threads. Any store is measured whose
-URL is given; it must have no keys yet, and is left filled. Tables that are missing are made.
+Each store holds 1,000 keys, then ten times as many, up to `--keys`, and for each of them an entry in the audit; a
+million take a minute or more to write. Warm are the same 100 keys in turn, cold is each key's first `find` after the
+store was opened. Awaited is as under the ASGI door: by the store's twin for asyncio, in place where the store says so,
+else from a pool of threads. Any store is measured whose URL is given; it must have no keys yet, and is left filled.
+Tables that are missing are made.
+
+Pages have 100 keys: the first and the last of all, one of those that are expired (there are none), and one of those
+that have a word in their names (only the last key has). A page of the audit is of one key.
 """
 
 from __future__ import annotations
 
 import random
-import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import anyio
 
+from keystile import ConfigurationError
 from keystile._sync import Pool, adapt, is_async, pooled
 from keystile.keys.usage.counting import BATCH
-from keystile.model import Actor, ApiKey, AuditEntry, Counted, SecretHash, Target, Used
-from keystile.stores import KeyFilter, migration_of, open_store
-from keystile.stores.rows import KEY_COLUMNS, key_row
+from keystile.model import Counted, Used
+from keystile.stores import AuditFilter, KeyFilter, migration_of, open_store
 
+from .filling import T0, fill, key_id
 from .harness import parser
 
-T0 = datetime(2026, 1, 15, tzinfo=UTC)
 WARM, COLD, PAGE = 100, 500, 100
-HASH = SecretHash("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$" + "a" * 43, "aaaa")
 Times = dict[str, float]
-
-
-def key_id(number: int) -> str:
-    return f"{number:012d}"
-
-
-def keys(first: int, end: int) -> Iterator[ApiKey]:
-    for number in range(first, end):
-        made = T0 + timedelta(seconds=number)
-        yield ApiKey(id=key_id(number), name=f"key {number}", created_at=made, hashes=(HASH,), scopes=("read", "write"))
-
-
-async def fill(url: str, store: Any, first: int, end: int) -> None:
-    """Write keys; into SQLite in one transaction, because each of ours waits for the disk."""
-    if url.startswith("sqlite:"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            marks = ", ".join("?" * len(KEY_COLUMNS))
-            statement = f"INSERT INTO keystile_keys ({', '.join(KEY_COLUMNS)}) VALUES ({marks})"
-            connection.executemany(statement, map(key_row, keys(first, end)))
-        return
-    for number, key in enumerate(keys(first, end), first):
-        target = Target("key", key.id, key.name)
-        entry = AuditEntry(
-            id=f"aud_{number:026d}",
-            at=T0,
-            event="key.create",
-            actor=Actor(),
-            organization_id=None,
-            targets=(target,),
-            correlation_id=f"aud_{number:026d}",
-        )
-        found = store.add(key, [entry])
-        if is_async(store.add):
-            await found
 
 
 def called(method: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> float:
@@ -116,10 +84,20 @@ async def finding(url: str, number: int, dice: random.Random) -> Times:
 
 
 async def paging(store: Any, number: int) -> Times:
-    """The first and the last page of all keys, in µs a page."""
-    wanted, last = KeyFilter(), key_id(number - PAGE - 1)
-    pages = {"page 1": None, f"page {number // PAGE}": last}
-    return {name: await waited(store, "list", [(wanted, each, PAGE)] * 3) for name, each in pages.items()}
+    """Pages of keys, and of the audit, in µs a page."""
+    every, last = KeyFilter(), key_id(number - PAGE - 1)
+    pages = {
+        "page 1": (every, None),
+        f"page {number // PAGE}": (every, last),
+        "expired": (KeyFilter(state=("expired", T0)), None),
+        "search": (KeyFilter(search=f"Y {number - 1}"), None),
+    }
+    found: Times = {}
+    for name, each in pages.items():
+        with suppress(ConfigurationError):  # that is too much for one page, and refused
+            found[name] = await waited(store, "list", [(*each, PAGE)] * 3)
+    of_one = AuditFilter(target=key_id(number // 2))
+    return found | {"audit": await waited(store, "list_audit", [(of_one, None, PAGE)] * 3)}
 
 
 async def writing(store: Any, hour: int) -> Times:

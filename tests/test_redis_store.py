@@ -21,13 +21,12 @@ from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.redis import RedisStore
 from keystile.stores.redis.names import Slot
 from keystile.stores.redis.operations import lists
-from tests.doors import Door
 from tests.redis_server import Server, valkey_binary
 from tests.redis_stores import clients, emptied, patient
 from tests.selection import often
 from tests.stage import until
 from tests.stored import NEW, OLD, T0, a_key, a_project, an_organization, later, told
-from tests.test_sql import BUSY, HASHER, MANY, REVOKER, comes_back, traffic, worker
+from tests.test_sql import BUSY, HASHER, MANY, REVOKER, comes_back, refused_every_time, traffic, worker
 
 ID = "0123456789AB"
 OF_O = (("organization_id", "o"),)
@@ -621,32 +620,7 @@ from tests.redis_stores import patient
 
 @pytest.mark.parametrize("door_kind", ["wsgi", "asyncio"])
 def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(url: str, door_kind: str) -> None:
-    with ExitStack() as stack:
-        known = {"store": patient(url), "prefix": "acme", "hasher": HASHER}
-        door = Door(lambda **settings: Gate(**known | settings), door_kind)
-        gate = door.open()
-        stack.callback(gate.close)
-        call = stack.enter_context(start_blocking_portal("asyncio")).call if door_kind == "asyncio" else None
-
-        def status(secret: str) -> int:
-            if call is None:
-                return door.get(key=secret).status
-            sent = [("authorization", f"Bearer {secret}")]
-            return call(door.asgi_call, "GET", "/v1", sent, "127.0.0.1").status
-
-        if call is not None:
-            stack.callback(call, gate.aclose)
-        other = stack.enter_context(worker(PATIENT_REVOKER, url))
-        assert other.stdin is not None
-        assert other.stdout is not None
-        for _ in range(often(50, 5000)):
-            issued = gate.keys.create("short-lived")
-            assert status(issued.secret) == 200
-            other.stdin.write(f"{issued.key.id}\n")
-            other.stdin.flush()
-            assert other.stdout.readline() == "revoked\n"
-            assert status(issued.secret) == 401
-        other.stdin.close()
+    refused_every_time({"store": patient(url)}, door_kind, (PATIENT_REVOKER, url), often(50, 5000))
 
 
 def test_a_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:

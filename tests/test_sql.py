@@ -23,6 +23,7 @@ from keystile.keys.usage import counting
 from keystile.model import Counted, SecretHash, Used
 from keystile.stores import AuditFilter, Cap, KeyFilter, open_store
 from keystile.stores.sql import SQLStore, migrate
+from keystile.stores.sql.tables import BY_END
 from tests.doors import Door
 from tests.postgres_server import PostgresServer, postgres_url  # noqa: F401
 from tests.selection import often
@@ -602,8 +603,14 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("kind", ["wsgi", "asyncio"])
 def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(url: str, kind: str) -> None:
+    refused_every_time({"store": url}, kind, (REVOKER, url), often(100, 5000))
+
+
+def refused_every_time(settings: dict[str, Any], kind: str, revoker: tuple[str, ...], times: int) -> None:
+    """Keys are made and admitted here, and revoked by a process that reads their ids."""
     with ExitStack() as stack:
-        door = Door(lambda **settings: Gate(**{"store": url, "prefix": "acme", "hasher": HASHER} | settings), kind)
+        known = {"prefix": "acme", "hasher": HASHER} | settings
+        door = Door(lambda **more: Gate(**known | more), kind)
         gate = door.open()
         stack.callback(gate.close)
         call = stack.enter_context(start_blocking_portal("asyncio")).call if kind == "asyncio" else None
@@ -616,10 +623,10 @@ def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(
 
         if call is not None:
             stack.callback(call, gate.aclose)
-        other = stack.enter_context(worker(REVOKER, url))
+        other = stack.enter_context(worker(*revoker))
         assert other.stdin is not None
         assert other.stdout is not None
-        for _ in range(often(100, 5000)):
+        for _ in range(times):
             issued = gate.keys.create("short-lived")
             assert status(issued.secret) == 200
             other.stdin.write(f"{issued.key.id}\n")
@@ -719,7 +726,7 @@ def test_tables_must_be_there_and_of_this_version(postgres_url: str) -> None:  #
     assert migrate(url, quiet) == count
     assert migrate(url, quiet) == 0
     SQLStore(url).close()
-    for version, reason in [(0, "keystile migrate"), (2, "newer keystile")]:
+    for version, reason in [(0, "keystile migrate"), (3, "newer keystile")]:
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE keystile_schema SET version = %s", (version,))
         with pytest.raises(ConfigurationError, match=reason) as caught:
@@ -727,6 +734,25 @@ def test_tables_must_be_there_and_of_this_version(postgres_url: str) -> None:  #
         assert caught.value.key == "store"
     with pytest.raises(ConfigurationError, match="newer keystile"):
         migrate(url, quiet)
+
+
+def test_tables_of_the_first_version_become_those_of_today(postgres_url: str) -> None:  # noqa: F811
+    old, new = new_database(postgres_url), new_database(postgres_url)
+    for url in (old, new):
+        migrate(url, quiet)
+    with closing(SQLStore(old)) as store:
+        put(store)
+    with psycopg.connect(old, autocommit=True) as connection:
+        for name in BY_END:
+            connection.execute(f"DROP INDEX {name}")
+        connection.execute("UPDATE keystile_schema SET version = 1")
+    with pytest.raises(ConfigurationError, match="has version 1 of the tables, and this keystile needs 2"):
+        SQLStore(old)
+    assert migrate(old, quiet) == len(BY_END) + 2
+    assert migrate(old, quiet) == 0
+    assert tables_of(old) == tables_of(new)
+    with closing(SQLStore(old)) as store:
+        assert store.find(ID) == a_key()
 
 
 def test_what_is_printed_makes_the_same_tables(postgres_url: str) -> None:  # noqa: F811

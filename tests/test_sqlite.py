@@ -525,9 +525,8 @@ def test_a_change_in_another_process_binds_on_the_next_find(store: SQLiteStore, 
         """
         import sys
         from datetime import UTC, datetime
-        from keystile.stores import AuditFilter, KeyFilter
-        from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+        from keystile.stores import KeyFilter
+        from keystile.stores.sqlite import SQLiteStore
         SQLiteStore(sys.argv[1]).revoke("0123456789AB", datetime(2026, 2, 1, tzinfo=UTC), ())
         """,
         path,
@@ -607,9 +606,8 @@ def test_a_forked_child_and_its_parent_both_go_on(path: Path) -> None:
         import os, sqlite3, sys
         from datetime import UTC, datetime
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import AuditFilter, KeyFilter
-        from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+        from keystile.stores import KeyFilter
+        from keystile.stores.sqlite import SQLiteStore
 
         T0 = datetime(2026, 1, 15, tzinfo=UTC)
         key = lambda id: ApiKey(id=id, name="n", created_at=T0, hashes=(SecretHash("h", "hint"),))
@@ -652,9 +650,8 @@ def test_a_child_has_no_part_in_its_parents_transaction_nor_takes_its_locks_alon
         from datetime import UTC, datetime
         from keystile.exceptions import StoreUnavailable
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import AuditFilter, KeyFilter
-        from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+        from keystile.stores import KeyFilter
+        from keystile.stores.sqlite import SQLiteStore
 
         store = SQLiteStore(sys.argv[1])
         store.add(ApiKey(id="x", name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),)), ())
@@ -690,9 +687,8 @@ def test_many_processes_that_open_a_new_file_at_once_all_can(path: Path) -> None
         from datetime import UTC, datetime
         from keystile._sync import patiently
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import AuditFilter, KeyFilter
-        from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+        from keystile.stores import KeyFilter
+        from keystile.stores.sqlite import SQLiteStore
         sys.stdin.read()
         store = SQLiteStore(sys.argv[1])
         key = ApiKey(id=sys.argv[2], name="n", created_at=datetime.now(UTC), hashes=(SecretHash("h", "hint"),))
@@ -929,9 +925,8 @@ def test_a_log_that_was_lost_while_in_use_is_down_here_and_harms_nobody_else(pat
         from datetime import UTC, datetime
         from keystile.exceptions import StoreUnavailable
         from keystile.model import ApiKey, SecretHash
-        from keystile.stores import AuditFilter, KeyFilter
-        from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+        from keystile.stores import KeyFilter
+        from keystile.stores.sqlite import SQLiteStore
         from tests.test_sqlite import LOSE
 
         path = Path(sys.argv[1])
@@ -1277,8 +1272,7 @@ AS_NOBODY = """
     from datetime import UTC, datetime
     import keystile._ground.connection, keystile.stores.sqlite, sqlite3, pathlib
     from keystile import ConfigurationError, StoreUnavailable
-    from keystile.stores.sqlite import SQLiteStore, statements
-from tests.stored import told
+    from keystile.stores.sqlite import SQLiteStore
     path = sys.argv[1]
     if os.geteuid() == 0:
         os.setgroups([])

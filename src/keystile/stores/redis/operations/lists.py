@@ -14,7 +14,7 @@ from ..reading import Reading
 # How many records are read at a time.
 PAGE = 200
 # So many are looked at for one page of those that are asked for. Each page here takes about 5 ms.
-MOST_LOOKED = 100_000
+MOST_LOOKED = 20_000
 
 
 class Lists:
