@@ -32,6 +32,7 @@ from .sealing import Seal
 from .stamps import MESSAGE, new_id
 
 TEST_TYPE = "webhook.test"
+_OF_TARGETS, _OWN = ("allow_networks", "allow_ports", "allow_http"), ("max_payload", "keep_messages")
 
 
 class Outbox:
@@ -84,13 +85,16 @@ class Outbox:
         """
         if settings.outbox is None:
             raise ConfigurationError("is missing: name a database, like 'sqlite:///outbox.db'", key="outbox")
-        networks, ports = settings.allow_networks, settings.allow_ports
-        targets = Targets(allow_networks=networks, allow_ports=ports, allow_http=settings.allow_http)
-        days = settings.keep_messages
-        return cls(settings.outbox, key, targets=targets, max_payload=settings.max_payload, keep_messages=days)
+        targets = Targets(**{name: getattr(settings, name) for name in _OF_TARGETS})
+        return cls(settings.outbox, key, targets=targets, **{name: getattr(settings, name) for name in _OWN})
 
     def __repr__(self) -> str:
-        return f"Outbox({self._database.place.name!r})"
+        return f"Outbox({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Where it is, without credentials."""
+        return self._database.place.name
 
     def migrate(self, tell: Tell | None = None, *, dry: bool = False) -> int:
         """Bring the database's tables up to date. Two at once are safe.
@@ -142,11 +146,7 @@ class Outbox:
 
     async def _test(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> str:
         """Have a message of the type ``webhook.test`` sent to one endpoint, whatever types it wants; gives its id.
-
-        Raises:
-            NotFound: there is no such endpoint, or it is another organization's.
-            ConfigurationError: it is disabled.
-        """
+        NotFound if there is no such endpoint, ConfigurationError if it is disabled."""
         wanted = _one(endpoint_id, organization_id)
         # Whose it is, the endpoint's row says.
         message = self._message(TEST_TYPE, {"endpoint_id": endpoint_id}, organization_id or "-", None)
@@ -188,10 +188,7 @@ class Outbox:
 
     async def _retry(self, offload: Offload, delivery_id: str, *, organization_id: str | None = None) -> Delivery:
         """Have a message sent to an endpoint once more, now, by the schedule from its beginning; also one that has
-        arrived. One that is under way just now stays as it is.
-
-        Raises:
-            NotFound: there is no such delivery, or its endpoint was deleted, or is another organization's.
+        arrived. One that is under way just now stays as it is. NotFound if there is none, or its endpoint was deleted.
         """
         wanted, now = _one(delivery_id, organization_id, "delivery_id"), self._clock()
         work = partial(history.retry, wanted=wanted, now=now)
