@@ -591,6 +591,14 @@ def test_what_is_no_json_is_refused(data: Any, file: Box) -> None:
     assert file.rows("SELECT * FROM keystile_messages") == []
 
 
+def test_a_list_that_holds_another_many_times_is_refused_at_once() -> None:
+    many: list[Any] = []
+    for _ in range(MOST_LEVELS - 2):
+        many = [many] * 100
+    with pytest.raises(ConfigurationError, match="data: expected at most 20000 bytes as JSON"):
+        payload_of("a.b", {"a": many}, AT, 20_000)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
