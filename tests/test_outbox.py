@@ -237,9 +237,12 @@ def test_without_a_key_nothing_is_kept(key: Any, tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEYSTILE_WEBHOOK_KEY", KEY)
-    Outbox(f"sqlite:///{tmp_path / 'o.db'}").endpoints.create("https://a.example", organization_id="o")
+@pytest.mark.parametrize("key", [KEY, KEY.rstrip("="), f" {KEY} ", f"{KEY},{new_key()}"])
+def test_the_key_comes_from_the_environment(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYSTILE_WEBHOOK_KEY", key)
+    outbox = Outbox(f"sqlite:///{tmp_path / 'o.db'}")
+    made = outbox.endpoints.create("https://a.example", organization_id="o").endpoint
+    Outbox(f"sqlite:///{tmp_path / 'o.db'}", KEY).endpoints.rotate(made.id)
 
 
 @pytest.mark.parametrize(
