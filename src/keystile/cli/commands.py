@@ -33,6 +33,7 @@ from .records.projects import projects
 from .records.purging import purge
 from .scan import pattern, scan
 from .usage import usage
+from .webhooks.group import webhooks
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -112,7 +113,10 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, purge, scan, pattern):
+_COMMANDS = (
+    *(check, explain, keys, projects, organizations, audit, limits, usage, webhooks, migrate, purge, scan, pattern),
+)
+for _command in _COMMANDS:
     main.add_command(_command)
 
 
