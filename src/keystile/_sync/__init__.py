@@ -13,10 +13,11 @@ queues are made on first use, because gevent may replace them after the import.
 
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
+from .crew import Crew, sleep
 from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, give_way, in_time
+from .loops import PerLoop, give_way, in_time, spawn
 from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
@@ -24,6 +25,7 @@ from .seldom import Seldom
 from .shelf import Item, Shelf
 
 __all__ = [
+    "Crew",
     "Crowd",
     "Deferred",
     "Item",
@@ -53,6 +55,8 @@ __all__ = [
     "pooled",
     "run_now",
     "settled",
+    "sleep",
+    "spawn",
     "waited",
     "worker_count",
 ]
