@@ -13,11 +13,11 @@ queues are made on first use, because gevent may replace them after the import.
 
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
-from .crew import Crew, sleep
+from .crew import Crew, sleep, start_apart
 from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, give_way, in_time, spawn
+from .loops import PerLoop, give_way, in_time
 from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
 from .places import Crowd, Place, Places
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
@@ -56,7 +56,7 @@ __all__ = [
     "run_now",
     "settled",
     "sleep",
-    "spawn",
+    "start_apart",
     "waited",
     "worker_count",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 
-from .offload import caller_into_loop
+from .loops import spawn
+from .offload import caller_into_loop, pooled
 
 
 class Crew:
@@ -59,3 +61,17 @@ class Crew:
 async def sleep(seconds: float) -> None:
     """Wait for so long."""
     await anyio.sleep(seconds)
+
+
+def start_apart(work: Callable[[], Coroutine[Any, Any, object]]) -> Callable[[], Awaitable[None]]:
+    """Start a task that belongs to the running loop, and to none of its tasks. What this gives waits for its end, and
+    raises what it raised."""
+    ended: Future[object] = Future()
+    spawn(work, ended)
+
+    async def wait() -> None:
+        await pooled.wait(ended)
+        if not ended.cancelled():
+            ended.result()
+
+    return wait
