@@ -29,9 +29,14 @@ class Places:
         self._failing: dict[str, None] = {}  # the one that failed last stands last
 
     @property
+    def taken(self) -> int:
+        """How many are under way."""
+        return self._taken.total()
+
+    @property
     def free(self) -> int:
         """How many more may begin."""
-        return self._most - self._taken.total()
+        return self._most - self.taken
 
     def left(self, endpoint_id: str) -> int:
         """How many more may begin to this endpoint."""
