@@ -1,4 +1,4 @@
-"""What is told of changes to the organization that they concern: types, what a message holds, and what it never does."""
+"""What organizations are told of changes that concern them: types, what a message holds, and what it never does."""
 
 from __future__ import annotations
 
