@@ -12,7 +12,6 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from .config.file import Settings, load, open_gate
 from .config.importing import MISREAD, Errors, Name, find
 from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError
-from .policy.webhooks import Webhooks
+from .policy.webhooks import RECEIVING, Webhooks
 
 asgi: Any
 wsgi: Any
@@ -72,7 +71,7 @@ def _build(door: str) -> Any:
         check_app(app, door, f"{__name__}:")
     gate = open_gate(settings)
     middleware = importlib.import_module(f".{door}", __package__)
-    if settings.webhooks is not None:
+    if settings.webhooks is not None and settings.webhooks.receive:
         with _naming_the_file(settings, "webhooks."):
             app = middleware.WebhookMiddleware(app, **receiving(settings.webhooks), gate=gate)
     with _naming_the_file(settings):
@@ -81,7 +80,7 @@ def _build(door: str) -> Any:
 
 def receiving(webhooks: Webhooks) -> dict[str, Any]:
     """The arguments of a `WebhookMiddleware` that a file gives."""
-    return {each.name: getattr(webhooks, each.name) for each in fields(webhooks)}
+    return {name: getattr(webhooks, name) for name in RECEIVING}
 
 
 def _find() -> tuple[Settings, Callable[..., Any]]:

@@ -72,7 +72,7 @@ def _shown_part(part: Any) -> str:
 
 def _shown_webhooks(settings: Settings, gate: Gate) -> list[tuple[str, str]]:
     """Where signed messages arrive, if any do and they could."""
-    if settings.webhooks is None:
+    if settings.webhooks is None or not settings.webhooks.receive:
         return []
     from ..webhooks.receiving.order import Receiving
 

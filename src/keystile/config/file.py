@@ -115,10 +115,14 @@ def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _settled(origin: Origin, file: Path, webhooks: Webhooks | None) -> Webhooks | None:
-    """The same, with the place of ids relative to the file."""
-    if webhooks is None or webhooks.ids is None:
-        return webhooks
-    return replace(webhooks, ids=_beside(origin, file, "webhooks.ids", webhooks.ids))
+    """The same, with places relative to the file."""
+    if webhooks is None:
+        return None
+    ids, outbox = (
+        url and _beside(origin, file, f"webhooks.{name}", url)
+        for name, url in (("ids", webhooks.ids), ("outbox", webhooks.outbox))
+    )
+    return replace(webhooks, ids=ids, outbox=outbox)
 
 
 def write_private(path: Path, text: str) -> None:

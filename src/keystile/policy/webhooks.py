@@ -17,6 +17,13 @@ TOLERANCE = 300
 """Seconds that a clock may be off, both ways. Standard Webhooks and Stripe say five minutes."""
 KEEP_IDS = 345_600
 """Seconds for which an id is kept: longer than senders go on trying."""
+MAX_PAYLOAD = 20_000
+"""Bytes of a message that is sent. Standard Webhooks says less than 20 kB."""
+KEEP_MESSAGES = 30
+"""Days for which messages are kept that are not on their way any more."""
+
+RECEIVING = ("receive", "ids", "keep_ids")
+"""The settings of `Webhooks` that are arguments of `WebhookMiddleware`; the others are of `Outbox`."""
 
 _DONE = {
     "create": "created",
@@ -169,6 +176,28 @@ class Webhooks:
     keep_ids: int = setting(
         "For how many seconds an id is kept. Senders try again for days, so the default is four days.",
         default=KEEP_IDS,
+    )
+    outbox: str | None = setting(
+        "Where messages wait that this service sends, with the endpoints of its customers: `postgresql://…` or "
+        "`sqlite:///file.db`, the database of the service's own transactions. In code, `Outbox(url)`. "
+        "`KEYSTILE_WEBHOOK_KEY` holds the key that secrets are sealed with. None sends nothing.",
+        default=None,
+        show=False,
+    )
+    allow_networks: Sequence[str] = setting(
+        "Addresses and networks that messages may be sent to though they are not public: those of receivers inside. "
+        "In code, `Targets(allow_networks=…)`.",
+        default=(),
+    )
+    allow_ports: Sequence[int] = setting("Ports that messages may be sent to, beside 443.", default=())
+    allow_http: bool = setting("Whether messages may be sent in the clear.", default=False)
+    max_payload: int = setting(
+        "How many bytes a message may have that this service sends; Standard Webhooks says less than 20 kB.",
+        default=MAX_PAYLOAD,
+    )
+    keep_messages: int = setting(
+        "For how many days messages are kept that have arrived, or were given up, with what came of each attempt.",
+        default=KEEP_MESSAGES,
     )
 
     def __post_init__(self) -> None:

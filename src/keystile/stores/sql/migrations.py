@@ -1,6 +1,7 @@
 """How a database gets the tables, and how those of an older version become the tables of today.
 
-The whole schema has one number, in `keystile_schema`. A new database gets the tables as they are today; each older
+Each component (the keys, the outbox of webhooks) has its own tables and one number for them, in `keystile_schema`,
+which all components of a database share. A new database gets the tables as they are today; each older
 version has the statements that lead to the next one. PostgreSQL does all of it in one transaction. MySQL commits after
 every statement, so there each one may be run again after a crash.
 """
@@ -8,7 +9,8 @@ every statement, so there each one may be run again after a crash.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -16,8 +18,27 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from . import tables
 from .places import Place
 
-STEPS: dict[int, Callable[[sa.Dialect], Sequence[str]]] = {}
-"""By version, the statements that lead to the next one."""
+
+class Schema(NamedTuple):
+    """The tables of one component.
+
+    Attributes:
+        component: its name in `keystile_schema`.
+        version: of the tables as they are today.
+        tables: all of them, `keystile_schema` apart.
+        command: what brings them up to date, for errors.
+        more: the statements that follow the tables, for a dialect.
+        steps: by version, the statements that lead to the next one.
+    """
+
+    component: str
+    version: int
+    tables: Sequence[sa.Table]
+    command: str
+    more: Callable[[sa.Dialect], Iterable[str]] = lambda _dialect: ()
+    steps: Mapping[int, Callable[[sa.Dialect], Sequence[str]]] = {}
+
+
 # The name of the lock that one migration at a time has: for PostgreSQL any number that nobody else would choose.
 _LOCK = 0x6B65_7973_7469_6C65
 _PATIENCE = 60
@@ -29,52 +50,53 @@ _DRAW = {
 }
 
 
-def version_in(connection: sa.Connection) -> int | None:
+def version_in(connection: sa.Connection, schema: Schema) -> int | None:
     """Which version of the tables this database has; None for none."""
     if not sa.inspect(connection).has_table(tables.schema.name):
         return None
-    wanted = sa.select(tables.schema.c.version).where(tables.schema.c.component == tables.COMPONENT)
+    wanted = sa.select(tables.schema.c.version).where(tables.schema.c.component == schema.component)
     found: int | None = connection.execute(wanted).scalar()
     return found
 
 
-def check(place: Place, connection: sa.Connection) -> None:
+def check(place: Place, connection: sa.Connection, schema: Schema) -> None:
     """ConfigurationError unless the database has the tables of today."""
-    found = version_in(connection)
+    found, wanted = version_in(connection, schema), schema.version
     if found is None:
-        raise place.wrong("has no tables of keystile yet; run `keystile migrate`")
-    if found < tables.VERSION:
-        reason = f"has version {found} of the tables, and this keystile needs {tables.VERSION}; run `keystile migrate`"
+        raise place.wrong(f"has no tables of keystile yet; run `{schema.command}`")
+    if found < wanted:
+        reason = f"has version {found} of the tables, and this keystile needs {wanted}; run `{schema.command}`"
         raise place.wrong(reason)
-    if found > tables.VERSION:
-        raise place.wrong(_newer(found))
+    if found > wanted:
+        raise place.wrong(_newer(found, wanted))
 
 
-def pending(place: Place, connection: sa.Connection) -> list[str]:
+def pending(place: Place, connection: sa.Connection, schema: Schema) -> list[str]:
     """The statements that this database needs; none if it is up to date.
 
     Raises:
         ConfigurationError: its tables are of a newer version.
     """
-    found = version_in(connection)
-    if found == tables.VERSION:
+    found = version_in(connection, schema)
+    if found == schema.version:
         return []
-    if found is not None and found > tables.VERSION:
-        raise place.wrong(_newer(found))
+    if found is not None and found > schema.version:
+        raise place.wrong(_newer(found, schema.version))
     dialect, statements = connection.dialect, list[str]()
     if found is None:
-        statements += _created(dialect)
+        statements += _created(dialect, schema)
     else:
-        for version in range(found, tables.VERSION):
-            statements += STEPS[version](dialect)
-    return [*statements, *_noted(dialect)]
+        for version in range(found, schema.version):
+            statements += schema.steps[version](dialect)
+    return [*statements, *_noted(dialect, schema)]
 
 
-def migrate(url: str, tell: Callable[[int, int, str], object], *, dry: bool = False) -> int:
+def migrate(place: Place, schema: Schema, tell: Callable[[int, int, str], object], *, dry: bool = False) -> int:
     """Bring a database up to date. Two at once are safe: the second waits, and finds nothing to do.
 
     Args:
-        url: of the database.
+        place: the database.
+        schema: the tables that it is to have.
         tell: called before each statement with its number, how many there are, and its text.
         dry: only tell, and change nothing.
 
@@ -84,13 +106,12 @@ def migrate(url: str, tell: Callable[[int, int, str], object], *, dry: bool = Fa
     Raises:
         ConfigurationError: the database cannot be reached, or cannot be changed, or is newer than this keystile.
     """
-    place = Place(url)
     with place.patient() as engine:
         try:
             with engine.begin() as connection:
                 if not dry:
                     _lock(place, connection)
-                statements = pending(place, connection)
+                statements = pending(place, connection, schema)
                 for number, statement in enumerate(statements, 1):
                     tell(number, len(statements), statement)
                     if not dry:
@@ -101,8 +122,8 @@ def migrate(url: str, tell: Callable[[int, int, str], object], *, dry: bool = Fa
     raise place.wrong(f"cannot be migrated: {reason}")
 
 
-def _newer(found: int) -> str:
-    return f"has version {found} of the tables, which a newer keystile made; this one knows {tables.VERSION}: update it"
+def _newer(found: int, known: int) -> str:
+    return f"has version {found} of the tables, which a newer keystile made; this one knows {known}: update it"
 
 
 def _lock(place: Place, connection: sa.Connection) -> None:
@@ -114,14 +135,15 @@ def _lock(place: Place, connection: sa.Connection) -> None:
         raise place.wrong("is being migrated by somebody else, who has not ended within a minute")
 
 
-def _created(dialect: sa.Dialect) -> Iterator[str]:
+def _created(dialect: sa.Dialect, schema: Schema) -> Iterator[str]:
     # PostgreSQL takes a whole failed migration back, and then a table that is there already is somebody else's.
     again = dialect.name != "postgresql"
-    for table in tables.metadata.sorted_tables:
-        yield str(CreateTable(table, if_not_exists=again).compile(dialect=dialect)).strip()
+    for table in (tables.schema, *schema.tables):
+        shared = table is tables.schema  # another component may have made it
+        yield str(CreateTable(table, if_not_exists=again or shared).compile(dialect=dialect)).strip()
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index, if_not_exists=again).compile(dialect=dialect)).strip()
-    yield from _triggers(dialect)
+    yield from schema.more(dialect)
 
 
 def _triggers(dialect: sa.Dialect) -> Iterator[str]:
@@ -156,11 +178,21 @@ def _same(dialect: sa.Dialect, name: str) -> str:
     return f"(CAST(NEW.{name} AS BINARY) <=> CAST(OLD.{name} AS BINARY))"
 
 
-def _noted(dialect: sa.Dialect) -> Iterator[str]:
+def _noted(dialect: sa.Dialect, schema: Schema) -> Iterator[str]:
     """What writes the version down."""
-    values = {"component": tables.COMPONENT, "version": tables.VERSION, "applied_at": time.time_ns() // 1000}
+    values = {"component": schema.component, "version": schema.version, "applied_at": time.time_ns() // 1000}
     for statement in (
-        sa.delete(tables.schema).where(tables.schema.c.component == tables.COMPONENT),
+        sa.delete(tables.schema).where(tables.schema.c.component == schema.component),
         sa.insert(tables.schema).values(values),
     ):
         yield str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+KEYS = Schema(
+    tables.COMPONENT,
+    tables.VERSION,
+    [table for table in tables.metadata.sorted_tables if table is not tables.schema],
+    "keystile migrate",
+    _triggers,
+)
+"""The tables of the key store."""

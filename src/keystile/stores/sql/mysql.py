@@ -56,6 +56,10 @@ class MySQL:
         """Whether nothing was done because of what others did at the same time."""
         return _number(error) in _CONFLICTS
 
+    def is_busy(self, _error: BaseException) -> bool:
+        """Whether another try within milliseconds may succeed: it lets whoever comes wait."""
+        return False
+
     def code(self, error: BaseException) -> str:
         """What may be told of an error. Its message may hold values."""
         return f"{type(error).__name__} {_number(error) or ''}".rstrip()

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from ..._ground.sqlite import path_of
 from ..._ground.urls import place_of
-from ...exceptions import ConfigurationError, StoreUnavailable
+from ...exceptions import ConfigurationError, StoreBusy, StoreUnavailable
 
 # For how many seconds the server may be silent: while a request waits, and while something is written, which may have
 # to wait for others for as long as the server allows (2 s).
@@ -45,7 +46,8 @@ class Driver(Protocol):
         """An engine whose connections wait no longer than this for a sign of the server, in seconds."""
 
     @property
-    def engine_awaited(self) -> Callable[..., sa.Engine] | None: ...
+    def engine_awaited(self) -> Callable[..., sa.Engine] | None:
+        """See above."""
 
     def is_silence(self, error: BaseException) -> bool:
         """Whether the server gave no sign of life in time."""
@@ -55,6 +57,9 @@ class Driver(Protocol):
 
     def is_conflict(self, error: BaseException) -> bool:
         """Whether nothing was done because of what others did at the same time."""
+
+    def is_busy(self, error: BaseException) -> bool:
+        """Whether another try within milliseconds may succeed."""
 
     def code(self, error: BaseException) -> str:
         """What may be told of an error."""
@@ -66,14 +71,15 @@ class Place:
     Args:
         url: ``postgresql://…``, ``mysql://…`` or ``mariadb://…``. ``?pool=8`` is how many connections a process reads
             with; ``?prepare=off`` has PostgreSQL prepare no statements, for poolers that lose them. Everything else is
-            the driver's.
+            the driver's. For the outbox of webhooks also ``sqlite:///file.db``.
+        key: the setting that names it, for errors.
 
     Raises:
         ConfigurationError: the URL cannot be read, or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
-        self.name = place_of(url)
+    def __init__(self, url: str, key: str = "store") -> None:
+        self.name, self._key = url if url.startswith("sqlite:") else place_of(url), key
         try:
             given = sa.make_url(url)
         except (sa.exc.ArgumentError, ValueError):
@@ -86,11 +92,12 @@ class Place:
 
     def wrong(self, reason: str) -> ConfigurationError:
         """What is wrong with this database."""
-        return ConfigurationError(reason, key="store", source=self.name)
+        return ConfigurationError(reason, key=self._key, source=self.name)
 
     def unavailable(self, error: Exception) -> StoreUnavailable:
         """The same without the driver's words, which may hold values."""
-        return StoreUnavailable(self.name, self.said(error))
+        kind = StoreBusy if self.driver.is_busy(origin_of(error)) else StoreUnavailable
+        return kind(self.name, self.said(error))
 
     def said(self, error: Exception) -> str:
         """What may be told of an error."""
@@ -145,6 +152,10 @@ class Place:
 
     def _driver(self, url: sa.URL, prepares: bool) -> Driver:
         kind = url.drivername
+        if kind == "sqlite":
+            from .sqlite import SQLite
+
+            return SQLite(path_of(url.render_as_string(), self._key))
         try:
             if kind == "postgresql":
                 from .postgresql import PostgreSQL

@@ -82,6 +82,10 @@ class PostgreSQL:
         """Whether nothing was done because of what others did at the same time."""
         return isinstance(error, psycopg.Error) and error.sqlstate in _CONFLICTS
 
+    def is_busy(self, _error: BaseException) -> bool:
+        """Whether another try within milliseconds may succeed: it lets whoever comes wait."""
+        return False
+
     def code(self, error: BaseException) -> str:
         """What may be told of an error. Its message may hold values."""
         state = error.sqlstate if isinstance(error, psycopg.Error) else None

@@ -109,7 +109,7 @@ def _check(place: Place, links: Links) -> None:
     reason = ""
     try:
         with links.writers.connect() as connection:
-            migrations.check(place, connection)
+            migrations.check(place, connection, migrations.KEYS)
     except sa.exc.SQLAlchemyError as error:
         reason = f"cannot be used: {place.said(error)}"
     except TypeError:  # so pymysql says that it knows no such option

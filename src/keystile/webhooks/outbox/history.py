@@ -1,0 +1,147 @@
+"""What was delivered and what was not, for people: read it, have it sent once more, and forget it when it is old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from ...exceptions import ConfigurationError, NotFound
+from ...keys.changes.fields import check_optional, check_page
+from .records import STATES, Delivery, PastAttempt, State
+from .registering import living
+from .rows import attempt_of, delivery_of
+from .stamps import DELIVERY, ENDPOINT, MESSAGE, first_id, micros
+from .tables import attempts, deliveries, endpoints, messages
+
+BATCH = 500
+"""How many rows one transaction changes: others wait for these."""
+
+_JOINED = deliveries.join(messages, messages.c.id == deliveries.c.message_id)
+_SELECT = sa.select(deliveries, messages.c.type, messages.c.created_at).select_from(_JOINED)
+# A state is written into a statement as a partial index has it.
+_IN_STATE = {"due": sa.text("state = 'due'"), "failed": sa.text("state = 'failed'")}
+
+Of = tuple[str, str | None]
+"""The id of what is wanted, and whose it must be."""
+
+
+class Page(NamedTuple):
+    """Which part of a list.
+
+    Attributes:
+        state: only those in this state.
+        after: the id of the last one before it.
+        limit: at most so many.
+    """
+
+    state: State | None
+    after: str | None
+    limit: int
+
+
+def check_page_of(state: Any, after: Any, limit: Any) -> Page:
+    """A page, or ConfigurationError."""
+    if state is not None and state not in STATES:
+        raise ConfigurationError(f"expected one of {', '.join(STATES)}", key="state")
+    return Page(state, check_optional(after, "after"), check_page(limit))
+
+
+def deliveries_of(connection: sa.Connection, wanted: Of, page: Page) -> Sequence[Delivery]:
+    """The deliveries to an endpoint, the newest first."""
+    living(connection, *wanted, ended=True)
+    where: list[sa.ColumnElement[bool] | sa.TextClause] = [deliveries.c.endpoint_id == wanted[0]]
+    if page.after is not None:
+        where.append(deliveries.c.id < page.after)
+    if page.state is not None:
+        where.append(_IN_STATE.get(page.state, deliveries.c.state == page.state))
+    found = connection.execute(_SELECT.where(*where).order_by(deliveries.c.id.desc()).limit(page.limit))
+    return [delivery_of(dict(row)) for row in found.mappings()]
+
+
+def attempts_of(connection: sa.Connection, wanted: Of) -> Sequence[PastAttempt]:
+    """The attempts of a delivery."""
+    _delivery(connection, wanted, ended=True)
+    of_it = sa.select(attempts).where(attempts.c.delivery_id == wanted[0]).order_by(attempts.c.attempt)
+    return [attempt_of(dict(row)) for row in connection.execute(of_it).mappings()]
+
+
+def retry(connection: sa.Connection, wanted: Of, now: float) -> Delivery:
+    """Make a delivery due, unless it is under way."""
+    _delivery(connection, wanted)
+    own = deliveries.c.id == wanted[0]
+    under_way = deliveries.c.lease_by.is_not(None) & (deliveries.c.due_at > micros(now))
+    connection.execute(sa.update(deliveries).where(own, ~under_way).values(_again(now)))
+    return delivery_of(dict(connection.execute(_SELECT.where(own)).mappings().one()))
+
+
+def retry_failed(connection: sa.Connection, wanted: Of, since: float, now: float) -> int:
+    """Make some deliveries due that were given up; how many."""
+    living(connection, *wanted)
+    given_up = sa.select(deliveries.c.id).where(
+        deliveries.c.endpoint_id == wanted[0], _IN_STATE["failed"], deliveries.c.id >= first_id(DELIVERY, since)
+    )
+    ids = list(connection.execute(given_up.order_by(deliveries.c.id).limit(BATCH).with_for_update()).scalars())
+    if ids:
+        connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(_again(now)))
+    return len(ids)
+
+
+def purge(connection: sa.Connection, before: float, most: int) -> int:
+    """Delete old messages that are not on their way; how many."""
+    _drop_stray(connection, most)
+    on_its_way = (
+        sa.select(deliveries.c.id)
+        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+        .where(deliveries.c.message_id == messages.c.id, _IN_STATE["due"], endpoints.c.disabled_at.is_(None))
+    )
+    old = sa.select(messages.c.id).where(messages.c.id < first_id(MESSAGE, before), ~on_its_way.exists())
+    ordered = old.order_by(messages.c.id).limit(most)
+    ids = list(connection.execute(ordered.with_for_update(skip_locked=True)).scalars())
+    if ids:
+        of_them = sa.select(deliveries.c.id).where(deliveries.c.message_id.in_(ids))
+        connection.execute(sa.delete(attempts).where(attempts.c.delivery_id.in_(of_them)))
+        connection.execute(sa.delete(deliveries).where(deliveries.c.message_id.in_(ids)))
+        connection.execute(sa.delete(messages).where(messages.c.id.in_(ids)))
+    _forget_endpoints(connection, before, most)
+    return len(ids)
+
+
+def _drop_stray(connection: sa.Connection, most: int) -> None:
+    """Drop what was added in the moment in which its endpoint was deleted."""
+    stray = (
+        sa.select(deliveries.c.id)
+        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+        .where(endpoints.c.deleted_at.is_not(None), _IN_STATE["due"])
+    )
+    ids = list(connection.execute(stray.limit(most)).scalars())
+    if ids:
+        dropped = sa.update(deliveries).where(deliveries.c.id.in_(ids))
+        connection.execute(dropped.values(state="dropped", lease_by=None))
+
+
+def _forget_endpoints(connection: sa.Connection, before: float, most: int) -> None:
+    used = sa.select(deliveries.c.id).where(deliveries.c.endpoint_id == endpoints.c.id)
+    gone = sa.select(endpoints.c.id).where(
+        endpoints.c.deleted_at < micros(before), endpoints.c.id < first_id(ENDPOINT, before), ~used.exists()
+    )
+    ids = list(connection.execute(gone.limit(most)).scalars())
+    if ids:
+        connection.execute(sa.delete(endpoints).where(endpoints.c.id.in_(ids)))
+
+
+def _again(now: float) -> dict[str, object]:
+    return {"state": "due", "due_at": micros(now), "begun_after": deliveries.c.attempt, "lease_by": None}
+
+
+def _delivery(connection: sa.Connection, wanted: Of, *, ended: bool = False) -> None:
+    """NotFound unless there is such a delivery, to an endpoint of this organization."""
+    delivery_id, organization_id = wanted
+    found = connection.execute(sa.select(deliveries.c.endpoint_id).where(deliveries.c.id == delivery_id)).scalar()
+    if found is None:
+        raise NotFound("delivery", delivery_id)
+    try:
+        living(connection, found, organization_id, ended=ended)
+    except NotFound:
+        raise NotFound("delivery", delivery_id) from None
