@@ -32,6 +32,7 @@ from .sealing import Seal
 from .stamps import MESSAGE, new_id
 
 TEST_TYPE = "webhook.test"
+_OF_TARGETS, _OWN = ("allow_networks", "allow_ports", "allow_http"), ("max_payload", "keep_messages")
 
 
 class Outbox:
@@ -74,6 +75,7 @@ class Outbox:
         """Where messages may be sent: for whoever sends them."""
         self._rows, self._database = Rows(Seal(key)), Database(url)
         self.endpoints = Endpoints(self._database, self._rows, self.targets, clock, authorization=authorization)
+        self.database = self._database  # for workers
 
     @classmethod
     def of(cls, settings: Webhooks, key: str | None = None) -> Outbox:
@@ -84,10 +86,8 @@ class Outbox:
         """
         if settings.outbox is None:
             raise ConfigurationError("is missing: name a database, like 'sqlite:///outbox.db'", key="outbox")
-        networks, ports = settings.allow_networks, settings.allow_ports
-        targets = Targets(allow_networks=networks, allow_ports=ports, allow_http=settings.allow_http)
-        days = settings.keep_messages
-        return cls(settings.outbox, key, targets=targets, max_payload=settings.max_payload, keep_messages=days)
+        targets = Targets(**{name: getattr(settings, name) for name in _OF_TARGETS})
+        return cls(settings.outbox, key, targets=targets, **{name: getattr(settings, name) for name in _OWN})
 
     def __repr__(self) -> str:
         return f"Outbox({self._database.place.name!r})"

@@ -23,7 +23,7 @@ class Places:
     """
 
     def __init__(self, most: int = MOST, each: int = EACH) -> None:
-        self._most, self._each = most, each
+        self.each, self._most = each, most
         self._for_failing = max(1, most // FAILING_SHARE)
         self._taken: Counter[str] = Counter()
         self._failing: dict[str, None] = {}  # the one that failed last stands last
@@ -41,7 +41,7 @@ class Places:
     def left(self, endpoint_id: str) -> int:
         """How many more may begin to this endpoint."""
         if endpoint_id not in self._failing:
-            return min(self.free, self._each - self._taken[endpoint_id])
+            return min(self.free, self.each - self._taken[endpoint_id])
         return min(self.free, 1 - self._taken[endpoint_id], self._left_for_failing())
 
     def full(self) -> frozenset[str]:
