@@ -89,3 +89,13 @@ def test_a_task_apart_says_how_it_ended(run: Run) -> None:
             await start_apart(fail)()
 
     run(work)
+
+
+def test_what_its_block_raises_comes_out_as_it_is(run: Run) -> None:
+    async def work() -> None:
+        async with Crew() as crew:
+            crew.start(sleep, FOR_EVER)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        run(work)

@@ -31,6 +31,9 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self._group.cancel_scope.cancel()
+        if isinstance(error, Exception):  # which the group would put into a group of its own
+            await self._group.__aexit__(None, None, None)
+            return False
         return await self._group.__aexit__(kind, error, trace)
 
     def start(self, work: Callable[..., Awaitable[object]], *args: Any) -> None:

@@ -67,7 +67,7 @@ class Shift:
                 continue
             pause = SOON
             await self._begin(found, delivering, crew)
-            if once and not self._places.taken:
+            if once and not found and not self._places.taken:
                 break
             if len(found) < asked:
                 await self._wait(crew, IDLE, partial(self._has_room, full, once))
