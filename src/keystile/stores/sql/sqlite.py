@@ -35,7 +35,8 @@ class SQLite:
         """An engine; no server can be silent here. A transaction holds the lock for writing from its start: one that
         reads first would fail where others have written since."""
         reads = options.get("isolation_level") == "AUTOCOMMIT"
-        options["isolation_level"] = "AUTOCOMMIT" if reads else None
+        # Its module begins no transaction by itself, which SQLAlchemy would take for a reason not to end one.
+        options |= {"isolation_level": "AUTOCOMMIT" if reads else None, "skip_autocommit_rollback": reads}
         engine = sa.create_engine("sqlite://", creator=self._connect, **{"poolclass": sa.QueuePool, **options})
         if not reads:
             sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
