@@ -32,6 +32,7 @@ from .records.organizations import organizations
 from .records.projects import projects
 from .scan import pattern, scan
 from .usage import usage
+from .webhooks import webhooks
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 
@@ -111,7 +112,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, scan, pattern):
+for _command in (check, explain, keys, projects, organizations, audit, limits, usage, webhooks, migrate, scan, pattern):
     main.add_command(_command)
 
 
