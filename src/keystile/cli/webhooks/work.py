@@ -48,9 +48,9 @@ def _stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
     def handle(number: int, _frame: Any) -> None:
         told.append(number)
         if len(told) > 1:
-            raise click.exceptions.Exit(128 + number)
-        click.echo("Stopping: what is under way is ended first.", err=True)
+            raise SystemExit(128 + number)
         stop()
+        click.echo("Stopping: what is under way is ended first.", err=True)
 
     before = {number: signal.signal(number, handle) for number in _ENDING}
     try:
