@@ -143,7 +143,7 @@ def test_a_second_signal_ends_it_at_once(process: Process, receiving: Make) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"store": "memory://"}, "webhooks.events"),
+        ({"store": "memory://"}, "store"),
         ({"key": "short"}, "key"),
         ({"url": "mysql://u:hunter2@h/d"}, "webhooks.outbox"),
     ],

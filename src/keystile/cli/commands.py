@@ -32,7 +32,7 @@ from .records.organizations import organizations
 from .records.projects import projects
 from .scan import pattern, scan
 from .usage import usage
-from .webhooks import webhooks
+from .webhooks.group import webhooks
 
 _WITHOUT_GATE = ("init", "schema", "demo")
 

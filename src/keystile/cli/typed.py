@@ -53,6 +53,16 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> floa
     return float(int(span[1]) * _SECONDS[span[2]])
 
 
+def as_headers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Headers as they stand in a message: a name, a colon, a value. A value may be a credential: none is repeated."""
+    parts = [each.partition(":") for each in values]
+    if not all(name and colon for name, colon, _ in parts):
+        raise click.BadParameter("expected a header like 'X-Team: data'")
+    if len({name.lower() for name, _, _ in parts}) < len(parts):
+        raise click.BadParameter("a header stands there twice")
+    return {name: value.strip() for name, _, value in parts}
+
+
 def as_object(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """A JSON object; None if nothing was typed."""
     if value is None:

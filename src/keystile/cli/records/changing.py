@@ -59,20 +59,29 @@ def print_secret(issued: IssuedKey, shape: dict[str, object] | None) -> None:
         issued: the key.
         shape: what is printed for machines, with the secret in it; None prints the secret alone.
     """
-    key_id = issued.key.id
+    show_secret(issued.secret, f"the key {issued.key.id}", "rotate the key, or revoke it", shape)
+    if issued.revoked:
+        click.echo(f"Its plan allows no more keys, so older ones were revoked: {', '.join(issued.revoked)}.", err=True)
+
+
+def show_secret(secret: str, of: str, remedy: str, shape: dict[str, object] | None) -> None:
+    """A secret, this once.
+
+    Args:
+        secret: what is printed for people.
+        of: what it belongs to.
+        remedy: what helps if it is lost.
+        shape: what is printed for machines, with the secret in it; None prints the secret alone.
+    """
     try:
         if shape is None:
-            click.echo(issued.secret)
+            click.echo(secret)
         else:
             print_json(shape)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise click.ClickException(
-            f"the secret of the key {key_id} could not be shown: {reason}; it is lost: rotate the key, or revoke it"
-        ) from None
-    click.echo(f"The secret of the key {key_id} is shown this once; keep it now.", err=True)
-    if issued.revoked:
-        click.echo(f"Its plan allows no more keys, so older ones were revoked: {', '.join(issued.revoked)}.", err=True)
+        raise click.ClickException(f"the secret of {of} could not be shown: {reason}; it is lost: {remedy}") from None
+    click.echo(f"The secret of {of} is shown this once; keep it now.", err=True)
 
 
 def _user() -> str:

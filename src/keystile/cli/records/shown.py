@@ -7,7 +7,7 @@ a hash. docs/cli.md shows each shape, and a test compares.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from ..shown import plain, print_json
 from ..tables import Column, Layout, layout, lines, pairs, terminal_width
 
 Record = ApiKey | Project | Organization | AuditEntry
+Shape = Callable[[Any], dict[str, Any]]
 
 
 def state(record: ApiKey | Project | Organization) -> str:
@@ -53,18 +54,23 @@ def issued_json(issued: IssuedKey) -> dict[str, Any]:
     }
 
 
-def print_record(record: Record, *, for_machines: bool) -> None:
+def print_record(record: Any, *, for_machines: bool, shape: Shape = as_json) -> None:
     """One record, whole."""
-    shape = as_json(record)
+    shown = shape(record)
     if for_machines:
-        print_json(shape)
+        print_json(shown)
     else:
-        for line in pairs(((name, cell(value)) for name, value in shape.items()), terminal_width()):
+        for line in pairs(((name, cell(value)) for name, value in shown.items()), terminal_width()):
             click.echo(line)
 
 
 def print_pages(
-    pages: Iterable[Sequence[Record]], columns: Sequence[Column], *, for_machines: bool, same: Iterable[str] = ()
+    pages: Iterable[Sequence[Any]],
+    columns: Sequence[Column],
+    *,
+    for_machines: bool,
+    same: Iterable[str] = (),
+    shape: Shape = as_json,
 ) -> None:
     """Records, page by page, as one list. There is always a first page, if only an empty one.
 
@@ -73,10 +79,11 @@ def print_pages(
         columns: what a table says of them.
         for_machines: JSON instead.
         same: titles of columns in which they are all the same, so that no table need say it.
+        shape: the JSON of a record.
     """
     columns = [each for each in columns if each.title not in same]
     if for_machines:
-        _print_list(pages)
+        _print_list(pages, shape)
         return
     before: Layout | None = None
     left_out: set[str] = set()
@@ -91,11 +98,11 @@ def print_pages(
         click.echo(f"Not shown, for it does not fit: {named}. --json shows everything.", err=True)
 
 
-def _print_list(pages: Iterable[Sequence[Record]]) -> None:
+def _print_list(pages: Iterable[Sequence[Any]], shape: Shape) -> None:
     begin = "["
     for page in pages:
         if page or begin == "[":
-            click.echo(begin + ", ".join(json.dumps(as_json(each)) for each in page), nl=False)
+            click.echo(begin + ", ".join(json.dumps(shape(each)) for each in page), nl=False)
             begin = ", " if page else ""
     click.echo("]")
 

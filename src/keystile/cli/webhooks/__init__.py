@@ -1,15 +1,5 @@
-"""`keystile webhooks`: the worker that sends."""
+"""`keystile webhooks`: endpoints of customers, what is delivered to them, and the tables that it waits in.
 
-import click
-
-from .work import work
-
-
-@click.group()
-def webhooks() -> None:
-    """Endpoints of customers, and messages on their way to them."""
-
-
-webhooks.add_command(work)
-
-__all__ = ["webhooks"]
+`opening` finds the outbox, `endpoints` and `deliveries` have the commands, `shown` what people and machines read. A
+command of its own goes into a module of its own, which `group` adds.
+"""

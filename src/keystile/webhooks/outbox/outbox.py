@@ -75,7 +75,8 @@ class Outbox:
         """Where messages may be sent: for whoever sends them."""
         self._rows, self._database = Rows(Seal(key)), Database(url)
         self.endpoints = Endpoints(self._database, self._rows, self.targets, clock, authorization=authorization)
-        self.database = self._database  # for workers
+        self.database = self._database
+        """Its connections: for workers."""
 
     @classmethod
     def of(cls, settings: Webhooks, key: str | None = None) -> Outbox:
@@ -90,7 +91,12 @@ class Outbox:
         return cls(settings.outbox, key, targets=targets, **{name: getattr(settings, name) for name in _OWN})
 
     def __repr__(self) -> str:
-        return f"Outbox({self._database.place.name!r})"
+        return f"Outbox({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Where it is, without credentials."""
+        return self._database.place.name
 
     def migrate(self, tell: Tell | None = None, *, dry: bool = False) -> int:
         """Bring the database's tables up to date. Two at once are safe.
@@ -142,11 +148,7 @@ class Outbox:
 
     async def _test(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> str:
         """Have a message of the type ``webhook.test`` sent to one endpoint, whatever types it wants; gives its id.
-
-        Raises:
-            NotFound: there is no such endpoint, or it is another organization's.
-            ConfigurationError: it is disabled.
-        """
+        NotFound if there is no such endpoint, ConfigurationError if it is disabled."""
         wanted = _one(endpoint_id, organization_id)
         # Whose it is, the endpoint's row says.
         message = self._message(TEST_TYPE, {"endpoint_id": endpoint_id}, organization_id or "-", None)
@@ -188,10 +190,7 @@ class Outbox:
 
     async def _retry(self, offload: Offload, delivery_id: str, *, organization_id: str | None = None) -> Delivery:
         """Have a message sent to an endpoint once more, now, by the schedule from its beginning; also one that has
-        arrived. One that is under way just now stays as it is.
-
-        Raises:
-            NotFound: there is no such delivery, or its endpoint was deleted, or is another organization's.
+        arrived. One that is under way just now stays as it is. NotFound if there is none, or its endpoint was deleted.
         """
         wanted, now = _one(delivery_id, organization_id, "delivery_id"), self._clock()
         work = partial(history.retry, wanted=wanted, now=now)
