@@ -28,7 +28,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 @outbox_option
 @click.pass_obj
 def work(place: Place, /, *, once: bool, events: tuple[str, ...], named: str | None) -> None:
-    """Send messages until SIGTERM or SIGINT: what is under way then is ended first, at a second signal not even that."""
+    """Send messages until SIGTERM or SIGINT: what is under way then is ended first, at a second signal not even it."""
     from ...webhooks.working import Worker
 
     with outbox_of(place, named) as outbox, _gate_of(place) as found:
