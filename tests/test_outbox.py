@@ -237,9 +237,12 @@ def test_without_a_key_nothing_is_kept(key: Any, tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEYSTILE_WEBHOOK_KEY", KEY)
-    Outbox(f"sqlite:///{tmp_path / 'o.db'}").endpoints.create("https://a.example", organization_id="o")
+@pytest.mark.parametrize("key", [KEY, KEY.rstrip("="), f" {KEY} ", f"{KEY},{new_key()}"])
+def test_the_key_comes_from_the_environment(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYSTILE_WEBHOOK_KEY", key)
+    outbox = Outbox(f"sqlite:///{tmp_path / 'o.db'}")
+    made = outbox.endpoints.create("https://a.example", organization_id="o").endpoint
+    Outbox(f"sqlite:///{tmp_path / 'o.db'}", KEY).endpoints.rotate(made.id)
 
 
 @pytest.mark.parametrize(
@@ -589,6 +592,14 @@ def test_what_is_no_json_is_refused(data: Any, file: Box) -> None:
     with pytest.raises(ConfigurationError, match=r"^data: "):
         file.inner.add("a.b", data, organization_id="o")
     assert file.rows("SELECT * FROM keystile_messages") == []
+
+
+def test_a_list_that_holds_another_many_times_is_refused_at_once() -> None:
+    many: list[Any] = []
+    for _ in range(MOST_LEVELS - 2):
+        many = [many] * 100
+    with pytest.raises(ConfigurationError, match="data: expected at most 20000 bytes as JSON"):
+        payload_of("a.b", {"a": many}, AT, 20_000)
 
 
 JSON = st.recursive(

@@ -208,6 +208,17 @@ def test_a_file_that_names_no_outbox_says_so(run: Run) -> None:
     assert "hunter2" not in refused.output
 
 
+def test_a_check_opens_the_outbox_of_the_file(run: Run, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:  # noqa: F811
+    done = CliRunner().invoke(main, ["check"])
+    assert done.exit_code == 0, done.output
+    assert any(line.split()[0] == "outbox" and line.endswith("outbox.db") for line in done.stdout.splitlines())
+    Path("keystile.toml").write_text(f'[webhooks]\noutbox = "{new_database(postgres_url)}"\n')
+    refused = CliRunner().invoke(main, ["check"])
+    assert (refused.exit_code, "run `keystile webhooks migrate`" in refused.stderr) == (1, True)
+    monkeypatch.delenv("KEYSTILE_WEBHOOK_KEY")
+    assert "key: is missing" in CliRunner().invoke(main, ["check"]).stderr
+
+
 def test_another_outbox_is_named_by_its_url(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     made = created(run, "--outbox", "sqlite:///other.db")["endpoint"]
     assert said(run("endpoints", "list", "--json")) == []

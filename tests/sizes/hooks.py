@@ -6,6 +6,8 @@ import base64
 import io
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,7 +15,9 @@ import anyio
 from keystile import ConfigurationError, Gate, asgi, wsgi
 from keystile.model import Request
 from keystile.policy.matches import parse_match
+from keystile.rules.messages import check_types, payload_of, wants
 from keystile.webhooks import InvalidSignature, Receiver, Scheme, Secret, Targets, sign, verify
+from keystile.webhooks.outbox.registering import check_scheme, check_secret, check_url, types_text
 from keystile.webhooks.receiving.paths import Paths
 from keystile.webhooks.sending import check_fields
 from tests.doors import asgi_scope, wsgi_environ
@@ -27,6 +31,7 @@ SCHEMES = {
     "hex": (Scheme.hex_body("X-S"), [Secret(TEXT)], ("x-s",)),
     "time": (Scheme.timestamped("X-S"), [Secret(TEXT)], ("x-s",)),
 }
+MOMENT = datetime.fromtimestamp(NOW, UTC)
 PATHS = Paths([parse_match(f"/hooks/{name}") for name in "abcdefgh"])
 GATE = Gate(clock=lambda: float(NOW))
 GATE.on_event(lambda event: None)
@@ -77,6 +82,25 @@ def read_fields(sent: str) -> None:
     for given in ({sent: "x"}, {"X-A": sent}, {f"X-{at}": sent[at:] for at in range(20)}):
         with suppress(ConfigurationError):
             check_fields(given)
+
+
+def read_types(sent: str) -> None:
+    for given in (sent, [sent], sent.split(","), [sent[:100]] * 100):
+        with suppress(ConfigurationError):
+            wants(check_types(given), sent)
+
+
+def make_payload(sent: str) -> None:
+    listed = sent.split(",")
+    for data in ({"a": sent}, {sent: 1}, {"a": listed}, dict.fromkeys(listed, 1.5)):
+        with suppress(ConfigurationError):
+            payload_of("a.b", data, MOMENT, 20_000)
+
+
+def read_endpoint(sent: str) -> None:
+    for check in (check_url, check_scheme, types_text, partial(check_secret, Scheme.standard())):
+        with suppress(ConfigurationError):
+            check(sent)
 
 
 def message(sent: bytes) -> tuple[list[tuple[str, str]], bytes]:
@@ -139,11 +163,18 @@ _DOORS = "a part of a door: through_asgi and through_wsgi send whole requests th
 _SETTING = "takes settings, when something is built"
 _BOUNDED = "takes what was found short or well-formed before"
 _STORED = "takes what keystile itself has stored or made"
+_SHORT_ID = "looks an id up in a database, and it has at most 200 characters"
+_TYPED = "takes what somebody typed who runs this service"
 
 NOT_FED = {
     "webhooks.ed25519.PrivateKey.sign": "signs what this service sends",
     "webhooks.ed25519.PrivateKey.verifies": "see PublicKey.verifies",
     "webhooks.ed25519.PublicKey.sign": "signs nothing",
+    "webhooks.outbox.history.check_page_of": _BOUNDED,
+    "webhooks.outbox.outbox.Outbox.of": _SETTING,
+    "webhooks.outbox.registering.end": _SHORT_ID,
+    "webhooks.outbox.registering.living": _SHORT_ID,
+    "webhooks.outbox.registering.was_ended": _SHORT_ID,
     "webhooks.receiving.ids.IdStore.begin": "a protocol",
     "webhooks.receiving.ids.IdStore.end": "a protocol",
     "webhooks.receiving.memory.MemoryIds.begin": _BOUNDED,
@@ -166,6 +197,19 @@ NOT_FED = {
 NO_STRANGERS = {
     "policy.webhooks": _SETTING,
     "webhooks": "only names what others hold",
+    "cli.webhooks.deliveries": _TYPED,
+    "cli.webhooks.endpoints": _TYPED,
+    "cli.webhooks.group": _TYPED,
+    "cli.webhooks.opening": _TYPED,
+    "cli.webhooks.shown": _STORED,
+    "stores.sql.sqlite": "talks to a file",
+    "webhooks.outbox.adding": _BOUNDED,
+    "webhooks.outbox.claiming": _STORED,
+    "webhooks.outbox.database": _SETTING,
+    "webhooks.outbox.records": _STORED,
+    "webhooks.outbox.rows": _STORED,
+    "webhooks.outbox.sealing": _BOUNDED,
+    "webhooks.outbox.stamps": _STORED,
     "webhooks.receiving": "only says what is in it",
     "webhooks.receiving.sqlite": _STORED,
     "webhooks.sending": "only names what others hold",

@@ -569,6 +569,17 @@ TABLE = (
     Row(("webhooks.receiving.paths.Paths.find",), text(hooks.find_path), most=3.0),  # three paths
     Row(("rules.network.targets.Targets.permits", "rules.network.targets.Targets.read"), text(hooks.read_target)),
     Row(("webhooks.sending.fields.check_fields",), text(hooks.read_fields)),
+    Row(("rules.messages.check_types", "rules.messages.check_type", "rules.messages.wants"), text(hooks.read_types)),
+    Row(("rules.messages.payload_of",), text(hooks.make_payload), most=6.0),  # four payloads, of 20 kB at most
+    Row(
+        (
+            "webhooks.outbox.registering.check_url",
+            "webhooks.outbox.registering.check_scheme",
+            "webhooks.outbox.registering.check_secret",
+            "webhooks.outbox.registering.types_text",
+        ),
+        text(hooks.read_endpoint),
+    ),
     Row(
         (
             "webhooks.receiving.wsgi.WebhookMiddleware.__call__",

@@ -17,6 +17,7 @@ from ..rules.limits.subjects import subject
 from ..stores import open_store
 from .opening import Opened, Place, ask, in_memory, opening
 from .shown import print_table, shown_plans, shown_url
+from .webhooks.opening import outbox_of
 
 _NOTE = "Note: keys in memory end with their process, so no command can make one for a server."
 
@@ -39,6 +40,7 @@ def check(place: Place) -> None:
                 ("rules", str(len(tuple(gate.policy.rules)))),
                 ("public", " ".join(gate.policy.public) or "-"),
                 *([] if found.settings is None else _shown_webhooks(found.settings, gate)),
+                *([] if found.settings is None else _shown_outbox(place, found.settings)),
                 ("app", "-" if found.settings is None else _shown_app(found.settings)),
             ]
         )
@@ -82,6 +84,15 @@ def _shown_webhooks(settings: Settings, gate: Gate) -> list[tuple[str, str]]:
     except ConfigurationError as error:
         raise settings.error(f"webhooks.{error.key}", error.reason) from None
     return [("webhooks", ", ".join(each.match for each in found.receive))]
+
+
+def _shown_outbox(place: Place, settings: Settings) -> list[tuple[str, str]]:
+    """Where messages wait that are sent, if any are; its tables are there."""
+    if settings.webhooks is None or settings.webhooks.outbox is None:
+        return []
+    with outbox_of(place, None) as outbox:
+        outbox.endpoints.list(limit=1)
+        return [("outbox", shown_url(outbox.name))]
 
 
 def _shown_app(settings: Settings) -> str:

@@ -52,7 +52,7 @@ def payload_of(type: str, data: Any, at: datetime, most: int) -> bytes:
     Raises:
         ConfigurationError: there is no JSON for the data (RFC 8259), or it is too much.
     """
-    _check_json(data)
+    _check_json(data, most)
     moment = at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     whole = {"type": type, "timestamp": moment, "data": data}
     try:
@@ -66,16 +66,22 @@ def payload_of(type: str, data: Any, at: datetime, most: int) -> bytes:
     return octets
 
 
-def _check_json(data: Any) -> None:
-    """ConfigurationError unless this is a mapping of what JSON has, without recursion: it may be as deep as it likes,
-    and it may hold itself."""
+def _check_json(data: Any, most: int) -> None:
+    """ConfigurationError unless this is a mapping of what JSON has. Without recursion, and with a bound for the values
+    that are looked at: it may be deep, it may hold itself, and a list that holds another many times is small only
+    here."""
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"expected a mapping, got {type(data).__name__}", key="data")
-    level: list[Any] = [data]
+    level, count = [data], 0
     for _ in range(MOST_LEVELS):
-        level = [item for each in level for item in _items(each)]
-        if not level:
+        inner: list[Any] = []
+        for each in level:
+            inner += _items(each)
+            if count + len(inner) > most:  # each takes at least one byte
+                raise ConfigurationError(f"expected at most {most} bytes as JSON", key="data")
+        if not inner:
             return
+        level, count = inner, count + len(inner)
     raise ConfigurationError(f"has more than {MOST_LEVELS} levels", key="data")
 
 

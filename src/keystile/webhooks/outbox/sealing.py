@@ -79,7 +79,8 @@ class Seal:
 
 def _octets(text: str) -> HiddenBytes:
     try:
-        octets = HiddenBytes(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        stripped = HiddenText(text.rstrip("="))
+        octets = HiddenBytes(base64.b64decode(stripped + "=" * (-len(stripped) % 4), altchars=b"-_", validate=True))
     except (ValueError, AttributeError):
         octets = HiddenBytes()
     if len(octets) != _BYTES:
