@@ -2,119 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
-import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from keystile import ConfigurationError
 from keystile.webhooks import Scheme, Secret, Targets, sign, verify
 from keystile.webhooks.sending import Attempt, Sender, network, send
+from tests.receivers import CLOSING, LOOPBACK, OK, Answer, Receiver, certificates, drips, hangs, receiving, resolving
+
+__all__ = ["certificates", "receiving"]
 
 BODY = b'{"type": "key.revoked"}'
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: Wed, 21 Oct 2015 07:28:00 GMT\r\n\r\nok"
-CLOSING = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-LOOPBACK = ["127.0.0.0/8"]
-
-Answer = Callable[[socket.socket], object]
-
-
-class Receiver:
-    """A server on loopback that answers with the octets, or does, what the test says; it notes what it got."""
-
-    def __init__(self, answer: bytes | Answer = OK, context: ssl.SSLContext | None = None) -> None:
-        self._answer, self._context = answer, context
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.ended = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self.ended.set()
-        self._listening.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
-
-    def _talk(self, connection: socket.socket) -> None:
-        with suppress(OSError), closing(connection):
-            connection.settimeout(20)
-            if self._context is not None:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            with closing(connection):
-                while request := read_request(connection):
-                    self.requests.append(request)
-                    if isinstance(self._answer, bytes):
-                        connection.sendall(self._answer)
-                        if b"Connection: close" in self._answer:
-                            return
-                    else:
-                        self._answer(connection)
-                        return
-
-
-def read_request(connection: socket.socket) -> bytes:
-    octets = b""
-    while b"\r\n\r\n" not in octets:
-        chunk = connection.recv(65536)
-        if not chunk:
-            return b""
-        octets += chunk
-    head, _, body = octets.partition(b"\r\n\r\n")
-    [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-@pytest.fixture
-def receiving() -> Iterator[Callable[..., Receiver]]:
-    made: list[Receiver] = []
-
-    def make(*args: Any, **named: Any) -> Receiver:
-        made.append(Receiver(*args, **named))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def resolving(*rounds: list[str]) -> Callable[[str, int], list[str]]:
-    """A resolver that answers differently each time, and in the end always as the last time."""
-    waiting = list(rounds)
-
-    def resolve(_host: str, _port: int) -> list[str]:
-        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
-
-    return resolve
 
 
 def attempts(
@@ -249,21 +162,6 @@ def test_only_2xx_has_arrived(
     receiver = receiving(f"HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n".encode())
     [attempt] = attempts("asyncio", f"http://127.0.0.1:{receiver.port}/", port=receiver.port)
     assert (attempt.status, attempt.delivered, attempt.retry_after) == (int(status[:3]), delivered, after)
-
-
-def hangs(connection: socket.socket) -> None:
-    connection.recv(1)
-
-
-def drips(*first: bytes) -> Answer:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(b"".join(first))
-        with suppress(OSError):
-            while True:
-                connection.sendall(b"x")
-                threading.Event().wait(0.02)
-
-    return answer
 
 
 def floods(first: bytes, chunk: bytes) -> Answer:
@@ -418,35 +316,6 @@ def test_one_message_can_be_sent_alone(backend: str, receiving: Callable[..., Re
 
 
 # Names and certificates
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server for ``one.example`` shows, and what trusts it."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "one.example")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("one.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return server, ssl.create_default_context(cafile=os.fspath(folder / "cert.pem"))
 
 
 def test_tls_proves_the_name_though_the_connection_goes_to_the_address(

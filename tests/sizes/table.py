@@ -796,6 +796,7 @@ NO_STRANGERS = {
     "_ground.health": _SERVERS,
     "_ground.frozen": _STORED,
     "_sync.beside": "only commands wait so",
+    "_sync.crew": "starts tasks of ours",
     "config.importing": _OPERATOR,
     "_ground.redis": _SERVERS,
     "_ground.redis.cluster": _SERVERS,

@@ -13,6 +13,7 @@ queues are made on first use, because gevent may replace them after the import.
 
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
+from .crew import Crew, sleep, start_apart
 from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
@@ -24,6 +25,7 @@ from .seldom import Seldom
 from .shelf import Item, Shelf
 
 __all__ = [
+    "Crew",
     "Crowd",
     "Deferred",
     "Item",
@@ -54,6 +56,8 @@ __all__ = [
     "rest",
     "run_now",
     "settled",
+    "sleep",
+    "start_apart",
     "waited",
     "worker_count",
 ]

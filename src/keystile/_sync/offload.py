@@ -166,7 +166,7 @@ class _Pooled:
 
     async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
         done = anyio.Event()
-        soon = _caller_into_loop()
+        soon = caller_into_loop()
 
         def wake(_future: Future[Any]) -> None:
             with contextlib.suppress(RuntimeError):  # that loop has ended, and whoever waited with it
@@ -227,7 +227,7 @@ async def abandonable(pool: Pool, work: Callable[..., T], *args: Any) -> T:
         place.abandon()
 
 
-def _caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
+def caller_into_loop() -> Callable[[Callable[[], Any]], Any]:
     """A function with which any thread can have the running event loop call something soon."""
     import asyncio  # not at the top: a WSGI process never needs it, and it is a third of this package's import time
 

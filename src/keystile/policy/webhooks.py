@@ -25,6 +25,26 @@ KEEP_MESSAGES = 30
 RECEIVING = ("receive", "ids", "keep_ids")
 """The settings of `Webhooks` that are arguments of `WebhookMiddleware`; the others are of `Outbox`."""
 
+_DONE = {
+    "create": "created",
+    "import": "imported",
+    "update": "updated",
+    "rotate": "rotated",
+    "suspend": "suspended",
+    "resume": "resumed",
+    "revoke": "revoked",
+    "delete": "deleted",
+    "plan": "plan_changed",
+}
+_CHANGES = {
+    "key": ("create", "import", "update", "rotate", "suspend", "resume", "revoke"),
+    "project": ("create", "update", "suspend", "resume", "delete"),
+    "organization": ("create", "update", "suspend", "resume", "plan"),
+}
+LEAKED = "key.leaked"
+OWN_TYPES = {f"{what}.{each}": f"{what}.{_DONE[each]}" for what, changes in _CHANGES.items() for each in changes}
+"""What a change is called in the audit, and in the message about it: that something is to be done, and that it was."""
+
 # A field name (RFC 9110 section 5.6.2) that every server hands over: some drop names with an underscore.
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PREFIX = re.compile(r"[\x21-\x7e]{0,32}")
@@ -38,6 +58,24 @@ def check_header(name: Any, key: str) -> str:
 def check_prefix(prefix: Any, key: str) -> str:
     """What may stand before a signature in hex, or ConfigurationError."""
     return check_form(prefix, _PREFIX, "at most 32 printable ASCII characters", key)
+
+
+def check_own_types(wanted: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """Types of messages about changes of keys, or ``key.*`` for all that begin so, or ``*``; or ConfigurationError."""
+    known = {*OWN_TYPES.values(), LEAKED}
+    allowed = {*known, *(f"{what}.*" for what in _CHANGES), "*"}
+    for place, each in enumerate(wanted):
+        if each not in allowed:
+            near = f": it is {OWN_TYPES[each]!r} when it has happened" if each in OWN_TYPES else ""
+            reason = f"{each!r:.80} is not the type of a message{near}; there are {', '.join(sorted(allowed))}"
+            raise ConfigurationError(reason, key=f"{key}[{place}]")
+    return tuple(dict.fromkeys(wanted))
+
+
+def own_types(wanted: Sequence[str]) -> frozenset[str]:
+    """The types of messages that a checked list names."""
+    known = {*OWN_TYPES.values(), LEAKED}
+    return frozenset(each for each in known if {each, f"{each.partition('.')[0]}.*", "*"} & set(wanted))
 
 
 def _check_match(text: str, key: str) -> str:
@@ -117,6 +155,12 @@ class Webhooks:
     """
 
     receive: Sequence[Receiver] = setting("Where signed messages arrive.", default=())
+    events: Sequence[str] = setting(
+        "Which changes of keys, projects and organizations are sent to the endpoints of the organization that they "
+        'concern: types of messages like `"key.revoked"`, or `"key.*"`, or `"*"`. The worker reads them in the audit.',
+        default=(),
+        check=check_own_types,
+    )
     ids: str | None = setting(
         "Where the ids of messages are kept, so that one that comes again is answered with 200 and the app does not "
         "run: `memory://` (of one process) or `sqlite:///file.db` (of all on one machine). Only `standard` has ids. "

@@ -9,6 +9,7 @@ from ..shown import shown_url
 from .deliveries import attempts, deliveries, retry
 from .endpoints import endpoints
 from .opening import outbox_of, outbox_option
+from .work import work
 
 
 @click.group()
@@ -43,5 +44,5 @@ def migrate(place: Place, /, *, named: str | None, as_sql: bool) -> None:
             click.echo(f"{shown_url(outbox.name)} is up to date{' now' if done else ''}.", err=True)
 
 
-for _command in (endpoints, deliveries, attempts, retry):
+for _command in (endpoints, deliveries, work, attempts, retry):
     webhooks.add_command(_command)

@@ -75,6 +75,8 @@ class Outbox:
         """Where messages may be sent: for whoever sends them."""
         self._rows, self._database = Rows(Seal(key)), Database(url)
         self.endpoints = Endpoints(self._database, self._rows, self.targets, clock, authorization=authorization)
+        self.database = self._database
+        """Its connections: for workers."""
 
     @classmethod
     def of(cls, settings: Webhooks, key: str | None = None) -> Outbox:

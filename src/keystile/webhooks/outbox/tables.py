@@ -89,5 +89,11 @@ attempts = sa.Table(
     sa.Column("ms", sa.Integer(), nullable=False),
     sa.Column("response_head", sa.Text(), nullable=False),
 )
+marks = sa.Table(
+    "keystile_marks",
+    metadata,
+    sa.Column("name", Exact(), primary_key=True),
+    sa.Column("at", _MOMENT, nullable=False),
+)
 
 OUTBOX = Schema("outbox", 1, metadata.sorted_tables, "keystile webhooks migrate")
