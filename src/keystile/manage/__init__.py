@@ -1,5 +1,9 @@
-"""Keys by HTTP and by hand: the management API, and pages for people.
+"""Managing keys from outside the process: who may do it, and what the management API and the dashboard both call.
 
-Knows the gate and what is below it, and nothing of what stands beside it. `requests` holds the plain values that both
-doors read and send, `asgi` and `wsgi` are the doors of the management app.
+`authority` says who manages, `operations` what can be done. Nothing that is done here is decided twice: the operations
+ask `gate.keys`, `gate.projects` and `gate.organizations`, never the store.
 """
+
+from .authority import ALL, RIGHTS, Authority, Everything, Right, authority_of
+
+__all__ = ["ALL", "RIGHTS", "Authority", "Everything", "Right", "authority_of"]
