@@ -157,7 +157,7 @@ class Both:
         body: bytes | None = None,
     ) -> Sent:
         lines = list(headers)
-        key = self.key if key is None else key
+        key = self.key if key is None else key  # an empty one is none
         if key:
             lines.append(("authorization", f"Bearer {key}"))
         if json_body is not None:

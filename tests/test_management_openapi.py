@@ -208,4 +208,5 @@ def test_a_tool_that_tries_everything_finds_nothing(door: str, monkeypatch: pyte
     succeeded: set[tuple[str, str]] = set()
     with mended(gate):
         assert [fault for fault in found(schema, succeeded) if fault[:2] != REVOKED_STAYS] == []
-    assert {(route.method, route.path) for route in ROUTES} - succeeded == set()
+    # The document itself is what the tool began with.
+    assert {(route.method, route.path) for route in ROUTES if route.kind != "document"} - succeeded == set()
