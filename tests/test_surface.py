@@ -32,6 +32,7 @@ SURFACE = [
     "KeyNotActive",
     "KeyNotFound",
     "KeystileError",
+    "Management",
     "NotFound",
     "OpaqueFormat",
     "Organization",

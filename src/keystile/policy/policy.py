@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
+from .beside.management import Management
 from .choices import ErrorFormat, EventFormat, Foreign, Https, LimitBy, OnLimiterError, Preflight, RedirectStatus
 from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
@@ -239,6 +240,11 @@ class Policy:
         default=None,
         check=check_root_path,
     )
+    management: Management | None = setting(
+        "Serve the management API: keys, projects, audit and usage as JSON. A host can mount it itself instead.",
+        default=None,
+        example='[management]\npath = "/manage"',
+    )
     event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
     cors_origins: Iterable[str] = setting(
         'The origins of pages whose scripts may read answers, each as browsers send it: "https://app.example.com". For '
@@ -287,5 +293,6 @@ class Policy:
 
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
         """The same, and each path of `public` as a rule, which is made anew with each call."""
-        keys = [(f"public[{index}]", path) for index, path in enumerate(self.public)]
-        return (*self.own_rules(), *((key, rule_of_public(path, key)) for key, path in keys))
+        public = [(f"public[{index}]", path) for index, path in enumerate(self.public)]
+        rules = (*self.own_rules(), *((key, rule_of_public(path, key)) for key, path in public))
+        return rules if self.management is None else (*rules, *self.management.rules())
