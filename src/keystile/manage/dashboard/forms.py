@@ -42,14 +42,14 @@ class BadField(Exception):
         self.field, self.reason = field, reason
 
 
-def read_form(content_types: Sequence[str], body: bytes) -> dict[str, str]:
+def read_form(content_type: str | None, body: bytes) -> dict[str, str]:
     """The fields of a form, each once.
 
     Raises:
         BadForm: it is not a form, is too long, has too many fields, or one of them twice.
     """
-    kinds = [each.partition(";")[0].strip().lower() for each in content_types]
-    if kinds != [_TYPE]:
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind != _TYPE:
         raise BadForm(415, "Expected a form.")
     if len(body) > MOST_BODY:
         raise BadForm(413, "The form is too long.")

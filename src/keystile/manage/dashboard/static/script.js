@@ -61,7 +61,7 @@ document.querySelector(".problem")?.focus();
 // The link of `keystile dashboard` carries its token behind the #, which browsers send to nobody.
 const login = document.querySelector("form[data-login]");
 if (login && location.hash.length > 1) {
-  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
+  login.elements.token.value = location.hash.slice(1);
   history.replaceState(null, "", location.pathname);
   login.querySelector("[type=submit]").textContent = login.dataset.login;
   login.requestSubmit();
