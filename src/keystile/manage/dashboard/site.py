@@ -26,6 +26,7 @@ from ..operations import Call
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Enter, Redirect
+from .errors import told
 from .forms import BadForm, read_form
 from .headers import NO_STORE, SIGNED_OUT
 from .rendering import templates
@@ -33,6 +34,7 @@ from .routes import Found, find
 from .visits import Desk, Visit, desk
 
 SIGN_OUT = "/logout"
+_LATER = ("retry-after", "5")
 
 
 class Site:
@@ -74,12 +76,15 @@ class Site:
         file = self._desk.statics.answer(request.path) if safe else None
         if file is not None:
             return file
-        if request.bare_mount:
+        if request.bare_mount and request.mount:
             return self._with_slash(request)
         visit = Visit(self._desk, request)
         if not (may_show(request.headers, framed=self._framed) if safe else self._from_us(request)):
             return visit.message(403, texts.NOT_YOURS, texts.NOT_SHOWN if safe else texts.CROSS_SITE)
-        entered = await self._enter(request, offload)
+        try:
+            entered = await self._enter(request, offload)
+        except (StoreUnavailable, Overloaded):
+            return visit.message(503, texts.DOWN, texts.DOWN_LEAD, _LATER)
         if isinstance(entered, Redirect):
             return self._leave(entered)
         if entered is None:
@@ -114,7 +119,7 @@ class Site:
         except ConfigurationError as error:
             return visit.message(422, texts.PROBLEM, error.reason)
         except (StoreUnavailable, Overloaded):
-            return visit.message(503, texts.DOWN, texts.DOWN_LEAD, ("retry-after", "5"))
+            return visit.message(503, texts.DOWN, texts.DOWN_LEAD, _LATER)
 
     def _leave(self, to: Redirect, *more: tuple[str, str]) -> ManagementAnswer:
         return ManagementAnswer(303, (("location", to.location), *self._desk.fields, *more), b"")
@@ -135,17 +140,6 @@ async def _page(visit: Visit, found: Found) -> ManagementAnswer:
         return visit.message(405, texts.WRONG_METHOD, texts.WRONG_METHOD_LEAD, allow)
     form = {} if method == "GET" else read_form(request.header("content-type"), request.body)
     return await page(Visit(visit.desk, request, visit.call, found.id, form))
-
-
-def told(error: Exception) -> str:
-    """A refusal of an operation, for people."""
-    if isinstance(error, RecordChanged):
-        return texts.CHANGED
-    if isinstance(error, KeyNotActive):
-        return texts.NOT_ACTIVE
-    if isinstance(error, KeyLimitReached):
-        return texts.KEY_LIMIT.format(limit=error.limit)
-    return str(error)
 
 
 def _reason(error: NotAllowed) -> str:
