@@ -1,9 +1,8 @@
 """What a service does with its keys: create, get, list, update, rotate, suspend, resume, revoke.
 
-Keys that exist already are imported and identified by `existing.ring`.
-
 What a member of a record must be is in `fields`, how a key is made in `making`, what a rotation does in `rotation`, how
-many keys there may be in `caps`. Here is what each operation checks and writes.
+many keys there may be in `caps`, how keys that exist already are brought in in `existing.ring`. Here is what each
+operation checks and writes.
 """
 
 from __future__ import annotations

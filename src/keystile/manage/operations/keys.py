@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ...exceptions import ConfigurationError, ForceRequired, RecordChanged
 from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, checked
-from ...model import ApiKey, IssuedKey
+from ...model import ApiKey, IssuedKey, KeyState
 from .calls import Call, check_listed, listed
 from .grants import check_changed, check_held, check_made, check_not_own, with_own_bounds
 from .repeats import Repeats
@@ -48,6 +48,8 @@ class KeyOperations:
         project_id: str | None = None,
         owner_id: str | None = None,
         live: bool = False,
+        state: KeyState | None = None,
+        search: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> Listed[ShownKey]:
@@ -57,8 +59,7 @@ class KeyOperations:
             call: who asks.
             organization_id: only its own. A managing key leaves it out; a session says it where it sees several. None
                 is all that the caller sees.
-            project_id, owner_id: only theirs.
-            live: only those that are neither revoked nor expired.
+            project_id, owner_id, live, state, search: as `gate.keys.list` takes them.
             after: only keys after the one with this id.
             limit: at most this many, 1 to 500.
         """
@@ -76,6 +77,8 @@ class KeyOperations:
             project_id=project_id,
             owner_id=owner_id,
             live=live,
+            state=state,
+            search=search,
             after=after,
             limit=limit + 1,
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from ...model import ApiKey, Principal, Project, Usage, UsagePeriod
+from ...model import ApiKey, KeyState, Principal, Project, Usage, UsagePeriod
 from ..authority import Authority
 
 T = TypeVar("T")
-State = Literal["active", "suspended", "expired", "revoked"]
 
 
 class ShownSecret(NamedTuple):
@@ -38,7 +37,7 @@ class ShownKey:
     """
 
     key: Principal
-    state: State
+    state: KeyState
     secrets: tuple[ShownSecret, ...]
     grace_used_at: datetime | None
     revision: int
@@ -115,16 +114,8 @@ def shown(key: ApiKey, now: datetime) -> ShownKey:
     )
     return ShownKey(
         key=key.principal,
-        state=_state(key, now),
+        state=key.state(now),
         secrets=in_force,
         grace_used_at=key.grace_used_at,
         revision=key.revision,
     )
-
-
-def _state(key: ApiKey, now: datetime) -> State:
-    if key.revoked_at is not None:
-        return "revoked"
-    if not key.is_live(now):
-        return "expired"
-    return "suspended" if key.is_suspended else "active"
