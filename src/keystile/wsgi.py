@@ -61,9 +61,9 @@ def dashboard_app(
 
     Args:
         gate: whose keys these are.
-        authorize: says who may enter, for each request: given Werkzeug's ``Request``, it returns a `keystile.manage.Authority`, a
-            `keystile.manage.dashboard.Redirect` to where people sign in, or None. It is plain. There is no default, and an
-            API key is no login.
+        authorize: says who may enter. It is given each request, as Werkzeug's ``Request``, and returns a
+            `keystile.manage.Authority`, a `keystile.manage.dashboard.Redirect` to where people sign in, or None.
+            It is plain. There is no default, and an API key is no login.
         public_url: the URL that people see, where the request does not say it; by default that of the gate. Only
             browsers without Fetch Metadata need it.
         embed_in: origins of pages that may show these in a frame; by default none may.

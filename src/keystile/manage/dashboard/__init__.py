@@ -6,3 +6,7 @@ The pages call the same operations as the management API, with the authority tha
 `site` answers a request; `routes` says which page answers which path; `pages` has the pages. `links`, `forms`, `chart`
 and `headers` are rules without I/O; `texts` is every sentence that people read; `rendering` alone knows Jinja.
 """
+
+from .entering import Redirect
+
+__all__ = ["Redirect"]

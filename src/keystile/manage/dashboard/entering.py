@@ -80,4 +80,3 @@ def checked(found: Any) -> Entered:
         return found
     kind = type(found).__name__
     raise ConfigurationError(f"gave {kind}: expected an Authority, a Redirect or None", key="authorize")
-

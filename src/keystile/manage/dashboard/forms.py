@@ -54,9 +54,7 @@ def read_form(content_type: str | None, body: bytes) -> dict[str, str]:
     if len(body) > MOST_BODY:
         raise BadForm(413, "The form is too long.")
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
         raise BadForm(400, "The form cannot be read, or has too many fields.") from None
     return _once(pairs)

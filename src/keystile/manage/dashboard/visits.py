@@ -119,9 +119,7 @@ class Visit:
 
     def leave(self, path: str, **query: str | None) -> ManagementAnswer:
         """Lead on to another page, after something was done."""
-        return ManagementAnswer(
-            HTTPStatus.SEE_OTHER, (("location", self.to(path, **query)), *self.desk.fields), b""
-        )
+        return ManagementAnswer(HTTPStatus.SEE_OTHER, (("location", self.to(path, **query)), *self.desk.fields), b"")
 
     def after(self, route: str, **filters: str | None) -> str | None:
         """After which record a page of a list begins, by the signed cursor in the query; None for the first page, and
@@ -140,7 +138,9 @@ class Visit:
         return Cursor((last,), **self._bound(route, filters)).sign(self.desk.secrets)
 
     def _bound(self, route: str, filters: Mapping[str, str | None]) -> dict[str, Any]:
-        named = tuple((name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in filters.items() if value)
+        named = tuple(
+            (name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in filters.items() if value
+        )
         return {"route": f"dashboard {route}", "filters": named, "owner": self.who.id}
 
     def _navigation(self, who: Authority) -> list[dict[str, Any]]:

@@ -12,7 +12,19 @@ from ..visits import Visit
 from .fields import Form
 from .shown import PAGE, changes, entry_row, organization_asked, organizations
 
-_HEAD = ("id", "at", "event", "actor_type", "actor", "actor_name", "via", "client", "organization", "targets", "changes")
+_HEAD = (
+    "id",
+    "at",
+    "event",
+    "actor_type",
+    "actor",
+    "actor_name",
+    "via",
+    "client",
+    "organization",
+    "targets",
+    "changes",
+)
 MOST_ROWS, _STEP = 5000, 500
 # A program for tables takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

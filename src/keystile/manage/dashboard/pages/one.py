@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ....exceptions import ConfigurationError, StoreUnavailable
+from ....keys.usage.reading import Step
 from ....model import Usage, UsagePeriod
 from ...operations import ShownKey
 from ...requests import ManagementAnswer
@@ -63,7 +64,7 @@ async def _project_name(visit: Visit, shown: ShownKey) -> dict[str, str]:
 async def _usage(visit: Visit, span: str) -> dict[str, Any] | None:
     """What the chart shows; None if this store does not count."""
     label, number = SPANS[span]
-    step = "hour" if span == "day" else "day"
+    step: Step = "hour" if span == "day" else "day"
     start = visit.now - (timedelta(hours=number - 1) if step == "hour" else timedelta(days=number - 1))
     try:
         found = await visit.desk.operations.keys.usage(visit.caller, visit.id, start, step=step)

@@ -96,9 +96,7 @@ def organization_of(visit: Visit, organization_id: str | None) -> str | None:
 
 async def projects(visit: Visit, organization_id: str | None) -> Sequence[Project]:
     """The projects to choose from, or to name: the oldest ones."""
-    found = await visit.desk.operations.projects.list(
-        visit.caller, organization_id=organization_id, limit=MOST_CHOICES
-    )
+    found = await visit.desk.operations.projects.list(visit.caller, organization_id=organization_id, limit=MOST_CHOICES)
     return found.items
 
 
