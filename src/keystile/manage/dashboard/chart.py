@@ -12,7 +12,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 720, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 6, 14, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 0, 28, 32
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 _FLOOR = _TOP + _PLOT_HEIGHT
 _LINES = 4
@@ -67,7 +67,7 @@ def chart(name: str, title: str, bars: Sequence[Bar], outcomes: Sequence[Outcome
         outcomes: at most three; the first stands at the bottom of each bar.
     """
     step, top = scale(max(sum(bar.counts) for bar in bars))
-    parts = [*_grid(step, top), *_bars(name, bars, outcomes, top), *_ticks(bars)]
+    parts = [*_grid(step, top), *_bars(name, bars, outcomes, top), *_labels(step, top), *_ticks(bars)]
     return Markup(
         '<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{name}-title {name}-desc">'
         '<title id="{name}-title">{title}</title><desc id="{name}-desc">{totals}</desc>'
@@ -112,12 +112,20 @@ def _defs(name: str, outcomes: Sequence[Outcome]) -> Iterator[Markup]:
 
 
 def _grid(step: int, top: int) -> Iterator[Markup]:
+    for _, y in _lines(step, top):
+        yield Markup('<line class="line" x1="0" x2="{}" y1="{}" y2="{}"/>').format(WIDTH, y, y)
+
+
+def _labels(step: int, top: int) -> Iterator[Markup]:
+    """The numbers of the lines, above each: they need no room beside the bars, and may be larger on small screens."""
+    for number, y in _lines(step, top):
+        if number:
+            yield Markup('<text class="label" x="0" y="{}" dy="-0.35em">{}</text>').format(y, short(number))
+
+
+def _lines(step: int, top: int) -> Iterator[tuple[int, str]]:
     for number in range(0, top + 1, step):
-        y = _number(_FLOOR - _PLOT_HEIGHT * number / top)
-        yield Markup('<line class="line" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_LEFT, WIDTH - _RIGHT, y, y)
-        yield Markup('<text class="label" x="{}" y="{}" text-anchor="end" dy="0.32em">{}</text>').format(
-            _LEFT - 8, y, short(number)
-        )
+        yield number, _number(_FLOOR - _PLOT_HEIGHT * number / top)
 
 
 def _bars(name: str, bars: Sequence[Bar], outcomes: Sequence[Outcome], top: int) -> Iterator[Markup]:
@@ -144,7 +152,7 @@ def _ticks(bars: Sequence[Bar]) -> Iterator[Markup]:
         if bar.tick:
             x = _number(_LEFT + room * (place + 0.5))
             text = Markup('<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>')
-            yield text.format(x, HEIGHT - 8, bar.tick)
+            yield text.format(x, HEIGHT - 6, bar.tick)
 
 
 def _number(value: float) -> str:

@@ -33,7 +33,7 @@ def templates() -> Environment:
         auto_reload=False,
     )
     made.globals["text"] = texts
-    made.filters |= {"moment": moment, "machine": machine}
+    made.filters |= {"moment": moment, "day": day, "machine": machine}
     for name in made.list_templates():
         made.get_template(name)
     return made
@@ -42,6 +42,11 @@ def templates() -> Environment:
 def moment(time: datetime) -> str:
     """A time for people, in UTC."""
     return f"{time.astimezone(UTC):%d %b %Y, %H:%M} UTC".removeprefix("0")
+
+
+def day(time: datetime) -> str:
+    """A day for people, in UTC."""
+    return f"{time.astimezone(UTC):%d %b %Y}".removeprefix("0")
 
 
 def machine(time: datetime) -> str:

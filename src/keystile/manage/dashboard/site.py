@@ -46,6 +46,7 @@ class Site:
         public_url: our own URL, where the request does not say it; by default that of the gate.
         embed_in: origins of pages that may show these in a frame.
         sign_out: where signing out leads, a path or a URL of the host's; None shows no button for it.
+        counts: whether the gate's limiter knows where keys stand.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is missing.
@@ -59,6 +60,7 @@ class Site:
         public_url: str | None = None,
         embed_in: Iterable[str] = (),
         sign_out: str | None = None,
+        counts: bool = True,
     ) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
@@ -68,17 +70,18 @@ class Site:
         self._framed = bool(frames)
         self._sign_out = None if sign_out is None else Redirect(sign_out)
         templates()
-        self._desk: Desk = desk(gate, frames, signs_out=sign_out is not None)
+        self.desk: Desk = desk(gate, frames, signs_out=sign_out is not None, counts=counts)
+        """What all pages share."""
 
     async def handle(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
         """The answer to a request. In this order: files, the mount, other sites, who it is, the page, the form."""
         safe = request.method in SAFE_METHODS
-        file = self._desk.statics.answer(request.path) if safe else None
+        file = self.desk.statics.answer(request.path) if safe else None
         if file is not None:
             return file
         if request.bare_mount and request.mount:
             return self._with_slash(request)
-        visit = Visit(self._desk, request)
+        visit = Visit(self.desk, request)
         if not (may_show(request.headers, framed=self._framed) if safe else self._from_us(request)):
             return visit.message(403, texts.NOT_YOURS, texts.NOT_SHOWN if safe else texts.CROSS_SITE)
         try:
@@ -90,12 +93,12 @@ class Site:
         if entered is None:
             return visit.message(403, texts.NOT_ALLOWED, texts.NOT_ALLOWED_LEAD)
         call = Call(entered, offload, request.client, request.request_id, "dashboard")
-        return await self._entered(Visit(self._desk, request, call), entered)
+        return await self._entered(Visit(self.desk, request, call), entered)
 
     def refuse(self, request: ManagementRequest, reason: Reason) -> ManagementAnswer:
         """What a door answers itself, as a page."""
         title = HTTPStatus(reason.status).phrase
-        return Visit(self._desk, request).message(reason.status, title, reason.message)
+        return Visit(self.desk, request).message(reason.status, title, reason.message)
 
     def _from_us(self, request: ManagementRequest) -> bool:
         return may_change(request.headers, self._origin or origin_of(f"{request.scheme}://{request.host}"))
@@ -122,7 +125,7 @@ class Site:
             return visit.message(503, texts.DOWN, texts.DOWN_LEAD, _LATER)
 
     def _leave(self, to: Redirect, *more: tuple[str, str]) -> ManagementAnswer:
-        return ManagementAnswer(303, (("location", to.location), *self._desk.fields, *more), b"")
+        return ManagementAnswer(303, (("location", to.location), *self.desk.fields, *more), b"")
 
     def _with_slash(self, request: ManagementRequest) -> ManagementAnswer:
         """Links of the first page are relative to the mount, which therefore ends with a slash."""

@@ -35,6 +35,7 @@ class Desk:
         statics: the files that pages load.
         fields: what every page is sent with.
         signs_out: whether there is a way to sign out.
+        counts: whether the gate's limiter knows where keys stand.
         secrets: sign cursors.
     """
 
@@ -43,14 +44,15 @@ class Desk:
     statics: Statics
     fields: Fields
     signs_out: bool
+    counts: bool
     secrets: tuple[bytes, ...] = field(repr=False)
 
 
-def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool) -> Desk:
+def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool) -> Desk:
     """The desk of a dashboard."""
     # Without a secret of the service's own, a cursor holds in this process alone; elsewhere the first page is shown.
     signing = gate.cursor_secrets or (secrets.token_bytes(32),)
-    return Desk(gate, Operations(gate), Statics(), page_fields(embed_in), signs_out, signing)
+    return Desk(gate, Operations(gate), Statics(), page_fields(embed_in), signs_out, counts, signing)
 
 
 @dataclass(frozen=True)

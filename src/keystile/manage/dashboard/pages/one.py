@@ -48,6 +48,7 @@ async def shown_again(visit: Visit, form: Form, status: int = 200) -> Management
         ],
         usage=await _usage(visit, span),
         windows=await _windows(visit),
+        counts=visit.desk.counts,
         company=None if visit.desk.gate.policy.limit_by == "key" else visit.desk.gate.policy.limit_by,
         secrets=_secrets(shown),
         history=await _history(visit, shown),
@@ -93,7 +94,9 @@ def _bar(period: UsagePeriod, step: str) -> Bar:
 
 
 async def _windows(visit: Visit) -> list[dict[str, Any]] | None:
-    """Where the key stands; None if the limiter does not answer."""
+    """Where the key stands; None if that is not known."""
+    if not visit.desk.counts:
+        return None
     try:
         found = await visit.desk.operations.keys.standing(visit.caller, visit.id)
     except StoreUnavailable:

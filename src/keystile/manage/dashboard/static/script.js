@@ -32,12 +32,13 @@ if (secrets.length) {
 }
 
 // Times, in the zone of whoever looks; the time in UTC is a hover away.
-const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 for (const time of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(time.dateTime);
   if (Number.isNaN(moment.getTime())) continue;
-  time.title = time.textContent;
-  time.textContent = shown.format(moment);
+  time.title ||= time.textContent;
+  time.textContent = ("day" in time.dataset ? day : whole).format(moment);
 }
 
 // A form is sent once, however often its button is pressed. The server would notice, too.
