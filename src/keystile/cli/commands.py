@@ -22,6 +22,7 @@ from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
 from .checking import check
+from .dashboard.command import dashboard
 from .explain.command import explain
 from .limits import limits
 from .migrating import migrate
@@ -113,10 +114,8 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-_COMMANDS = (
-    *(check, explain, keys, projects, organizations, audit, limits, usage, webhooks, migrate, purge, scan, pattern),
-)
-for _command in _COMMANDS:
+_ON_KEYS = (keys, projects, organizations, audit, limits, usage, purge)
+for _command in (check, explain, *_ON_KEYS, webhooks, dashboard, migrate, scan, pattern):
     main.add_command(_command)
 
 
