@@ -1,0 +1,1 @@
+"""Managing keys over HTTP and by hand: who may manage what, the operations, and the pages for people."""
