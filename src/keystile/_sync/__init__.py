@@ -16,9 +16,9 @@ from .beside import can_wait, loop_beside, waited
 from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, give_way, in_time
+from .loops import PerLoop, give_way, in_time, until
 from .offload import Offload, Pool, abandonable, inline, pooled, worker_count
-from .places import Crowd, Place, Places
+from .places import Crowd, Place, Places, quarter_of_threads
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
 from .shelf import Item, Shelf
@@ -51,8 +51,10 @@ __all__ = [
     "on_fork",
     "patiently",
     "pooled",
+    "quarter_of_threads",
     "run_now",
     "settled",
+    "until",
     "waited",
     "worker_count",
 ]

@@ -142,6 +142,25 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
             patience.handle.cancel()
 
 
+async def until(ended: Callable[[], Awaitable[object]], work: Callable[[], Awaitable[object]]) -> None:
+    """Do this work, and give it up as soon as something else has ended. What the work raises is raised."""
+    failed: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            await ended()
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - raised below: not as one of a group
+            failed.append(error)
+        group.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+
+
 class _Patience:
     """Ends a scope when the loop has run for so long. The time is split into parts: a loop that is late by hours uses
     up one part."""
