@@ -17,6 +17,8 @@ from ..gate.requestids import RequestIds
 from ..model import Reason
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, TOO_SLOW, Answers
+from .live.sending import send_all
+from .live.stream import Stream
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
 READ_WITHIN = 30.0
@@ -54,7 +56,7 @@ class ServedByASGI:
             answer = self._refuse(request, body)
         else:
             answer = await self._answer(request)
-        return await _send(answer, request, send)
+        return await _send(answer, request, receive, send)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | Reason | None:
         announced = any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
@@ -110,9 +112,12 @@ async def _no_request(kind: str, receive: Receive, send: Send) -> None:
             return None
 
 
-async def _send(answer: ManagementAnswer, request: ManagementRequest, send: Send) -> None:
+async def _send(answer: ManagementAnswer, request: ManagementRequest, receive: Receive, send: Send) -> None:
     fields = [(name.encode(), value.encode("latin-1")) for name, value in with_length(answer, request)]
-    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    head: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
+    if isinstance(answer.body, Stream):
+        return await send_all(answer.body, head, receive, send)
+    await send(head)
     if isinstance(answer.body, bytes):
         body = b"" if request.method == "HEAD" else answer.body
         return await send({"type": "http.response.body", "body": body})

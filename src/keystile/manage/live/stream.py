@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ..._sync import Offload
+from ..._sync import Offload, inline, run_now
 from ...events import members
 from .hub import FIRST_USE, Reader
 from .rings import News, Told
@@ -81,6 +81,17 @@ class Stream:
                     return written(news) or _BEAT
             await offload.pause(self.pace.look)
         return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Under WSGI, where the thread waits. That the client has left shows when the next octets are written, at the
+        next heartbeat at the latest; then the server closes the iterable."""
+        return self
+
+    def __next__(self) -> bytes:
+        octets = run_now(self.next(inline))
+        if octets is None:
+            raise StopIteration
+        return octets
 
     async def _may(self, offload: Offload) -> bool:
         try:
