@@ -143,20 +143,19 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
 
 
 async def until(ended: Callable[[], Awaitable[object]], work: Callable[[], Awaitable[object]]) -> None:
-    """Do this work, and give it up as soon as something else has ended. What the work raises is raised."""
+    """Do this work, and give it up as soon as something else has ended. What either raises is raised."""
     failed: list[Exception] = []
     async with anyio.create_task_group() as group:
 
-        async def watch() -> None:
-            await ended()
+        async def first(each: Callable[[], Awaitable[object]]) -> None:
+            try:
+                await each()
+            except Exception as error:  # noqa: BLE001 - raised below, and not as one of a group
+                failed.append(error)
             group.cancel_scope.cancel()
 
-        group.start_soon(watch)
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - raised below: not as one of a group
-            failed.append(error)
-        group.cancel_scope.cancel()
+        group.start_soon(first, ended)
+        await first(work)
     if failed:
         raise failed[0]
 

@@ -1,0 +1,278 @@
+"""Streams of events through both doors, with every kind of store: what is told, when they end, what is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from keystile import Gate, Rule, _sync, asgi, wsgi
+from keystile.manage import asgi as over_asgi
+from keystile.manage import wsgi as over_wsgi
+from keystile.manage.answers import Answers
+from keystile.manage.live.hub import Bounds
+from keystile.manage.live.sending import send_all
+from keystile.manage.live.serving import LiveEvents
+from keystile.manage.live.stream import Pace, Stream
+from tests.doors import Door, asgi_scope, wsgi_environ
+
+Step = Callable[[], Awaitable[object]]
+NOW = 1_768_473_000.0
+QUICK = Pace(look=0.001, beat=3600, patience=20.0)
+PATIENCE = 20.0
+
+
+class Served:
+    """A gate behind which its own events are served."""
+
+    def __init__(self, door: Door, pace: Pace = QUICK, **settings: Any) -> None:
+        self.now = NOW
+        self.door, self.gate = door, door.open(clock=lambda: self.now, rules=[Rule("/admin", scopes=["x"])], **settings)
+        self.live = LiveEvents(self.gate, Answers(self.gate), Bounds(threads=16), pace)
+        self.asgi = asgi.GateMiddleware(over_asgi.served(self.handle, self.gate, most_body=100), gate=self.gate)
+        if door.kind == "wsgi":
+            self.wsgi = wsgi.GateMiddleware(over_wsgi.served(self.handle, self.gate, most_body=100), gate=self.gate)
+
+    async def handle(self, request: Any, offload: Any) -> Any:
+        caller = request.admitted.principal
+        return await self.live.serve(request, frozenset([caller.organization_id]), self.live.judge_of(caller), offload)
+
+    async def refuse(self, secret: str) -> None:
+        """Have a request with this key refused."""
+        if self.door.kind == "wsgi":
+            self.door.through_wsgi("GET", "/admin", [("x-api-key", secret)], None, None)
+        else:
+            await self.door.asgi_call("GET", "/admin", [("x-api-key", secret)], None)
+
+    def stream(self, secret: str, *steps: Step, method: str = "GET") -> tuple[int, dict[str, str], list[bytes], bool]:
+        """Status, headers, and what came: each step is done when something more has come, then the client leaves.
+
+        The last is whether the stream ended by itself.
+        """
+        if self.door.kind == "wsgi":
+            return self._wsgi(secret, steps, method)
+        return self.door.run(self._asgi, secret, steps, method)  # type: ignore[no-any-return]
+
+    def _wsgi(self, secret: str, steps: Sequence[Step], method: str) -> Any:
+        started: list[Any] = []
+        waiting, found = list(steps), list[bytes]()
+        environ = wsgi_environ(method, "/events", [("x-api-key", secret)], None)
+        iterable: Any = self.wsgi(environ, lambda *given: started.append(given))  # type: ignore[arg-type,return-value]
+        try:
+            for octets in iterable:
+                found.append(octets)
+                if not waiting:
+                    break
+                self.door.run(waiting.pop(0))
+            else:
+                return int(started[0][0][:3]), dict(started[0][1]), found, True
+        finally:
+            getattr(iterable, "close", lambda: None)()
+        return int(started[0][0][:3]), dict(started[0][1]), found, False
+
+    async def _asgi(self, secret: str, steps: Sequence[Step], method: str) -> Any:
+        waiting, found, left = list(steps), list[bytes](), anyio.Event()
+        head: list[Any] = []
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                return head.append(message)
+            ended.append(not message.get("more_body", False))
+            if message["body"]:
+                found.append(message["body"])
+                if waiting:
+                    await waiting.pop(0)()
+                else:
+                    left.set()
+            return None
+
+        async def receive() -> Any:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        ended: list[bool] = []
+        with anyio.fail_after(PATIENCE):
+            await self.asgi(asgi_scope(method, "/events", [("x-api-key", secret)], None), receive, send)
+        headers = {name.decode(): value.decode() for name, value in head[0]["headers"]}
+        return head[0]["status"], headers, found, ended[-1]
+
+
+def told(octets: bytes) -> list[Any]:
+    lines = octets.decode().split("\n")
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+async def nothing() -> None:
+    """Go on."""
+
+
+def test_refusals_of_the_own_organization_are_told(door: Door) -> None:
+    served = Served(door)
+    own, other = door.create(organization_id="one"), door.create(organization_id="two")
+
+    async def refuse() -> None:
+        await served.refuse(other.secret)
+        await served.refuse(own.secret)
+
+    status, headers, found, ended = served.stream(own.secret, refuse, refuse)
+    assert (status, headers["content-type"], ended) == (200, "text/event-stream", False)
+    assert found[0] == b"retry: 2000\n\n"
+    events = [each for octets in found for each in told(octets)]
+    assert [(each["code"], each["key_id"]) for each in events] == [("insufficient_scope", own.key.id)] * 2
+    assert served.live.hub.count == 0
+
+
+@pytest.mark.parametrize("end", ["revoke", "suspend", "update", "rotate", "organization"])
+def test_a_change_in_this_process_ends_the_stream_at_once(door: Door, end: str) -> None:
+    served = Served(door)  # whose heart would beat in an hour
+    keys = served.gate.keys
+    issued = door.create(organization_id="one")
+    door.run(served.gate.organizations.acreate, "one")
+    acts: dict[str, Step] = {
+        "revoke": lambda: keys.arevoke(issued.key.id),
+        "suspend": lambda: keys.asuspend(issued.key.id),
+        "update": lambda: keys.aupdate(issued.key.id, ip_allowlist=["192.0.2.1"]),
+        "rotate": lambda: keys.arotate(issued.key.id, grace=3600),
+        "organization": lambda: served.gate.organizations.asuspend("one"),
+    }
+    status, _, found, ended = served.stream(issued.secret, lambda: served.refuse(issued.secret), acts[end], nothing)
+    assert (status, len(found), ended) == (200, 2, True)
+    assert served.live.hub.count == 0
+
+
+def test_uses_of_a_key_do_not_end_its_stream(door: Door) -> None:
+    served = Served(door, Pace(look=0.001, beat=0.001))
+    issued = door.create(organization_id="one")
+
+    async def use() -> None:
+        served.now += 90
+        await served.refuse(issued.secret)
+        await served.gate.aflush()
+
+    assert served.stream(issued.secret, use, nothing, use, nothing, nothing)[-1] is False
+
+
+def test_a_stream_ends_when_its_key_or_its_older_secret_expires(door: Door) -> None:
+    served = Served(door, Pace(look=0.001, beat=0.001))
+    expires = datetime.fromtimestamp(NOW + 60, UTC)
+    expiring, rotated = (door.create(organization_id="one", expires_at=each) for each in (expires, None))
+    newer = door.run(served.gate.keys.arotate, rotated.key.id, grace=60)
+
+    async def later() -> None:
+        served.now += 60
+
+    assert served.stream(expiring.secret, nothing, later, *[nothing] * 5)[-1] is True
+    served.now = NOW
+    assert served.stream(rotated.secret, nothing, later, *[nothing] * 5)[-1] is True
+    served.now = NOW
+    assert served.stream(newer.secret, nothing, later, *[nothing] * 5)[-1] is False
+
+
+def test_a_head_opens_no_stream(door: Door) -> None:
+    served = Served(door)
+    status, headers, found, _ = served.stream(door.create(organization_id="one").secret, method="HEAD")
+    assert (status, headers["content-type"], found) == (200, "text/event-stream", [])
+    assert served.live.hub.count == served.live.hub.kept == 0
+
+
+# What clients of ASGI do
+
+
+class Client:
+    """An ASGI client that behaves as it is told."""
+
+    def __init__(self, send: Callable[[Any], Awaitable[None]]) -> None:
+        self.send, self.left = send, anyio.Event()
+
+    async def receive(self) -> Any:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def opened(pace: Pace) -> tuple[LiveEvents, Stream]:
+    gate = Gate()
+    live = LiveEvents(gate, Answers(gate), pace=pace)
+
+    async def may(_offload: Any) -> bool:
+        return True
+
+    reader: Any = live.hub.join(frozenset("a"), _sync.pooled)
+    return live, Stream(reader, may, lambda: False, pace)
+
+
+def test_a_client_that_accepts_nothing_is_left_after_a_while(backend: str) -> None:
+    live, stream = opened(Pace(look=0.001, beat=0.001, patience=0.05))
+
+    async def stuck(message: Any) -> None:
+        if message.get("body"):
+            await anyio.sleep_forever()
+
+    async def serve() -> None:
+        with anyio.fail_after(PATIENCE):
+            await send_all(stream, {"type": "http.response.start"}, Client(stuck).receive, stuck)
+
+    anyio.run(serve, backend=backend)
+    assert live.hub.count == 0
+
+
+@pytest.mark.parametrize("where", ["head", "body"])
+def test_a_server_that_says_that_the_client_left_is_believed(backend: str, where: str) -> None:
+    live, stream = opened(QUICK)
+
+    async def broken(message: Any) -> None:
+        if (where == "head") == ("body" not in message):
+            raise OSError("gone")
+
+    anyio.run(send_all, stream, {"type": "http.response.start"}, Client(broken).receive, broken, backend=backend)
+    assert live.hub.count == 0
+
+
+def test_a_fault_in_the_server_is_raised_as_it_is_and_leaves_nothing(backend: str) -> None:
+    live, stream = opened(QUICK)
+
+    async def faulty(_message: Any) -> None:
+        raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        anyio.run(send_all, stream, {"type": "http.response.start"}, Client(faulty).receive, faulty, backend=backend)
+    assert live.hub.count == 0
+
+
+def test_a_client_that_leaves_in_the_middle_ends_its_stream(backend: str) -> None:
+    live, stream = opened(QUICK)
+
+    async def serve() -> None:
+        async def leaves(message: Any) -> None:
+            if message.get("body"):
+                client.left.set()
+
+        client = Client(leaves)
+        with anyio.fail_after(PATIENCE):
+            await send_all(stream, {"type": "http.response.start"}, client.receive, client.send)
+
+    anyio.run(serve, backend=backend)
+    assert live.hub.count == 0
+
+
+def test_a_server_that_cancels_the_request_leaves_nothing(backend: str) -> None:
+    live, stream = opened(QUICK)
+
+    async def serve() -> None:
+        async def accepts(message: Any) -> None:
+            if message.get("body"):
+                scope.cancel()
+
+        with anyio.CancelScope() as scope:
+            await send_all(stream, {"type": "http.response.start"}, Client(accepts).receive, accepts)
+
+    anyio.run(serve, backend=backend)
+    assert live.hub.count == 0
