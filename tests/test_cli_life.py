@@ -414,6 +414,13 @@ def test_a_key_is_found_by_whose_it_is_and_whether_it_lives(each: Desk) -> None:
     assert found("--project", "web") == ["of web"]
     assert found("--owner", "bob") == ["bob"]
     assert found("--live") == ["of web", "ann"]
+    assert found("--state", "revoked") == ["bob"]
+    assert found("--state", "active", "--organization", "acme") == ["of web", "ann"]
+    assert found("--search", "OF W") == ["of web"]
+    assert found("--search", gone) == ["bob"]
+    said = each.run("keys", "list", "--live", "--state", "active")
+    assert said.exit_code != 0
+    assert "state: contradicts live" in said.stderr
 
 
 def test_the_audit_is_filtered_and_comes_in_pages(each: Desk) -> None:

@@ -155,6 +155,23 @@ def test_lists_are_paged_and_filtered(keys: Ways) -> None:
     assert list(keys.list(owner_id="somebody else")) == []
 
 
+def test_lists_are_filtered_by_state_and_text(keys: Ways) -> None:
+    now = datetime.fromtimestamp(keys.keys._records._workshop.clock.now, UTC)
+    first, second, third, fourth = (
+        keys.create(each, expires_at=now + timedelta(seconds=9) if each == "Third" else None).key.id
+        for each in ("First", "Second", "Third", "Fourth")
+    )
+    keys.suspend(second)
+    keys.revoke(fourth)
+    keys.keys._records._workshop.clock.now += 9
+    states = ("active", "suspended", "expired", "revoked")
+    assert [[key.id for key in keys.list(state=each)] for each in states] == [[first], [second], [third], [fourth]]
+    assert {key.id for key in keys.list(live=True)} == {first, second}
+    assert [key.id for key in keys.list(search="IRD")] == [third]
+    assert [key.id for key in keys.list(search=first[:11])] == [first]
+    assert [key.id for key in keys.list(search="ir", state="active")] == [first]
+
+
 def test_a_second_revocation_is_like_the_first(keys: Ways) -> None:
     key_id = keys.create("CI").key.id
     first = keys.revoke(key_id)
@@ -252,6 +269,13 @@ def test_metadata_that_holds_itself_is_refused() -> None:
         ({"after": 7}, "after"),
         ({"organization_id": ""}, "organization_id"),
         ({"owner_id": 7}, "owner_id"),
+        ({"state": "live"}, "state"),
+        ({"state": ["active"]}, "state"),
+        ({"state": "active", "live": True}, "state"),
+        ({"search": ""}, "search"),
+        ({"search": "a" * 201}, "search"),
+        ({"search": "a\0"}, "search"),
+        ({"search": 7}, "search"),
     ],
 )
 def test_a_bad_argument_of_list_is_named(given: dict[str, Any], key: str) -> None:

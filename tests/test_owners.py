@@ -222,6 +222,18 @@ def test_a_key_is_added_to_a_living_project_of_its_organization_only(store: Stor
     assert events(store) == [("key.create", ID)]
 
 
+def test_a_change_that_names_a_keys_place_asks_for_its_project_and_no_other_does(store: Store) -> None:
+    store.put(a_key(organization_id="o", project_id="p"))
+    store.delete_project("p", T0, [told("project.delete", "p")])
+    for changes in ({"organization_id": "o"}, {"project_id": "p"}, {"organization_id": "other"}):
+        with pytest.raises(NotFound) as caught:
+            store.change(ID, **changes)
+        assert (caught.value.kind, caught.value.id) == ("project", "p")
+    assert store.change(ID, name="ended").name == "ended"
+    assert [event for event, _ in events(store)] == ["key.create", "project.delete", "key.revoke", "key.update"]
+    assert store.change(ID, project_id=None, organization_id="other").organization_id == "other"
+
+
 # Projects and organizations
 
 
@@ -323,9 +335,91 @@ def test_keys_are_listed_by_project_and_by_whether_they_live(store: Store) -> No
     store.put(a_key("c", expires_at=later(10)))
     store.put(a_key("d", suspended_at=T0))
     assert store.listed(project_id="p") == ["a", "b"]
-    assert store.listed(live_at=later(10)) == ["a", "d"]
-    assert store.listed(live_at=later(9.999999)) == ["a", "c", "d"]
-    assert store.listed(live_at=later(10), project_id="p", limit=1) == ["a"]
+    assert store.listed(state=("live", later(10))) == ["a", "d"]
+    assert store.listed(state=("live", later(9.999999))) == ["a", "c", "d"]
+    assert store.listed(state=("live", later(10)), project_id="p", limit=1) == ["a"]
+
+
+def test_keys_are_listed_by_the_state_that_they_are_in_at_a_moment(store: Store) -> None:
+    store.add_organization(an_organization("out", suspended_at=T0), [told("organization.create", "out")])
+    store.put(a_key("free", created_at=later(1)))
+    store.put(a_key("ends", created_at=later(2), expires_at=later(10), suspended_at=T0))
+    store.put(a_key("of p", created_at=later(3), organization_id="o", project_id="p"))
+    store.put(a_key("of out", created_at=later(4), organization_id="out", expires_at=later(20)))
+    store.put(a_key("gone", created_at=later(5), revoked_at=later(99), expires_at=T0, suspended_at=T0))
+    states = "active", "suspended", "expired", "revoked"
+
+    def by_state(at: float) -> list[list[str]]:
+        return [store.listed(state=(each, later(at))) for each in states]
+
+    assert by_state(9.999999) == [["free", "of p"], ["ends", "of out"], [], ["gone"]]
+    assert by_state(10) == [["free", "of p"], ["of out"], ["ends"], ["gone"]]
+    change_project(store, suspended_at=T0)
+    assert by_state(20) == [["free"], ["of p"], ["ends", "of out"], ["gone"]]
+    assert [[key.state(later(20)) for key in store.records(state=(each, later(20)))] for each in states] == [
+        ["active"],
+        ["suspended"],
+        ["expired", "expired"],
+        ["revoked"],
+    ]
+    assert store.listed(state=("expired", later(20)), after="ends") == ["of out"]
+    assert store.listed(state=("suspended", later(20)), organization_id="o") == ["of p"]
+
+
+LIKE = [
+    ("ci", ["1CI", "2CI"]),
+    ("CI/CD", ["1CI"]),
+    ("1C", ["1CI"]),
+    ("1c", []),
+    ("aXb1", ["2CI"]),
+    ("oldX", ["2CI", "per%"]),
+    ("oldx", []),
+    ("dX", []),
+    ("$old", []),
+    ("%", ["per%"]),
+    ("_", ["und_"]),
+    ("0%", ["per%"]),
+    ("CI%", []),
+    ("\\", ["back"]),
+    ('"', ["back"]),
+    ('", "', []),
+    ("'", ["back"]),
+    ("straße", ["und_"]),
+    ("e", ["2CI", "per%", "und_"]),
+    ("é", []),
+    ("*", []),
+    (" ", ["per%", "back"]),
+]
+
+
+def test_keys_are_listed_by_a_part_of_the_name_the_beginning_of_the_id_or_a_hint(store: Store) -> None:
+    only = (SecretHash("$other", "9999"),)
+    for key_id, name, hashes in [
+        ("1CI", "Ci/cD", only),
+        ("2CI", "deploy-cI", (SecretHash("$new", "aXb1"), SecretHash("$old", "oldX", T0, "$quick"))),
+        ("per%", "100% sure", (OLD,)),
+        ("und_", "a_Straße", only),
+        ("back", 'it\'s \\"so"', only),
+    ]:
+        store.put(a_key(key_id, name=name, hashes=hashes, created_at=later(len(store.listed()))))
+    assert {text: store.listed(search=text) for text, _ in LIKE} == dict(LIKE)
+    assert store.listed(search="ci", organization_id="o") == []
+
+
+def test_letters_of_other_alphabets_are_found_in_any_case_too(store: Store) -> None:
+    store.put(a_key(name="Ключ Ω"))
+    assert store.listed(search="кЛЮЧ ω") == [ID]
+    assert store.listed(search="ключі") == []
+
+
+def test_what_is_searched_comes_in_pages_without_gap_or_repeat(store: Store) -> None:
+    for number in range(12):
+        store.put(a_key(f"k{number:02d}", name="web" if number % 3 else "cron", created_at=later(number // 2)))
+    pages, after = [], None
+    while page := store.listed(after=after, limit=3, search="WEB"):
+        pages.append(page)
+        after = page[-1]
+    assert pages == [["k01", "k02", "k04"], ["k05", "k07", "k08"], ["k10", "k11"]]
 
 
 # Caps
@@ -445,7 +539,7 @@ def test_as_many_as_are_made_at_once_a_cap_holds(tmp_path: Path, kind: str, repl
     for thread in threads:
         thread.join()
     view = Store(store, "asyncio")
-    assert len(view.listed(live_at=T0)) == kept
+    assert len(view.listed(state=("live", T0))) == kept
     assert len(full) == (0 if replaces else 45)
     assert len(events(view, event="key.revoke")) == (45 if replaces else 0)
     assert len(events(view, event="key.create")) == 50 - len(full)

@@ -20,6 +20,7 @@ from keystile.model import Inherited, SecretHash
 from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.redis import RedisStore
 from keystile.stores.redis.names import Slot
+from keystile.stores.redis.operations import lists
 from tests.doors import Door
 from tests.redis_server import Server, valkey_binary
 from tests.redis_stores import clients, emptied, patient
@@ -51,6 +52,24 @@ def store(url: str) -> Iterator[RedisStore]:
 
 def put(store: Any, id: str = ID, **values: Any) -> Any:
     return store.add(a_key(id, **values), [told("key.create", id)]).record
+
+
+def test_a_page_for_which_too_many_keys_must_be_looked_at_is_refused(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "PAGE", 2)
+    monkeypatch.setattr(lists, "MOST_LOOKED", 6)
+    for number in range(9):
+        put(store, f"key {number}", name="last" if number == 8 else "CI", organization_id="o" if number > 3 else None)
+    with pytest.raises(ConfigurationError, match="fewer than 1 of the next 6 keys are like this") as caught:
+        store.list(KeyFilter(search="last"), None, 1)
+    assert caught.value.key == "search"
+    with pytest.raises(ConfigurationError) as caught:
+        store.list(KeyFilter(state=("revoked", T0)), None, 1)
+    assert caught.value.key == "state"
+    assert [key.id for key in store.list(KeyFilter(search="last", organization_id="o"), None, 1)] == ["key 8"]
+    assert [key.id for key in store.list(KeyFilter(search="last"), "key 3", 1)] == ["key 8"]
+    assert len(store.list(KeyFilter(), None, 6)) == 6
 
 
 def events(store: RedisStore, event: str) -> list[str]:

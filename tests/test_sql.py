@@ -647,7 +647,7 @@ def test_threads_that_cap_each_other_out_neither_pass_the_cap_nor_stop(store: SQ
     for thread in threads:
         thread.join()
     assert faults == []
-    live = store.list(KeyFilter(live_at=T0), None, 100)
+    live = store.list(KeyFilter(state=("live", T0)), None, 100)
     assert 3 <= len(live) <= 4
     with pytest.raises(KeyLimitReached):
         store.add(a_key("more", owner_id="me"), [told("key.create", "more")], caps[0]._replace(replaces=False, most=1))

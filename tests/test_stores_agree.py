@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystile.exceptions import KeyLimitReached, NotFound
+from keystile.model import KEY_STATES
 from keystile.stores import AuditFilter, Cap, KeyFilter
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sql import SQLStore
@@ -112,7 +113,9 @@ def whole(store: Any) -> list[Any]:
         [(store.last_used(each), store.last_used(each, True)) for each in "abcd"],
         [each and each.last_used_at is None for each in found],
         list(store.list(KeyFilter(), None, 100)),
-        list(store.list(KeyFilter(organization_id="x", live_at=later(3)), None, 100)),
+        list(store.list(KeyFilter(organization_id="x", state=("live", later(3))), None, 100)),
+        [list(store.list(KeyFilter(state=(each, later(3))), None, 100)) for each in KEY_STATES],
+        [list(store.list(KeyFilter(search=each), None, 100)) for each in ("o", "TWO", "newX", "a")],
         [store.find_project(each) for each in "pq"],
         list(store.list_projects("x", None, 100)),
         list(store.list_organizations(None, 100)),

@@ -7,7 +7,7 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from .model import Refused, Request
 if TYPE_CHECKING:
     from .webhooks.receiving.asgi import WebhookMiddleware
 
-__all__ = ["GateMiddleware", "WebhookMiddleware"]
+__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app"]
 
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -48,6 +48,35 @@ def __getattr__(name: str) -> Any:
     from .webhooks.receiving.asgi import WebhookMiddleware
 
     return WebhookMiddleware
+
+
+def dashboard_app(
+    gate: Gate,
+    *,
+    authorize: Callable[[Any], Any],
+    public_url: str | None = None,
+    embed_in: Iterable[str] = (),
+    sign_out: str | None = None,
+) -> App:
+    """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
+    does not guard: it has a door of its own.
+
+    Args:
+        gate: whose keys these are.
+        authorize: says who may enter. It is given each request, as Starlette's ``Request``, and returns a
+            `keystile.manage.Authority`, a `keystile.manage.dashboard.Redirect` to where people sign in, or None.
+            It may be async; a plain one runs in a thread. There is no default, and an API key is no login.
+        public_url: the URL that people see, where the request does not say it; by default that of the gate. Only
+            browsers without Fetch Metadata need it.
+        embed_in: origins of pages that may show these in a frame; by default none may.
+        sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
+
+    Raises:
+        ConfigurationError: an argument is wrong, or Jinja is not installed.
+    """
+    from .manage.dashboard.apps import asgi_app
+
+    return asgi_app(gate, authorize, public_url, embed_in, sign_out)
 
 
 class GateMiddleware:

@@ -109,6 +109,19 @@ class NotFound(KeystileError, LookupError):
         return f"no {self.kind} has the id {self.id!r}"
 
 
+class IdTaken(ConfigurationError):
+    """Something of this kind has this id already; an id is never given twice.
+
+    Args:
+        kind: ``"key"``, ``"project"`` or ``"organization"``.
+        id: which one.
+    """
+
+    def __init__(self, kind: str, id: str) -> None:
+        self.kind, self.id = kind, id
+        super().__init__(f"{id!r} is taken", key="id")
+
+
 class KeyNotFound(NotFound):
     """No key has this id.
 
@@ -186,6 +199,64 @@ class RecordChanged(KeystileError):
 
     def __str__(self) -> str:
         return f"the {self.kind} {self.id!r} was changed in the meantime"
+
+
+class NotAllowed(KeystileError):
+    """Whoever manages keys may not do this. Over HTTP: 403 with this code.
+
+    Args:
+        code: one of `CODES`.
+        reason: what is missing, for people.
+        key: the member of what was asked for that is too much, or None.
+        required_scopes: what would be needed, where that is known.
+    """
+
+    CODES = ("insufficient_scope", "more_than_held", "organization_required", "own_key")
+
+    def __init__(
+        self, code: str, reason: str, *, key: str | None = None, required_scopes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason, self.key, self.required_scopes = code, reason, key, required_scopes
+
+    def __str__(self) -> str:
+        return self.reason if self.key is None else f"{self.key}: {self.reason}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What an answer says about it."""
+        if self.required_scopes:
+            return {"required_scopes": list(self.required_scopes)}
+        return {} if self.key is None else {"field": self.key}
+
+
+class ForceRequired(KeystileError):
+    """This would lock out who asks for it: it is done only with ``force=True``. Over HTTP: 409 ``force_required``.
+
+    Args:
+        reason: what would happen, for people.
+    """
+
+    code = "force_required"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class IdempotencyKeyReused(KeystileError):
+    """This idempotency key made something else before, or what it made is gone. Over HTTP: 422
+    ``idempotency_key_reused``.
+
+    Args:
+        reason: which of the two, for people. The key that was sent is not part of it.
+    """
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class InvalidRequest(KeystileError, ValueError):

@@ -32,7 +32,7 @@ from .model import Refused, Request
 if TYPE_CHECKING:
     from .webhooks.receiving.wsgi import WebhookMiddleware
 
-__all__ = ["GateMiddleware", "WebhookMiddleware"]
+__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app"]
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -46,6 +46,35 @@ def __getattr__(name: str) -> Any:
     from .webhooks.receiving.wsgi import WebhookMiddleware
 
     return WebhookMiddleware
+
+
+def dashboard_app(
+    gate: Gate,
+    *,
+    authorize: Callable[[Any], Any],
+    public_url: str | None = None,
+    embed_in: Iterable[str] = (),
+    sign_out: str | None = None,
+) -> App:
+    """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
+    does not guard: it has a door of its own.
+
+    Args:
+        gate: whose keys these are.
+        authorize: says who may enter. It is given each request, as Werkzeug's ``Request``, and returns a
+            `keystile.manage.Authority`, a `keystile.manage.dashboard.Redirect` to where people sign in, or None.
+            It is plain. There is no default, and an API key is no login.
+        public_url: the URL that people see, where the request does not say it; by default that of the gate. Only
+            browsers without Fetch Metadata need it.
+        embed_in: origins of pages that may show these in a frame; by default none may.
+        sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
+
+    Raises:
+        ConfigurationError: an argument is wrong, or Jinja is not installed.
+    """
+    from .manage.dashboard.apps import wsgi_app
+
+    return wsgi_app(gate, authorize, public_url, embed_in, sign_out)
 
 
 class GateMiddleware:

@@ -130,7 +130,7 @@ def test_as_many_as_are_made_at_once_a_cap_holds(url: str) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert (len(store.list(KeyFilter(live_at=T0), None, 100)), len(full)) == (5, 45)
+        assert (len(store.list(KeyFilter(state=("live", T0)), None, 100)), len(full)) == (5, 45)
 
 
 def test_a_migration_that_was_cut_short_goes_on(url: str) -> None:

@@ -80,5 +80,5 @@ def test_everything_works_where_connections_are_handed_around(pooled: str) -> No
         for thread in threads:
             thread.join()
         assert faults == []
-        assert len(store.list(KeyFilter(live_at=T0), None, 100)) == 5
+        assert len(store.list(KeyFilter(state=("live", T0)), None, 100)) == 5
         portal.call(twin.close)

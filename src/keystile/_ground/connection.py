@@ -159,10 +159,16 @@ def _opened(url: str, path: str, durable: bool) -> Connection:
     )
     try:
         base = _settle(inner, durable)
+        # SQLite's own functions know only the letters of A to Z in any case.
+        inner.create_function("casefold", 1, _casefold, deterministic=True)
         return Connection(url, path, inner, base)
     except BaseException:
         inner.close()
         raise
+
+
+def _casefold(text: object) -> str | None:
+    return text.casefold() if isinstance(text, str) else None
 
 
 def _is_lost(path: str) -> bool:

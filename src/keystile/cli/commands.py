@@ -22,6 +22,7 @@ from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
 from .checking import check
+from .dashboard import dashboard
 from .explain.command import explain
 from .limits import limits
 from .migrating import migrate
@@ -111,7 +112,20 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_file(), indent=2, ensure_ascii=False))
 
 
-for _command in (check, explain, keys, projects, organizations, audit, limits, usage, migrate, scan, pattern):
+for _command in (
+    check,
+    dashboard,
+    explain,
+    keys,
+    projects,
+    organizations,
+    audit,
+    limits,
+    usage,
+    migrate,
+    scan,
+    pattern,
+):
     main.add_command(_command)
 
 

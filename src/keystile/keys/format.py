@@ -28,6 +28,7 @@ HINT_LENGTH = 4
 WORDS: dict[Environment, str] = {"production": "live", "staging": "stage", "development": "test"}
 UNDERSCORE = "(?:_|%(?:25)*5f)"
 PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,19}")
+ID = re.compile(rf"[0-9A-Za-z]{{{ID_LENGTH}}}")
 
 KeyFormatName = Literal["opaque"]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from .._sync import Offload
-from ..exceptions import ConfigurationError
 from ..model import Actor, Organization
 from ..rules.limits.quotas import Quotas
 from .changes.audit import check_actor, made
@@ -35,17 +34,14 @@ class Organizations:
             actor: who makes it.
 
         Raises:
-            ConfigurationError: the id is taken.
+            IdTaken: there is one with this id.
         """
         self._quotas.check_key(check_optional(plan, "plan"), None)
         who, at = check_actor(actor), self._records.now()
         label = check_text(id, "id") if name is None else check_text(name, "name")
         organization = Organization(id=check_text(id, "id"), name=label, plan=plan, created_at=at)
         entries = (made("organization.create", who, at, organization),)
-        try:
-            written = await self._records.write(offload, "add_organization", organization, entries)
-        except KeyError:
-            raise ConfigurationError(f"{id!r} is taken", key="id") from None
+        written = await self._records.write(offload, "add_organization", organization, entries)
         return cast("Organization", written.record)
 
     async def _get(self, offload: Offload, organization_id: str) -> Organization:
@@ -80,16 +76,23 @@ class Organizations:
         return cast("Organization", found)
 
     async def _set_plan(
-        self, offload: Offload, organization_id: str, plan: str | None, *, actor: Actor | None = None
+        self,
+        offload: Offload,
+        organization_id: str,
+        plan: str | None,
+        *,
+        actor: Actor | None = None,
+        revision: int | None = None,
     ) -> Organization:
         """Give an organization another plan, or with None none: it holds for the next request of each of its keys that
         have no plan of their own. Keys beyond the new plan's cap stay; only new ones are refused.
 
         Raises:
             NotFound: there is no such organization.
+            RecordChanged: it has another revision than the given one.
         """
         self._quotas.check_key(check_optional(plan, "plan"), None)
-        wanted = asked("organization", organization_id, "plan", actor)
+        wanted = asked("organization", organization_id, "plan", actor, revision)
         found = await self._records.set(offload, wanted, {"plan": plan})
         return cast("Organization", found)
 

@@ -16,7 +16,8 @@ from .changes.records import Records, asked
 from .changes.twins import awaited, blocking
 from .format import BASE62
 
-_FIRST_KEY = "default"
+FIRST_KEY = "default"
+"""The name of a project's first key, if nobody names it."""
 _ID_LENGTH = 16
 
 
@@ -50,7 +51,7 @@ class Projects:
             actor: who makes it.
 
         Raises:
-            ConfigurationError: the id is taken.
+            IdTaken: there is, or was, a project with this id, or there is a key with that of its key.
             KeyLimitReached: the plan allows no more keys.
         """
         who, at = check_actor(actor), self._records.now()
@@ -61,14 +62,13 @@ class Projects:
             environment=check_environment(environment),
             created_at=at,
         )
-        draft = await self._maker.draft(offload, {"name": _FIRST_KEY, **_arguments(key)}, at, project)
+        given = {"id": None, "name": FIRST_KEY, **_arguments(key)}
+        key_id = given.pop("id")
+        draft = await self._maker.draft(offload, given, at, project, id=key_id)
         second = made("key.create", who, at, draft.key)
         first = made("project.create", who, at, project)
         entries = (first, first.followed_by(1, second))
-        try:
-            written = await self._records.write(offload, "add_project", project, draft.key, entries, draft.cap)
-        except KeyError:
-            raise ConfigurationError(f"{project.id!r} is taken", key="id") from None
+        written = await self._records.write(offload, "add_project", project, draft.key, entries, draft.cap)
         return IssuedProject(await self._records.found(offload, "project", project.id), draft.issued(written))
 
     async def _get(self, offload: Offload, project_id: str) -> Project:
@@ -166,7 +166,12 @@ def _arguments(key: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 _OF_FIRST_KEY = frozenset(
-    (*("name", "owner_id", "environment", "plan", "limits", "scopes", "may"), "ip_allowlist", "expires_at", "metadata")
+    (
+        *("id", "name", "owner_id", "environment", "plan", "limits", "scopes", "may"),
+        "ip_allowlist",
+        "expires_at",
+        "metadata",
+    )
 )
 
 

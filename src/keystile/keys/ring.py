@@ -1,9 +1,8 @@
 """What a service does with its keys: create, get, list, update, rotate, suspend, resume, revoke.
 
-Keys that exist already are imported and identified by `existing.ring`.
-
 What a member of a record must be is in `fields`, how a key is made in `making`, what a rotation does in `rotation`, how
-many keys there may be in `caps`. Here is what each operation checks and writes.
+many keys there may be in `caps`, how keys that exist already are brought in in `existing.ring`. Here is what each
+operation checks and writes.
 """
 
 from __future__ import annotations
@@ -15,17 +14,18 @@ from typing import Any, cast
 
 from .._sync import Offload
 from ..exceptions import KeyNotActive, UnreadableRecord
-from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey
+from ..model import Actor, ApiKey, AuditEntry, Environment, IssuedKey, KeyState
 from ..policy import Limits
 from ..rules.limits.quotas import Quotas
-from ..stores import KeyFilter, Written
+from ..stores import Written
 from .changes.audit import changed, check_actor, made
-from .changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked
+from .changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text, checked, without
 from .changes.making import Maker, place
 from .changes.records import Asked, Change, Records, asked
 from .changes.rotation import rotated
 from .changes.twins import awaited, blocking
 from .existing.ring import KnownKeys
+from .lists import wanted_keys
 from .usage.reading import UsageReader
 
 # What decides against which cap a key counts.
@@ -44,6 +44,8 @@ class KeyRing(KnownKeys):
         super().__init__(records, maker)
         self._quotas, self._max_grace = quotas, max_grace
         self.usage, self.ausage = reader.usage, reader.ausage
+        self.takes_ids = maker.takes_ids
+        """Whether `create` may be given an id."""
 
     async def _create(
         self,
@@ -61,6 +63,7 @@ class KeyRing(KnownKeys):
         ip_allowlist: Sequence[str] | None = None,
         expires_at: datetime | None = None,
         metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
         actor: Actor | None = None,
     ) -> IssuedKey:
         """Make a key. Its secret is in the answer, this once.
@@ -79,29 +82,33 @@ class KeyRing(KnownKeys):
                 refused.
             expires_at: an aware datetime in the future, or None for never.
             metadata: JSON values to keep with it, at most 16 KiB and 32 levels of containers.
+            id: the public part of the key, as `key_format` has it; None draws one.
             actor: who makes it.
 
         Raises:
             NotFound: there is no such project.
+            IdTaken: there is a key with this id.
             KeyLimitReached: the plan allows no more keys.
             Overloaded: too much hashing is under way.
         """
-        given = dict(locals())
-        for inner in ("self", "offload", "actor"):
-            del given[inner]
+        given = without(locals(), "self", "offload", "actor", "id")
         who, at = check_actor(actor), self._records.now()
-        draft = await self._maker.draft(offload, given, at)
+        draft = await self._maker.draft(offload, given, at, id=id)
         entries = (made("key.create", who, at, draft.key),)
         return draft.issued(await self._records.write(offload, "add", draft.key, entries, draft.cap))
 
-    async def _get(self, offload: Offload, key_id: str) -> ApiKey:
+    async def _get(self, offload: Offload, key_id: str, *, uses: bool = True) -> ApiKey:
         """The record with this id.
+
+        Args:
+            key_id: which key.
+            uses: whether to ask when it was used last; without that, `last_used_at` may be of an earlier use.
 
         Raises:
             KeyNotFound: there is none.
         """
         key: ApiKey = await self._records.found(offload, "key", check_text(key_id, "key_id"))
-        if not self._records.has("last_used"):
+        if not uses or not self._records.has("last_used"):
             return key
         used, graced = [await self._records.call(offload, "last_used", key_id, graced) for graced in (False, True)]
         return replace(key, last_used_at=used, grace_used_at=graced)
@@ -114,6 +121,8 @@ class KeyRing(KnownKeys):
         project_id: str | None = None,
         owner_id: str | None = None,
         live: bool = False,
+        state: KeyState | None = None,
+        search: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> Sequence[ApiKey]:
@@ -122,17 +131,16 @@ class KeyRing(KnownKeys):
         Args:
             organization_id, project_id, owner_id: only theirs.
             live: only those that are neither revoked nor expired.
+            state: only those that are ``"active"``, ``"suspended"``, ``"revoked"`` or ``"expired"`` now. A key whose
+                project or organization is suspended is suspended; a revoked one is revoked, whatever else it is.
+            search: only those whose name holds this text, in any case of its letters, or whose id begins with it, or
+                whose key ends with these 4 characters; 1 to 200 printable characters, each of which stands for itself.
             after: only keys after the one with this id, the last one of the previous page.
             limit: at most this many, 1 to 1000.
         """
-        check_page(limit)
-        wanted = KeyFilter(
-            check_optional(organization_id, "organization_id"),
-            check_optional(project_id, "project_id"),
-            check_optional(owner_id, "owner_id"),
-            self._records.now() if live else None,
-        )
-        found = await self._records.call(offload, "list", wanted, check_optional(after, "after"), limit)
+        asked = {"organization_id": organization_id, "project_id": project_id, "owner_id": owner_id, "search": search}
+        wanted = wanted_keys(asked, state, live, self._records.now())
+        found = await self._records.call(offload, "list", wanted, check_optional(after, "after"), check_page(limit))
         return cast("Sequence[ApiKey]", found)
 
     async def _update(
@@ -168,9 +176,7 @@ class KeyRing(KnownKeys):
             KeyLimitReached: by its new plan or project it is one too many.
             RecordChanged: it has another revision.
         """
-        given = dict(locals())
-        for inner in ("self", "offload", "key_id", "actor", "revision"):
-            del given[inner]
+        given = without(locals(), "self", "offload", "key_id", "actor", "revision")
         values = checked(given, self._records.now())
 
         async def work(key: ApiKey, _now: datetime) -> Mapping[str, Any]:
@@ -193,6 +199,7 @@ class KeyRing(KnownKeys):
         grace: float = 0.0,
         expires_at: datetime | Unset | None = UNSET,
         actor: Actor | None = None,
+        revision: int | None = None,
     ) -> IssuedKey:
         """Give a key a new secret. The key keeps its id and everything else.
 
@@ -205,11 +212,12 @@ class KeyRing(KnownKeys):
                 now.
             expires_at: a new end for the key, or None for no end; what is not given stays.
             actor: who does it.
+            revision: the `ApiKey.revision` that this was decided on; None for any.
 
         Raises:
             KeyNotFound: there is no such key.
             KeyNotActive: it is revoked or expired.
-            RecordChanged: others go on changing it at the same time.
+            RecordChanged: it has another revision, or others go on changing it.
             Overloaded: too much hashing is under way.
         """
         seconds = check_seconds(grace, self._max_grace, "grace")
@@ -222,31 +230,30 @@ class KeyRing(KnownKeys):
             minted[:] = raw, cut
             return {**values, "hashes": hashes, "grace_used_at": None}
 
-        key = await self._change(offload, asked("key", key_id, "rotate", actor), work)
+        key = await self._change(offload, asked("key", key_id, "rotate", actor, revision), work)
         raw, cut = minted
         return IssuedKey(key, raw.plain, replaced_at_once=cut)
 
-    async def _suspend(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
+    async def _suspend(
+        self, offload: Offload, key_id: str, *, actor: Actor | None = None, revision: int | None = None
+    ) -> ApiKey:
         """Refuse a key from the next request on, in every process, until it is resumed. Suspending it twice is no
-        error.
-
-        Raises:
-            KeyNotFound: there is no such key.
-            KeyNotActive: it is revoked or expired.
-        """
+        error. Raises KeyNotFound, KeyNotActive and RecordChanged, as `update`."""
 
         async def work(key: ApiKey, now: datetime) -> Mapping[str, Any]:
             return {"suspended_at": key.suspended_at or now}
 
-        return await self._change(offload, asked("key", key_id, "suspend", actor), work)
+        return await self._change(offload, asked("key", key_id, "suspend", actor, revision), work)
 
-    async def _resume(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
+    async def _resume(
+        self, offload: Offload, key_id: str, *, actor: Actor | None = None, revision: int | None = None
+    ) -> ApiKey:
         """Take a suspension back. Raises as `suspend`."""
 
         async def work(_key: ApiKey, _now: datetime) -> Mapping[str, Any]:
             return {"suspended_at": None}
 
-        return await self._change(offload, asked("key", key_id, "resume", actor), work)
+        return await self._change(offload, asked("key", key_id, "resume", actor, revision), work)
 
     async def _revoke(self, offload: Offload, key_id: str, *, actor: Actor | None = None) -> ApiKey:
         """Revoke a key for good: it is refused from the next request on, in every process. Revoking it twice is no

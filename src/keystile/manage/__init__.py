@@ -1,5 +1,11 @@
-"""Keys by HTTP and by hand: the management API, and pages for people.
+"""Keys by HTTP and by hand: who may manage what, the operations, the management API, and pages for people.
 
-Knows the gate and what is below it, and nothing of what stands beside it. `requests` holds the plain values that both
-doors read and send, `asgi` and `wsgi` are the doors of the management app.
+Knows the gate and what is below it, and nothing of what stands beside it. `authority` says who manages, `operations`
+what can be done. Nothing that is done here is decided twice: the operations ask `gate.keys`, `gate.projects` and
+`gate.organizations`, never the store. `requests` holds the plain values that both doors read and send; `asgi` and
+`wsgi` are the doors of the management app, and `dashboard` has the pages for people.
 """
+
+from .authority import ALL, RIGHTS, Authority, Everything, Right, authority_of
+
+__all__ = ["ALL", "RIGHTS", "Authority", "Everything", "Right", "authority_of"]

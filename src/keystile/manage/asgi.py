@@ -85,6 +85,7 @@ class ServedByASGI:
             scheme="https" if visit.secure else "http",
             host=dict(headers).get("host", ""),
             mount=mount,
+            bare_mount=not below(scope["path"], mount),
             client=visit.client,
             request_id=request_id,
             native=native,

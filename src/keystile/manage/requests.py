@@ -33,6 +33,8 @@ class ManagementRequest:
         scheme: ``"http"`` or ``"https"``, as the client sees it: after what trusted proxies say.
         host: the value of ``Host``; empty if there is none.
         mount: the path that the app is mounted at, without a slash at its end; empty at the root.
+        bare_mount: whether it asks for the mount itself, without a slash at its end, so that relative links would
+            lead beside it.
         client: the address of who is calling, after what trusted proxies say; None if it is unknown.
         request_id: the value of ``X-Request-ID`` in the answer.
         native: the framework's own request, for a host's `authorize`.
@@ -47,6 +49,7 @@ class ManagementRequest:
     scheme: str
     host: str
     mount: str
+    bare_mount: bool
     client: str | None
     request_id: str
     native: Any = field(repr=False)

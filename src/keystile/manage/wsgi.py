@@ -79,6 +79,7 @@ class ServedByWSGI:
             scheme="https" if visit.secure else "http",
             host=dict(headers).get("host", ""),
             mount=_decoded(environ.get("SCRIPT_NAME", "")).rstrip("/"),
+            bare_mount=not environ.get("PATH_INFO"),
             client=visit.client,
             request_id=request_id,
             native=Request(environ),

@@ -8,11 +8,13 @@ from .audit import Actor, ActorType, AuditEntry, Target, Via
 from .counts import Counted, UsagePeriod, Used
 from .keys import (
     ENVIRONMENTS,
+    KEY_STATES,
     ApiKey,
     Environment,
     Inherited,
     IssuedKey,
     IssuedProject,
+    KeyState,
     Organization,
     Principal,
     Project,
@@ -36,6 +38,7 @@ from .requests import (
 
 __all__ = [
     "ENVIRONMENTS",
+    "KEY_STATES",
     "Actor",
     "ActorType",
     "Admitted",
@@ -50,6 +53,7 @@ __all__ = [
     "Inherited",
     "IssuedKey",
     "IssuedProject",
+    "KeyState",
     "Organization",
     "Principal",
     "Project",

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from .._ground.frozen import FrozenDict
 
 ActorType = Literal["key", "session", "cli", "system"]
-Via = Literal["management", "cli", "python", "leak_scan", "cap"]
+Via = Literal["management", "dashboard", "cli", "python", "leak_scan", "cap"]
 # Their order as text is their order as numbers.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 COUNTED = 4

@@ -15,6 +15,8 @@ from .._ground.frozen import FrozenDict, HiddenText
 
 Environment = Literal["production", "staging", "development"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+KeyState = Literal["active", "suspended", "revoked", "expired"]
+KEY_STATES: tuple[KeyState, ...] = get_args(KeyState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,15 @@ class Principal:
     def is_live(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired. A suspended key is live: it can be resumed."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def state(self, now: datetime) -> KeyState:
+        """In which part of its life it is. Of several reasons to refuse it, the one that lasts longest: a revoked key
+        is ``"revoked"`` even if it is expired too, and an expired one ``"expired"`` even if it is suspended."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if not self.is_live(now):
+            return "expired"
+        return "suspended" if self.is_suspended else "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from ..exceptions import ConfigurationError
 from ..policy import REMEMBERED_KEYS
-from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, KeyFinder, KeyStore, Written, ignore
+from .contract import USE_EVERY, Cap, KeyFinder, KeyStore, Written, ignore
+from .filters import AuditFilter, KeyFilter
 
 __all__ = [
     "USE_EVERY",

@@ -29,9 +29,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..exceptions import KeyLimitReached, UnreadableRecord
 from ..model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
+from .filters import AuditFilter, KeyFilter
 
 # How often a key's use is noted, in seconds.
 USE_EVERY = 60.0
+PLACES = frozenset(("project_id", "organization_id"))
+"""The members of a key that say where it belongs. A write that names one of them looks for the project."""
 
 T = TypeVar("T")
 Perhaps: TypeAlias = T | Awaitable[T]
@@ -79,34 +82,6 @@ class Cap(NamedTuple):
         if excess and not self.replaces:
             raise KeyLimitReached(self.most, self.plan, tuple(name.removesuffix("_id") for name, _ in self.by))
         return excess
-
-
-class KeyFilter(NamedTuple):
-    """Which keys to list; None does not filter.
-
-    Attributes:
-        organization_id, project_id, owner_id: only theirs.
-        live_at: only those that are live at this moment.
-    """
-
-    organization_id: str | None = None
-    project_id: str | None = None
-    owner_id: str | None = None
-    live_at: datetime | None = None
-
-
-class AuditFilter(NamedTuple):
-    """Which entries to list; None does not filter.
-
-    Attributes:
-        organization_id: only its own.
-        target: only those that have a target with this id.
-        event: only this event.
-    """
-
-    organization_id: str | None = None
-    target: str | None = None
-    event: str | None = None
 
 
 class Written(NamedTuple):
@@ -223,7 +198,9 @@ class KeyStore(KeyFinder, Protocol):
             cap: as it is for the changed record; the key itself is not one of the others.
 
         Raises:
-            NotFound, KeyLimitReached: as for `add`.
+            NotFound: as for `add`, where `changes` name `project_id` or `organization_id`, even with the value that it
+                has: the project may be gone since. No other change asks for the project.
+            KeyLimitReached: as for `add`.
         """
 
     def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Perhaps[Written]:

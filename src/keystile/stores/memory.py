@@ -15,8 +15,9 @@ from typing import Any
 from .. import _sync
 from ..exceptions import NotFound
 from ..model import ApiKey, AuditEntry, Counted, Inherited, Organization, Project, SecretHash, Target, Used, Via
-from .contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written
+from .contract import PLACES, USE_EVERY, Cap, Written
 from .counts import Counts
+from .filters import AuditFilter, KeyFilter
 from .listing import age, page
 
 
@@ -97,7 +98,7 @@ class MemoryStore:
             if key is None or key.revision != revision:
                 return Written(None)
             changed = replace(key, **changes)
-            if not {"project_id", "organization_id"}.isdisjoint(changes):
+            if not PLACES.isdisjoint(changes):
                 self._check_project(changed)
             made = self._make_room(changed, cap, entries)
             for graced, name in ((False, "last_used_at"), (True, "grace_used_at")):
@@ -117,15 +118,8 @@ class MemoryStore:
 
     def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[ApiKey]:
         """Records by age."""
-        owners = ("organization_id", "project_id", "owner_id")
-
-        def fits(key: ApiKey) -> bool:
-            return (wanted.live_at is None or key.is_live(wanted.live_at)) and all(
-                getattr(wanted, name) in (None, getattr(key, name)) for name in owners
-            )
-
         with self._lock:
-            return [self._shown(key.id) for key in page(self._keys, fits, after, limit)]
+            return [self._shown(key.id) for key in page(self._keys, wanted.fits, after, limit)]
 
     def add_project(
         self, project: Project, key: ApiKey, entries: Sequence[AuditEntry], cap: Cap | None = None

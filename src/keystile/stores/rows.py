@@ -86,6 +86,12 @@ def encoded(name: str, value: Any) -> Any:
     return json.dumps(value) if name in _JSON else value
 
 
+def searched_hint(text: str) -> str:
+    """What stands in `hashes` if this text is the hint of one of them, and never otherwise: a quotation mark inside of
+    a text has a backslash before it. So the column can be searched without being decoded."""
+    return f'", {json.dumps(text)}, '
+
+
 def key_row(key: ApiKey) -> Row:
     """A key's row."""
     return HiddenRow(encoded(name, getattr(key, name)) for name in KEY_COLUMNS)

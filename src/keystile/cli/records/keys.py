@@ -11,7 +11,7 @@ import click
 
 from ...exceptions import UnreadableRecord
 from ...gate import Gate
-from ...model import ApiKey
+from ...model import KEY_STATES, ApiKey
 from ..opening import Place, called, opened
 from ..shown import plain
 from ..typed import as_seconds, check_key_id, json_option
@@ -51,6 +51,8 @@ def create(place: Place, /, *, as_json: bool, **described: Any) -> None:
 @click.option("--project", "project_id", metavar="ID", help="Only its keys.")
 @click.option("--owner", "owner_id", metavar="ID", help="Only theirs.")
 @click.option("--live", is_flag=True, help="Only keys that are neither revoked nor expired.")
+@click.option("--state", type=click.Choice(KEY_STATES), help="Only keys in this state.")
+@click.option("--search", metavar="TEXT", help="Only where the name holds it, the id begins or the key ends with it.")
 @page_options(check_key_id)
 @json_option
 @click.pass_obj

@@ -24,11 +24,7 @@ Record = ApiKey | Project | Organization | AuditEntry
 def state(record: ApiKey | Project | Organization) -> str:
     """In which part of its life it is: ``"active"``, ``"suspended"``, ``"expired"`` or ``"revoked"``."""
     if isinstance(record, ApiKey):
-        if record.revoked_at is not None:
-            return "revoked"
-        if not record.is_live(datetime.now(UTC)):
-            return "expired"
-        return "suspended" if record.is_suspended else "active"
+        return record.state(datetime.now(UTC))
     return "active" if record.suspended_at is None else "suspended"
 
 

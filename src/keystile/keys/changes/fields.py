@@ -70,6 +70,11 @@ def check_seconds(value: Any, most: float, key: str) -> float:
     return float(value)
 
 
+def without(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A function's arguments without those that are no members of a record."""
+    return {name: value for name, value in given.items() if name not in names}
+
+
 def checked(given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """The members of a key that are given, each checked; those that are `UNSET` are left out."""
     for name in given:

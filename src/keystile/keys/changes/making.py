@@ -14,7 +14,7 @@ from ...exceptions import ConfigurationError
 from ...model import ApiKey, IssuedKey, Organization, Project, SecretHash
 from ...rules.limits.quotas import Quotas
 from ...stores import Cap, Written
-from ..format import BASE62
+from ..format import BASE62, ID, ID_LENGTH, PrefixedFormat
 from ..workshop import Workshop
 from .caps import Caps
 from .fields import checked
@@ -59,7 +59,13 @@ class Maker:
         return Maker(workshop, self._quotas, self._caps, self._records)
 
     async def draft(
-        self, offload: Offload, given: Mapping[str, Any], at: datetime, project: Project | None = None
+        self,
+        offload: Offload,
+        given: Mapping[str, Any],
+        at: datetime,
+        project: Project | None = None,
+        *,
+        id: str | None = None,
     ) -> Draft:
         """A new key.
 
@@ -68,6 +74,7 @@ class Maker:
             given: the members of its record.
             at: when it is made.
             project: one that is not written yet, which the key comes with.
+            id: its id; None draws one.
         """
         values = checked(given, at)
         if project is None:
@@ -75,7 +82,7 @@ class Maker:
         if project is not None:
             place(values, project)
         self._quotas.check_key(values.get("plan"), values.get("limits"))
-        key = ApiKey(id="", hashes=(), created_at=at, **values)
+        key = ApiKey(id="" if id is None else self._usable(id), hashes=(), created_at=at, **values)
         raw, key_id, secret_hash = await self.mint(offload, key)
         key = replace(key, id=key_id, hashes=(secret_hash,))
         return Draft(key, raw, await self.cap(offload, key))
@@ -114,6 +121,19 @@ class Maker:
         if project_id is not None:
             found = await self._records.found(offload, "project", project_id)
         return found
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the id of a new key can be chosen: in the default format, where it does not follow from the
+        secret."""
+        return isinstance(self.workshop.key_format, PrefixedFormat)
+
+    def _usable(self, id: Any) -> str:
+        if not self.takes_ids:
+            raise ConfigurationError("the key format gives its keys their ids; leave it out", key="id")
+        if not isinstance(id, str) or not ID.fullmatch(id):
+            raise ConfigurationError(f"expected {ID_LENGTH} letters and digits", key="id")
+        return id
 
     def _raw(self, key: ApiKey) -> str:
         if not key.id:

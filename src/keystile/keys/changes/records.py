@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from ..._sync import Offload, is_async
 from ...events import Events
-from ...exceptions import ConfigurationError, KeyNotFound, KeystileError, NotFound, RecordChanged, StoreUnavailable
+from ...exceptions import (
+    ConfigurationError,
+    IdTaken,
+    KeyNotFound,
+    KeystileError,
+    NotFound,
+    RecordChanged,
+    StoreUnavailable,
+)
 from ...model import Actor, AuditEntry
 from ...stores import AuditFilter, Written
 from ..workshop import WRITE_PATIENCE, Workshop
@@ -18,6 +26,8 @@ from .twins import awaited, blocking
 
 # How often a change is worked out anew when others change the record at the same time.
 TRIES = 3
+
+_ADDS = {"add": "key", "add_project": "project", "add_organization": "organization"}
 
 Change = Callable[[Any, datetime], Awaitable[Mapping[str, Any]]]
 """Works out what to set, from a record and the moment."""
@@ -78,6 +88,7 @@ class Records:
 
         Raises:
             ConfigurationError: the store only finds keys.
+            IdTaken: what is to be added has an id that is taken.
             StoreUnavailable: whatever else a store raises, it is down.
         """
         known = self._calls.get(method)
@@ -88,9 +99,10 @@ class Records:
         try:
             return await known(offload, *args)
         except Exception as error:
-            taken = isinstance(error, KeyError) and method.startswith("add")
-            if taken or isinstance(error, KeystileError):
+            if isinstance(error, KeystileError):
                 raise
+            if isinstance(error, KeyError) and method in _ADDS:
+                raise IdTaken(_ADDS[method], args[0].id) from None
             raise StoreUnavailable("the key store", type(error).__name__) from error
 
     async def write(self, offload: Offload, method: str, *args: Any) -> Written:

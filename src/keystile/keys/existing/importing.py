@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..._ground.frozen import HiddenBytes, HiddenText
 from ..._sync import Offload
-from ...exceptions import ConfigurationError, StoreUnavailable
+from ...exceptions import ConfigurationError, IdTaken, StoreUnavailable
 from ...model import ApiKey, Environment
 from ..finding import ANY_HINT, Find, proves
 from ..format import BASE62, ID_LENGTH, Parsed
@@ -96,7 +96,7 @@ async def import_key(
         return Imported(found, new=False)
     try:
         return Imported(await create(given.workshop(shop, dry_run=dry_run)), new=True)
-    except KeyError:  # another process has brought it in meanwhile
+    except IdTaken:  # another process has brought it in meanwhile
         found = await _found(shop, find, given, offload)
     if found is None:
         raise StoreUnavailable("the key store", "says that an id is taken, and does not find it")

@@ -87,10 +87,17 @@ class Allowlist:
 
     def covered(self, other: Allowlist) -> str | None:
         """An entry of this list of which every address is in another list; None if there is none."""
+        return self._first(other, inside=True)
+
+    def outside(self, other: Allowlist) -> str | None:
+        """An entry of this list that no single entry of another list holds whole; None if there is none."""
+        return self._first(other, inside=False)
+
+    def _first(self, other: Allowlist, *, inside: bool) -> str | None:
         for version, shift, numbers in self._sets:
             wider = [(wide - shift, held) for family, wide, held in other._sets if family == version and wide >= shift]
             for number in numbers:
-                if any(number >> more in held for more, held in wider):
+                if any(number >> more in held for more, held in wider) is inside:
                     bits = 32 if version == 4 else 128
                     return str(_KINDS[version]((number << shift, bits - shift)))
         return None

@@ -7,6 +7,7 @@ not permitted. ``GET`` holds HEAD too, but not the handshake of a websocket: tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..._ground.checks import check_strings
@@ -57,6 +58,26 @@ class Uses:
         method = WEBSOCKET if websocket else request.method
         found = (self._patterns[place] for place in self._tree.find(request.path))
         return any(each.names(method) is not None and each.spells(request.path) for each in found)
+
+
+def confined(match: str, held: Iterable[str]) -> bool:
+    """Whether every request that this match permits is permitted by one of the others as well."""
+    asked = _pattern(match)
+    return any(_holds(_pattern(each), asked) for each in held)
+
+
+def _holds(wide: Pattern, asked: Pattern) -> bool:
+    """Whether one match permits whatever another does."""
+    if wide.methods and (not asked.methods or any(wide.names(method) is None for method in asked.methods)):
+        return False
+    length = len(wide.segments)
+    if len(asked.segments) < length or not (wide.below or (len(asked.segments) == length and not asked.below)):
+        return False
+    if any(each not in {None, other} for each, other in zip(wide.segments, asked.segments, strict=False)):
+        return False
+    if not wide.below:
+        return wide.slash is asked.slash or not length
+    return asked.below or len(asked.segments) + asked.slash > length
 
 
 def _pattern(match: str) -> Pattern:

@@ -5,7 +5,7 @@ organization. The price is paid by whoever changes these: the owner is written f
 returns when each of its keys has the change. So it is complete when the call returns, but not in one step.
 
 `names` and `bodies` say what stands where; `writing`, `admission` and `founding` how several slots of a Cluster are
-kept true although no script can write two of them; `keys`, `owners` and `counts` are the operations.
+kept true although no script can write two of them; `operations` is what is done with them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from ..._sync import PerLoop, run_now
 from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Project
 from ...policy import REMEMBERED_KEYS
-from ..contract import AuditFilter, Cap, KeyFilter, Written, ignore
+from ..contract import Cap, Written, ignore
+from ..filters import AuditFilter, KeyFilter
 from ..rows import Kept
 from .bodies import read_key
-from .counts import Counts, Credit
 from .founding import Founding
-from .keys import Keys
 from .names import Slot
-from .owners import Owners
+from .operations.counts import Counts, Credit
+from .operations.keys import Keys
+from .operations.lists import Lists
+from .operations.owners import Owners
 from .reading import Reading
 from .server import Fitness, OneCall, Server
 from .told import Told
@@ -58,6 +60,7 @@ class Shelf:
         founding = Founding(writing)
         self.keys = Keys(writing, self.told, founding)
         self.owners = Owners(writing, self.told, founding, self.keys)
+        self.lists = Lists(self.reading)
         self.counts = Counts(self.reading, self.keys, credit)
         self.on_unreadable: Callable[[UnreadableRecord], object] = ignore
 
@@ -79,7 +82,7 @@ class Shelf:
 
     async def list(self, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[ApiKey]:
         """Records by age. Those that cannot be read are left out and told to `on_unreadable`."""
-        found, broken = await self.keys.list(wanted, after, limit)
+        found, broken = await self.lists.page(wanted, after, limit)
         for error in broken:
             self.on_unreadable(error)
         return found

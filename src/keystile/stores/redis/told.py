@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...model import AuditEntry
-from ..contract import AuditFilter
+from ..filters import AuditFilter
 from .bodies import entry_text, read_entry
 from .names import EVERYBODY, Slot, age_of, octets_of, text_of
 from .server import Server

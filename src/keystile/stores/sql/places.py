@@ -35,7 +35,6 @@ class Driver(Protocol):
     Attributes:
         errors: what it raises.
         settle: a statement that begins each transaction, or None.
-        engine_awaited: what `engine` is, for asyncio; None if the driver only blocks.
     """
 
     errors: tuple[type[Exception], ...]
@@ -45,7 +44,8 @@ class Driver(Protocol):
         """An engine whose connections wait no longer than this for a sign of the server, in seconds."""
 
     @property
-    def engine_awaited(self) -> Callable[..., sa.Engine] | None: ...
+    def engine_awaited(self) -> Callable[..., sa.Engine] | None:
+        """What `engine` is, for asyncio; None if the driver only blocks."""
 
     def is_silence(self, error: BaseException) -> bool:
         """Whether the server gave no sign of life in time."""

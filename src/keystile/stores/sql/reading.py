@@ -12,8 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...model.audit import COUNTED, DIGITS, numbered
-from ..contract import AuditFilter, KeyFilter
-from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, Row, microseconds
+from ..filters import AuditFilter, KeyFilter
+from ..rows import (
+    AUDIT_COLUMNS,
+    KEY_COLUMNS,
+    ORGANIZATION_COLUMNS,
+    PROJECT_COLUMNS,
+    Row,
+    microseconds,
+    searched_hint,
+)
 from .tables import audit, audit_targets, keys, organizations, projects, usage
 
 _OWNED = keys.outerjoin(projects, projects.c.id == keys.c.project_id).outerjoin(
@@ -73,8 +81,7 @@ def last_use_of(connection: sa.Connection, key_id: str, name: str) -> Row | None
 def key_rows(connection: sa.Connection, wanted: KeyFilter, after: str | None, limit: int) -> Sequence[Row]:
     """A page of keys."""
     where = [keys.c[name] == getattr(wanted, name) for name in _OWNERS if getattr(wanted, name) is not None]
-    if wanted.live_at is not None:
-        where += living(wanted.live_at)
+    where += [*_in_state(wanted), *_found_by(wanted.search, connection.dialect.name)]
     return _page(connection, SELECT_KEY.where(*where), (keys, "created_at"), after, limit)
 
 
@@ -120,6 +127,34 @@ def entries_of(connection: sa.Connection, first: str) -> Sequence[Row]:
     last = numbered(first, len(DIGITS) ** COUNTED - 1)
     wanted = SELECT_AUDIT.where(audit.c.id >= first, audit.c.id <= last)
     return [tuple(row) for row in connection.execute(wanted.order_by(audit.c.id))]
+
+
+def _in_state(wanted: KeyFilter) -> Sequence[sa.ColumnElement[bool]]:
+    if wanted.state is None:
+        return ()
+    state, at = wanted.state
+    if state == "revoked":
+        return (keys.c.revoked_at.is_not(None),)
+    if state == "expired":
+        return keys.c.revoked_at.is_(None), keys.c.expires_at <= microseconds(at)
+    free = sa.and_(*(table.c.suspended_at.is_(None) for table in (keys, projects, organizations)))
+    suspended = {"active": (free,), "suspended": (sa.not_(free),), "live": ()}
+    return *living(at), *suspended[state]
+
+
+def _found_by(search: str | None, dialect: str) -> Sequence[sa.ColumnElement[bool]]:
+    """Not by LIKE, which has wildcards. On MySQL, a text column would find letters with other accents too."""
+    if search is None:
+        return ()
+
+    def place(text: Any, within: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
+        if dialect == "postgresql":
+            return sa.func.strpos(within, text)
+        return sa.func.locate(text, within.collate("utf8mb4_bin"))
+
+    begins = sa.func.substr(keys.c.id, 1, len(search), type_=keys.c.id.type) == search
+    named = place(sa.func.lower(search), sa.func.lower(keys.c.name)) > 0
+    return (sa.or_(named, begins, place(searched_hint(search), keys.c.hashes) > 0),)
 
 
 def living(now: datetime) -> Sequence[sa.ColumnElement[bool]]:

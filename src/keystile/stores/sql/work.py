@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
-from ..contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written
+from ..contract import PLACES, USE_EVERY, Cap, Written
+from ..filters import AuditFilter, KeyFilter
 from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, key_row, organization_row, project_row
 from . import reading, writing
 from .links import Links
@@ -122,7 +123,7 @@ class Work:
             writing.hold_cap(connection, cap)
             if not writing.change(connection, keys, key_id, revision, changes):
                 return None
-            if not {"project_id", "organization_id"}.isdisjoint(changes):
+            if not PLACES.isdisjoint(changes):
                 row = reading.key_row_of(connection, key_id) or ()
                 now = dict(zip(KEY_COLUMNS, row[3:-2], strict=True))
                 writing.hold_project(connection, now["project_id"], now["organization_id"])

@@ -16,7 +16,8 @@ from ..._ground.sqlite import IN_PLACE, SQLiteFile, path_of
 from ...exceptions import UnreadableRecord
 from ...model import ApiKey, AuditEntry, Counted, Organization, Project, SecretHash, Used
 from ...policy import REMEMBERED_KEYS
-from ..contract import USE_EVERY, AuditFilter, Cap, KeyFilter, Written, ignore
+from ..contract import PLACES, USE_EVERY, Cap, Written, ignore
+from ..filters import AuditFilter, KeyFilter
 from ..rows import (
     KEY_COLUMNS,
     ORGANIZATION_COLUMNS,
@@ -149,7 +150,7 @@ class SQLiteStore:
             if not steps.change(connection, "keystile_keys", key_id, revision, changes):
                 return Written(None)
             row = HiddenRow(connection.execute(BY_ID, (key_id,)).fetchone())
-            if not {"project_id", "organization_id"}.isdisjoint(changes):
+            if not PLACES.isdisjoint(changes):
                 changed = dict(zip(KEY_COLUMNS, row[3:-2], strict=True))
                 steps.check_project(connection, changed["project_id"], changed["organization_id"])
             told = steps.tell(connection, entries, steps.make_room(connection, key_id, cap, entries))

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ..contract import AuditFilter, KeyFilter
-from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, Row, microseconds
+from ..filters import AuditFilter, KeyFilter
+from ..rows import (
+    AUDIT_COLUMNS,
+    KEY_COLUMNS,
+    ORGANIZATION_COLUMNS,
+    PROJECT_COLUMNS,
+    Row,
+    microseconds,
+    searched_hint,
+)
 
 # A key is read together with what it inherits, in one statement; the three revisions say whether any of it has changed.
 _OWNED = """FROM keystile_keys k LEFT JOIN keystile_projects p ON p.id = k.project_id
@@ -13,6 +21,7 @@ _OWNED = """FROM keystile_keys k LEFT JOIN keystile_projects p ON p.id = k.proje
 _REVISIONS = "SELECT k.revision, p.revision, o.revision"
 REVISED = f"{_REVISIONS} {_OWNED} WHERE k.id = ?"
 _SINCE = "coalesce(min(p.suspended_at, o.suspended_at), p.suspended_at, o.suspended_at)"
+_FREE = "k.suspended_at IS NULL AND p.suspended_at IS NULL AND o.suspended_at IS NULL"
 SELECT_KEY = f"{_REVISIONS}, {', '.join(f'k.{name}' for name in KEY_COLUMNS)}, o.plan, {_SINCE} {_OWNED}"
 BY_ID = f"{SELECT_KEY} WHERE k.id = ?"
 LAST_USED = "SELECT last_used_at FROM keystile_keys WHERE id = ?"
@@ -43,9 +52,31 @@ def keys_wanted(wanted: KeyFilter, after: str | None) -> Conditions:
         "k.organization_id = ?": (wanted.organization_id,),
         "k.project_id = ?": (wanted.project_id,),
         "k.owner_id = ?": (wanted.owner_id,),
-        "k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?)": (microseconds(wanted.live_at),),
+        **_in_state(wanted),
+        **_found_by(wanted.search),
         "(k.created_at, k.id) > (SELECT created_at, id FROM keystile_keys WHERE id = ?)": (after,),
     }
+
+
+def _in_state(wanted: KeyFilter) -> Conditions:
+    if wanted.state is None:
+        return {}
+    state, at = wanted.state
+    if state == "revoked":
+        return {"k.revoked_at IS NOT NULL": ()}
+    now = (microseconds(at),)
+    if state == "expired":
+        return {"k.revoked_at IS NULL": (), "k.expires_at <= ?": now}
+    suspended = {"active": {_FREE: ()}, "suspended": {f"NOT ({_FREE})": ()}, "live": {}}
+    return {"k.revoked_at IS NULL": (), "(k.expires_at IS NULL OR k.expires_at > ?)": now, **suspended[state]}
+
+
+def _found_by(search: str | None) -> Conditions:
+    if search is None:
+        return {}
+    # Not LIKE: it has wildcards, and knows only the letters of A to Z in any case.
+    found = "(instr(casefold(k.name), ?) OR substr(k.id, 1, ?) = ? OR instr(k.hashes, ?))"
+    return {found: (search.casefold(), len(search), search, searched_hint(search))}
 
 
 def page(select: str, wanted: Conditions, order: str, limit: int) -> tuple[str, Row]:

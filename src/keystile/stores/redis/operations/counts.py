@@ -13,15 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from ..._sync import Lock, on_fork
-from ...exceptions import UnreadableRecord
-from ...model import Counted, Used
-from ...model.counts import DAY_HOURS
-from ..contract import USE_EVERY
+from ...._sync import Lock, on_fork
+from ....exceptions import UnreadableRecord
+from ....model import Counted, Used
+from ....model.counts import DAY_HOURS
+from ...contract import USE_EVERY
+from ..names import Slot, octets_of, text_of
+from ..reading import Reading
+from ..server import COUNT, COUNTED, FORGET
 from .keys import Keys
-from .names import Slot, octets_of, text_of
-from .reading import Reading
-from .server import COUNT, COUNTED, FORGET
 
 # Over so many slots the counts are spread, in a single server too: then it can become a Cluster.
 SLOTS = 16

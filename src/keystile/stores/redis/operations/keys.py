@@ -1,4 +1,4 @@
-"""Keys: adding, changing, ending and listing them."""
+"""Keys: adding, changing and ending them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ...exceptions import NotFound, StoreUnavailable, UnreadableRecord
-from ...model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
-from ..contract import Cap, KeyFilter, Written
-from ..rows import check_members, microseconds
-from .admission import Admission, Admitted
-from .bodies import Kept, draw, is_revoked, key_text, read_key, read_use
-from .founding import Founding
-from .names import EVERYBODY, OWNERS, Entry, Slot, behind, unlisted
-from .server import TOUCH
-from .told import Told
-from .writing import TRIES, Writing, uses
+from ....exceptions import NotFound, StoreUnavailable, UnreadableRecord
+from ....model import ApiKey, AuditEntry, Project, SecretHash, Target, Used
+from ...contract import PLACES, Cap, Written
+from ...rows import check_members, microseconds
+from ..admission import Admission, Admitted
+from ..bodies import Kept, draw, is_revoked, key_text, read_key, read_use
+from ..founding import Founding
+from ..names import OWNERS, Entry, Slot
+from ..server import TOUCH
+from ..told import Told
+from ..writing import TRIES, Writing, uses
 
-# How many records are read at a time.
-PAGE = 200
 # What an entry says of a key.
 _NOTED = (*OWNERS, "expires_at")
 
@@ -32,12 +30,14 @@ class _Change(NamedTuple):
         before: as it was read; None for a new one.
         key: as it is to be.
         strings: what becomes of its uses.
+        is_placed: whether it is said to which project or organization it belongs, even if that is what it was.
         project: one that is made with it.
     """
 
     before: Kept | None
     key: ApiKey
     strings: Sequence[Any]
+    is_placed: bool = True
     project: Project | None = None
 
     @property
@@ -46,15 +46,6 @@ class _Change(NamedTuple):
         if self.before is None or any(getattr(self.before.key, name) != getattr(self.key, name) for name in _NOTED):
             return None
         return self.before.token
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether it comes to another project or organization."""
-        before = self.before and self.before.key
-        return before is None or (before.project_id, before.organization_id) != (
-            self.key.project_id,
-            self.key.organization_id,
-        )
 
 
 class Keys:
@@ -74,7 +65,7 @@ class Keys:
         if await self._reading.raw(Slot("key", key.id)) is not None:
             raise KeyError(key.id)
         strings = uses({"last_used_at": key.last_used_at, "grace_used_at": key.grace_used_at})
-        written = await self._write(_Change(None, key, strings, project), entries, cap)
+        written = await self._write(_Change(None, key, strings, project=project), entries, cap)
         if written.record is None:
             raise KeyError(key.id)
         return written
@@ -92,7 +83,9 @@ class Keys:
         before = await self._reading.key(key_id)
         if before is None or before.key.revision != revision:
             return Written(None)
-        return await self._write(_Change(before, replace(before.key, **changes), uses(changes)), entries, cap)
+        is_placed = not PLACES.isdisjoint(changes)
+        change = _Change(before, replace(before.key, **changes), uses(changes), is_placed)
+        return await self._write(change, entries, cap)
 
     async def revoke(self, key_id: str, at: datetime, entries: Sequence[AuditEntry]) -> Written:
         """Set `revoked_at` for good."""
@@ -139,37 +132,6 @@ class Keys:
             if await self._writing.swap(Slot("key", key_id), kept.raw, after) == "written":
                 return
         raise self._writing.busy()
-
-    async def list(
-        self, wanted: KeyFilter, after: str | None, limit: int
-    ) -> tuple[Sequence[ApiKey], Sequence[UnreadableRecord]]:
-        """Records by age, and those that had to be left out."""
-        found: list[ApiKey] = []
-        broken: list[UnreadableRecord] = []
-        name, beyond = _list_of(wanted), b"-"
-        if after is not None:
-            last = await self._reading.key(after)
-            if last is None:
-                return [], []
-            beyond = behind(last.key.created_at, after)
-        while True:
-            members = await self._server.members(name, beyond, PAGE)
-            listed = [unlisted(member) for member in members]
-            records = await self._reading.keys([key_id for key_id, _ in listed])
-            for (key_id, token), (_, (raw, *moments)) in zip(listed, records, strict=True):
-                if raw is None:  # it was never written
-                    continue
-                try:
-                    kept = self._reading.read(read_key, raw, key_id)
-                    if kept.token == token and _fits(kept.key, wanted):
-                        found.append(self._reading.with_uses(kept, moments))
-                except UnreadableRecord as error:
-                    broken.append(error)
-                if len(found) == limit:
-                    return found, broken
-            if len(members) < PAGE:
-                return found, broken
-            beyond = b"(" + members[-1]
 
     async def inherit(self, key_id: str) -> None:
         """Copy to a key what it inherits now. Whoever is about to write this key finds out and looks once more."""
@@ -281,18 +243,3 @@ class Keys:
         if entry is not None:
             await self._admission.leave(entry)
         await self._told.unindex(entries, Slot("key", change.key.id))
-
-
-def _list_of(wanted: KeyFilter) -> bytes:
-    """The shortest list that holds all of them."""
-    for name in ("project_id", "owner_id", "organization_id"):
-        value = getattr(wanted, name)
-        if value is not None:
-            return Slot(OWNERS[name], value).name("list")
-    return EVERYBODY.name("list")
-
-
-def _fits(key: ApiKey, wanted: KeyFilter) -> bool:
-    if wanted.live_at is not None and not key.is_live(wanted.live_at):
-        return False
-    return all(getattr(wanted, name) in {None, getattr(key, name)} for name in OWNERS)

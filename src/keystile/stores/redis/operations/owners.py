@@ -11,16 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ...model import AuditEntry, Organization, Project
-from ..contract import Written
-from ..rows import check_members
-from .bodies import Owner, draw, organization_text, project_text, read_organization, read_project
-from .founding import Founding
+from ....model import AuditEntry, Organization, Project
+from ...contract import Written
+from ...rows import check_members
+from ..bodies import Owner, draw, organization_text, project_text, read_organization, read_project
+from ..founding import Founding
+from ..names import EVERYBODY, Slot, behind, listed, unlisted
+from ..server import RELEASE
+from ..told import Told
+from ..writing import KEEP, TRIES, Writing
 from .keys import Keys
-from .names import EVERYBODY, Slot, behind, listed, unlisted
-from .server import RELEASE
-from .told import Told
-from .writing import KEEP, TRIES, Writing
 
 # How many members of a list are read at a time.
 PAGE = 200
