@@ -6,10 +6,10 @@ A host says so for its own sessions: it makes an `Authority`. For a managing key
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from .._ground.checks import check_choice, check_scopes, check_strings
 from ..exceptions import ConfigurationError, NotAllowed
@@ -19,6 +19,7 @@ from ..rules.grants import Reach
 from ..rules.network.addresses import Allowlist
 from ..rules.requests.uses import check_uses
 
+T = TypeVar("T")
 Right = Literal["keys:read", "keys:manage", "plans:manage", "audit:read"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
 """What somebody may be allowed to do. A managing key holds them as scopes of these names."""
@@ -82,9 +83,9 @@ class Authority:
             "organization_ids": _names(self.organization_ids),
             "may": _rights(self.may),
             "scopes": ALL if self.scopes is ALL else frozenset(check_scopes(self.scopes)),
-            "networks": None if self.networks is None else _networks(self.networks),
+            "networks": None if self.networks is None else _named("networks", _entries, self.networks),
             "expires_at": _end(self.expires_at),
-            "uses": check_uses(self.uses),
+            "uses": _named("uses", check_uses, self.uses),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -114,6 +115,8 @@ class Authority:
 
 def authority_of(principal: Principal) -> Authority:
     """What a managing key may do: its own scopes, within its organization, and no more than it is itself.
+
+    With the older secret of a rotated key, its end is that of this secret: so it makes nothing that lasts longer.
 
     Args:
         principal: who is calling, as ``current().principal`` says.
@@ -147,11 +150,16 @@ def _rights(given: Any) -> frozenset[str]:
     return found
 
 
-def _networks(given: Iterable[str]) -> tuple[str, ...]:
+def _entries(given: Any) -> tuple[str, ...]:
+    return Allowlist(given).entries
+
+
+def _named(name: str, check: Callable[[Any], T], given: Any) -> T:
+    """What a check gives that calls this member by another name."""
     try:
-        return Allowlist(given).entries
+        return check(given)
     except ConfigurationError as error:
-        raise ConfigurationError(error.reason, key="networks") from None
+        raise ConfigurationError(error.reason, key=name) from None
 
 
 def _end(given: Any) -> datetime | None:

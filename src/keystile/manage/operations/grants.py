@@ -21,17 +21,33 @@ from ...rules.grants import Reach, beyond
 from ..authority import Authority
 from .calls import Call
 
+MOST_ENTRIES, LONGEST = 100, 500
+"""So many entries a list has at most, and so many characters each of them."""
+
 _PLANNED = ("plan", "limits")
+_LISTS = ("scopes", "may", "ip_allowlist", "limits")
 # What a managing key does not say: it follows from the key.
 _FOLLOWS = ("organization_id", "owner_id")
+
+
+def check_sizes(members: Mapping[str, Any]) -> None:
+    """ConfigurationError if a list, or what stands in it, is longer than anybody needs. In code there is no such
+    bound: here strangers write, and what was read is remembered."""
+    for name in _LISTS:
+        given = members.get(name)
+        entries = given if isinstance(given, (list, tuple)) else [given]
+        if len(entries) > MOST_ENTRIES or any(isinstance(each, str) and len(each) > LONGEST for each in entries):
+            reason = f"expected at most {MOST_ENTRIES} entries of at most {LONGEST} characters"
+            raise ConfigurationError(reason, key=name)
 
 
 def with_own_bounds(call: Call, members: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a new key's record, with those of its maker where nothing is said.
 
     Raises:
-        ConfigurationError: a managing key says what follows from itself.
+        ConfigurationError: a list is too long, or a managing key says what follows from itself.
     """
+    check_sizes(members)
     if call.by_key:
         for name in _FOLLOWS:
             if members.get(name) is not None:

@@ -12,7 +12,7 @@ from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, checked
 from ...model import ApiKey, IssuedKey, KeyState
 from .calls import Call, check_listed, listed
-from .grants import check_changed, check_held, check_made, check_not_own, with_own_bounds
+from .grants import check_changed, check_held, check_made, check_not_own, check_sizes, with_own_bounds
 from .repeats import Repeats
 from .seeing import Seeing
 from .shown import Listed, MadeKey, ShownKey, shown
@@ -126,19 +126,19 @@ class KeyOperations:
         call.authority.require("keys:manage")
         for name in _FIXED:
             if name in changes:
-                raise ConfigurationError("is not changed", key=name)
+                raise ConfigurationError("stays as it was made", key=name)
+        check_sizes(changes)
         values = checked(changes, self._seeing.now())
         check_not_own(call, key_id)
 
         async def work(key: ApiKey) -> ApiKey:
+            if values.get("project_id") is not None:
+                await self._seeing.project(call, values["project_id"])
             check_changed(call.authority, key, replace(key, **values))
             return await call.ask(
                 self._keys.update, self._keys.aupdate, key_id, **values, actor=call.actor, revision=key.revision
             )
 
-        if values.get("project_id") is not None:
-            await self._seeing.key(call, key_id)
-            await self._seeing.project(call, values["project_id"])
         return self._shown(await self._decided(call, key_id, revision, work))
 
     async def rotate(
@@ -194,19 +194,20 @@ class KeyOperations:
 
         return self._shown(await self._decided(call, key_id, revision, work))
 
-    async def revoke(self, call: Call, key_id: str, *, force: bool = False) -> ShownKey:
+    async def revoke(self, call: Call, key_id: str, *, force: bool = False, revision: int | None = None) -> ShownKey:
         """Revoke a key for good. Revoking it twice is no error.
 
         Args:
             call: who asks.
             key_id: which key.
             force: also the last key that can manage the caller's organization.
+            revision: the one that the caller has seen; None for any.
 
         Raises:
             ForceRequired: it is that key, and a managing key asks.
         """
         call.authority.require("keys:manage")
-        key = await self._seeing.key(call, key_id)
+        key = await self._seeing.key(call, key_id, revision)
         if call.by_key and not force and key.revoked_at is None and await self._is_last_manager(call, key):
             raise ForceRequired("no other key could manage the keys of this organization")
         return self._shown(await call.ask(self._keys.revoke, self._keys.arevoke, key_id, actor=call.actor))
@@ -231,9 +232,7 @@ class KeyOperations:
     ) -> T:
         """What an operation gives that is decided on a record, and done only if the record is still that one."""
         for _ in range(TRIES):
-            key = await self._seeing.key(call, key_id)
-            if revision not in {None, key.revision}:
-                break
+            key = await self._seeing.key(call, key_id, revision)
             try:
                 return await work(key)
             except RecordChanged:

@@ -125,36 +125,37 @@ class ProjectOperations:
             revision=revision,
         )
 
-    async def delete(self, call: Call, project_id: str, *, force: bool = False) -> Project:
+    async def delete(self, call: Call, project_id: str, *, force: bool = False, revision: int | None = None) -> Project:
         """Delete a project for good, and revoke all its keys; gives it as it was.
 
         Args:
             call: who asks.
             project_id: which project.
             force: also if the key that asks is one of them.
+            revision: the one that the caller has seen; None for any.
 
         Raises:
             ForceRequired: it is.
         """
         call.authority.require("keys:manage")
-        found = await self._seeing.project(call, project_id)
+        found = await self._seeing.project(call, project_id, revision)
         if not force and self._is_own(call, project_id):
             raise ForceRequired("the key that asks belongs to this project, and would be revoked")
         await call.ask(self._projects.delete, self._projects.adelete, project_id, actor=call.actor)
         return found
 
-    async def suspend(self, call: Call, project_id: str) -> Project:
+    async def suspend(self, call: Call, project_id: str, *, revision: int | None = None) -> Project:
         """Refuse all keys of a project until it is resumed. A managing key does not suspend its own."""
         call.authority.require("keys:manage")
-        await self._seeing.project(call, project_id)
+        await self._seeing.project(call, project_id, revision)
         if self._is_own(call, project_id):
             raise NotAllowed("own_key", "the key that asks belongs to this project, and would be suspended")
         return await call.ask(self._projects.suspend, self._projects.asuspend, project_id, actor=call.actor)
 
-    async def resume(self, call: Call, project_id: str) -> Project:
+    async def resume(self, call: Call, project_id: str, *, revision: int | None = None) -> Project:
         """Take a project's suspension back."""
         call.authority.require("keys:manage")
-        await self._seeing.project(call, project_id)
+        await self._seeing.project(call, project_id, revision)
         return await call.ask(self._projects.resume, self._projects.aresume, project_id, actor=call.actor)
 
     def _is_own(self, call: Call, project_id: str) -> bool:

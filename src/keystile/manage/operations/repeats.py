@@ -15,7 +15,7 @@ from typing import Any
 
 from ...exceptions import IdempotencyKeyReused, IdTaken, InvalidRequest, KeyNotFound, NotFound
 from ...gate import Gate
-from ...keys.changes.audit import made
+from ...keys.changes.audit import MOST_METADATA, made
 from ...keys.changes.fields import checked
 from ...keys.changes.making import place
 from ...keys.format import ID_LENGTH, base62
@@ -100,7 +100,10 @@ class Repeats:
         values = checked(given, _LONG_AGO)
         if values.get("project_id") is not None:
             place(values, await self._seeing.project(call, values["project_id"]))
-        await self._check_same(call, "key.create", key_id, ApiKey(id="", hashes=(), created_at=_LONG_AGO, **values))
+        wanted = ApiKey(id="", hashes=(), created_at=_LONG_AGO, **values)
+        await self._check_same(call, "key.create", key_id, wanted)
+        if len(json.dumps(wanted.metadata)) > MOST_METADATA and wanted.metadata != key.metadata:
+            raise _reused()  # the audit has only the beginning of what was said then
         return MadeKey(shown=shown(key, self._seeing.now()), secret=None, replayed=True)
 
     async def _project_again(
@@ -122,7 +125,7 @@ class Repeats:
         found = await call.ask(self._gate.audit, self._gate.aaudit, target=id, event=event, limit=1)
         wanted = made(event, call.actor, _LONG_AGO.replace(year=2000), record)
         if not found or _who(found[0]) != _who(wanted) or _what(found[0]) != _what(wanted):
-            raise IdempotencyKeyReused("it was used for another request")
+            raise _reused()
 
     def _check(self, text: Any) -> None:
         if not isinstance(text, str) or not 1 <= len(text) <= MOST or not text.isascii() or not text.isprintable():
@@ -137,6 +140,10 @@ def _derived(kind: str, call: Call, organization_id: str | None, text: str) -> s
     parts = json.dumps(["keystile idempotency 1", kind, organization_id, who.type, who.id, text])
     number = int.from_bytes(hashlib.sha256(parts.encode()).digest(), "big")
     return base62(number, ID_LENGTH // 2)
+
+
+def _reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused("it was used for another request")
 
 
 def _gone() -> IdempotencyKeyReused:

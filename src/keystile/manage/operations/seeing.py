@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ...exceptions import KeyNotFound, NotFound
+from ...exceptions import KeyNotFound, NotFound, RecordChanged
 from ...gate import Gate
 from ...model import ApiKey, Project
 from .calls import Call
@@ -24,20 +24,34 @@ class Seeing:
         """The gate's moment."""
         return datetime.fromtimestamp(self._gate.clock(), UTC)
 
-    async def key(self, call: Call, key_id: str) -> ApiKey:
-        """The record with this id; KeyNotFound if the caller sees none."""
+    async def key(self, call: Call, key_id: str, revision: int | None = None) -> ApiKey:
+        """The record with this id.
+
+        Args:
+            call: who asks.
+            key_id: which key.
+            revision: the one that the caller has seen; None for any.
+
+        Raises:
+            KeyNotFound: the caller sees none.
+            RecordChanged: it has another revision.
+        """
         keys = self._gate.keys
         found = await call.ask(keys.get, keys.aget, key_id, uses=False)
         if not call.authority.sees(found.organization_id):
             raise KeyNotFound(key_id)
+        if revision not in {None, found.revision}:
+            raise RecordChanged("key", key_id)
         return found
 
-    async def project(self, call: Call, project_id: str) -> Project:
-        """The project with this id; NotFound if the caller sees none."""
+    async def project(self, call: Call, project_id: str, revision: int | None = None) -> Project:
+        """The project with this id; the arguments are those of `key`, and so is what it raises."""
         projects = self._gate.projects
         found = await call.ask(projects.get, projects.aget, project_id)
         if not call.authority.sees(found.organization_id):
             raise NotFound("project", project_id)
+        if revision not in {None, found.revision}:
+            raise RecordChanged("project", project_id)
         return found
 
     async def has_key(self, call: Call, key_id: str) -> bool:
