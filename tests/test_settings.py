@@ -80,7 +80,7 @@ def test_the_file_of_init_has_every_setting_with_an_example_and_can_be_read(pepp
     assert set(load(file, {}).gate) == begun
     for each in SETTINGS.values():
         stands = f"\n# {each.name} = " in text or f"\n{each.name} = " in text
-        stands |= f"# [[{each.name}]]" in text or f"# [{each.name}." in text
+        stands |= f"# [[{each.name}]]" in text or f"# [{each.name}." in text or f"# [{each.name}]" in text
         assert stands == (each.example is not None), each.name
     assert all(len(line) <= 120 for line in text.splitlines())
 

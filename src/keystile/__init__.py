@@ -31,7 +31,7 @@ from .model import (
     UsagePeriod,
     Window,
 )
-from .policy import Plan, Rule
+from .policy import Management, Plan, Rule
 from .policy.pages import PageStyle
 
 __version__ = "0.1.0"
@@ -53,6 +53,7 @@ __all__ = [
     "KeyNotActive",
     "KeyNotFound",
     "KeystileError",
+    "Management",
     "NotFound",
     "OpaqueFormat",
     "Organization",

@@ -30,9 +30,11 @@ from .gate import Gate
 from .model import Refused, Request
 
 if TYPE_CHECKING:
+    from .manage.api.app import Authorize
+    from .policy.beside.management import FieldCase
     from .webhooks.receiving.asgi import WebhookMiddleware
 
-__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app"]
+__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app", "management_app"]
 
 # Any, not our own types: hosts use the types of Starlette, of asgiref or none, and these do not match each other.
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -79,6 +81,40 @@ def dashboard_app(
     return asgi_app(gate, authorize, public_url, embed_in, sign_out)
 
 
+def management_app(
+    gate: Gate,
+    *,
+    authorize: Authorize | None = None,
+    field_case: FieldCase = "snake",
+    public_openapi: bool = False,
+) -> App:
+    """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
+
+    Mounted behind the gate, whoever has a key manages as far as the key's scopes reach (`keys:read`, `keys:manage`,
+    `plans:manage`, `audit:read`). docs/management.md says more.
+
+    Args:
+        gate: whose keys are managed.
+        authorize: for a host that has logins of its own: a function, plain or async, that gets Starlette's `Request`
+            and gives a `keystile.manage.Authority`, or None for nobody. Requests that change something are then
+            accepted only as JSON, from pages of the same origin.
+        field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
+        public_openapi: whether everybody who reaches it may read ``openapi.json``.
+
+    Raises:
+        ConfigurationError: an argument cannot be used, or the gate has no secret to sign the cursors of lists with.
+    """
+    from .manage.asgi import management_app
+
+    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+
+
+def _managed(app: App, gate: Gate, reader: Reader) -> App:
+    from .manage.asgi import Mounted
+
+    return Mounted(app, gate, reader)
+
+
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
@@ -97,9 +133,9 @@ class GateMiddleware:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
-        self.app = app
         self._gate, self._check = gate, gate.check
         self._reader = Reader(gate, app)
+        self.app = app if gate.policy.management is None else _managed(app, gate, self._reader)
         self._read = self._reader.read
         self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)

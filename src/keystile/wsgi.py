@@ -30,9 +30,11 @@ from .gate import Gate
 from .model import Refused, Request
 
 if TYPE_CHECKING:
+    from .manage.api.app import Authorize
+    from .policy.beside.management import FieldCase
     from .webhooks.receiving.wsgi import WebhookMiddleware
 
-__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app"]
+__all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app", "management_app"]
 
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -77,6 +79,41 @@ def dashboard_app(
     return wsgi_app(gate, authorize, public_url, embed_in, sign_out)
 
 
+def management_app(
+    gate: Gate,
+    *,
+    authorize: Authorize | None = None,
+    field_case: FieldCase = "snake",
+    public_openapi: bool = False,
+) -> App:
+    """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
+
+    Mounted behind the gate, whoever has a key manages as far as the key's scopes reach (`keys:read`, `keys:manage`,
+    `plans:manage`, `audit:read`). docs/management.md says more.
+
+    Args:
+        gate: whose keys are managed.
+        authorize: for a host that has logins of its own: a plain function that gets Werkzeug's `Request` and gives a
+            `keystile.manage.Authority`, or None for nobody. Requests that change something are then accepted only as
+            JSON, from pages of the same origin.
+        field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
+        public_openapi: whether everybody who reaches it may read ``openapi.json``.
+
+    Raises:
+        ConfigurationError: an argument cannot be used, the gate has no secret to sign the cursors of lists with, or its
+            store or its limiter is async.
+    """
+    from .manage.wsgi import management_app
+
+    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+
+
+def _managed(app: App, gate: Gate) -> App:
+    from .manage.wsgi import Mounted
+
+    return Mounted(app, gate)
+
+
 class GateMiddleware:
     """Lets a request through to the app, or answers it.
 
@@ -101,7 +138,7 @@ class GateMiddleware:
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        self.app = app
+        self.app = app if gate.policy.management is None else _managed(app, gate)
         self._gate, self._check = gate, gate.check
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"

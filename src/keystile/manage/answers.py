@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..answers.pages import Page, PageParams, next_query
@@ -66,13 +66,18 @@ class Answers:
             more = (("link", f'<{target}>; rel="next"'),)
         return self._json(request, 200, whole, more)
 
+    def listed(self, request: ManagementRequest, items: Sequence[Any]) -> ManagementAnswer:
+        """A whole list, in the shape of one without pages."""
+        whole = {"data": items, "meta": self._meta(request)} if self._envelope else {"data": items}
+        return self._json(request, 200, whole, ())
+
     def empty(self, request: ManagementRequest) -> ManagementAnswer:
         """204: done, and there is nothing to say."""
         return ManagementAnswer(204, self._headers(request, [NO_STORE]))
 
-    def document(self, request: ManagementRequest, document: Mapping[str, Any], *more: tuple[str, str]) -> Any:
+    def document(self, request: ManagementRequest, document: Mapping[str, Any]) -> ManagementAnswer:
         """A document of a standard's own shape, which no envelope is put around."""
-        return self._json(request, 200, document, more)
+        return self._json(request, 200, document, ())
 
     def _json(self, request: ManagementRequest, status: int, whole: Any, more: Pairs) -> ManagementAnswer:
         # ASCII alone: no text of anybody's can break out of it, whatever shows it.

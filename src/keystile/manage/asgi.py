@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -15,10 +15,13 @@ from ..doors.asgi.wire import Message, Receive, Scope, Send, head_ends
 from ..gate import Gate
 from ..gate.requestids import RequestIds
 from ..model import Reason
+from ..policy.beside.management import FieldCase
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, TOO_SLOW, Answers
+from .api.app import MOST_BODY, Authorize, ManagementAPI
 from .live.sending import send_all
 from .live.stream import Stream
+from .mounting import mount_of
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
 READ_WITHIN = 30.0
@@ -35,6 +38,43 @@ def served(handle: Handle, gate: Gate, *, most_body: int, refuse: Refuse | None 
         refuse: writes what the door answers itself; by default an error as the gate's.
     """
     return ServedByASGI(handle, gate, most_body, Answers(gate).error if refuse is None else refuse)
+
+
+def management_app(
+    gate: Gate,
+    *,
+    authorize: Authorize | None = None,
+    field_case: FieldCase = "snake",
+    public_openapi: bool = False,
+) -> ServedByASGI:
+    """The management API as an ASGI app; see `keystile.asgi.management_app`."""
+    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    return served(api.handle, gate, most_body=MOST_BODY)
+
+
+class Mounted:
+    """An app with the management API below a path of it.
+
+    Args:
+        app: gets every other request.
+        gate: its settings say where the API is; it stands in front of both.
+        reader: reads the path as the gate does.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader) -> None:
+        settings = mount_of(gate)
+        self.app, self._path, self._below = app, settings.path, reader.path
+        self._api = management_app(gate, field_case=settings.field_case, public_openapi=settings.public_openapi)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            return await self.app(scope, receive, send)
+        path, whole = self._below(scope), scope["path"]
+        if path != self._path and not path.startswith(f"{self._path}/"):
+            return await self.app(scope, receive, send)
+        # Not every server's path has the prefix in it.
+        prefix = whole[: len(whole) - len(path)] or (scope.get("root_path") or "").rstrip("/")
+        return await self._api(dict(scope, root_path=prefix + self._path, path=prefix + path), receive, send)
 
 
 class ServedByASGI:

@@ -17,7 +17,11 @@ from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..gate.requestids import RequestIds
 from ..model import Reason
+from ..policy.beside.management import FieldCase
+from ..rules.requests.canonical import below
 from .answers import INTERNAL, Answers
+from .api.app import MOST_BODY, Authorize, ManagementAPI
+from .mounting import mount_of
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
 logger = logging.getLogger("keystile")
@@ -42,6 +46,43 @@ def served(handle: Handle, gate: Gate, *, most_body: int, refuse: Refuse | None 
         key = "store" if gate.keys.needs_await else "limiter"
         raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
     return ServedByWSGI(handle, gate, most_body, Answers(gate).error if refuse is None else refuse)
+
+
+def management_app(
+    gate: Gate,
+    *,
+    authorize: Authorize | None = None,
+    field_case: FieldCase = "snake",
+    public_openapi: bool = False,
+) -> ServedByWSGI:
+    """The management API as a WSGI app; see `keystile.wsgi.management_app`."""
+    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    if api.needs_await:
+        raise ConfigurationError("is async: WSGI needs a plain function", key="authorize")
+    return served(api.handle, gate, most_body=MOST_BODY)
+
+
+class Mounted:
+    """An app with the management API below a path of it.
+
+    Args:
+        app: gets every other request.
+        gate: its settings say where the API is; it stands in front of both.
+    """
+
+    def __init__(self, app: Any, gate: Gate) -> None:
+        settings = mount_of(gate)
+        self.app, self._path, self._taken = app, settings.path, gate.policy.root_path or ""
+        self._api = management_app(gate, field_case=settings.field_case, public_openapi=settings.public_openapi)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        whole = environ.get("PATH_INFO", "")
+        path = below(whole, self._taken) if self._taken else whole
+        if path != self._path and not path.startswith(f"{self._path}/"):
+            return cast("Iterable[bytes]", self.app(environ, start_response))
+        mount = environ.get("SCRIPT_NAME", "") + whole[: len(whole) - len(path)] + self._path
+        inner = dict(environ, SCRIPT_NAME=mount, PATH_INFO=path[len(self._path) :])
+        return self._api(inner, start_response)
 
 
 class ServedByWSGI:

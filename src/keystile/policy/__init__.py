@@ -5,6 +5,7 @@ The file, its example, its schema and docs/settings.md follow. How kinds of valu
 settings are described (`settings`, `reading`) can be changed here alone. A new setting also needs code to enforce it.
 """
 
+from .beside.management import FieldCase, Management
 from .choices import (
     ErrorFormat,
     EventFormat,
@@ -30,10 +31,12 @@ __all__ = [
     "REMEMBERED_KEYS",
     "ErrorFormat",
     "EventFormat",
+    "FieldCase",
     "Foreign",
     "Https",
     "LimitBy",
     "Limits",
+    "Management",
     "OnLimiterError",
     "PageStyle",
     "Plan",

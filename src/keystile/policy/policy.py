@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .._ground.checks import check_name, check_origin, check_root_path, known
 from .._ground.frozen import FrozenDict
 from ..exceptions import ConfigurationError
+from .beside.management import Management
 from .choices import (
     ErrorFormat,
     EventFormat,
@@ -27,7 +28,7 @@ from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
-from .rules import Rule, check_addresses
+from .rules import Rule, check_addresses, public_rules
 from .settings import check_settings, setting
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
@@ -240,6 +241,11 @@ class Policy:
         default=None,
         check=check_root_path,
     )
+    management: Management | None = setting(
+        "Serve the management API: keys, projects, audit and usage as JSON. A host can mount it itself instead.",
+        default=None,
+        example='[management]\npath = "/manage"',
+    )
     event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
     cors_origins: Iterable[str] = setting(
         'The origins of pages whose scripts may read answers, each as browsers send it: "https://app.example.com". For '
@@ -285,16 +291,7 @@ class Policy:
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
         """Every rule with the name of the setting it came from; each path of `public` becomes a rule."""
         listed = [(f"rules[{index}]", rule) for index, rule in enumerate(self.rules)]
-        for index, path in enumerate(self.public):
-            if not path.startswith("/"):
-                raise ConfigurationError(
-                    f"{path!r} does not start with '/': write a path like '/health'", key=f"public[{index}]"
-                )
-            if " " in path:
-                raise ConfigurationError(f"{path!r} has a space: write a path alone", key=f"public[{index}]")
-            try:
-                rule = Rule(path, public=True)
-            except ConfigurationError as error:
-                raise ConfigurationError(error.reason, key=f"public[{index}]") from None
-            listed.append((f"public[{index}]", rule))
+        listed += public_rules(self.public)
+        if self.management is not None and self.management.public_openapi:
+            listed.append(("management", Rule(f"GET {self.management.path}/openapi.json", public=True)))
         return tuple(listed)

@@ -122,6 +122,10 @@ class Reader:
         prefixes = {taken, own, scope.get("root_path") or ""} - {""}
         return any(ambiguous(path, prefix, strict_router=self._strict_router) for prefix in prefixes)
 
+    def path(self, scope: Scope) -> str:
+        """The path as rules are relative to it."""
+        return below(scope["path"], self._root_path(scope))
+
     def target(self, scope: Scope) -> tuple[str, bytes]:
         """The path as the client wrote it, decoded, and the query behind it."""
         path, stem = scope["path"], self._root_path(scope).rstrip("/")

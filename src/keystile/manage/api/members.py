@@ -1,0 +1,138 @@
+"""The fields that bodies hold, and the bodies that routes take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..._ground.frozen import FrozenDict
+from ...keys.changes.fields import MAX_NAME
+from ...model import ENVIRONMENTS
+from .fields import Body, Field, Schema, moment
+
+MOST_LISTED, MOST_TEXT = 100, 500
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _bounded(least: int, most: int, what: str) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        if not least <= len(value) <= most:
+            raise ValueError(f"expected {least} to {most} {what}")
+        return value
+
+    return convert
+
+
+LINE: Schema = FrozenDict({"type": "string", "minLength": 1, "maxLength": MAX_NAME, "format": "line"})
+MAYBE_LINE: Schema = FrozenDict({**LINE, "type": ["string", "null"]})
+
+
+def _listed(schema: Schema, least: int, *, null: bool) -> Schema:
+    kinds: Any = ["array", "null"] if null else "array"
+    return {"type": kinds, "minItems": least, "maxItems": MOST_LISTED, "items": {"maxLength": MOST_TEXT, **schema}}
+
+
+def _list_of(least: int) -> Callable[[Any], Any]:
+    bounded = _bounded(least, MOST_LISTED, "entries")
+
+    def convert(value: Sequence[str]) -> Sequence[str]:
+        if any(len(each) > MOST_TEXT for each in value):
+            raise ValueError(f"expected entries of at most {MOST_TEXT} characters")
+        return bounded(value)  # type: ignore[no-any-return]
+
+    return convert
+
+
+NAME = Field("name", "A label for people.", LINE, _text)
+PROJECT = Field("project_id", "One of the organization's projects.", MAYBE_LINE, _or_null(_text))
+OWNER = Field("owner_id", "To whom it belongs, as the host's own id.", MAYBE_LINE, _or_null(_text))
+ORGANIZATION = Field("organization_id", "Whose it is, for callers who see several.", LINE, _text)
+ENVIRONMENT = Field(
+    "environment",
+    "What it is for; it stands in the key's prefix.",
+    {"type": "string", "enum": list(ENVIRONMENTS)},
+    _text,
+)
+PLAN = Field(
+    "plan",
+    "One of the service's plans; null for the organization's, or else the default.",
+    {"type": ["string", "null"], "format": "plan"},
+    _or_null(_text),
+)
+LIMITS = Field(
+    "limits",
+    "Windows that replace the plan's: `60/minute; 5000/day`.",
+    {"type": ["string", "null"], "format": "rate-limits", "minLength": 1, "maxLength": MOST_TEXT},
+    _or_null(_text),
+    _bounded(1, MOST_TEXT, "characters"),
+)
+SCOPES = Field(
+    "scopes",
+    "What it may do (RFC 6749 section 3.3).",
+    _listed({"type": "string", "pattern": "^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$"}, 0, null=False),
+    _texts,
+    _list_of(0),
+)
+MAY = Field(
+    "may",
+    "The requests that it may make: `GET /v1/*`; null is everything.",
+    _listed({"type": "string", "format": "match"}, 1, null=True),
+    _or_null(_texts),
+    _list_of(1),
+)
+ALLOWLIST = Field(
+    "ip_allowlist",
+    "Addresses and networks that it may be used from; null is anywhere.",
+    _listed({"type": "string", "format": "network"}, 1, null=True),
+    _or_null(_texts),
+    _list_of(1),
+)
+EXPIRES = Field(
+    "expires_at",
+    "Its end, in the future; null for none.",
+    {"type": ["string", "null"], "format": "date-time"},
+    _or_null(_text),
+    moment,
+)
+METADATA = Field(
+    "metadata",
+    "JSON values to keep with it, at most 16 KiB and 32 levels.",
+    {"type": ["object", "null"], "format": "metadata"},
+    _or_null(lambda value: isinstance(value, dict)),
+)
+
+
+GRACE = Field(
+    "grace",
+    "For how many seconds the secret before it remains valid.",
+    {"type": "number", "minimum": 0},
+    _number,
+    member=False,
+)
+
+OF_KEYS = (ENVIRONMENT, PLAN, LIMITS, SCOPES, MAY, ALLOWLIST, EXPIRES, METADATA)
+
+NEW_PROJECT = Body("NewProject", (NAME, ENVIRONMENT), (ORGANIZATION,), required=frozenset(("name",)))
+PROJECT_CHANGE = Body("ProjectChange", (NAME, ENVIRONMENT), merge=True)
+PROJECT_REPLACEMENT = Body("ProjectReplacement", (NAME, ENVIRONMENT), required=frozenset(("name",)))
+NEW_KEY_OF_PROJECT = Body("NewKeyOfProject", (NAME, *OF_KEYS), (OWNER,))
+NEW_KEY = Body("NewKey", (NAME, PROJECT, *OF_KEYS), (OWNER, ORGANIZATION))
+KEY_CHANGE = Body("KeyChange", (NAME, PROJECT, *OF_KEYS), merge=True)
+ROTATION = Body("Rotation", (GRACE, EXPIRES))
+PLAN_CHANGE = Body("PlanChange", (PLAN,), required=frozenset(("plan",)))
+NOTHING = Body("Nothing")

@@ -1,0 +1,249 @@
+"""What is answered: each shape with its members, and the JSON Schema of every one.
+
+Clients depend on the shapes: a member is never renamed, and is there also if it is null. Nothing here holds a hash, and
+a secret only where it was just made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from ...model import ENVIRONMENTS, Usage, UsagePeriod
+from ..authority import ALL
+
+Schema = Mapping[str, Any]
+TEXT: Schema = {"type": "string"}
+MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+MAYBE_MOMENT: Schema = {"type": ["string", "null"], "format": "date-time"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+MAYBE_TEXTS: Schema = {"type": ["array", "null"], "items": TEXT}
+FLAG: Schema = {"type": "boolean"}
+WHOLE: Schema = {"type": "integer", "minimum": 0}
+ANY_OBJECT: Schema = {"type": "object"}
+MAYBE_OBJECT: Schema = {"type": ["object", "null"]}
+
+
+class Member(NamedTuple):
+    """A member of a shape.
+
+    Attributes:
+        name: as it is called here.
+        schema: its JSON Schema, or another shape.
+        get: gives its value from a record, as JSON.
+    """
+
+    name: str
+    schema: Schema | Shape
+    get: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The JSON of one kind of record.
+
+    Attributes:
+        name: of its schema.
+        members: all of them, in their order.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+
+    def write(self, record: Any) -> dict[str, Any]:
+        """The record's JSON."""
+        return {member.name: member.get(record) for member in self.members}
+
+    def within(self, name: str, at: str, *more: Member) -> Shape:
+        """A shape with these members, of a record that has this one at an attribute; and further members."""
+        find = attrgetter(at)
+        inner = tuple(Member(each.name, each.schema, _after(find, each.get)) for each in self.members)
+        return Shape(name, (*inner, *more))
+
+
+def _after(find: Callable[[Any], Any], get: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda record: get(find(record))
+
+
+def moment(value: datetime | None) -> str | None:
+    """ISO 8601 in UTC, whole seconds, as everywhere in the project's answers."""
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _exact(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _plain(name: str, schema: Schema, at: str | None = None) -> Member:
+    return Member(name, schema, attrgetter(at or name))
+
+
+def _moment(name: str, at: str | None = None, *, null: bool = True) -> Member:
+    return Member(name, MAYBE_MOMENT if null else MOMENT, _after(attrgetter(at or name), moment))
+
+
+def _list(name: str, at: str | None = None, *, null: bool = False) -> Member:
+    find = attrgetter(at or name)
+
+    def get(record: Any) -> list[Any] | None:
+        value = find(record)
+        return None if value is None else list(value)
+
+    return Member(name, MAYBE_TEXTS if null else TEXTS, get)
+
+
+def _each(name: str, shape: Shape, at: str | None = None) -> Member:
+    schema = {"type": "array", "items": shape}
+    return Member(name, schema, lambda record: [shape.write(each) for each in attrgetter(at or name)(record)])
+
+
+def _reset(used: Usage) -> str:
+    """Rounded up, as the header is."""
+    return str(moment(datetime.fromtimestamp(-(-used.reset_at // 1), UTC)))
+
+
+ENVIRONMENT: Schema = {"type": "string", "enum": list(ENVIRONMENTS)}
+STATE: Schema = {"type": "string", "enum": ["active", "suspended", "expired", "revoked"]}
+
+SECRET = Shape("Secret", (_plain("hint", TEXT), _moment("expires_at")))
+INHERITED = Shape("Inherited", (_plain("plan", MAYBE_TEXT), _moment("suspended_at")))
+_RECORD = Shape(
+    "Record",
+    (
+        _plain("id", TEXT),
+        _plain("name", TEXT),
+        _plain("organization_id", MAYBE_TEXT),
+        _plain("project_id", MAYBE_TEXT),
+        _plain("owner_id", MAYBE_TEXT),
+        _plain("environment", ENVIRONMENT),
+        _plain("plan", MAYBE_TEXT),
+        _plain("limits", MAYBE_TEXT),
+        _list("scopes"),
+        _list("may", null=True),
+        _list("ip_allowlist", null=True),
+        _moment("created_at", null=False),
+        _moment("expires_at"),
+        _moment("suspended_at"),
+        _moment("revoked_at"),
+        _moment("last_used_at"),
+        Member("metadata", ANY_OBJECT, attrgetter("metadata")),
+        Member("inherited", INHERITED, lambda key: INHERITED.write(key.inherited)),
+    ),
+)
+KEY = _RECORD.within("Key", "key", _plain("state", STATE), _each("secrets", SECRET), _moment("grace_used_at"))
+_ISSUED = (
+    Member("api_key", MAYBE_TEXT, attrgetter("secret")),
+    _plain("replayed", FLAG),
+    _list("revoked_keys", "revoked"),
+)
+NEW_KEY = KEY.within("NewlyMadeKey", "shown", *_ISSUED)
+ROTATED_KEY = KEY.within(
+    "RotatedKey", "shown", Member("api_key", TEXT, attrgetter("secret")), _plain("replaced_at_once", FLAG)
+)
+PROJECT = Shape(
+    "Project",
+    (
+        _plain("id", TEXT),
+        _plain("name", TEXT),
+        _plain("organization_id", TEXT),
+        _plain("environment", ENVIRONMENT),
+        _moment("created_at", null=False),
+        _moment("suspended_at"),
+    ),
+)
+NEW_PROJECT = PROJECT.within(
+    "NewlyMadeProject",
+    "project",
+    Member("api_key", MAYBE_TEXT, attrgetter("made.secret")),
+    _plain("replayed", FLAG, "made.replayed"),
+    Member("key", KEY, lambda made: KEY.write(made.made.shown)),
+)
+ORGANIZATION = Shape(
+    "Organization",
+    (
+        _plain("id", TEXT),
+        _plain("name", TEXT),
+        _plain("plan", MAYBE_TEXT),
+        _moment("created_at", null=False),
+        _moment("suspended_at"),
+    ),
+)
+ACTOR = Shape(
+    "Actor",
+    tuple(_plain(name, MAYBE_TEXT) for name in ("type", "id", "name", "via", "client", "request_id")),
+)
+TARGET = Shape("Target", tuple(_plain(name, TEXT) for name in ("type", "id", "name")))
+AUDIT = Shape(
+    "AuditEntry",
+    (
+        _plain("id", TEXT),
+        Member("at", MOMENT, lambda entry: _exact(entry.at)),
+        _plain("event", TEXT),
+        Member("actor", ACTOR, lambda entry: ACTOR.write(entry.actor)),
+        _plain("organization_id", MAYBE_TEXT),
+        _each("targets", TARGET),
+        _plain("before", MAYBE_OBJECT),
+        _plain("after", MAYBE_OBJECT),
+        _plain("correlation_id", TEXT),
+    ),
+)
+PERIOD = Shape(
+    "UsagePeriod",
+    (
+        _moment("start", null=False),
+        _plain("admitted", WHOLE),
+        Member("refused", {"type": "object", "additionalProperties": WHOLE}, lambda each: dict(each.refused)),
+    ),
+)
+WINDOW = Shape(
+    "Window",
+    (
+        _plain("limit", WHOLE, "window.limit"),
+        _plain("seconds", WHOLE, "window.seconds"),
+        _plain("scope", TEXT, "window.scope"),
+        _plain("unit", TEXT, "window.unit"),
+        _plain("watching", FLAG, "window.watching"),
+        _plain("remaining", WHOLE),
+        Member("reset_at", MOMENT, _reset),
+    ),
+)
+
+
+def _organizations(record: Any) -> list[str] | None:
+    given = record.authority.organization_ids
+    return None if given is ALL else sorted(given)
+
+
+def _month(record: Any) -> dict[str, Any] | None:
+    """What was used this month, as one period; None for who uses nothing."""
+    days: tuple[UsagePeriod, ...] = record.used
+    if not days:
+        return None
+    refused: Counter[str] = Counter()
+    for day in days:
+        refused.update(day.refused)
+    return PERIOD.write(UsagePeriod(days[0].start, sum(day.admitted for day in days), refused))
+
+
+WHOAMI = Shape(
+    "Whoami",
+    (
+        _plain("type", {"type": "string", "enum": ["key", "session"]}, "authority.type"),
+        _plain("id", TEXT, "authority.id"),
+        _plain("name", TEXT, "authority.name"),
+        Member("organization_ids", MAYBE_TEXTS, _organizations),
+        Member("may", TEXTS, lambda record: sorted(record.authority.may)),
+        Member(
+            "key",
+            {"anyOf": [KEY, {"type": "null"}]},
+            lambda record: None if record.shown is None else KEY.write(record.shown),
+        ),
+        _each("windows", WINDOW, "usages"),
+        Member("used_this_month", {"anyOf": [PERIOD, {"type": "null"}]}, _month),
+    ),
+)
