@@ -9,12 +9,15 @@ from typing import Any
 
 import anyio
 import pytest
+from openapi_spec_validator import validate
 
-from keystile import Gate, Rule, _sync, asgi, wsgi
+from keystile import ConfigurationError, Gate, Rule, _sync, asgi, wsgi
 from keystile.manage import asgi as over_asgi
 from keystile.manage import wsgi as over_wsgi
 from keystile.manage.answers import Answers
-from keystile.manage.live.hub import Bounds
+from keystile.manage.authority import ALL, Authority
+from keystile.manage.live import serving
+from keystile.manage.live.hub import Bounds, Hub, hub_of
 from keystile.manage.live.sending import send_all
 from keystile.manage.live.serving import LiveEvents
 from keystile.manage.live.stream import Pace, Stream
@@ -26,13 +29,19 @@ QUICK = Pace(look=0.001, beat=3600, patience=20.0)
 PATIENCE = 20.0
 
 
+Came = tuple[int, dict[str, str], list[bytes], bool]
+"""Status, headers, what came, and whether the stream ended by itself."""
+
+
 class Served:
     """A gate behind which its own events are served."""
 
     def __init__(self, door: Door, pace: Pace = QUICK, **settings: Any) -> None:
         self.now = NOW
         self.door, self.gate = door, door.open(clock=lambda: self.now, rules=[Rule("/admin", scopes=["x"])], **settings)
-        self.live = LiveEvents(self.gate, Answers(self.gate), Bounds(threads=16), pace)
+        self.live = LiveEvents(
+            self.gate, Answers(self.gate), Hub(self.gate.events, self.gate.clock, Bounds(threads=16)), pace
+        )
         self.asgi = asgi.GateMiddleware(over_asgi.served(self.handle, self.gate, most_body=100), gate=self.gate)
         if door.kind == "wsgi":
             self.wsgi = wsgi.GateMiddleware(over_wsgi.served(self.handle, self.gate, most_body=100), gate=self.gate)
@@ -48,57 +57,60 @@ class Served:
         else:
             await self.door.asgi_call("GET", "/admin", [("x-api-key", secret)], None)
 
-    def stream(self, secret: str, *steps: Step, method: str = "GET") -> tuple[int, dict[str, str], list[bytes], bool]:
-        """Status, headers, and what came: each step is done when something more has come, then the client leaves.
+    def stream(self, secret: str, *steps: Step, method: str = "GET") -> Came:
+        """What a caller with this key gets."""
+        app = self.wsgi if self.door.kind == "wsgi" else self.asgi
+        return came(self.door, app, "/events", [("x-api-key", secret)], steps, method)
 
-        The last is whether the stream ended by itself.
-        """
-        if self.door.kind == "wsgi":
-            return self._wsgi(secret, steps, method)
-        return self.door.run(self._asgi, secret, steps, method)  # type: ignore[no-any-return]
 
-    def _wsgi(self, secret: str, steps: Sequence[Step], method: str) -> Any:
-        started: list[Any] = []
-        waiting, found = list(steps), list[bytes]()
-        environ = wsgi_environ(method, "/events", [("x-api-key", secret)], None)
-        iterable: Any = self.wsgi(environ, lambda *given: started.append(given))  # type: ignore[arg-type,return-value]
-        try:
-            for octets in iterable:
-                found.append(octets)
-                if not waiting:
-                    break
-                self.door.run(waiting.pop(0))
+def came(door: Door, app: Any, path: str, headers: Any, steps: Sequence[Step], method: str = "GET") -> Came:
+    """What a client gets: each step is done when something more has come, then the client leaves."""
+    if door.kind == "wsgi":
+        return wsgi_came(door, app, path, headers, steps, method)
+    return door.run(asgi_came, app, path, headers, steps, method)  # type: ignore[no-any-return]
+
+
+def wsgi_came(door: Door, app: Any, path: str, headers: Any, steps: Sequence[Step], method: str) -> Came:
+    started: list[Any] = []
+    waiting, found, ended = list(steps), list[bytes](), True
+    iterable = app(wsgi_environ(method, path, headers, None), lambda *given: started.append(given))
+    try:
+        for octets in iterable:
+            found.append(octets)
+            if not waiting:
+                ended = False
+                break
+            door.run(waiting.pop(0))
+    finally:
+        getattr(iterable, "close", lambda: None)()
+    return int(started[0][0][:3]), dict(started[0][1]), found, ended
+
+
+async def asgi_came(app: Any, path: str, headers: Any, steps: Sequence[Step], method: str) -> Came:
+    waiting, found, left = list(steps), list[bytes](), anyio.Event()
+    head: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            return head.append(message)
+        ended.append(not message.get("more_body", False))
+        if message["body"]:
+            found.append(message["body"])
+            if waiting:
+                await waiting.pop(0)()
             else:
-                return int(started[0][0][:3]), dict(started[0][1]), found, True
-        finally:
-            getattr(iterable, "close", lambda: None)()
-        return int(started[0][0][:3]), dict(started[0][1]), found, False
+                left.set()
+        return None
 
-    async def _asgi(self, secret: str, steps: Sequence[Step], method: str) -> Any:
-        waiting, found, left = list(steps), list[bytes](), anyio.Event()
-        head: list[Any] = []
+    async def receive() -> Any:
+        await left.wait()
+        return {"type": "http.disconnect"}
 
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                return head.append(message)
-            ended.append(not message.get("more_body", False))
-            if message["body"]:
-                found.append(message["body"])
-                if waiting:
-                    await waiting.pop(0)()
-                else:
-                    left.set()
-            return None
-
-        async def receive() -> Any:
-            await left.wait()
-            return {"type": "http.disconnect"}
-
-        ended: list[bool] = []
-        with anyio.fail_after(PATIENCE):
-            await self.asgi(asgi_scope(method, "/events", [("x-api-key", secret)], None), receive, send)
-        headers = {name.decode(): value.decode() for name, value in head[0]["headers"]}
-        return head[0]["status"], headers, found, ended[-1]
+    ended: list[bool] = []
+    with anyio.fail_after(PATIENCE):
+        await app(asgi_scope(method, path, headers, None), receive, send)
+    fields = {name.decode(): value.decode() for name, value in head[0]["headers"]}
+    return head[0]["status"], fields, found, ended[-1]
 
 
 def told(octets: bytes) -> list[Any]:
@@ -177,6 +189,110 @@ def test_a_head_opens_no_stream(door: Door) -> None:
     status, headers, found, _ = served.stream(door.create(organization_id="one").secret, method="HEAD")
     assert (status, headers["content-type"], found) == (200, "text/event-stream", [])
     assert served.live.hub.count == served.live.hub.kept == 0
+
+
+# As a part of the management API
+
+
+class Sessions:
+    """The management API for people whom a host has logged in; `who` is the one who asks."""
+
+    def __init__(self, door: Door) -> None:
+        self.door, self.who = door, seeing("one", "two")
+        self.gate = door.open(rules=[Rule("/admin", scopes=["x"])], cursor_secrets=["c" * 16])
+        module: Any = wsgi if door.kind == "wsgi" else asgi
+        self.app = module.management_app(self.gate, authorize=lambda _request: self.who, live=True)
+
+    def stream(self, *steps: Step, path: str = "/events") -> Came:
+        return came(self.door, self.app, path, [], steps)
+
+    async def refuse(self, *secrets: str) -> None:
+        for secret in secrets:
+            if self.door.kind == "wsgi":
+                self.door.through_wsgi("GET", "/admin", [("x-api-key", secret)], None, None)
+            else:
+                await self.door.asgi_call("GET", "/admin", [("x-api-key", secret)], None)
+
+
+def seeing(*organizations: str, **more: Any) -> Authority | None:
+    given: dict[str, Any] = {"organization_ids": frozenset(organizations), "may": frozenset(["keys:read"])} | more
+    return Authority(id="ann", name="Ann", **given)
+
+
+@pytest.fixture
+def sessions(door: Door, monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    monkeypatch.setattr(serving, "USUAL", QUICK)
+    return Sessions(door)
+
+
+def test_people_see_what_a_host_lets_them_see(sessions: Sessions) -> None:
+    keys = {name: sessions.door.create(organization_id=name) for name in ("one", "two", "three")}
+
+    def seen(path: str = "/events") -> list[Any]:
+        async def refuse() -> None:
+            await sessions.refuse(*[issued.secret for issued in keys.values()], "nobody's", keys["one"].secret)
+
+        status, _, found, _ = sessions.stream(refuse, path=path)
+        assert status == 200
+        return [each.get("organization_id") for octets in found for each in told(octets)]
+
+    assert seen() == ["one", "two", "one"]
+    assert seen("/events?organization_id=two") == ["two"]
+    sessions.who = seeing(organization_ids=ALL)
+    assert seen() == ["one", "two", "three", None, "one"]
+    assert seen("/events?organization_id=three") == ["three"]
+    assert hub_of(sessions.gate).count == 0
+
+
+def test_organizations_of_others_are_answered_like_such_as_never_existed(sessions: Sessions) -> None:
+    door, app = sessions.door, sessions.app
+    answers = [came(door, app, f"/events?organization_id={name}", [], []) for name in ("three", "never")]
+    assert [status for status, *_ in answers] == [404, 404]
+    sessions.who = seeing("one", may=frozenset(["audit:read"]))
+    assert came(door, app, "/events", [], [])[0] == 403
+    sessions.who = None
+    assert came(door, app, "/events", [], [])[0] == 401
+    assert hub_of(sessions.gate).kept == 0
+
+
+@pytest.mark.parametrize("end", ["gone", "narrowed", "other", "may not"])
+def test_a_stream_of_people_ends_with_what_the_host_says(sessions: Sessions, end: str) -> None:
+    own = sessions.door.create(organization_id="one")
+    ends = {
+        "gone": None,
+        "narrowed": seeing("one"),
+        "other": seeing("one", "two", type="key"),
+        "may not": seeing("one", "two", may=frozenset()),
+    }
+
+    async def change() -> None:
+        sessions.who = ends[end]
+        await sessions.refuse(own.secret)
+
+    async def same() -> None:
+        sessions.who = seeing("one", "two", scopes=frozenset(["more"]))
+        await sessions.refuse(own.secret)
+
+    status, _, found, ended = sessions.stream(same, change, nothing)
+    assert (status, len(found), ended) == (200, 2, True)
+    assert hub_of(sessions.gate).count == 0
+
+
+def test_the_route_is_there_only_where_it_is_asked_for(door: Door) -> None:
+    module: Any = wsgi if door.kind == "wsgi" else asgi
+    gate = door.open(cursor_secrets=["c" * 16])
+    who = seeing(organization_ids=ALL)
+    paths = []
+    for live in (False, True):
+        app = module.management_app(gate, authorize=lambda _request: who, live=live)
+        document = json.loads(b"".join(came(door, app, "/openapi.json", [], [])[2]))
+        validate(document)
+        paths.append("/events" in document["paths"])
+        assert came(door, app, "/events", [], [], "HEAD")[0] == (200 if live else 404)
+        assert came(door, app, "/events", [], [], "POST")[0] == (405 if live else 404)
+    assert paths == [False, True]
+    with pytest.raises(ConfigurationError, match="live"):
+        module.management_app(gate, live="yes")
 
 
 # What clients of ASGI do

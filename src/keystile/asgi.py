@@ -87,6 +87,7 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> App:
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
@@ -100,13 +101,14 @@ def management_app(
             accepted only as JSON, from pages of the same origin.
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
+        live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
 
     Raises:
         ConfigurationError: an argument cannot be used, or the gate has no secret to sign the cursors of lists with.
     """
     from .manage.asgi import management_app
 
-    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
 
 
 def _managed(app: App, gate: Gate, reader: Reader) -> App:

@@ -85,6 +85,7 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> App:
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
@@ -98,6 +99,7 @@ def management_app(
             JSON, from pages of the same origin.
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
+        live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
 
     Raises:
         ConfigurationError: an argument cannot be used, the gate has no secret to sign the cursors of lists with, or its
@@ -105,7 +107,7 @@ def management_app(
     """
     from .manage.wsgi import management_app
 
-    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
 
 
 def _managed(app: App, gate: Gate) -> App:

@@ -46,9 +46,10 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> ServedByASGI:
     """The management API as an ASGI app; see `keystile.asgi.management_app`."""
-    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
     return served(api.handle, gate, most_body=MOST_BODY)
 
 
@@ -64,7 +65,9 @@ class Mounted:
     def __init__(self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader) -> None:
         settings = mount_of(gate)
         self.app, self._path, self._below = app, settings.path, reader.path
-        self._api = management_app(gate, field_case=settings.field_case, public_openapi=settings.public_openapi)
+        self._api = management_app(
+            gate, field_case=settings.field_case, public_openapi=settings.public_openapi, live=settings.live
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:

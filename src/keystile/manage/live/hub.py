@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from ..._sync import Deferred, Lock, Offload, on_fork, quarter_of_threads
 from ...events import Event, Events
+from ...gate import Gate
 from .rings import News, Ring, shortened
 
 MOST_STREAMS, MOST_EACH = 64, 8
@@ -212,6 +214,19 @@ class Hub:
         elif event.code.startswith(_CHANGES):
             for each in rings:
                 each.stirred += 1
+
+
+_hubs: WeakKeyDictionary[Gate, Hub] = WeakKeyDictionary()
+_making = Lock()
+
+
+def hub_of(gate: Gate) -> Hub:
+    """The hub of a gate: one for all that shows its events, so that its bounds hold over all of them."""
+    with _making:
+        found = _hubs.get(gate)
+        if found is None:
+            found = _hubs[gate] = Hub(gate.events, gate.clock, Bounds(threads=gate.policy.wsgi_threads))
+        return found
 
 
 def shows(event: Event) -> bool:

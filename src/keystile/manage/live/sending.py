@@ -8,8 +8,9 @@ from ..._sync import in_time, pooled, until
 from ...doors.asgi.wire import Message, Receive, Send
 from .stream import Stream
 
+EVENT_STREAM = "text/event-stream"
 HEADERS = (
-    ("content-type", "text/event-stream"),
+    ("content-type", EVENT_STREAM),
     ("cache-control", "no-store"),
     ("x-accel-buffering", "no"),  # nginx would keep events until a buffer is full
 )

@@ -8,12 +8,13 @@ from ...gate import Gate
 from ...model import ApiKey, Principal, Reason
 from ..answers import AS_IT_IS, Answers
 from ..requests import ManagementAnswer, ManagementRequest
-from .hub import Bounds, Full, Hub, Whose
+from .hub import Full, Hub, Whose, hub_of
 from .judging import KeyJudge
 from .sending import HEADERS
 from .stopping import server_stops
 from .stream import RETRY, Judge, Pace, Stream
 
+USUAL = Pace()
 _AGAIN = RETRY // 1000
 REFUSALS = {
     Full.OWN: Reason(429, "too_many_streams", "Too many streams of these events are open.", retry_after=_AGAIN),
@@ -34,19 +35,19 @@ class LiveEvents:
     Args:
         gate: whose events.
         answers: writes refusals.
-        bounds: how many streams there are at most.
-        pace: how each goes on.
+        hub: who listens; by default the gate's.
+        pace: how each stream goes on.
     """
 
     def __init__(
         self,
         gate: Gate,
         answers: Answers,
-        bounds: Bounds | None = None,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        hub: Hub | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        self._gate, self._answers, self._pace = gate, answers, pace
-        self.hub = Hub(gate.events, gate.clock, bounds or Bounds(threads=gate.policy.wsgi_threads))
+        self._gate, self._answers, self._pace = gate, answers, pace or USUAL
+        self.hub = hub_of(gate) if hub is None else hub
 
     def judge_of(self, principal: Principal) -> KeyJudge:
         """Judges the key that a stream was opened with."""
