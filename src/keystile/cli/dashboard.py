@@ -30,12 +30,7 @@ def dashboard(place: Place, port: int) -> None:
         origin = f"http://{ADDRESS}:{server.port}"
         server.app = _app(gate, server.port, origin)
         click.echo("Ctrl-C ends it.", err=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            click.echo("Ended.", err=True)
-        finally:
-            server.server_close()
+        server.serve_forever()  # until Ctrl-C
 
 
 def _app(gate: Gate, port: int, origin: str) -> Any:

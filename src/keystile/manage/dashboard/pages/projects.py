@@ -133,7 +133,7 @@ def _row(visit: Visit, project: Project) -> dict[str, Any]:
         "state": "active" if project.suspended_at is None else "suspended",
         "created_at": project.created_at,
         "href": visit.to(project_path(project.id)),
-        "keys": visit.to("/", project=project.id, organization=_named(visit, project)),
+        "keys_href": visit.to("/", project=project.id, organization=_named(visit, project)),
     }
 
 
