@@ -213,7 +213,7 @@ def test_a_flood_keeps_what_is_newest_and_no_more(hub: Hub, events: Events) -> N
 
 
 def test_what_an_event_costs_does_not_grow_with_those_who_listen(events: Events) -> None:
-    hub = Hub(events, time.time, Bounds(each=64))
+    hub, event = Hub(events, time.time, Bounds(each=64)), refusal("a")
 
     def calls() -> int:
         found = 0
@@ -223,7 +223,7 @@ def test_what_an_event_costs_does_not_grow_with_those_who_listen(events: Events)
             found += event in {"call", "c_call"}
 
         sys.setprofile(note)
-        events.tell(refusal("a"))
+        hub._hear(event)
         sys.setprofile(None)
         return found
 

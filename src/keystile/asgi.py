@@ -59,6 +59,7 @@ def dashboard_app(
     public_url: str | None = None,
     embed_in: Iterable[str] = (),
     sign_out: str | None = None,
+    live: bool = False,
 ) -> App:
     """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
     does not guard: it has a door of its own.
@@ -72,13 +73,14 @@ def dashboard_app(
             browsers without Fetch Metadata need it.
         embed_in: origins of pages that may show these in a frame; by default none may.
         sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
+        live: whether there is a page that shows what this process refuses. docs/live.md says more.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is not installed.
     """
     from .manage.dashboard.apps import asgi_app
 
-    return asgi_app(gate, authorize, public_url, embed_in, sign_out)
+    return asgi_app(gate, authorize, public_url, embed_in, sign_out, live=live)
 
 
 def management_app(

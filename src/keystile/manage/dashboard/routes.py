@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..requests import ManagementAnswer
 from .links import id_in
-from .pages import audit, changing, ending, keys, making, one, projects, rotating
+from .pages import audit, changing, ending, keys, live, making, one, projects, rotating
 from .visits import Visit
 
 Page = Callable[[Visit], Awaitable[ManagementAnswer]]
@@ -29,6 +29,8 @@ PAGES: Mapping[str, Mapping[str, Page]] = {
     "/projects/{id}/suspend": {"POST": projects.suspend},
     "/projects/{id}/resume": {"POST": projects.resume},
     "/projects/{id}/delete": {"GET": ending.project_form, "POST": ending.delete},
+    "/live": {"GET": live.shown},
+    "/live/events": {"GET": live.stream},
     "/audit": {"GET": audit.listed},
     "/audit.csv": {"GET": audit.csv_file},
 }

@@ -40,11 +40,13 @@ class News(NamedTuple):
         dropped: how many events came that are kept no longer.
         told: the others, the oldest first.
         last: the number of the newest.
+        last_id: its id, or that of a place before the first.
     """
 
     dropped: int
     told: Sequence[Told]
     last: int
+    last_id: str
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -68,13 +70,16 @@ class Ring:
     def add(self, event: Event, at: float) -> None:
         """Keep an event, and drop the oldest if there are too many."""
         self.last += 1
-        self._kept.append(Told(f"{self._name}-{self.last}", at, event))
+        self._kept.append(Told(self._id(), at, event))
 
     def after(self, number: int) -> News:
         """What came after the event with this number."""
         new = self.last - number
         told = list(self._kept)[-new:] if new else []
-        return News(new - len(told), told, self.last)
+        return News(new - len(told), told, self.last, self._id())
+
+    def _id(self) -> str:
+        return f"{self._name}-{self.last}"
 
     def number(self, last_id: str | None) -> int | None:
         """The number of the event with this id; None if this ring has never had it."""

@@ -53,7 +53,15 @@ class LiveEvents:
         """Judges the key that a stream was opened with."""
         return KeyJudge(self._find, principal, self._gate.clock)
 
-    async def serve(self, request: ManagementRequest, whose: Whose, judge: Judge, offload: Offload) -> ManagementAnswer:
+    async def serve(
+        self,
+        request: ManagementRequest,
+        whose: Whose,
+        judge: Judge,
+        offload: Offload,
+        *more: tuple[str, str],
+        after: str | None = None,
+    ) -> ManagementAnswer:
         """Answer a request for a stream.
 
         Args:
@@ -61,13 +69,15 @@ class LiveEvents:
             whose: the organizations whose events the caller may see.
             judge: whether the caller may still see them.
             offload: how this door waits.
+            more: further header fields.
+            after: the id of the event to begin after, where the client does not say one (``Last-Event-ID``).
         """
         if offload.blocks and not getattr(request.native, "is_multithread", True):
             return self._answers.error(request, NO_THREADS)
-        fields = HEADERS if request.admitted is None else (*HEADERS, AS_IT_IS)
+        fields = (*HEADERS, *more) if request.admitted is None else (*HEADERS, *more, AS_IT_IS)
         if request.method == "HEAD":
             return ManagementAnswer(200, fields, ())
-        reader = self.hub.join(whose, offload, request.header("last-event-id"))
+        reader = self.hub.join(whose, offload, request.header("last-event-id") or after)
         if isinstance(reader, Full):
             return self._answers.error(request, REFUSALS[reader])
         return ManagementAnswer(200, fields, Stream(reader, judge, server_stops, self._pace))
