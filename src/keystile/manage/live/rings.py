@@ -23,14 +23,20 @@ class Told(NamedTuple):
     """One event in a ring.
 
     Attributes:
-        id: tells it from all others, in this process and in others.
+        ring, number: the name of the ring, and the event's number in it.
         at: when, in Unix seconds.
         event: what happened.
     """
 
-    id: str
+    ring: str
+    number: int
     at: float
     event: Event
+
+    @property
+    def id(self) -> str:
+        """Tells it from all others, in this process and in others."""
+        return f"{self.ring}-{self.number}"
 
 
 class News(NamedTuple):
@@ -70,16 +76,13 @@ class Ring:
     def add(self, event: Event, at: float) -> None:
         """Keep an event, and drop the oldest if there are too many."""
         self.last += 1
-        self._kept.append(Told(self._id(), at, event))
+        self._kept.append(Told(self._name, self.last, at, event))
 
     def after(self, number: int) -> News:
         """What came after the event with this number."""
         new = self.last - number
         told = list(self._kept)[-new:] if new else []
-        return News(new - len(told), told, self.last, self._id())
-
-    def _id(self) -> str:
-        return f"{self._name}-{self.last}"
+        return News(new - len(told), told, self.last, f"{self._name}-{self.last}")
 
     def number(self, last_id: str | None) -> int | None:
         """The number of the event with this id; None if this ring has never had it."""
