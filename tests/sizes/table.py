@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import hooks, keys, parts, places
+from tests.sizes import hooks, keys, managed, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -302,6 +302,36 @@ TABLE = (
     ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
     Row(("rules.requests.uses.Uses.hold",), hold),
+    Row(
+        (
+            *(f"manage.operations.keys.KeyOperations.{name}" for name in ("get", "list", "resume", "revoke", "rotate")),
+            "manage.operations.keys.KeyOperations.suspend",
+            *(f"manage.operations.projects.ProjectOperations.{name}" for name in ("delete", "get", "list", "resume")),
+            *(f"manage.operations.projects.ProjectOperations.{name}" for name in ("suspend", "update")),
+            *(f"manage.operations.organizations.OrganizationOperations.{name}" for name in ("get", "set_plan")),
+            *(f"manage.operations.seeing.Seeing.{name}" for name in ("has_key", "has_project", "key", "project")),
+            *(f"manage.operations.standing.StandingOperations.{name}" for name in ("usage", "windows")),
+            "manage.operations.audit.AuditOperations.list",
+            "manage.operations.calls.Call.organization",
+            "manage.operations.grants.check_not_own",
+            "manage.authority.Authority.sees",
+        ),
+        text(managed.ids),
+        most=8.0,
+    ),
+    Row(
+        (
+            "manage.operations.keys.KeyOperations.create",
+            "manage.operations.keys.KeyOperations.update",
+            "manage.operations.projects.ProjectOperations.create",
+            "manage.operations.repeats.Repeats.key",
+            "manage.operations.repeats.Repeats.project",
+            *(f"manage.operations.grants.{name}" for name in ("check_made", "check_sizes", "with_own_bounds")),
+            "rules.requests.uses.confined",
+        ),
+        text(managed.records),
+        most=30.0,
+    ),
     Row(
         ("rules.requests.paths.RuleTable.demand",),
         text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
