@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
 
@@ -51,8 +52,8 @@ def gate_with(**settings: Any) -> Gate:
 
 
 @pytest.fixture(params=["wsgi", "asyncio", "trio"])
-def dash(request: pytest.FixtureRequest) -> Iterator[Dash]:
-    gate = gate_with()
+def dash(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dash]:
+    gate = gate_with(store="memory://" if request.param == "trio" else f"sqlite:///{tmp_path}/keys.db")
     yield Dash(gate, request.param)
     gate.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ....exceptions import ConfigurationError, KeyLimitReached, KeyNotActive, NotAllowed, NotFound, RecordChanged
@@ -17,6 +18,7 @@ from .one import shown_again
 from .shown import environments, key_path, plan_choices, project_choices
 
 REVISION = "revision"
+_WHOLE = re.compile(r"-?[0-9]{1,20}")  # stores draw it from 64 bits
 _NAMES = ("name", "project_id", "environment", "scopes", "may", "ip_allowlist", *PLANNED, "expires_at", "metadata")
 
 
@@ -67,7 +69,7 @@ async def resume(visit: Visit) -> ManagementAnswer:
 def revision_of(visit: Visit) -> int:
     """The revision of the record that the form was made from; BadForm if it does not say so."""
     text = visit.form.get(REVISION, "")
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not _WHOLE.fullmatch(text):
         raise BadForm(400, texts.WRONG_METHOD_LEAD)
     return int(text)
 

@@ -88,9 +88,6 @@ addEventListener("pageshow", () => {
   }
 });
 
-// What went wrong is read first.
-document.querySelector(".problem")?.focus();
-
 // The link of `keystile dashboard` carries its token behind the #, which browsers send to nobody.
 const login = document.querySelector("form[data-login]");
 if (login && location.hash.length > 1) {
