@@ -12,10 +12,13 @@ from typing import Any
 import anyio
 
 from tests.doors import Answer, Fields, asgi_scope, wsgi_environ
+from tests.leaks import WATCH
 
 # What counts requests counts each of the two.
 _COUNTS = rb'"(?:remaining|reset_at|resetAt|admitted|rate_limited|last_used_at|lastUsedAt)": ?[^,}]*'
 _CHANGING = re.compile(rb'req_[0-9A-Za-z]{24}|"timestamp": ?"[^"]*"|' + _COUNTS)
+_RAW = re.compile(rb'"(?:api_key|apiKey)":"[^"]*"')
+_MAKES = re.compile(r"/(?:projects|api-keys|rotate)(?:\?|\Z)")
 _COUNTS_IN = re.compile(_COUNTS)
 _COUNTED = ("x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset")
 
@@ -27,6 +30,19 @@ def plain(answer: Answer) -> tuple[int, Fields, bytes]:
     left_out = (*_COUNTED, "content-length") if _COUNTS_IN.search(answer.body) else _COUNTED
     headers = sorted((name, "-" if name in left_out else value) for name, value in answer.headers)
     return answer.status, headers, _CHANGING.sub(b"-", answer.body)
+
+
+class Shown(Answer):
+    """An answer that shows a secret, this once: nothing else in it may be one."""
+
+    def __post_init__(self) -> None:
+        WATCH.answer(self.status, self.headers, _RAW.sub(b"", self.body))
+
+
+def answer_of(sent: Sent, status: int, fields: Fields, body: bytes) -> Answer:
+    """The answer; one that may show a secret, if the request makes one."""
+    makes = sent.method == "POST" and _MAKES.search(sent.target) is not None and status in (200, 201)
+    return (Shown if makes else Answer)(status, fields, body)
 
 
 @dataclass
@@ -66,7 +82,7 @@ async def _asgi(app: Callable[..., Any], sent: Sent) -> Answer:
     start, *rest = messages
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
     assert not rest[-1].get("more_body", False)
-    return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
+    return answer_of(sent, start["status"], fields, b"".join(message.get("body", b"") for message in rest))
 
 
 def through_wsgi(app: Callable[..., Any], sent: Sent) -> Answer:
@@ -81,7 +97,18 @@ def through_wsgi(app: Callable[..., Any], sent: Sent) -> Answer:
     iterable = app(environ, start_response)
     body = b"".join(iterable)
     getattr(iterable, "close", lambda: None)()
-    return Answer(int(started[0].split()[0]), [(name.lower(), value) for name, value in started[1]], body)
+    fields = [(name.lower(), value) for name, value in started[1]]
+    return answer_of(sent, int(started[0].split()[0]), fields, body)
+
+
+def wsgi_host(_environ: Any, _start_response: Any) -> Any:
+    """A host that no request may reach."""
+    raise AssertionError("the app was called")
+
+
+async def asgi_host(_scope: Any, _receive: Any, _send: Any) -> None:
+    """The same."""
+    raise AssertionError("the app was called")
 
 
 @dataclass
@@ -130,7 +157,7 @@ class Both:
         body: bytes | None = None,
     ) -> Sent:
         lines = list(headers)
-        key = self.key if key is None else key
+        key = self.key if key is None else key  # an empty one is none
         if key:
             lines.append(("authorization", f"Bearer {key}"))
         if json_body is not None:

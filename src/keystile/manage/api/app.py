@@ -16,7 +16,7 @@ from ..._sync import Offload, Pool, is_async
 from ...answers.pages import Page, PageParams
 from ...exceptions import ConfigurationError, KeystileError
 from ...gate import Gate
-from ...keys.changes.fields import check_seconds
+from ...keys.changes.fields import MAX_NAME, check_seconds
 from ...policy.beside.management import FieldCase
 from ...rules.outcomes import MISSING
 from ..answers import Answers
@@ -30,7 +30,17 @@ from ..operations.calls import MOST_LISTED
 from ..requests import ManagementAnswer, ManagementRequest
 from . import handlers
 from .bodies import read_object
-from .faults import CHANGED, CROSS_SITE, NO_METHOD, NO_ROUTE, UNKNOWN_CALLER, Refusal, invalid_fields, reason_of
+from .faults import (
+    CHANGED,
+    CROSS_SITE,
+    NO_METHOD,
+    NO_ROUTE,
+    NOT_FOUND,
+    UNKNOWN_CALLER,
+    Refusal,
+    invalid_fields,
+    reason_of,
+)
 from .fields import Body, Reading, read_fields
 from .handlers import Asked
 from .names import CASES, cased
@@ -115,6 +125,8 @@ class ManagementAPI:
         try:
             if route.right:
                 call.authority.require(cast("Any", route.right))
+            if not all(map(_could_be_an_id, found.ids.values())):
+                raise Refusal(NOT_FOUND)
             asked = self._asked(request, route, found, call)
             if route.kind == "stream":
                 return await self._stream(request, asked)
@@ -217,6 +229,10 @@ class ManagementAPI:
         sessions = self._authorize is not None
         whole = document(self._gate, self._case, request.mount, self._routes, sessions=sessions, public=self._public)
         return self.answers.document(request, whole)
+
+
+def _could_be_an_id(text: str) -> bool:
+    return len(text) <= MAX_NAME and text.isprintable() and bool(text.strip()) and "\ufffd" not in text
 
 
 def _known(found: Found) -> Route:

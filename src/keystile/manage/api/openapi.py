@@ -49,8 +49,8 @@ _HEADERS = {
     "Link": ("The next page (RFC 8288).", TEXT),
 }
 _ALWAYS = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-_ENTITY_TAG = {"type": "string", "maxLength": 100, "pattern": '^(\\*|(W/)?"[\\x21\\x23-\\x7E]*")$'}
-_PRINTABLE = {"type": "string", "maxLength": 255, "pattern": "^[\\x21-\\x7E]([\\x20-\\x7E]*[\\x21-\\x7E])?$"}
+_ENTITY_TAG = {"type": "string", "minLength": 1, "maxLength": 100, "format": "entity-tag"}
+_PRINTABLE = {"type": "string", "minLength": 1, "maxLength": 255, "format": "idempotency-key"}
 
 
 def document(

@@ -1,0 +1,228 @@
+"""Contract B, a published API for projects and keys, over real sockets on both doors: each of its eight points.
+
+The host is the management app behind its gate, and ten lines of set-up.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystile import Gate, HmacHasher
+from tests.doors import Answer
+from tests.management import Sent, answer_of, plain
+from tests.servers import Server, serving
+from tests.sql_stores import emptied, postgres_url
+
+__all__ = ["postgres_url"]
+
+PEPPER = "a pepper of contract B alone"
+SCOPES = ["keys:manage", "audit:read"]
+HOST = f"""
+    import os, pathlib
+    from keystile import Gate, HmacHasher, asgi, wsgi
+
+    def forget(project):
+        with open("forgotten.txt", "a") as file:
+            file.write(project.id + "\\n")
+
+    gate = Gate(os.environ["STORE"], prefix="acme", peppers=[{PEPPER!r}], hasher="hmac-sha256",
+                on_project_deleted=forget)
+    asgi_app = asgi.GateMiddleware(asgi.management_app(gate, field_case="camel"), gate)
+    wsgi_app = wsgi.GateMiddleware(wsgi.management_app(gate, field_case="camel"), gate)
+    if os.environ["STORE"] == "memory://":
+        made = [gate.keys.create("manager", organization_id=each, scopes={SCOPES!r}) for each in ("ours", "theirs")]
+        pathlib.Path("keys.txt").write_text("\\n".join(each.secret for each in made))
+    """
+
+
+@dataclass
+class Service:
+    """The running service.
+
+    Attributes:
+        ours, theirs: a managing key of each of two organizations.
+        folder: where the host notes which projects it forgot.
+    """
+
+    server: Server
+    ours: str
+    theirs: str
+    folder: Path
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
+    ) -> Answer:
+        lines = {"Authorization": f"Bearer {key or self.ours}", **(headers or {})}
+        octets = None if body is None else json.dumps(body).encode()
+        if octets is not None:
+            lines["Content-Type"] = "application/json"
+        with self.server.connection() as connection:
+            connection.request(method, path, octets, lines)
+            response = connection.getresponse()
+            fields = [(name.lower(), value) for name, value in response.getheaders()]
+            return answer_of(Sent(method, path), response.status, fields, response.read())
+
+    def project(self, name: str = "shop", *, key: str = "") -> Any:
+        return self.ask("POST", "/projects", {"name": name}, key=key).json
+
+
+# What keeps keys in its own memory has one process.
+KINDS = [
+    ("uvicorn-h11", "memory"),
+    ("gunicorn-gevent", "memory"),
+    ("uvicorn-httptools", "sqlite"),
+    ("gunicorn-sync", "sqlite"),
+    ("uvicorn-h11", "postgresql"),
+    ("gunicorn-gthread", "postgresql"),
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=[f"{kind}-{store}" for kind, store in KINDS])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    kind, store = request.param
+    folder = tmp_path_factory.mktemp(kind)
+    (folder / "host.py").write_text(textwrap.dedent(HOST))
+    url = "memory://"
+    if store != "memory":
+        url = "sqlite:///keys.db" if store == "sqlite" else emptied(request.getfixturevalue("postgres_url"))
+        own = url.replace("keys.db", str(folder / "keys.db"))
+        gate = Gate(own, prefix="acme", peppers=[PEPPER], hasher=HmacHasher(PEPPER.encode()))
+        made = [gate.keys.create("manager", organization_id=each, scopes=SCOPES) for each in ("ours", "theirs")]
+        (folder / "keys.txt").write_text("\n".join(each.secret for each in made))
+        gate.close()
+    with serving(kind, "host", folder, STORE=url) as server:
+        assert server.get("/projects").status == 401  # a server may listen before it has imported the host
+        yield Service(server, *(folder / "keys.txt").read_text().split(), folder)
+
+
+def test_1_a_list_has_the_projects_of_one_organization(service: Service) -> None:
+    ours, theirs = service.project(), service.project(key=service.theirs)
+    listed = [each["id"] for each in service.ask("GET", "/projects?limit=100").json["data"]]
+    assert ours["id"] in listed
+    assert theirs["id"] not in listed
+
+
+def test_2_a_new_project_comes_with_a_key_that_is_shown_once(service: Service) -> None:
+    made = service.ask("POST", "/projects", {"name": "shop", "environment": "staging"})
+    assert made.status == 201
+    assert made.header("cache-control") == "no-store"
+    assert made.json["environment"] == "staging"
+    assert service.project()["environment"] == "production"
+    raw = made.json["apiKey"]
+    assert service.ask("GET", "/whoami", key=raw).json["key"]["projectId"] == made.json["id"]
+    for path in (f"/projects/{made.json['id']}", f"/projects/{made.json['id']}/api-keys"):
+        assert raw not in service.ask("GET", path).body.decode()
+    kept = b"".join(path.read_bytes() for path in service.folder.glob("keys.db*"))
+    assert raw.encode() not in kept
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_3_a_project_is_read_and_changed(service: Service, method: str) -> None:
+    made = service.project()
+    path = f"/projects/{made['id']}"
+    changed = service.ask(method, path, {"name": "store", "environment": "development"})
+    assert changed.status == 200
+    assert (changed.json["name"], changed.json["environment"]) == ("store", "development")
+    assert service.ask("GET", path).json == changed.json
+
+
+def test_3_a_deleted_project_is_gone_with_its_keys_and_the_hosts_data(service: Service) -> None:
+    made = service.project()
+    path = f"/projects/{made['id']}"
+    assert service.ask("GET", "/whoami", key=made["apiKey"]).status == 200
+    assert service.ask("DELETE", path).status == 204
+    assert service.ask("GET", "/whoami", key=made["apiKey"]).status == 401
+    assert service.ask("GET", path).status == 404
+    assert made["id"] in (service.folder / "forgotten.txt").read_text().split()
+
+
+def test_4_a_list_of_keys_has_no_raw_key(service: Service) -> None:
+    made = service.project()
+    listed = service.ask("GET", f"/projects/{made['id']}/api-keys")
+    assert [each["id"] for each in listed.json["data"]] == [made["key"]["id"]]
+    assert made["apiKey"] not in listed.body.decode()
+    assert "apiKey" not in listed.json["data"][0]
+
+
+@pytest.mark.parametrize("body", [{"name": "CI/CD"}, {}])
+def test_5_another_key_is_shown_once(service: Service, body: dict[str, str]) -> None:
+    project = service.project()
+    made = service.ask("POST", f"/projects/{project['id']}/api-keys", body)
+    assert (made.status, made.json["name"]) == (201, body.get("name", "default"))
+    assert service.ask("GET", "/whoami", key=made.json["apiKey"]).status == 200
+    assert made.json["apiKey"] not in service.ask("GET", f"/api-keys/{made.json['id']}").body.decode()
+
+
+def test_6_a_revoked_key_is_refused_at_its_next_request(service: Service) -> None:
+    project = service.project()
+    path = f"/api-keys/{project['key']['id']}"
+    assert service.ask("GET", "/whoami", key=project["apiKey"]).status == 200
+    assert service.ask("DELETE", path).status == 204
+    refused = service.ask("GET", "/whoami", key=project["apiKey"])
+    assert (refused.status, refused.code) == (401, "revoked_api_key")
+    assert service.ask("DELETE", path).status == 204
+
+
+def names(value: Any) -> Iterator[str]:
+    """The names of all members of an answer."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            if name != "metadata":
+                yield from names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names(inner)
+
+
+def test_7_names_are_in_camel_case(service: Service) -> None:
+    project = service.project()
+    assert {"apiKey", "createdAt"} <= set(project)
+    key = service.ask("GET", f"/api-keys/{project['key']['id']}").json
+    entries = service.ask("GET", "/audit").json["data"]
+    assert [name for name in names([project, key, entries]) if "_" in name] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/projects/{project}", None),
+        ("PATCH", "/projects/{project}", {"name": "x"}),
+        ("PUT", "/projects/{project}", {"name": "x"}),
+        ("DELETE", "/projects/{project}", None),
+        ("GET", "/projects/{project}/api-keys", None),
+        ("POST", "/projects/{project}/api-keys", {}),
+        ("DELETE", "/api-keys/{key}", None),
+    ],
+)
+def test_8_ids_of_others_are_answered_like_ids_that_never_were(
+    service: Service, method: str, path: str, body: Any
+) -> None:
+    theirs = service.project(key=service.theirs)
+    foreign = service.ask(method, path.format(project=theirs["id"], key=theirs["key"]["id"]), body)
+    never = service.ask(method, path.format(project="proj_0000000000000000", key="000000000000"), body)
+    assert foreign.status == 404
+    dates = ("date",)
+    assert [part for part in plain(foreign)[1] if part[0] not in dates] == [
+        part for part in plain(never)[1] if part[0] not in dates
+    ]
+    assert plain(foreign)[2] == plain(never)[2]
+    assert service.ask("GET", "/whoami", key=theirs["apiKey"]).status == 200
+
+
+def test_8_unknown_fields_and_bad_values_are_named(service: Service) -> None:
+    answer = service.ask("POST", "/projects", {"nam": "x", "environment": "moon"})
+    assert (answer.status, answer.code) == (422, "invalid_fields")
+    fields = answer.json["error"]["details"]["fields"]
+    assert {(each["path"], each["code"]) for each in fields} == {
+        ("/nam", "unknown"),
+        ("/name", "required"),
+        ("/environment", "invalid"),
+    }
