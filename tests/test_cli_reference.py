@@ -65,7 +65,7 @@ def test_each_shape_has_the_members_that_are_printed(at: Desk) -> None:
 def test_every_command_that_answers_has_json(command: str) -> None:
     found = dict(commands())[command]
     names = {name for option in found.params for name in option.opts}
-    silent = {"init", "check", "schema", "demo", "reset", "delete", "migrate", "pattern"}
+    silent = {"init", "check", "dashboard", "schema", "demo", "reset", "delete", "migrate", "pattern"}
     assert ("--json" in names) is (command.rsplit(maxsplit=1)[-1] not in silent)
 
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from keystile import ConfigurationError, Gate, HmacHasher, Plan, Rule, asgi, wsgi
 from keystile.manage import ALL, Authority
 from keystile.manage.dashboard import Redirect
-from keystile.manage.dashboard.links import segment
 from keystile.manage.dashboard.routes import PAGES
+from keystile.manage.dashboard.rules.links import segment
 from tests.dashboards import OURS, Dash, Page, ada
 from tests.doors import wsgi_environ
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystile.manage.dashboard.chart import HEIGHT, WIDTH, Bar, Outcome, chart, scale, short
-from keystile.manage.dashboard.forms import BadField, BadForm, json_in, moment, read_form, seconds
-from keystile.manage.dashboard.links import id_in, segment, to
 from keystile.manage.dashboard.local import MOST_SESSIONS, SESSION_LASTS, SESSION_RESTS, TOKEN_LASTS, Sessions
 from keystile.manage.dashboard.pages.audit import cell
+from keystile.manage.dashboard.rules.chart import HEIGHT, WIDTH, Bar, Outcome, chart, scale, short
+from keystile.manage.dashboard.rules.forms import BadField, BadForm, json_in, moment, read_form, seconds
+from keystile.manage.dashboard.rules.links import id_in, segment, to
 from keystile.manage.dashboard.texts import STATES
 
 OUTCOMES = (Outcome("admitted", "Admitted"), Outcome("limited", "Rate limited"), Outcome("refused", "Refused"))

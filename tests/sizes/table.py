@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import hooks, keys, live, managed, parts, places
+from tests.sizes import hooks, keys, live, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -606,6 +606,35 @@ TABLE = (
         )
         for name in hooks.SCHEMES
     ),
+    Row(("manage.dashboard.rules.forms.read_form",), octets(pages.form), most=8.0),  # percent signs
+    Row(
+        (
+            "manage.dashboard.pages.fields.members",
+            "manage.dashboard.pages.fields.emptied",
+            "manage.dashboard.rules.forms.listed",
+        ),
+        text(pages.field("scopes")),
+        most=4.0,
+    ),
+    Row(("manage.dashboard.rules.forms.lines",), text(pages.field("may")), most=6.0),
+    Row(("manage.dashboard.rules.forms.moment",), text(pages.field("expires_at"))),
+    Row(("manage.dashboard.rules.forms.json_in",), text(pages.field("metadata")), most=4.0),
+    Row(("manage.dashboard.rules.forms.seconds",), text(pages.hours)),
+    Row(("manage.dashboard.rules.forms.one_of_each",), text(pages.query)),
+    Row(
+        (
+            "manage.dashboard.routes.find",
+            "manage.dashboard.rules.links.id_in",
+            "manage.dashboard.rules.links.segment",
+            "manage.dashboard.rules.links.to",
+        ),
+        text(pages.path),
+        most=15.0,
+    ),
+    Row(("manage.crosssite.may_change", "manage.crosssite.may_show"), text(pages.from_elsewhere)),
+    Row(("manage.crosssite.origin_of",), text(pages.origin), most=3.0),
+    Row(("manage.dashboard.local.Sessions.enter", "manage.dashboard.local.Sessions.knows"), text(pages.token)),
+    Row(("wsgi.dashboard_app",), pages.through_wsgi, most=60.0, how="a form, whole"),
     Row(("webhooks.ed25519.PublicKey.verifies",), octets(hooks.verify_many), most=8.0),  # 16 signatures
     Row(("webhooks.receiving.paths.Paths.find",), text(hooks.find_path), most=3.0),  # three paths
     Row(("rules.network.targets.Targets.permits", "rules.network.targets.Targets.read"), text(hooks.read_target)),
@@ -778,6 +807,7 @@ NOT_FED = {
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
     **hooks.NOT_FED,
+    **pages.NOT_FED,
 }
 
 # Modules that see nothing of a request, whatever their functions take.
@@ -920,4 +950,5 @@ NO_STRANGERS = {
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
     **hooks.NO_STRANGERS,
+    **pages.NO_STRANGERS,
 }

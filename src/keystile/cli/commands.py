@@ -22,7 +22,7 @@ from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
 from .checking import check
-from .dashboard import dashboard
+from .dashboard.command import dashboard
 from .explain.command import explain
 from .limits import limits
 from .migrating import migrate

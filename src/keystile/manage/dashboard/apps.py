@@ -9,8 +9,8 @@ from ...gate import Gate
 from .. import asgi, wsgi
 from ..requests import ManagementAnswer, ManagementRequest
 from .entering import Authorize, check_plain, entering
-from .forms import MOST_BODY
 from .local import Local
+from .rules.forms import MOST_BODY
 from .site import Site
 
 

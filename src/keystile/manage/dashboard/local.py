@@ -22,10 +22,10 @@ from ..crosssite import SAFE_METHODS, may_change
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Entered, Redirect
-from .forms import BadForm, read_form
-from .headers import SIGNED_OUT
-from .links import to
 from .pages.fields import Form
+from .rules.forms import BadForm, read_form
+from .rules.headers import SIGNED_OUT
+from .rules.links import to
 from .site import SIGN_OUT, Site
 from .visits import Visit
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from ..requests import ManagementAnswer
-from .links import id_in
 from .pages import audit, changing, ending, keys, live, making, one, projects, rotating
+from .rules.links import id_in
 from .visits import Visit
 
 Page = Callable[[Visit], Awaitable[ManagementAnswer]]

@@ -29,11 +29,11 @@ from ..operations import Call
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Enter, Redirect
-from .errors import told
-from .forms import BadForm, read_form
-from .headers import NO_STORE, SIGNED_OUT
 from .rendering import templates
 from .routes import Found, find
+from .rules.errors import told
+from .rules.forms import BadForm, read_form
+from .rules.headers import NO_STORE, SIGNED_OUT
 from .visits import Desk, Live, Visit, desk
 
 SIGN_OUT = "/logout"

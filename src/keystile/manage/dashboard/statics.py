@@ -8,7 +8,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from ..requests import ManagementAnswer
-from .headers import file_fields
+from .rules.headers import file_fields
 
 _TYPES = {
     "css": "text/css; charset=utf-8",

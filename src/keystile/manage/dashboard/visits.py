@@ -18,10 +18,10 @@ from ..operations import Call, Operations
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Enter
-from .forms import one_of_each
-from .headers import Fields, page_fields
-from .links import to
 from .rendering import rendered
+from .rules.forms import one_of_each
+from .rules.headers import Fields, page_fields
+from .rules.links import to
 from .statics import Statics
 
 _HTML = ("content-type", "text/html; charset=utf-8")

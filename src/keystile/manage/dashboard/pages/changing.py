@@ -9,8 +9,8 @@ from ....exceptions import ConfigurationError, KeyLimitReached, KeyNotActive, No
 from ...operations import ShownKey
 from ...requests import ManagementAnswer
 from .. import texts
-from ..errors import told
-from ..forms import BadForm
+from ..rules.errors import told
+from ..rules.forms import BadForm
 from ..visits import Visit
 from .fields import PLANNED, WIDENING, Form, emptied, members, values_of, wrong
 from .making import known_scopes

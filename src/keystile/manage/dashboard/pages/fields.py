@@ -10,7 +10,7 @@ from typing import Any
 from ....exceptions import ConfigurationError, NotAllowed
 from ...operations import ShownKey
 from .. import texts
-from ..forms import BadField, json_in, lines, listed, moment
+from ..rules.forms import BadField, json_in, lines, listed, moment
 from .shown import plain
 
 LABELS = {

@@ -11,7 +11,7 @@ from ....exceptions import NotFound
 from ...authority import Authority
 from ...live.rings import Told
 from ...requests import ManagementAnswer
-from ..headers import stream_fields
+from ..rules.headers import stream_fields
 from ..visits import Live, Visit
 from .shown import key_path, organizations
 

@@ -9,8 +9,8 @@ from ....exceptions import ConfigurationError, IdempotencyKeyReused, KeyLimitRea
 from ...operations import MadeKey
 from ...requests import ManagementAnswer
 from .. import texts
-from ..errors import told
-from ..forms import BadForm
+from ..rules.errors import told
+from ..rules.forms import BadForm
 from ..visits import Visit
 from .fields import LABELS, PLANNED, Form, emptied, members, wrong
 from .shown import environments, key_label, key_path, organizations, plan_choices, project_choices

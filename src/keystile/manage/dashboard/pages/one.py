@@ -12,7 +12,7 @@ from ....model import Usage, UsagePeriod
 from ...operations import ShownKey
 from ...requests import ManagementAnswer
 from .. import texts
-from ..chart import Bar, Outcome, chart
+from ..rules.chart import Bar, Outcome, chart
 from ..visits import Visit
 from .fields import Form
 from .shown import entry_row, key_path, key_row, organization_of

@@ -15,7 +15,7 @@ from ....exceptions import (
 from ....model import Project
 from ...requests import ManagementAnswer
 from .. import texts
-from ..errors import told
+from ..rules.errors import told
 from ..visits import Visit
 from .changing import REVISION, revision_of
 from .fields import Form, emptied, wrong

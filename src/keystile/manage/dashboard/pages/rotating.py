@@ -6,8 +6,8 @@ from ....exceptions import ConfigurationError, NotAllowed, RecordChanged
 from ...operations import ShownKey
 from ...requests import ManagementAnswer
 from .. import texts
-from ..errors import told
-from ..forms import BadField, seconds
+from ..rules.errors import told
+from ..rules.forms import BadField, seconds
 from ..visits import Visit
 from .changing import REVISION, revision_of
 from .fields import Form

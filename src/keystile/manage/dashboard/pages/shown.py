@@ -11,7 +11,7 @@ from ....model import ENVIRONMENTS, AuditEntry, Project
 from ...authority import ALL
 from ...operations import ShownKey
 from .. import texts
-from ..links import segment
+from ..rules.links import segment
 from ..visits import Visit
 
 PAGE = 50

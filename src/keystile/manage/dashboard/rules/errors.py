@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...exceptions import KeyLimitReached, KeyNotActive, RecordChanged
-from . import texts
+from ....exceptions import KeyLimitReached, KeyNotActive, RecordChanged
+from .. import texts
 
 
 def told(error: Exception) -> str:

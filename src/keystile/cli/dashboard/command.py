@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from .._sync import waited
-from ..gate import Gate
-from ..manage import ALL, RIGHTS, Authority
-from .opening import Place, in_memory, opened
+from ..._sync import waited
+from ...gate import Gate
+from ...manage import ALL, RIGHTS, Authority
+from ..opening import Place, in_memory, opened
 
 ADDRESS = "127.0.0.1"
 _NAMES = (ADDRESS, "localhost")
@@ -34,8 +34,8 @@ def dashboard(place: Place, port: int) -> None:
 
 
 def _app(gate: Gate, port: int, origin: str) -> Any:
-    from ..manage.dashboard.apps import beside, local_app
-    from ..manage.dashboard.local import Local
+    from ...manage.dashboard.apps import beside, local_app
+    from ...manage.dashboard.local import Local
 
     user = _user()
     who = Authority(id=user, name=user, organization_ids=ALL, may=frozenset(RIGHTS))

@@ -1,0 +1,1 @@
+"""`keystile dashboard`: the pages for people, on this computer."""
