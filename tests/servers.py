@@ -84,8 +84,8 @@ GEVENT = {"gunicorn-gevent": _GEVENT, "gunicorn-gevent-preload": [*_GEVENT, "--p
 class Server:
     """A running server, spoken to over one kept-alive connection a caller."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port, self.process = port, process
 
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
@@ -132,7 +132,7 @@ def serving(kind: str, module: str, folder: Path, **environ: str) -> Iterator[Se
         )
     try:
         wait_for_port(port, process, log)
-        yield Server(port)
+        yield Server(port, process)
     finally:
         stop(process)
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from ._sync import Seldom, is_async
+from ._sync import Lock, Seldom, is_async
 from .exceptions import ConfigurationError, StoreUnavailable, UnreadableRecord
 from .policy import EventFormat
 from .rules.requests.masks import SHORTEST
@@ -36,6 +36,7 @@ class Event(NamedTuple):
             there is none.
         request_id: as in the answer; empty where there is no request.
         reason: more, for people; or empty.
+        organization_id: of the proved key, or of what was changed; or None.
     """
 
     code: str
@@ -47,6 +48,7 @@ class Event(NamedTuple):
     path: str = ""
     request_id: str = ""
     reason: str = ""
+    organization_id: str | None = None
 
 
 Listener = Callable[[Event], object]
@@ -55,16 +57,17 @@ L = TypeVar("L", bound=Listener)
 
 def as_text(event: Event) -> str:
     """One line of ``name=value``; values with blanks, quotes or control characters are quoted as in JSON."""
-    found = _members(event)
+    found = members(event)
     return " ".join([found.pop("event"), *(f"{name}={_word(value)}" for name, value in found.items())])
 
 
 def as_json(event: Event) -> str:
     """One line of JSON, in ASCII."""
-    return json.dumps(_members(event))
+    return json.dumps(members(event))
 
 
-def _members(event: Event) -> dict[str, Any]:
+def members(event: Event) -> dict[str, Any]:
+    """What it says, by name, as JSON values: without what is empty, and long texts by their beginning."""
     known = event._asdict()
     found: dict[str, Any] = {"event": known.pop("code"), "level": logging.getLevelName(known.pop("level"))}
     return found | {name: _short(value) for name, value in known.items() if value not in (None, "")}
@@ -124,7 +127,9 @@ class Events:
 
     def __init__(self, form: EventFormat) -> None:
         self._as_line = as_json if form == JSON else as_text
-        self._listeners: list[Listener] = []
+        # Replaced and never changed: another thread may be telling them something.
+        self._listeners: tuple[Listener, ...] = ()
+        self._changing = Lock()
         self.hide: Callable[[str], str] = str
         """Masks keys in a text that a client chose: the method, the path and, where a server takes it from a header,
         the peer. A request's id is checked when it is read."""
@@ -137,8 +142,14 @@ class Events:
         """
         if not callable(listener) or is_async(listener):
             raise ConfigurationError("expected a plain function that takes an Event, not async", key="on_event")
-        self._listeners.append(listener)
+        with self._changing:
+            self._listeners = (*self._listeners, listener)
         return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Tell this listener nothing more."""
+        with self._changing:
+            self._listeners = tuple(each for each in self._listeners if each != listener)
 
     def wanted(self, level: int) -> bool:
         """Whether anybody listens to events of this level, so that making one is worth it."""

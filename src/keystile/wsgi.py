@@ -57,6 +57,7 @@ def dashboard_app(
     public_url: str | None = None,
     embed_in: Iterable[str] = (),
     sign_out: str | None = None,
+    live: bool = False,
 ) -> App:
     """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
     does not guard: it has a door of its own.
@@ -70,13 +71,14 @@ def dashboard_app(
             browsers without Fetch Metadata need it.
         embed_in: origins of pages that may show these in a frame; by default none may.
         sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
+        live: whether there is a page that shows what this process refuses. docs/live.md says more.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is not installed.
     """
     from .manage.dashboard.apps import wsgi_app
 
-    return wsgi_app(gate, authorize, public_url, embed_in, sign_out)
+    return wsgi_app(gate, authorize, public_url, embed_in, sign_out, live=live)
 
 
 def management_app(
@@ -85,6 +87,7 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> App:
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
@@ -98,6 +101,7 @@ def management_app(
             JSON, from pages of the same origin.
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
+        live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
 
     Raises:
         ConfigurationError: an argument cannot be used, the gate has no secret to sign the cursors of lists with, or its
@@ -105,7 +109,7 @@ def management_app(
     """
     from .manage.wsgi import management_app
 
-    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
 
 
 def _managed(app: App, gate: Gate) -> App:

@@ -17,7 +17,7 @@ from keystile.answers.pages import Page, PageParams
 from keystile.answers.problems import asks_for_problem, prefers
 from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
 from keystile.answers.shape import Pages, Shape
-from keystile.events import Event, Events, as_json, as_text
+from keystile.events import Event, Events, as_json, as_text, members
 from keystile.exceptions import InvalidRequest
 from keystile.gate.transport import Transport, Visit, event_of, leads_on
 from keystile.keys.format import PrefixedFormat
@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import hooks, keys, managed, pages, parts, places
+from tests.sizes import hooks, keys, live, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -576,6 +576,17 @@ TABLE = (
     Row(("answers.hosterrors.describe",), text(lambda sent: describe(404, sent, b"{}")), how="type"),
     Row(("events.as_text",), text(lambda sent: as_text(event(sent)))),
     Row(("events.as_json",), text(lambda sent: as_json(event(sent)))),
+    Row(("events.members",), text(lambda sent: members(event(sent)))),
+    Row(("manage.live.hub.Hub.join", "manage.live.rings.Ring.number"), text(live.come_again)),
+    Row(
+        (
+            "manage.live.rings.shortened",
+            "manage.live.rings.Ring.add",
+            "manage.live.hub.shows",
+            "manage.live.stream.shown",
+        ),
+        text(live.keep(event)),
+    ),
     Row(("events.Events.tell",), text(tell(MASK.hide)), most=3.0, how="prefix"),  # five texts
     Row(("events.Events.tell",), text(tell(PLAIN_MASK.hide)), most=6.0, how="any format"),  # five texts
     Row(("gate.transport.Transport.see",), see),
@@ -723,6 +734,10 @@ NOT_FED = {
     "doors.wsgi.host.wants_exceptions": "takes the app that the door was built for",
     "doors.wsgi.recheck.HeldAnswer.body": _APP,
     "doors.wsgi.recheck.HeldAnswer.start": _APP,
+    "manage.dashboard.pages.live.shown": _BOUNDED,
+    "manage.dashboard.pages.live.stream": _BOUNDED,
+    "manage.live.sending.send_all": _OURS,
+    "manage.live.serving.LiveEvents.serve": "see Hub.join, which gets the one text of the client's",
     "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
     "gate.callers.judge": _DOORS,

@@ -17,9 +17,9 @@ from .crew import Crew, sleep, start_apart
 from .deferred import Deferred, on_exit
 from .flights import SingleFlight
 from .local import Lock, on_fork
-from .loops import PerLoop, give_way, in_time
+from .loops import PerLoop, give_way, in_time, until
 from .offload import Offload, Pool, abandonable, inline, pooled, rest, worker_count
-from .places import Crowd, Place, Places
+from .places import Crowd, Place, Places, quarter_of_threads
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
 from .shelf import Item, Shelf
@@ -53,11 +53,13 @@ __all__ = [
     "on_fork",
     "patiently",
     "pooled",
+    "quarter_of_threads",
     "rest",
     "run_now",
     "settled",
     "sleep",
     "start_apart",
+    "until",
     "waited",
     "worker_count",
 ]

@@ -142,6 +142,24 @@ async def in_time(seconds: float, work: Awaitable[T]) -> T:
             patience.handle.cancel()
 
 
+async def until(ended: Callable[[], Awaitable[object]], work: Callable[[], Awaitable[object]]) -> None:
+    """Do this work, and give it up as soon as something else has ended. What either raises is raised."""
+    failed: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def first(each: Callable[[], Awaitable[object]]) -> None:
+            try:
+                await each()
+            except Exception as error:  # noqa: BLE001 - raised below, and not as one of a group
+                failed.append(error)
+            group.cancel_scope.cancel()
+
+        group.start_soon(first, ended)
+        await first(work)
+    if failed:
+        raise failed[0]
+
+
 class _Patience:
     """Ends a scope when the loop has run for so long. The time is split into parts: a loop that is late by hours uses
     up one part."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -106,6 +107,9 @@ class Offload(Protocol):
     async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
         """Return when the future is done, however it ended, or when the time is over."""
 
+    async def pause(self, seconds: float) -> None:
+        """Return after so long."""
+
     async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
         """The work's result. Work that has begun goes on to its end, even if the caller that waits here is cancelled.
 
@@ -132,6 +136,9 @@ class _Inline:
     async def wait(self, future: Future[Any], seconds: float | None = None) -> None:
         with contextlib.suppress(CancelledError, TimeoutError):
             future.exception(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - the caller's thread is its own
 
     async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
         try:
@@ -175,6 +182,9 @@ class _Pooled:
         future.add_done_callback(wake)
         with anyio.move_on_after(seconds):
             await done.wait()
+
+    async def pause(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
 
     async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], after: Callable[[], object]) -> T:
         ended: Future[T] = Future()

@@ -204,7 +204,13 @@ class Crowd:
                     del busy[name]
 
     def _room(self) -> int:
-        return self._spare + max(1, (self._threads or threading.active_count()) // 4)
+        return self._spare + quarter_of_threads(self._threads)
+
+
+def quarter_of_threads(threads: int | None) -> int:
+    """How many threads may be held up: a quarter of those that serve requests, and one at least. None counts all that
+    this process has at the moment."""
+    return max(1, (threads or threading.active_count()) // 4)
 
 
 # Never equal to a caller's name.

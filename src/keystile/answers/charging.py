@@ -55,9 +55,10 @@ class Charged:
     def _tell(self, used: Mapping[str, int]) -> None:
         principal, request_id, *_ = self._admitted
         listed = ", ".join(f"{number} {unit}" for unit, number in used.items())
-        key_id = None if principal is None else principal.id
+        key_id, organization = (None, None) if principal is None else (principal.id, principal.organization_id)
         reason = f"not counted, because the answer had ended: {listed}"
-        self._events.tell(Event("charged_late", logging.WARNING, key_id=key_id, request_id=request_id, reason=reason))
+        event = Event("charged_late", logging.WARNING, key_id=key_id, request_id=request_id, reason=reason)
+        self._events.tell(event._replace(organization_id=organization))
 
 
 def check_charge(used: Mapping[str, int], units: Iterable[str]) -> None:

@@ -72,7 +72,8 @@ class Settler:
         if passed:
             listed = ", ".join(f"{window.limit} {window.unit} in {window.seconds} seconds" for window in passed)
             reason = f"used more than {listed}"
-            self._events.tell(Event("overdrawn", logging.INFO, key_id=caller.id, request_id=request_id, reason=reason))
+            event = Event("overdrawn", logging.INFO, key_id=caller.id, request_id=request_id, reason=reason)
+            self._events.tell(event._replace(organization_id=caller.organization_id))
 
     def _lost(self, reason: str) -> None:
         if self._seldom.due("not_settled"):

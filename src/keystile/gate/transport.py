@@ -50,8 +50,10 @@ class Visit(NamedTuple):
 def event_of(code: str, level: int, visit: Visit, status: int | None = None, key: Principal | None = None) -> Event:
     """An event about a request."""
     request = visit.request
-    key_id = None if key is None else key.id
-    return Event(code, level, status, key_id, visit.client, request.method, request.path, visit.request_id)
+    key_id, organization = (None, None) if key is None else (key.id, key.organization_id)
+    return Event(
+        code, level, status, key_id, visit.client, request.method, request.path, visit.request_id, "", organization
+    )
 
 
 def leads_on(request: Request, mask: Mask, *, keyless: bool) -> bool:

@@ -98,6 +98,5 @@ class Acting:
     def _tell(self, report: Report, key: ApiKey, *, revoked: bool) -> None:
         done = "revoked" if revoked else "it was revoked before" if key.revoked_at is not None else "still valid"
         found = self._gate.mask.hide(f"{report.source} {report.url}".replace(report.token, "***").strip())
-        self._gate.events.tell(
-            Event("key_leaked", logging.WARNING, key_id=key.id, reason=f"{done}; found in: {found or 'unknown'}")
-        )
+        event = Event("key_leaked", logging.WARNING, key_id=key.id, reason=f"{done}; found in: {found or 'unknown'}")
+        self._gate.events.tell(event._replace(organization_id=key.organization_id))

@@ -19,6 +19,8 @@ from ..policy.beside.management import FieldCase
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, TOO_SLOW, Answers
 from .api.app import MOST_BODY, Authorize, ManagementAPI
+from .live.sending import send_all
+from .live.stream import Stream
 from .mounting import mount_of
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
@@ -44,9 +46,10 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> ServedByASGI:
     """The management API as an ASGI app; see `keystile.asgi.management_app`."""
-    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
     return served(api.handle, gate, most_body=MOST_BODY)
 
 
@@ -62,7 +65,9 @@ class Mounted:
     def __init__(self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader) -> None:
         settings = mount_of(gate)
         self.app, self._path, self._below = app, settings.path, reader.path
-        self._api = management_app(gate, field_case=settings.field_case, public_openapi=settings.public_openapi)
+        self._api = management_app(
+            gate, field_case=settings.field_case, public_openapi=settings.public_openapi, live=settings.live
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -94,7 +99,7 @@ class ServedByASGI:
             answer = self._refuse(request, body)
         else:
             answer = await self._answer(request)
-        return await _send(answer, request, send)
+        return await _send(answer, request, receive, send)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | Reason | None:
         announced = any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
@@ -151,9 +156,12 @@ async def _no_request(kind: str, receive: Receive, send: Send) -> None:
             return None
 
 
-async def _send(answer: ManagementAnswer, request: ManagementRequest, send: Send) -> None:
+async def _send(answer: ManagementAnswer, request: ManagementRequest, receive: Receive, send: Send) -> None:
     fields = [(name.encode(), value.encode("latin-1")) for name, value in with_length(answer, request)]
-    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    head: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
+    if isinstance(answer.body, Stream):
+        return await send_all(answer.body, head, receive, send)
+    await send(head)
     if isinstance(answer.body, bytes):
         body = b"" if request.method == "HEAD" else answer.body
         return await send({"type": "http.response.body", "body": body})

@@ -105,6 +105,12 @@ class Authority:
         """Whether what belongs to this organization is shown to it. What belongs to none is shown to `ALL` alone."""
         return self.organization_ids is ALL or organization_id in self.organization_ids
 
+    def holds_still(self, before: Authority) -> bool:
+        """Whether this is who it was, and sees and may do what it did: what was begun may go on."""
+        return (self.id, self.type, self.organization_ids) == (before.id, before.type, before.organization_ids) and (
+            before.may <= self.may
+        )
+
     @property
     def reach(self) -> Reach:
         """The most that a key may reach that it makes, changes or gets the secret of."""

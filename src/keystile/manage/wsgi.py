@@ -54,9 +54,10 @@ def management_app(
     authorize: Authorize | None = None,
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
+    live: bool = False,
 ) -> ServedByWSGI:
     """The management API as a WSGI app; see `keystile.wsgi.management_app`."""
-    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi)
+    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
     if api.needs_await:
         raise ConfigurationError("is async: WSGI needs a plain function", key="authorize")
     return served(api.handle, gate, most_body=MOST_BODY)
@@ -73,7 +74,9 @@ class Mounted:
     def __init__(self, app: Any, gate: Gate) -> None:
         settings = mount_of(gate)
         self.app, self._path, self._taken = app, settings.path, gate.policy.root_path or ""
-        self._api = management_app(gate, field_case=settings.field_case, public_openapi=settings.public_openapi)
+        self._api = management_app(
+            gate, field_case=settings.field_case, public_openapi=settings.public_openapi, live=settings.live
+        )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         whole = environ.get("PATH_INFO", "")

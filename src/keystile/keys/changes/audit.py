@@ -81,7 +81,10 @@ def event_of(entry: AuditEntry) -> Event:
     who = " ".join(filter(None, (actor.type, actor.id)))
     what = "" if key_id is not None else f" of {target.type} {target.id}"
     reason = f"{entry.id}{what} by {who} via {actor.via}"
-    return Event(entry.event, logging.INFO, None, key_id, actor.client, "", "", actor.request_id or "", reason)
+    request_id = actor.request_id or ""
+    return Event(
+        entry.event, logging.INFO, None, key_id, actor.client, "", "", request_id, reason, entry.organization_id
+    )
 
 
 def _entry(  # noqa: PLR0917 - what an entry holds

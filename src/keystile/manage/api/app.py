@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 from ..._ground.checks import check_choice, check_flag
@@ -22,6 +23,8 @@ from ..answers import Answers
 from ..authority import Authority, authority_of
 from ..crosssite import may_change, origin_of
 from ..cursors import cursor_secrets
+from ..live.serving import LiveEvents
+from ..live.stream import Judge
 from ..operations import Call, Operations
 from ..operations.calls import MOST_LISTED
 from ..requests import ManagementAnswer, ManagementRequest
@@ -44,7 +47,7 @@ from .names import CASES, cased
 from .openapi import document
 from .preconditions import entity_tag, idempotency_key, wanted_revision
 from .queries import parameters_of, read_query
-from .routes import Found, Route, find
+from .routes import EVENTS, ROUTES, Found, Route, find
 
 MOST_BODY = 65_536
 Authorize = Callable[[Any], Authority | Awaitable[Authority | None] | None]
@@ -62,6 +65,7 @@ class ManagementAPI:
             front let in manages by their key.
         field_case: how names are written.
         public_openapi: whether everybody may read the OpenAPI document.
+        live: whether there is a stream of events.
 
     Raises:
         ConfigurationError: an argument cannot be used, or the gate has no secret to sign cursors with.
@@ -74,6 +78,7 @@ class ManagementAPI:
         authorize: Authorize | None = None,
         field_case: FieldCase = "snake",
         public_openapi: bool = False,
+        live: bool = False,
     ) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
@@ -81,7 +86,9 @@ class ManagementAPI:
             raise ConfigurationError(f"expected a function, got {type(authorize).__name__}", key="authorize")
         self._case = CASES[check_choice(field_case, FieldCase, "field_case")]
         self._public = check_flag(public_openapi, "public_openapi")
+        self._routes = (*ROUTES, EVENTS) if check_flag(live, "live") else ROUTES
         self._gate, self._authorize, self.answers = gate, authorize, Answers(gate)
+        self._live = LiveEvents(gate, self.answers)
         self._operations, self._secrets = Operations(gate), cursor_secrets(gate)
         self._style, self._hide = gate.policy.page_style, gate.mask.hide
         quotas, most = gate.quotas, gate.policy.max_grace
@@ -105,7 +112,7 @@ class ManagementAPI:
             return self.answers.error(request, refusal.reason, *refusal.headers)
 
     async def _handled(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
-        found = find(request.method, request.path)
+        found = find(request.method, request.path, self._routes)
         described = found.route is not None and found.route.kind == "document"
         if described and self._public:
             return self._document(request)
@@ -121,11 +128,25 @@ class ManagementAPI:
             if not all(map(_could_be_an_id, found.ids.values())):
                 raise Refusal(NOT_FOUND)
             asked = self._asked(request, route, found, call)
+            if route.kind == "stream":
+                return await self._stream(request, asked)
             await _check_revision(asked, route)
             record = await cast("Any", route.handle)(asked)
         except KeystileError as error:
             raise self._refusal(error, route) from error
         return self._answer(request, route, asked, record)
+
+    async def _stream(self, request: ManagementRequest, asked: Asked) -> ManagementAnswer:
+        """Events, for as long as the caller may see them."""
+        whose, who = asked.call.organizations(asked.query.get("organization_id")), asked.call.authority
+        judge: Judge = partial(self._goes_on, request, who)
+        if self._authorize is None and request.admitted is not None and request.admitted.principal is not None:
+            judge = self._live.judge_of(request.admitted.principal)
+        return await self._live.serve(request, whose, judge, asked.call.offload)
+
+    async def _goes_on(self, request: ManagementRequest, who: Authority, offload: Offload) -> bool:
+        """Whether a host still says what it said when a stream began."""
+        return (await self._authority(request, offload)).holds_still(who)
 
     async def _call(self, request: ManagementRequest, offload: Offload) -> Call:
         authority = await self._authority(request, offload)
@@ -206,7 +227,7 @@ class ManagementAPI:
 
     def _document(self, request: ManagementRequest) -> ManagementAnswer:
         sessions = self._authorize is not None
-        whole = document(self._gate, self._case, request.mount, sessions=sessions, public=self._public)
+        whole = document(self._gate, self._case, request.mount, self._routes, sessions=sessions, public=self._public)
         return self.answers.document(request, whole)
 
 

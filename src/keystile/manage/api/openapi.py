@@ -9,11 +9,12 @@ from ..._ground.frozen import FrozenDict
 from ...answers.problems import MEDIA_TYPES, PROBLEM
 from ...gate import Gate
 from ...policy.pages import PageStyle
+from ..live.sending import EVENT_STREAM
 from ..operations.calls import MOST_LISTED
 from .fields import Body
 from .names import Case
 from .queries import parameters_of
-from .routes import ROUTES, Route
+from .routes import Route
 from .shapes import FLAG, TEXT, WHOLE, Shape
 
 _ABOUT = (
@@ -52,19 +53,22 @@ _ENTITY_TAG = {"type": "string", "minLength": 1, "maxLength": 100, "format": "en
 _PRINTABLE = {"type": "string", "minLength": 1, "maxLength": 255, "format": "idempotency-key"}
 
 
-def document(gate: Gate, case: Case, mount: str, *, sessions: bool, public: bool) -> dict[str, Any]:
+def document(
+    gate: Gate, case: Case, mount: str, routes: Iterable[Route], *, sessions: bool, public: bool
+) -> dict[str, Any]:
     """The whole document.
 
     Args:
         gate: its settings shape the answers.
         case: how names are written.
         mount: where the API is served.
+        routes: which there are.
         sessions: a host says who manages, and not a key.
         public: whether this document needs no key.
     """
     writer = _Writer(gate, case, sessions=sessions, public=public)
     paths: dict[str, Any] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(writer.path(route), {})[route.method.lower()] = writer.operation(route)
     return {
         "openapi": "3.1.0",
@@ -158,6 +162,8 @@ class _Writer:
         success: dict[str, Any] = {"description": "Done.", "headers": self._headers(_of_success(route))}
         if route.answer is not None or route.kind == "document":
             success["content"] = {"application/json": {"schema": self._answer(route)}}
+        if route.kind == "stream":
+            success["content"] = {EVENT_STREAM: {"schema": TEXT}}
         errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses(route)}
         return {str(route.status): success, **errors}
 

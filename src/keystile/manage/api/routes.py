@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from . import handlers, members, shapes
@@ -11,7 +11,7 @@ from .handlers import Asked
 from .members import LINE
 from .shapes import Shape
 
-Kind = Literal["record", "page", "list", "none", "document"]
+Kind = Literal["record", "page", "list", "none", "document", "stream"]
 
 
 class Parameter(NamedTuple):
@@ -40,7 +40,8 @@ class Route(NamedTuple):
         right: what the caller needs; empty for whoever has a key.
         handle: does it.
         answer: what it gives; None for nothing but a status.
-        kind: how it gives that: one record, a page of a list, a whole list, nothing, or a standard's own document.
+        kind: how it gives that: one record, a page of a list, a whole list, nothing, a standard's own document,
+            or a stream.
         status: of a success.
         body: what it takes, or None.
         query: which parameters it takes.
@@ -160,6 +161,10 @@ ROUTES = (
           handlers.set_plan, shapes.ORGANIZATION, body=members.PLAN_CHANGE, query=(WHOSE,), tagged=True, matched=True),
     Route("GET", "/openapi.json", "getOpenAPI", "Give the OpenAPI document of all this.", "", None, None, "document"),
 )
+# Only where it is asked for.
+EVENTS = Route("GET", "/events", "listenToEvents", "Tell what the gate refuses of the caller's organization, and first "
+               "uses of its keys, as it happens: server-sent events, which end after ten minutes at most.",
+               _READ, None, None, "stream", query=(WHOSE,))
 # fmt: on
 
 
@@ -177,11 +182,11 @@ class Found(NamedTuple):
     methods: tuple[str, ...]
 
 
-def find(method: str, path: str) -> Found:
-    """The route of a request. HEAD is GET without the body."""
+def find(method: str, path: str, routes: Sequence[Route] = ROUTES) -> Found:
+    """The route of a request, among these. HEAD is GET without the body."""
     wanted = "GET" if method == "HEAD" else method
     given = tuple(path.split("/")[1:])
-    fitting = [route for route in ROUTES if _fits(route.segments, given)]
+    fitting = [route for route in routes if _fits(route.segments, given)]
     methods = sorted({route.method for route in fitting} | ({"HEAD"} if any(not r.changes for r in fitting) else set()))
     route = next((each for each in fitting if each.method == wanted), None)
     ids = {} if route is None else dict(zip(route.ids, _ids(route, given), strict=True))

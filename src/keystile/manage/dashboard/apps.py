@@ -15,18 +15,30 @@ from .site import Site
 
 
 def asgi_app(
-    gate: Gate, authorize: Authorize, public_url: str | None, embed_in: Iterable[str], sign_out: str | None
+    gate: Gate,
+    authorize: Authorize,
+    public_url: str | None,
+    embed_in: Iterable[str],
+    sign_out: str | None,
+    *,
+    live: bool,
 ) -> asgi.ServedByASGI:
     """See `keystile.asgi.dashboard_app`."""
-    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out)
+    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live)
     return asgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 
 
 def wsgi_app(
-    gate: Gate, authorize: Authorize, public_url: str | None, embed_in: Iterable[str], sign_out: str | None
+    gate: Gate,
+    authorize: Authorize,
+    public_url: str | None,
+    embed_in: Iterable[str],
+    sign_out: str | None,
+    *,
+    live: bool,
 ) -> wsgi.ServedByWSGI:
     """See `keystile.wsgi.dashboard_app`."""
-    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out)
+    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live)
     check_plain(authorize)
     return wsgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from ..requests import ManagementAnswer
-from .pages import audit, changing, ending, keys, making, one, projects, rotating
+from .pages import audit, changing, ending, keys, live, making, one, projects, rotating
 from .rules.links import id_in
 from .visits import Visit
 
@@ -29,6 +29,8 @@ PAGES: Mapping[str, Mapping[str, Page]] = {
     "/projects/{id}/suspend": {"POST": projects.suspend},
     "/projects/{id}/resume": {"POST": projects.resume},
     "/projects/{id}/delete": {"GET": ending.project_form, "POST": ending.delete},
+    "/live": {"GET": live.shown},
+    "/live/events": {"GET": live.stream},
     "/audit": {"GET": audit.listed},
     "/audit.csv": {"GET": audit.csv_file},
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import quote
 
+from ..._ground.checks import check_flag
 from ..._sync import Offload
 from ...exceptions import (
     ConfigurationError,
@@ -20,8 +21,10 @@ from ...exceptions import (
 from ...gate import Gate
 from ...model import Reason
 from ...policy.origins import check_origins
+from ..answers import Answers
 from ..authority import Authority
 from ..crosssite import SAFE_METHODS, may_change, may_show, origin_of
+from ..live.serving import LiveEvents
 from ..operations import Call
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
@@ -31,7 +34,7 @@ from .routes import Found, find
 from .rules.errors import told
 from .rules.forms import BadForm, read_form
 from .rules.headers import NO_STORE, SIGNED_OUT
-from .visits import Desk, Visit, desk
+from .visits import Desk, Live, Visit, desk
 
 SIGN_OUT = "/logout"
 _LATER = ("retry-after", "5")
@@ -47,6 +50,7 @@ class Site:
         embed_in: origins of pages that may show these in a frame.
         sign_out: where signing out leads, a path or a URL of the host's; None shows no button for it.
         counts: whether the gate's limiter knows where keys stand.
+        live: whether there is a page of what happens in this process.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is missing.
@@ -61,6 +65,7 @@ class Site:
         embed_in: Iterable[str] = (),
         sign_out: str | None = None,
         counts: bool = True,
+        live: bool = False,
     ) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
@@ -70,7 +75,8 @@ class Site:
         self._framed = bool(frames)
         self._sign_out = None if sign_out is None else Redirect(sign_out)
         templates()
-        self.desk: Desk = desk(gate, frames, signs_out=sign_out is not None, counts=counts)
+        shown = Live(LiveEvents(gate, Answers(gate)), enter) if check_flag(live, "live") else None
+        self.desk: Desk = desk(gate, frames, signs_out=sign_out is not None, counts=counts, live=shown)
         """What all pages share."""
 
     async def handle(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:

@@ -161,6 +161,17 @@ DELETE_PROJECT_LEAD = "All its keys are revoked at once, and what your service k
 DELETE_PROJECT_DO = "Delete project"
 DELETE_SURE = "Type the name of the project to confirm"
 
+LIVE = "Live"
+LIVE_LEAD = "What this process refuses, and first uses of keys, as it happens."
+LOOK_AGAIN = "Look again"
+LISTENING = "New events appear by themselves."
+NOT_LISTENING = "The connection is gone; trying again."
+TOO_FAST = "{number} more came too fast to be shown."
+NOTHING_YET = "Nothing since somebody looked here first."
+WHAT_HAPPENED = "What"
+CLIENT = "Address"
+REQUEST = "Request"
+
 AUDIT = "Audit"
 AUDIT_LEAD = "Who changed what, and when. Nothing here can be changed."
 WHO_DID = "Who"

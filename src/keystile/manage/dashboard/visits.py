@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...answers.cursors import Cursor
 from ...exceptions import InvalidRequest
 from ...gate import Gate
 from ..authority import Authority
+from ..live.serving import LiveEvents
 from ..operations import Call, Operations
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
+from .entering import Enter
 from .rendering import rendered
 from .rules.forms import one_of_each
 from .rules.headers import Fields, page_fields
@@ -23,6 +25,18 @@ from .rules.links import to
 from .statics import Statics
 
 _HTML = ("content-type", "text/html; charset=utf-8")
+
+
+class Live(NamedTuple):
+    """What the live view needs.
+
+    Attributes:
+        events: the streams.
+        enter: says who may still look.
+    """
+
+    events: LiveEvents
+    enter: Enter
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Desk:
         signs_out: whether there is a way to sign out.
         counts: whether the gate's limiter knows where keys stand.
         secrets: sign cursors.
+        live: shows what happens; None where that is not asked for.
     """
 
     gate: Gate
@@ -46,13 +61,14 @@ class Desk:
     signs_out: bool
     counts: bool
     secrets: tuple[bytes, ...] = field(repr=False)
+    live: Live | None = None
 
 
-def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool) -> Desk:
+def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool, live: Live | None = None) -> Desk:
     """The desk of a dashboard."""
     # Without a secret of the service's own, a cursor holds in this process alone; elsewhere the first page is shown.
     signing = gate.cursor_secrets or (secrets.token_bytes(32),)
-    return Desk(gate, Operations(gate), Statics(), page_fields(embed_in), signs_out, counts, signing)
+    return Desk(gate, Operations(gate), Statics(), page_fields(embed_in), signs_out, counts, signing, live)
 
 
 @dataclass(frozen=True)
@@ -149,6 +165,8 @@ class Visit:
         path = self.request.path
         shown = [("/", texts.KEYS, path == "/" or path.startswith("/keys"))]
         shown.append(("/projects", texts.PROJECTS, path.startswith("/projects")))
+        if self.desk.live is not None:
+            shown.append(("/live", texts.LIVE, path == "/live"))
         if who.can("audit:read"):
             shown.append(("/audit", texts.AUDIT, path.startswith("/audit")))
         return [{"path": path, "label": label, "here": here} for path, label, here in shown]

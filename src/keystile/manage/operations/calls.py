@@ -10,7 +10,7 @@ from ..._sync import Offload, inline
 from ...exceptions import ConfigurationError, NotFound
 from ...keys.changes.fields import check_optional
 from ...model import Actor
-from ..authority import ALL, Authority
+from ..authority import ALL, Authority, Everything
 from .shown import Listed
 
 P = ParamSpec("P")
@@ -67,6 +67,18 @@ class Call:
         if found not in own:
             raise NotFound("organization", found)
         return found
+
+    def organizations(self, given: str | None) -> frozenset[str] | None:
+        """The organizations that this is about: the one that the caller names, or all that it sees; None for every one.
+
+        Args:
+            given: the one that the caller names, or None.
+        """
+        if given is None:
+            own = self.authority.organization_ids
+            return None if isinstance(own, Everything) else own
+        found = self.organization(given)
+        return None if found is None else frozenset((found,))
 
     async def ask(
         self, plain: Callable[P, T], awaited: Callable[P, Awaitable[T]], *args: P.args, **named: P.kwargs

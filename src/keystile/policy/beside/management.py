@@ -42,6 +42,10 @@ class Management:
         "names of the plans.",
         default=False,
     )
+    live: bool = setting(
+        "Whether `events` below it is a stream of what each process refuses: docs/live.md.",
+        default=False,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -34,6 +34,11 @@ def page_fields(embed_in: Sequence[str]) -> Fields:
     )
 
 
+def stream_fields() -> Fields:
+    """The fields of a stream of events, besides its own."""
+    return _FOR_ALL
+
+
 def file_fields(*, current: bool) -> Fields:
     """The fields of a file that pages load; `current` if its name says which version it is."""
     return (*_FOR_ALL, KEPT if current else NO_STORE)

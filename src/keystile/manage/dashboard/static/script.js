@@ -41,6 +41,38 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   time.textContent = ("day" in time.dataset ? day : whole).format(moment);
 }
 
+// The live view: what happens is put on top. Without this, the page shows what came until it is looked at again.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const [rows, blank] = [live.querySelector("tbody"), live.querySelector("template")];
+  const told = document.querySelector("[data-live-told]");
+  const second = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  let { after } = live.dataset;
+  const show = ({ data, lastEventId }) => {
+    const [values, row] = [JSON.parse(data), blank.content.cloneNode(true)];
+    after = lastEventId;
+    for (const part of row.querySelectorAll("[data-of]")) part.textContent = values[part.dataset.of] ?? "";
+    const time = row.querySelector("time");
+    [time.dateTime, time.title, time.textContent] = [values.at, values.at, second.format(new Date(values.at))];
+    rows.prepend(row);
+    while (rows.rows.length > 256) rows.deleteRow(-1);
+  };
+  const listen = () => {
+    const source = new EventSource(`${live.dataset.live}?after=${encodeURIComponent(after)}`);
+    source.onopen = () => { told.textContent = live.dataset.listening; };
+    source.onerror = () => {
+      told.textContent = live.dataset.lost;
+      // A browser comes again by itself after a stream that ended, but not after a refusal.
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10_000);
+    };
+    for (const kind of ["refused", "would_refuse", "first_use"]) source.addEventListener(kind, show);
+    source.addEventListener("dropped", ({ data }) => {
+      told.textContent = live.dataset.dropped.replace("{number}", JSON.parse(data).dropped);
+    });
+  };
+  listen();
+}
+
 // A form is sent once, however often its button is pressed. The server would notice, too.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {
