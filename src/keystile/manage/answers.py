@@ -62,7 +62,7 @@ class Answers:
         more: Pairs = ()
         if page.next_cursor is not None:
             behind = next_query(request.raw_query, self._style, params.limit, page.next_cursor)
-            target = target_of(self._origin, request.whole_path, behind.encode())
+            target = target_of(self._origin, request.whole_path, behind)
             more = (("link", f'<{target}>; rel="next"'),)
         return self._json(request, 200, whole, more)
 
