@@ -141,7 +141,7 @@ def test_every_refusal_has_its_line_on_the_page_of_answers() -> None:
 
 
 # The functions that tell an event whose code is their first argument, and where else a code stands.
-TELLING = {"Event", "event_of", "_warn", "_tell_seldom", "made", "changed", "ended", "_tell"}
+TELLING = {"Event", "event_of", "_warn", "_tell_seldom", "made", "purged", "changed", "ended", "_tell"}
 
 
 def events() -> set[str]:

@@ -74,7 +74,7 @@ class Purger:
         if seconds is None:
             return Purged()
         before = now - timedelta(seconds=seconds)
-        asked = PurgeAsked(before, BATCH, None, () if dry_run else (purged(who, now, before),), dry_run)
+        asked = PurgeAsked(before, BATCH, None, () if dry_run else (purged("store.purge", who, now, before),), dry_run)
         return await self._go_through(offload, asked, progress or _nobody)
 
     async def _go_through(self, offload: Offload, asked: PurgeAsked, progress: Callable[[Purged], object]) -> Purged:

@@ -59,13 +59,13 @@ def changed(
     return _entry(event, actor, at, record, before, changes)
 
 
-def purged(actor: Actor, at: datetime, before: datetime) -> AuditEntry:
+def purged(event: str, actor: Actor, at: datetime, before: datetime) -> AuditEntry:
     """The entry about a purge of what had ended before a moment."""
     name = _draw(at)
     return AuditEntry(
         id=name,
         at=at,
-        event="store.purge",
+        event=event,
         actor=actor,
         organization_id=None,
         targets=(Target("store", "store", "store"),),

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 OFF = "the append-only file is off: what was written since the last snapshot is lost in a crash"
+REPLICA = "it is a replica: it hears of a revocation later, and takes no writes; name the primary"
 SECOND = "appendfsync is everysec: what was written in the last second may be lost in a crash of the machine"
 SYSTEM = "appendfsync is no: the system decides when what was written is on the disk"
 DROPS = "maxmemory-policy is {}: a server that is full drops keys; set noeviction"
 
 
-def advice_on(memory: Mapping[str, Any], persistence: Mapping[str, Any], synced: str | None) -> list[str]:
-    """What may be lost, and why.
+def advice_on(
+    replication: Mapping[str, Any], memory: Mapping[str, Any], persistence: Mapping[str, Any], synced: str | None
+) -> list[str]:
+    """What may be lost or late, and why.
 
     Args:
-        memory, persistence: these sections of ``INFO``.
+        replication, memory, persistence: these sections of ``INFO``.
         synced: the setting ``appendfsync``; None where the server does not tell.
     """
-    found = []
+    found = [REPLICA] if replication.get("role") == "slave" else []
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     # Nothing of ours that matters has a time to live.
     if policy.startswith("allkeys"):

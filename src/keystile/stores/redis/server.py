@@ -18,6 +18,8 @@ from ..._ground.redis.servers import Servers
 from ...exceptions import StoreUnavailable
 from .advice import advice_on
 
+# What of ``INFO`` is looked at.
+_SECTIONS = ("replication", "memory", "persistence")
 # The states of at most this many servers are remembered.
 NODES = 10_000
 
@@ -87,8 +89,8 @@ class Server:
             if topology is not None:
                 await topology.look(links.execute)
             for node in ("",) if topology is None else topology.primaries:
-                memory, persistence = [await links.execute(node, "INFO", each) for each in ("memory", "persistence")]
-                found |= dict.fromkeys(advice_on(memory, persistence, await self._synced(node)))
+                told = {each: await links.execute(node, "INFO", each) for each in _SECTIONS}
+                found |= dict.fromkeys(advice_on(**told, synced=await self._synced(node)))
         except self._servers.failures as error:
             raise self._servers.unavailable(error) from None
         return list(found)
