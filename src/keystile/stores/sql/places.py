@@ -36,7 +36,6 @@ class Driver(Protocol):
     Attributes:
         errors: what it raises.
         settle: a statement that begins each transaction, or None.
-        engine_awaited: what `engine` is, for asyncio; None if the driver only blocks.
     """
 
     errors: tuple[type[Exception], ...]
@@ -47,7 +46,7 @@ class Driver(Protocol):
 
     @property
     def engine_awaited(self) -> Callable[..., sa.Engine] | None:
-        """See above."""
+        """What `engine` is, for asyncio; None if the driver only blocks."""
 
     def is_silence(self, error: BaseException) -> bool:
         """Whether the server gave no sign of life in time."""
