@@ -474,12 +474,16 @@ def test_what_is_next_is_found_through_the_partial_index(plain: Box) -> None:
             sa.text(f"INSERT INTO keystile_deliveries ({columns}) VALUES ({marks})"),
             [dict(zip(columns.split(", "), each, strict=True)) for each in values],
         )
-        connection.exec_driver_sql("ANALYZE")
         explain = sa.text(f"EXPLAIN {'' if postgres else 'QUERY PLAN'} {next_of(connection.dialect.name).text}")
         given = {"now": 10_000, "full": ["", endpoints[0]], "each": 4, "most": 64}
-        plan = str(connection.execute(explain.bindparams(sa.bindparam("full", expanding=True)), given).all())
-    assert "keystile_deliveries_due" in plan
-    assert not re.search(r"Seq Scan on keystile_deliveries|SCAN (due|keystile_deliveries)", plan), plan
+        for statistics in ("SELECT 1", "ANALYZE"):  # a queue that was empty a minute ago has none
+            connection.exec_driver_sql(statistics)
+            plan = str(connection.execute(explain.bindparams(sa.bindparam("full", expanding=True)), given).all())
+            assert plan.count("keystile_deliveries_due") >= 2, plan
+            assert not re.search(r"Seq Scan on keystile_deliveries|SCAN (due|keystile_deliveries)(?! USING)", plan), (
+                plan
+            )
+            assert "keystile_deliveries_by_endpoint" not in plan, plan
 
 
 def test_a_long_queue_of_one_endpoint_makes_no_claim_slow(plain: Box) -> None:
