@@ -421,6 +421,16 @@ def test_what_was_due_to_a_deleted_endpoint_is_dropped(box: Box) -> None:
     assert [tuple(each) for each in held] == [("", "")]
 
 
+def test_a_long_queue_of_a_deleted_endpoint_is_dropped_in_parts(plain: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keystile.webhooks.outbox.history.BATCH", 4)
+    endpoint, other = plain.endpoint(), plain.endpoint()
+    for _ in range(9):
+        plain.send()
+    plain.endpoints.delete(endpoint.id)
+    assert plain.states(endpoint.id) == ["dropped"] * 9
+    assert plain.states(other.id) == ["due"] * 9
+
+
 def test_what_belongs_to_another_organization_is_not_found(box: Box) -> None:
     endpoint = box.endpoint("org_1")
     box.send()

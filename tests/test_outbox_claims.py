@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from keystile.exceptions import ConfigurationError, StoreUnavailable
+from keystile.webhooks import Scheme, Secret, sign, verify
 from keystile.webhooks.outbox import Claimed, Finished, Next, Outbox
 from keystile.webhooks.outbox.claiming import PER_ENDPOINT, next_of
 from keystile.webhooks.sending import Attempt
@@ -410,30 +412,52 @@ def test_a_postgresql_that_is_started_again_has_lost_nothing() -> None:
         outbox.close()
 
 
-def test_a_connection_that_breaks_while_a_finish_is_committed_notes_it_once(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    """The answer to the commit is lost; the second try finds the attempt, and says that it is done."""
+@contextmanager
+def breaking(box: Box) -> Iterator[None]:
+    """The next commit is done, but its answer is lost with the connection."""
+    engine, broken = box.inner._database._links.writers, list[int]()
+
+    def commit(connection: sa.Connection) -> None:
+        if not broken:
+            broken.append(1)
+            raw: Any = connection.connection.dbapi_connection
+            raw.commit()
+            raw.pgconn.finish()
+
+    sa.event.listen(engine, "commit", commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "commit", commit)
+    assert broken == [1]
+
+
+def test_a_write_that_nobody_has_heard_of_is_done_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     with outbox_of("postgresql", request, tmp_path) as box:
-        box.endpoint()
-        box.send()
+        with breaking(box):
+            issued = box.endpoints.create("https://a.example", organization_id="org_1")
+        endpoint = issued.endpoint
+        with breaking(box):
+            message = box.send(dedupe_key="k")
+        assert box.rows("SELECT id FROM keystile_messages") == [(message,)]
+        with breaking(box):
+            new = box.endpoints.rotate(endpoint.id)
+        assert box.endpoints.get(endpoint.id).revision == 3
+        with breaking(box):  # what was claimed first is nobody's until its lease ends
+            assert box.take() == []
+        box.clock.now += LEASE
         [claimed] = box.take()
-        engine = box.inner._database._links.writers
-        broken: list[int] = []
-
-        @sa.event.listens_for(engine, "commit")
-        def commit(connection: sa.Connection) -> None:
-            if not broken:
-                broken.append(1)
-                raw = connection.connection.dbapi_connection
-                assert raw is not None
-                raw.commit()
-                raw.pgconn.finish()  # type: ignore[attr-defined]
-
-        assert box.end(claimed) is not None
-        assert broken == [1]
-        assert [each.attempt for each in box.attempts(claimed.delivery_id)] == [1]
+        assert (claimed.message_id, claimed.attempt) == (message, 2)
+        signed = sign(Scheme.standard(), claimed.endpoint.secrets, claimed.payload, now=1, id="msg_1")
+        for secret in (issued.secret, new.secret):
+            verify(Scheme.standard(), [Secret(secret)], signed, claimed.payload, now=1)
+        with breaking(box):
+            assert box.end(claimed) is not None
+        assert [each.attempt for each in box.attempts(claimed.delivery_id)] == [2]
         assert box.end(claimed) is None
+        with breaking(box):
+            box.endpoints.delete(endpoint.id)
+        assert box.endpoints.list() == []
 
 
 def test_what_is_next_is_found_through_the_partial_index(plain: Box) -> None:

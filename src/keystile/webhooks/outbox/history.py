@@ -88,9 +88,21 @@ def retry_failed(connection: sa.Connection, wanted: Of, since: float, now: float
     return len(ids)
 
 
+def drop(connection: sa.Connection) -> int:
+    """Drop some of what is due to deleted endpoints; how many. What was added in the moment in which its endpoint was
+    deleted is found here later."""
+    gone = sa.select(endpoints.c.id).where(endpoints.c.deleted_at.is_not(None))
+    due = sa.select(deliveries.c.id).where(deliveries.c.endpoint_id.in_(gone), _IN_STATE["due"])
+    ids = list(connection.execute(due.limit(BATCH).with_for_update(skip_locked=True)).scalars())
+    if ids:
+        dropped = sa.update(deliveries).where(deliveries.c.id.in_(ids))
+        connection.execute(dropped.values(state="dropped", lease_by=None))
+    return len(ids)
+
+
 def purge(connection: sa.Connection, before: float, most: int) -> int:
     """Delete old messages that are not on their way; how many."""
-    _drop_stray(connection, most)
+    drop(connection)
     on_its_way = (
         sa.select(deliveries.c.id)
         .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
@@ -106,19 +118,6 @@ def purge(connection: sa.Connection, before: float, most: int) -> int:
         connection.execute(sa.delete(messages).where(messages.c.id.in_(ids)))
     _forget_endpoints(connection, before, most)
     return len(ids)
-
-
-def _drop_stray(connection: sa.Connection, most: int) -> None:
-    """Drop what was added in the moment in which its endpoint was deleted."""
-    stray = (
-        sa.select(deliveries.c.id)
-        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
-        .where(endpoints.c.deleted_at.is_not(None), _IN_STATE["due"])
-    )
-    ids = list(connection.execute(stray.limit(most)).scalars())
-    if ids:
-        dropped = sa.update(deliveries).where(deliveries.c.id.in_(ids))
-        connection.execute(dropped.values(state="dropped", lease_by=None))
 
 
 def _forget_endpoints(connection: sa.Connection, before: float, most: int) -> None:

@@ -18,7 +18,7 @@ from ..schemes import Scheme
 from ..secrets import SHARED, Secret
 from ..signing import sign
 from .rows import Row
-from .tables import deliveries, endpoints
+from .tables import endpoints
 
 _SECRET_BYTES = 32
 MOST_ENDPOINTS = 50
@@ -78,11 +78,8 @@ def was_inserted(row: Row) -> Callable[[sa.Connection], bool | None]:
 
 
 def end(connection: sa.Connection, endpoint_id: str, organization_id: str | None, at: int) -> bool:
-    """Mark an endpoint as deleted, forget its secrets, and drop what is due to it."""
+    """Mark an endpoint as deleted, and forget its secrets. From then on nothing of it is claimed."""
     living(connection, endpoint_id, organization_id)
-    # First these: a worker that finishes one of them holds it, and then asks for the endpoint's row.
-    due = sa.update(deliveries).where(deliveries.c.endpoint_id == endpoint_id, sa.text("state = 'due'"))
-    connection.execute(due.values(state="dropped", lease_by=None))
     gone = {"deleted_at": at, "secrets": "", "headers": "", "revision": endpoints.c.revision + 1}
     connection.execute(sa.update(endpoints).where(endpoints.c.id == endpoint_id).values(gone))
     return True

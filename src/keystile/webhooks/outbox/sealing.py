@@ -81,7 +81,7 @@ def _octets(text: str) -> HiddenBytes:
     try:
         stripped = HiddenText(text.rstrip("="))
         octets = HiddenBytes(base64.b64decode(stripped + "=" * (-len(stripped) % 4), altchars=b"-_", validate=True))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         octets = HiddenBytes()
     if len(octets) != _BYTES:
         raise ConfigurationError(
