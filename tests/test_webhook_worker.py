@@ -106,7 +106,12 @@ OUTCOMES: dict[str, tuple[Any, str, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+# Both event loops for what takes time, and for the others one of them in turn.
+ON = [(each, backend) for each in ("hang", "drip") for backend in ("asyncio", "trio")]
+ON += [(each, ("asyncio", "trio")[at % 2]) for at, each in enumerate(OUTCOMES) if each not in ("hang", "drip")]
+
+
+@pytest.mark.parametrize(("outcome", "backend"), ON)
 def test_what_each_outcome_means(backend: str, queue: Queue, receiving: Make, outcome: str) -> None:
     answer, state, error = OUTCOMES[outcome]
     receiver = receiving(answer)
