@@ -16,6 +16,7 @@ from ..authority import Authority
 from ..operations import Call, Operations
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
+from .once import Sent
 from .rendering import rendered
 from .rules.forms import one_of_each
 from .rules.headers import Fields, page_fields
@@ -37,6 +38,7 @@ class Desk:
         signs_out: whether there is a way to sign out.
         counts: whether the gate's limiter knows where keys stand.
         secrets: sign cursors.
+        sent: the forms that made something, where their ids do not say so.
     """
 
     gate: Gate
@@ -46,6 +48,7 @@ class Desk:
     signs_out: bool
     counts: bool
     secrets: tuple[bytes, ...] = field(repr=False)
+    sent: Sent = field(default_factory=Sent, repr=False)
 
 
 def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool) -> Desk:
