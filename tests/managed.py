@@ -13,6 +13,7 @@ from keystile import Gate, Plan
 from keystile._sync import inline, pooled, run_now
 from keystile.manage import ALL, Authority, authority_of
 from keystile.manage.operations import Call, Operations
+from tests import redis_stores
 from tests.sql_stores import emptied
 from tests.test_keyring import PEPPER, STORES, Clock
 
@@ -23,6 +24,7 @@ WAYS = [
     *(("sqlite", way) for way in ("wsgi", "asyncio")),
     *(("blocking", "asyncio"), ("async", "trio"), ("async", "asyncio")),
     *(("postgresql", way) for way in ("wsgi", "asyncio")),
+    ("redis", "wsgi"),
 ]
 
 
@@ -108,8 +110,11 @@ def session(organizations: Any = ("one",), may: Any = ("keys:manage", "audit:rea
 def desk(way: tuple[str, str], folder: Any, request: pytest.FixtureRequest, **settings: Any) -> Iterator[Desk]:
     """A desk over a store of this kind."""
     store, door = way
-    made: Any = emptied(request.getfixturevalue("postgres_url")) if store == "postgresql" else STORES[store](folder)
-    found = Desk(made, door, **settings)
+    makes: dict[str, Callable[[], Any]] = {
+        "postgresql": lambda: emptied(request.getfixturevalue("postgres_url")),
+        "redis": lambda: redis_stores.patient(redis_stores.emptied("valkey")),
+    }
+    found = Desk(makes[store]() if store in makes else STORES[store](folder), door, **settings)
     try:
         yield found
     finally:

@@ -15,7 +15,7 @@ from tests.doors import Answer, Fields, asgi_scope, wsgi_environ
 from tests.leaks import WATCH
 
 # What counts requests counts each of the two.
-_COUNTS = rb'"(?:remaining|reset_at|resetAt|admitted|rate_limited|last_used_at|lastUsedAt)": ?[^,}]*'
+_COUNTS = rb'"(?:remaining|reset_at|resetAt|admitted|rate_limited|last_used_at|lastUsedAt|grace_used_at)": ?[^,}]*'
 _CHANGING = re.compile(rb'req_[0-9A-Za-z]{24}|"timestamp": ?"[^"]*"|' + _COUNTS)
 _RAW = re.compile(rb'"(?:api_key|apiKey)":"[^"]*"')
 _MAKES = re.compile(r"/(?:projects|api-keys|rotate)(?:\?|\Z)")

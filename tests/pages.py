@@ -44,10 +44,14 @@ parser.add_argument("url")
 parser.add_argument("-i", action="store_true")
 parser.add_argument("-X", default="GET")
 parser.add_argument("-H", action="append", default=[])
+parser.add_argument("--json")
 asked = parser.parse_args()
 url = urlsplit("http://" + asked.url)
 connection = http.client.HTTPConnection(url.netloc, timeout=30)
-connection.request(asked.X, url.path, headers=dict(each.split(": ", 1) for each in asked.H))
+headers = dict(each.split(": ", 1) for each in asked.H)
+if asked.json is not None:
+    headers["Content-Type"] = "application/json"
+connection.request(asked.X, url.path, asked.json, headers)
 answer = connection.getresponse()
 if asked.i:
     print(f"HTTP/1.1 {{answer.status}} {{answer.reason}}")

@@ -5,12 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keystile import ConfigurationError, Gate, KeyLimitReached, KeyNotFound, NotFound, Plan, RecordChanged, Rule
+from keystile import (
+    ConfigurationError,
+    Gate,
+    KeyLimitReached,
+    KeyNotFound,
+    KeystileError,
+    NotFound,
+    Plan,
+    RecordChanged,
+    Rule,
+)
+from keystile._sync import loop_beside
 from keystile.exceptions import (
     ForceRequired,
     IdempotencyKeyReused,
@@ -21,10 +33,13 @@ from keystile.exceptions import (
 )
 from keystile.keys.changes.fields import UNSET
 from keystile.manage import ALL, authority_of
+from keystile.manage.operations import keys as managing
 from keystile.manage.operations.calls import MOST_LISTED
 from keystile.manage.operations.grants import LONGEST, MOST_ENTRIES
+from keystile.model import Usage
 from keystile.stores.memory import MemoryStore
 from keystile.stores.sqlite import SQLiteStore
+from tests.async_store import AsyncStore
 from tests.managed import WAYS, Desk, desk, session
 from tests.postgres_server import postgres_url  # noqa: F401
 from tests.test_keyring import NOW, PEPPER, moment
@@ -570,6 +585,20 @@ def test_the_last_key_that_manages_an_organization_is_revoked_only_with_force(ea
     assert each.keys.get(elsewhere, elsewhere.id).state == "active"
 
 
+@pytest.mark.parametrize(("others", "found"), [(3, True), (4, False)])
+def test_another_managing_key_is_looked_for_so_far(
+    one: Desk, others: int, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managing, "PAGE", 2)
+    monkeypatch.setattr(managing, "MOST_PAGES", 2)
+    for _ in range(others):
+        one.key()
+    one.manager()
+    who = one.manager()
+    with nullcontext() if found else pytest.raises(ForceRequired):
+        one.keys.revoke(who, who.id)
+
+
 def test_a_person_revokes_the_last_managing_key_without_more_ado(one: Desk) -> None:
     assert one.keys.revoke(session(), one.manager().id).state == "revoked"
 
@@ -713,7 +742,7 @@ def test_an_id_that_somebody_else_took_is_not_shown(one: Desk) -> None:
             fresh.keys.create(who, "new", idempotency_key="once")
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "redis"])
 @pytest.mark.parametrize("noun", ["keys", "projects"])
 def test_many_at_once_make_one_within_its_cap(
     kind: str, noun: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -732,8 +761,28 @@ def test_many_at_once_make_one_within_its_cap(
         assert [each.secret is None for each in answers] == [each.replayed for each in answers]
         assert len({each.shown.key.id for each in answers}) == 1
         assert [event for event, _ in found.told()].count("key.create") == 2
+        assert getattr(found, noun).create(who, "new", idempotency_key="once") is not None
         with pytest.raises(KeyLimitReached):
-            found.keys.create(who, "new", idempotency_key="twice")
+            getattr(found, noun).create(who, "new", idempotency_key="twice")
+
+
+@pytest.mark.parametrize("noun", ["keys", "projects"])
+def test_whoever_comes_second_between_look_and_write_gets_the_first_ones(one: Desk, noun: str) -> None:
+    who, inner, first = one.manager(), getattr(one.gate, noun), list[Any]()
+    create, operation = inner.create, getattr(one, noun).create
+
+    def late(*args: Any, **named: Any) -> Any:
+        if not first:
+            inner.create = create
+            first.append(operation(who, "new", idempotency_key="once"))
+        return create(*args, **named)
+
+    inner.create = late
+    second = operation(who, "new", idempotency_key="once")
+    made = [getattr(each, "made", each) for each in (first[0], second)]
+    assert [each.replayed for each in made] == [False, True]
+    assert made[0].shown == made[1].shown
+    assert made[1].secret is None
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "ü", "a\n", "a\0", 5, b"x"])
@@ -787,6 +836,51 @@ def test_a_list_has_so_many_entries_of_so_many_characters(one: Desk, name: str) 
             assert caught.value.key == name
 
 
+NONSENSE: list[Any] = [[], {}, 5, True, 1.5, "", "\0", "x" * 201, ["x"], [5], {"x": 5}, object(), b"x"]
+
+
+MEMBERS = ("name", "project_id", "organization_id", "owner_id", "environment", "plan", "limits", "scopes", "may")
+MEMBERS += ("ip_allowlist", "expires_at", "metadata")
+OF_ONE = {"organization_id": "one"}
+# Operations with what they are given, and the arguments that may be anything in its place.
+TAKERS: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[str, ...]]] = [
+    ("keys.create", (), {"name": "x"} | OF_ONE, MEMBERS),
+    ("keys.update", ("KEY",), {}, (*MEMBERS, "revision")),
+    ("keys.rotate", ("KEY",), {}, ("grace", "expires_at", "revision")),
+    ("keys.revoke", (MISSING,), {}, ("force", "revision")),
+    ("keys.usage", ("KEY",), {}, ("start", "end", "step")),
+    ("keys.list", (), OF_ONE, ("organization_id", "project_id", "owner_id", "state", "search", "after", "limit")),
+    *((f"keys.{name}", (), {}, ("key_id",)) for name in ("get", "update", "rotate", "suspend", "resume", "standing")),
+    ("projects.create", (), {"name": "x"} | OF_ONE, ("name", "organization_id", "environment", "key")),
+    ("projects.update", ("PROJECT",), {}, ("name", "environment", "revision")),
+    ("projects.delete", (MISSING,), {}, ("force", "revision")),
+    ("projects.list", (), OF_ONE, ("organization_id", "after", "limit")),
+    *((f"projects.{name}", (), {}, ("project_id",)) for name in ("get", "update", "delete", "suspend", "resume")),
+    ("organizations.get", (), {}, ("organization_id",)),
+    ("organizations.set_plan", (), {"plan": "pro"} | OF_ONE, ("plan", "organization_id", "revision")),
+    ("own.audit", (), OF_ONE, ("organization_id", "target", "event", "after", "limit")),
+]
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker[0])
+def test_a_value_of_any_kind_is_taken_or_refused_and_breaks_nothing(one: Desk, taker: Any, value: Any) -> None:
+    operation, args, given, names = taker
+    who = session(["one", "two"], {"keys:manage", "plans:manage", "audit:read"})
+    known = {"KEY": one.key().id, "PROJECT": one.project().id}
+    noun, _, called = operation.partition(".")
+    for name in names:
+        with suppress(KeystileError):
+            getattr(getattr(one, noun), called)(who, *(known.get(each, each) for each in args), **given | {name: value})
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: type(value).__name__)
+def test_a_first_key_of_any_kind_is_taken_or_refused_and_breaks_nothing(one: Desk, value: Any) -> None:
+    for name in MEMBERS:
+        with suppress(KeystileError):
+            one.projects.create(session(), "x", key={name: value})
+
+
 # Standing
 
 
@@ -834,6 +928,43 @@ def test_a_record_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
         connection.execute("UPDATE keystile_keys SET hashes = '5' WHERE id = ?", (key.id,))
     with pytest.raises(StoreUnavailable):
         found.keys.get(who, key.id)
+
+
+def test_an_async_store_without_a_loop_is_named_and_waited_for_beside_one() -> None:
+    found = Desk(AsyncStore())
+    with pytest.raises(ConfigurationError) as caught:
+        found.keys.list(session())
+    assert caught.value.key == "store"
+    with loop_beside():
+        who = found.manager()
+        made = found.keys.create(who, "new", idempotency_key="once")
+        assert found.keys.create(who, "new", idempotency_key="once").shown == made.shown
+        assert found.own.whoami(who).shown.key.id == who.id
+
+
+def test_an_async_limiter_is_asked_where_it_can_be_waited_for() -> None:
+    class Limiter:
+        async def hit(self, _subject: str, charges: Any) -> Any:
+            raise AssertionError
+
+        async def peek(self, _subject: str, windows: Any) -> Any:
+            return tuple(Usage(window, 5, 0.0, 0.0) for window in windows)
+
+        refund = reset = hit
+
+        async def close(self) -> None:
+            pass
+
+    for way in ("asyncio", "trio"):
+        found = Desk(MemoryStore(), way, limiter=Limiter())
+        assert [each.remaining for each in found.own.whoami(found.manager(plan="pro")).usages] == [5]
+    found = Desk(MemoryStore(), limiter=Limiter())
+    who = found.manager(plan="pro")
+    with pytest.raises(ConfigurationError) as caught:
+        found.own.whoami(who)
+    assert caught.value.key == "limiter"
+    with loop_beside():
+        assert [each.remaining for each in found.own.whoami(who).usages] == [5]
 
 
 def test_values_that_stay_are_not_given(one: Desk) -> None:

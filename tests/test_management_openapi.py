@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -210,3 +211,17 @@ def test_a_tool_that_tries_everything_finds_nothing(door: str, monkeypatch: pyte
         assert [fault for fault in found(schema, succeeded) if fault[:2] != REVOKED_STAYS] == []
     # The document itself is what the tool began with.
     assert {(route.method, route.path) for route in ROUTES if route.kind != "document"} - succeeded == set()
+
+
+def routes_as_a_table() -> str:
+    """What docs/management.md says of them."""
+    rows = [
+        f"| `{each.method} {each.path}` | {f'`{each.right}`' if each.right else ''} | {each.meaning} |"
+        for each in ROUTES
+    ]
+    return "\n".join(["| route | needs | what it does |", "|---|---|---|", *rows])
+
+
+def test_the_page_has_the_table_of_routes() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "management.md").read_text(encoding="utf-8")
+    assert page.partition("<!-- routes -->\n")[2].strip() == routes_as_a_table()

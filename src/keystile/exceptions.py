@@ -205,13 +205,13 @@ class NotAllowed(KeystileError):
     """Whoever manages keys may not do this. Over HTTP: 403 with this code.
 
     Args:
-        code: one of `CODES`.
+        code: ``"insufficient_scope"``, if a right is missing; ``"more_than_held"``, if somebody would get or hand on
+            more than they hold; ``"organization_required"``, if they belong to none; ``"own_key"``, if a managing key
+            would change itself.
         reason: what is missing, for people.
         key: the member of what was asked for that is too much, or None.
         required_scopes: what would be needed, where that is known.
     """
-
-    CODES = ("insufficient_scope", "more_than_held", "organization_required", "own_key")
 
     def __init__(
         self, code: str, reason: str, *, key: str | None = None, required_scopes: tuple[str, ...] = ()

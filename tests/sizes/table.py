@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import hooks, keys, pages, parts, places
+from tests.sizes import api, hooks, keys, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -302,6 +302,36 @@ TABLE = (
     ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
     Row(("rules.requests.uses.Uses.hold",), hold),
+    Row(
+        (
+            *(f"manage.operations.keys.KeyOperations.{name}" for name in ("get", "list", "resume", "revoke", "rotate")),
+            "manage.operations.keys.KeyOperations.suspend",
+            *(f"manage.operations.projects.ProjectOperations.{name}" for name in ("delete", "get", "list", "resume")),
+            *(f"manage.operations.projects.ProjectOperations.{name}" for name in ("suspend", "update")),
+            *(f"manage.operations.organizations.OrganizationOperations.{name}" for name in ("get", "set_plan")),
+            *(f"manage.operations.seeing.Seeing.{name}" for name in ("has_key", "has_project", "key", "project")),
+            *(f"manage.operations.standing.StandingOperations.{name}" for name in ("usage", "windows")),
+            "manage.operations.audit.AuditOperations.list",
+            "manage.operations.calls.Call.organization",
+            "manage.operations.grants.check_not_own",
+            "manage.authority.Authority.sees",
+        ),
+        text(managed.ids),
+        most=8.0,
+    ),
+    Row(
+        (
+            "manage.operations.keys.KeyOperations.create",
+            "manage.operations.keys.KeyOperations.update",
+            "manage.operations.projects.ProjectOperations.create",
+            "manage.operations.repeats.Repeats.key",
+            "manage.operations.repeats.Repeats.project",
+            *(f"manage.operations.grants.{name}" for name in ("check_made", "check_sizes", "with_own_bounds")),
+            "rules.requests.uses.confined",
+        ),
+        text(managed.records),
+        most=30.0,
+    ),
     Row(
         ("rules.requests.paths.RuleTable.demand",),
         text(lambda sent: RuleTable([("rules[0]", Rule("POST /a", cost=2))]).demand(sent, "/a")),
@@ -618,6 +648,42 @@ TABLE = (
         hooks.through_asgi,
         most=15.0,  # three requests, and an event loop
     ),
+    *(
+        Row(
+            (
+                "manage.asgi.ServedByASGI.__call__",
+                "manage.wsgi.ServedByWSGI.__call__",
+                "manage.answers.Answers.error",
+                "manage.api.faults.invalid_parameter",
+                "manage.api.faults.reason_of",
+            ),
+            api.through(place),
+            most=20.0,  # two requests, and an event loop
+            how=place,
+        )
+        for place in ("path", "query", "json", "if-match", "accept")
+    ),
+    Row(("manage.api.fields.read_fields", "manage.api.faults.invalid_fields"), octets(api.read_body), most=8.0),
+    Row(
+        ("manage.api.fields.read_fields", "manage.api.fields.pointer", "manage.api.fields.moment"),
+        text(api.read_values),
+        most=25.0,  # seven fields, three times
+        how="values",
+    ),
+    Row(
+        (
+            "manage.api.routes.find",
+            "manage.api.names.camel",
+            "manage.api.names.cased",
+            "manage.crosssite.may_change",
+            "manage.crosssite.may_show",
+            "manage.crosssite.origin_of",
+            "manage.requests.folded",
+        ),
+        text(api.read_parts),
+        most=5.0,
+    ),
+    Row(("manage.requests.parameters",), octets(api.read_query)),
     *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
         Row(
@@ -653,7 +719,22 @@ NOT_FED = {
     "doors.asgi.answering.Answering.send": _DOORS,
     "doors.asgi.answering.Answering.settles": _APP,
     "doors.asgi.hiding.hide": _DOORS,
+    "doors.asgi.reading.Reader.path": _DOORS,
     "doors.asgi.reading.Reader.target": _DOORS,
+    "manage.answers.Answers.data": _OURS,
+    "manage.answers.Answers.document": _OURS,
+    "manage.answers.Answers.listed": _OURS,
+    "manage.answers.Answers.page": _OURS,
+    "manage.api.names.snake": "gives what it takes",
+    "manage.api.openapi.document": _SETTING,
+    "manage.api.preconditions.entity_tag": _OURS,
+    "manage.api.shapes.Shape.within": _SETTING,
+    "manage.api.shapes.Shape.write": _RECORDS,
+    "manage.asgi.Mounted.__call__": "compares a path that the gate has read with its own",
+    "manage.wsgi.Mounted.__call__": "compares a path that the gate has read with its own",
+    "manage.requests.ManagementRequest.header": "compares names",
+    "manage.requests.rooted": "looks at one character",
+    "policy.beside.management.check_mount": _SETTING,
     "doors.asgi.reading.accepted_by": _DOORS,
     "doors.asgi.reading.asks_for_form": _DOORS,
     "doors.asgi.concealing.Concealer.conceal": _DOORS,

@@ -12,6 +12,9 @@ from ..model import Principal
 from .network.addresses import Allowlist
 from .requests.uses import confined
 
+# So many names a reason has, and so much of each.
+_FEW, _SHOWN = 5, 64
+
 
 class Reach(NamedTuple):
     """What a key can reach, or what somebody may hand on.
@@ -65,8 +68,10 @@ def _more(asked: tuple[str, ...] | None, held: tuple[str, ...]) -> str | None:
     if asked is None:
         return "is not restricted to requests"
     match = next((each for each in asked if not confined(each, held)), None)
-    return None if match is None else f"holds {match!r}"
+    return None if match is None else f"holds {match[:_SHOWN]!r}"
 
 
 def _listed(scopes: frozenset[str]) -> str:
-    return ", ".join(sorted(scopes))
+    """The first few, cut: a client may have sent anything."""
+    shown = [scope[:_SHOWN] for scope in sorted(scopes)[:_FEW]]
+    return ", ".join(shown if len(scopes) <= _FEW else [*shown, "…"])

@@ -74,7 +74,7 @@ class UsageReader:
 
 
 def _check_step(step: Any) -> int:
-    if step not in STEPS:
+    if not isinstance(step, str) or step not in STEPS:
         raise ConfigurationError(f"expected one of {', '.join(STEPS)}", key="step")
     return STEPS[step]
 

@@ -90,7 +90,7 @@ class ManagementAPI:
             "limits": lambda limits: quotas.check_key(None, limits),
             "grace": lambda seconds: check_seconds(seconds, most, "grace"),
         }
-        self._reading = Reading(self._case, authorize is not None, further)
+        self._reading = Reading(self._case, authorize is not None, gate.mask.holds, further)
 
     @property
     def needs_await(self) -> bool:

@@ -7,7 +7,7 @@ The rule: a body is read as a whole, and every fault in it is named. What a memb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -92,11 +92,13 @@ class Reading(NamedTuple):
     Attributes:
         case: how names are written.
         sessions: whether a host says who manages.
+        holds_key: whether a text holds a key, which nobody means to keep in a record.
         further: what else the gate asks of a field's value, by the field's name: it raises ConfigurationError.
     """
 
     case: Case
     sessions: bool
+    holds_key: Callable[[str], bool]
     further: Mapping[str, Callable[[Any], object]] = FrozenDict()
 
 
@@ -111,14 +113,14 @@ def read_fields(
         now: the moment that ends are compared with.
         reading: how it is read.
     """
-    case, sessions, further = reading
+    case, sessions, holds_key, further = reading
     known = {case(each.name): each for each in body.all(sessions=sessions)}
     faults = [Fault(pointer(name), "unknown", "there is no such field") for name in given if name not in known]
     found: dict[str, Any] = {}
     for name, each in known.items():
         if name in given:
             try:
-                found[each.name] = _read(each, given[name], now, further.get(each.name))
+                found[each.name] = _read(each, given[name], now, holds_key, further.get(each.name))
             except _Wrong as wrong:
                 faults.append(Fault(pointer(name), wrong.code, wrong.message))
         elif each.name in body.required:
@@ -132,11 +134,16 @@ class _Wrong(Exception):
         self.code, self.message = code, message
 
 
-def _read(each: Field, value: Any, now: datetime, further: Callable[[Any], object] | None) -> Any:
+def _read(
+    each: Field, value: Any, now: datetime, holds_key: Callable[[str], bool], further: Callable[[Any], object] | None
+) -> Any:
     if not each.fits(value):
         raise _Wrong("type", f"expected {_expected(each.schema)}")
-    if not _is_text(value):
-        raise _Wrong("invalid", "holds half of a character (a lone surrogate), or a NUL")
+    for text in _texts_in(value):
+        if "\0" in text or not _encodes(text):
+            raise _Wrong("invalid", "holds half of a character (a lone surrogate), or a NUL")
+        if holds_key(text):
+            raise _Wrong("invalid", "holds a key: a key stands in the header of a request, and nowhere else")
     try:
         found = value if each.convert is None or value is None else each.convert(value)
         if each.member:
@@ -155,19 +162,17 @@ def _expected(schema: Schema) -> str:
     return " or ".join([kinds] if isinstance(kinds, str) else kinds)
 
 
-def _is_text(value: Any) -> bool:
-    """Whether all text in it can be written as UTF-8 and kept by every store. Counted without recursion."""
+def _texts_in(value: Any) -> Iterator[str]:
+    """All text in a JSON value, the names of its members too. Without recursion."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            if "\0" in each or not _encodes(each):
-                return False
+            yield each
         elif isinstance(each, Mapping):
             waiting += [*each, *each.values()]
         elif isinstance(each, list):
             waiting += each
-    return True
 
 
 def _encodes(text: str) -> bool:

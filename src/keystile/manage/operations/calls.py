@@ -8,6 +8,7 @@ from typing import Literal, ParamSpec, TypeVar
 
 from ..._sync import Offload, inline
 from ...exceptions import ConfigurationError, NotFound
+from ...keys.changes.fields import check_optional
 from ...model import Actor
 from ..authority import ALL, Authority
 from .shown import Listed
@@ -55,6 +56,7 @@ class Call:
             given: the one that the caller names, or None: a managing key has one, and cannot name any.
         """
         own = self.authority.organization_ids
+        check_optional(given, "organization_id")
         if given is not None and self.by_key:
             raise ConfigurationError("follows from the key that asks; leave it out", key="organization_id")
         if own is ALL:

@@ -24,6 +24,7 @@ from .calls import Call
 MOST_ENTRIES, LONGEST = 100, 500
 """So many entries a list has at most, and so many characters each of them."""
 
+_SHOWN = 40
 _PLANNED = ("plan", "limits")
 _LISTS = ("scopes", "may", "ip_allowlist", "limits")
 # What a managing key does not say: it follows from the key.
@@ -33,6 +34,9 @@ _FOLLOWS = ("organization_id", "owner_id")
 def check_sizes(members: Mapping[str, Any]) -> None:
     """ConfigurationError if a list, or what stands in it, is longer than anybody needs. In code there is no such
     bound: here strangers write, and what was read is remembered."""
+    for name in members:
+        if len(name) > _SHOWN:
+            raise ConfigurationError("no member of a key", key=f"{name[:_SHOWN]}…")
     for name in _LISTS:
         given = members.get(name)
         entries = given if isinstance(given, (list, tuple)) else [given]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ..._ground.checks import check_flag
 from ...exceptions import ConfigurationError, ForceRequired, RecordChanged
 from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, checked
@@ -22,8 +23,8 @@ T = TypeVar("T")
 
 # How often an operation is decided anew when others change the key meanwhile.
 TRIES = 3
-# A managing key is looked for among so many of its organization's keys.
-_PAGE, _MOST_PAGES = 1000, 20
+# So many pages of so many live keys are looked through for another managing key.
+PAGE, MOST_PAGES = 1000, 20
 _FIXED = ("organization_id", "owner_id")
 
 
@@ -200,15 +201,16 @@ class KeyOperations:
         Args:
             call: who asks.
             key_id: which key.
-            force: also the last key that can manage the caller's organization.
+            force: also the caller's own, if no other key can manage the organization.
             revision: the one that the caller has seen; None for any.
 
         Raises:
-            ForceRequired: it is that key, and a managing key asks.
+            ForceRequired: it is that one. Whoever revokes another key remains to manage.
         """
         call.authority.require("keys:manage")
+        check_flag(force, "force")
         key = await self._seeing.key(call, key_id, revision)
-        if call.by_key and not force and key.revoked_at is None and await self._is_last_manager(call, key):
+        if call.by_key and key.id == call.authority.id and not force and await self._is_last_manager(call, key):
             raise ForceRequired("no other key could manage the keys of this organization")
         return self._shown(await call.ask(self._keys.revoke, self._keys.arevoke, key_id, actor=call.actor))
 
@@ -240,23 +242,21 @@ class KeyOperations:
         raise RecordChanged("key", key_id)
 
     async def _is_last_manager(self, call: Call, key: ApiKey) -> bool:
-        """Whether no other key in force can manage the organization's keys. A guard against a slip: two managing keys
-        that revoke each other at the same moment pass it."""
-        if "keys:manage" not in key.scopes:
-            return False
+        """Whether no other key in force is known to manage the organization's keys. A guard against a slip: two
+        managing keys that revoke each other at the same moment pass it."""
         after: str | None = None
-        for _ in range(_MOST_PAGES):
+        for _ in range(MOST_PAGES):
             found = await call.ask(
                 self._keys.list,
                 self._keys.alist,
                 organization_id=key.organization_id,
                 live=True,
                 after=after,
-                limit=_PAGE,
+                limit=PAGE,
             )
             if any("keys:manage" in each.scopes and not each.is_suspended and each.id != key.id for each in found):
                 return False
-            if len(found) < _PAGE:
+            if len(found) < PAGE:
                 break
             after = found[-1].id
         return True

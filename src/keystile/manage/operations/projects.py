@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..._ground.checks import check_flag
 from ...exceptions import ConfigurationError, ForceRequired, NotAllowed
 from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, check_environment, check_text, checked
@@ -138,6 +139,7 @@ class ProjectOperations:
             ForceRequired: it is.
         """
         call.authority.require("keys:manage")
+        check_flag(force, "force")
         found = await self._seeing.project(call, project_id, revision)
         if not force and self._is_own(call, project_id):
             raise ForceRequired("the key that asks belongs to this project, and would be revoked")
@@ -168,6 +170,8 @@ class ProjectOperations:
 
 
 def _first(key: Mapping[str, Any] | None) -> dict[str, Any]:
+    if key is not None and not isinstance(key, Mapping):
+        raise ConfigurationError("expected the members of a key", key="key")
     given = dict(key or {})
     for name in _OF_PROJECT:
         if name in given:

@@ -40,7 +40,7 @@ class Seeing:
         found = await call.ask(keys.get, keys.aget, key_id, uses=False)
         if not call.authority.sees(found.organization_id):
             raise KeyNotFound(key_id)
-        if revision not in {None, found.revision}:
+        if revision is not None and revision != found.revision:
             raise RecordChanged("key", key_id)
         return found
 
@@ -50,7 +50,7 @@ class Seeing:
         found = await call.ask(projects.get, projects.aget, project_id)
         if not call.authority.sees(found.organization_id):
             raise NotFound("project", project_id)
-        if revision not in {None, found.revision}:
+        if revision is not None and revision != found.revision:
             raise RecordChanged("project", project_id)
         return found
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from ...exceptions import KeyNotFound
+from ..._sync import can_wait, inline, pooled, waited
+from ...exceptions import ConfigurationError, KeyNotFound
 from ...gate import Gate
 from ...gate.standing import windows_of
 from ...keys.usage.reading import Step
@@ -66,4 +67,9 @@ class StandingOperations:
         if not windows:
             return ()
         asked = tuple((window, 1) for window in windows)
-        return tuple(await self._gate.limits.hit(call.offload, subject, asked, count=False))
+        limits = self._gate.limits
+        if call.offload is not inline or not limits.needs_await:
+            return tuple(await limits.hit(call.offload, subject, asked, count=False))
+        if not can_wait():
+            raise ConfigurationError("the limiter is async: only the ASGI door can ask it", key="limiter")
+        return tuple(waited(limits.hit, pooled, subject, asked, count=False))
