@@ -151,3 +151,18 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path, served: Served) -> No
         assert done.returncode == 1
         assert reason in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_without_jinja_the_extra_is_named_and_the_rest_works() -> None:
+    program = """
+import sys
+sys.modules["jinja2"] = None
+from keystile import ConfigurationError, Gate, asgi, wsgi
+for door in (asgi, wsgi):
+    try:
+        door.dashboard_app(Gate(), authorize=lambda request: None)
+    except ConfigurationError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "the dashboard needs Jinja: pip install 'keystile[dashboard]'\n" * 2

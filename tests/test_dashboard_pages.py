@@ -112,6 +112,19 @@ def test_a_form_that_is_sent_twice_makes_one_key_and_shows_its_secret_once(dash:
     assert len(dash.gate.keys.list()) == 2
 
 
+def test_keys_whose_ids_follow_from_their_secrets_are_made_once_too() -> None:
+    dash = Dash(Gate(key_format="opaque", peppers=[b"p" * 32]))
+    fields = {"form_id": dash.get("/keys/new").hidden("form_id"), "name": ""}
+    assert dash.post("/keys", fields | {"name": "a\x00b"}).status == 422
+    made = dash.post("/keys", fields | {"name": "CI"})
+    assert (made.status, bool(made.secret)) == (200, True)
+    again = dash.post("/keys", fields | {"name": "CI"})
+    assert (again.status, again.secret) == (409, None)
+    project = {"form_id": "0" * 32, "name": "P", "environment": "production", "key_name": "first"}
+    assert [dash.post("/projects", project).status for _ in range(2)] == [200, 409]
+    assert len(dash.gate.keys.list()) == 2
+
+
 def test_forms_that_are_sent_at_once_make_one_key(one: Dash) -> None:
     fields = {"form_id": one.get("/keys/new").hidden("form_id"), "name": "CI"}
     pages: list[Page] = []

@@ -71,6 +71,8 @@ NOT_LOADED = [
     "keystile.leaks",
     "keystile.manage",
     "bcrypt",
+    "jinja2",
+    "keystile.manage.dashboard",
     "cryptography",
     "httpx2",
 ]

@@ -104,5 +104,6 @@ NOT_FED = {
     "manage.dashboard.local.Sessions.leave": "one look-up of a digest; see knows",
     "manage.dashboard.pages.fields.wrong": "takes what an operation refuses",
     "manage.dashboard.statics.Statics.answer": "one fullmatch of a regular expression without alternatives; see find",
+    "manage.dashboard.once.Sent.once": "one look-up of a form's id, which is short",
     "manage.dashboard.statics.Statics.path": "names of our own files",
 }

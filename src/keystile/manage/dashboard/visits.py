@@ -18,6 +18,7 @@ from ..operations import Call, Operations
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Enter
+from .once import Sent
 from .rendering import rendered
 from .rules.forms import one_of_each
 from .rules.headers import Fields, page_fields
@@ -52,6 +53,7 @@ class Desk:
         counts: whether the gate's limiter knows where keys stand.
         secrets: sign cursors.
         live: shows what happens; None where that is not asked for.
+        sent: the forms that made something, where their ids do not say so.
     """
 
     gate: Gate
@@ -62,6 +64,7 @@ class Desk:
     counts: bool
     secrets: tuple[bytes, ...] = field(repr=False)
     live: Live | None = None
+    sent: Sent = field(default_factory=Sent, repr=False)
 
 
 def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool, live: Live | None = None) -> Desk:

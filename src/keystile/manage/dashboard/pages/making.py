@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from ....exceptions import ConfigurationError, IdempotencyKeyReused, KeyLimitReached, NotAllowed, NotFound
 from ...operations import MadeKey
@@ -38,7 +39,7 @@ async def make(visit: Visit) -> ManagementAnswer:
     if errors or "name" not in given:
         return await _shown(visit, Form(sent, errors or {"name": texts.REQUIRED}), 422)
     try:
-        made = await visit.desk.operations.keys.create(visit.caller, **given, idempotency_key=form_id)
+        made = await _made(visit, form_id, given)
     except (ConfigurationError, NotAllowed) as error:
         found = wrong(error, _NAMES)
         return await _shown(visit, Form(sent, found.errors, found.problem), 422)
@@ -49,6 +50,16 @@ async def make(visit: Visit) -> ManagementAnswer:
     except IdempotencyKeyReused:
         return await _shown(visit, Form(sent, problem=texts.FORM_REUSED), 409)
     return once(visit, texts.CREATED_TITLE, made)
+
+
+async def _made(visit: Visit, form_id: str, given: Mapping[str, Any]) -> MadeKey:
+    create = visit.desk.operations.keys.create
+    if visit.desk.gate.keys.takes_ids:
+        return await create(visit.caller, **given, idempotency_key=form_id)
+    with visit.desk.sent.once(form_id) as first:
+        if not first:
+            raise IdempotencyKeyReused("this form was sent before")
+        return await create(visit.caller, **given)
 
 
 def once(visit: Visit, title: str, made: MadeKey, *notes: str) -> ManagementAnswer:

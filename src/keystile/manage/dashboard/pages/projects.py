@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ....exceptions import (
@@ -13,6 +14,7 @@ from ....exceptions import (
     RecordChanged,
 )
 from ....model import Project
+from ...operations import MadeProject
 from ...requests import ManagementAnswer
 from .. import texts
 from ..rules.errors import told
@@ -66,14 +68,7 @@ async def make(visit: Visit) -> ManagementAnswer:
     sent = emptied(_NAMES, visit.form)
     form_id = form_id_of(visit.form)
     try:
-        made = await visit.desk.operations.projects.create(
-            visit.caller,
-            sent["name"].strip(),
-            organization_id=sent["organization_id"].strip() or None,
-            environment=sent["environment"],  # type: ignore[arg-type] # checked there
-            key={"name": sent["key_name"].strip()},
-            idempotency_key=form_id,
-        )
+        made = await _made(visit, form_id, sent)
     except (ConfigurationError, NotAllowed) as error:
         found = wrong(error, _NAMES)
         first = {"key_name": found.errors["name"]} if (getattr(error, "key", "") or "").startswith("key.") else None
@@ -82,6 +77,21 @@ async def make(visit: Visit) -> ManagementAnswer:
         problem = texts.FORM_REUSED if isinstance(error, IdempotencyKeyReused) else told(error)
         return _new(visit, Form(sent, problem=problem, labels=_LABELS), 409)
     return once(visit, texts.PROJECT_CREATED_TITLE, made.made, made.project.name)
+
+
+async def _made(visit: Visit, form_id: str, sent: Mapping[str, str]) -> MadeProject:
+    given: dict[str, Any] = {
+        "organization_id": sent["organization_id"].strip() or None,
+        "environment": sent["environment"],
+        "key": {"name": sent["key_name"].strip()},
+    }
+    create, name = visit.desk.operations.projects.create, sent["name"].strip()
+    if visit.desk.gate.keys.takes_ids:
+        return await create(visit.caller, name, **given, idempotency_key=form_id)
+    with visit.desk.sent.once(form_id) as first:
+        if not first:
+            raise IdempotencyKeyReused("this form was sent before")
+        return await create(visit.caller, name, **given)
 
 
 async def form(visit: Visit) -> ManagementAnswer:
