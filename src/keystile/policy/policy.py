@@ -19,7 +19,7 @@ from .origins import check_credentials, check_origins
 from .pages import DEFAULT_PAGE_STYLE, PageStyle
 from .places import CREDENTIAL_FORMS, check_accept, check_client_header
 from .plans import Limits, Plan
-from .rules import Rule, check_addresses, check_public, rule_of_public
+from .rules import Rule, check_addresses, check_public, public_rules
 from .settings import check_settings, setting
 
 # NIST SP 800-107 section 5.3.2 requires a MAC key of at least 112 bits; 16 bytes is the next round number.
@@ -292,7 +292,6 @@ class Policy:
         return tuple((f"rules[{index}]", rule) for index, rule in enumerate(self.rules))
 
     def all_rules(self) -> tuple[tuple[str, Rule], ...]:
-        """The same, and each path of `public` as a rule, which is made anew with each call."""
-        public = [(f"public[{index}]", path) for index, path in enumerate(self.public)]
-        rules = (*self.own_rules(), *((key, rule_of_public(path, key)) for key, path in public))
-        return rules if self.management is None else (*rules, *self.management.rules())
+        """The same, each path of `public` as a rule, which is made anew with each call, and those of `management`."""
+        managing = () if self.management is None else self.management.rules()
+        return (*self.own_rules(), *public_rules(self.public), *managing)

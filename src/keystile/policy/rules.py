@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -155,11 +155,17 @@ class Rule:
         return parse_match(self.match)
 
 
-def rule_of_public(path: str, key: str) -> Rule:
-    """The rule that a path of `public` is short for; ConfigurationError under this key if it is no path."""
-    if not path.startswith("/"):
-        raise ConfigurationError(f"{path!r} does not start with '/': write a path like '/health'", key=key)
-    if " " in path:
-        raise ConfigurationError(f"{path!r} has a space: write a path alone", key=key)
-    with errors_under(key):
-        return Rule(path, public=True)
+def public_rules(paths: Iterable[str]) -> list[tuple[str, Rule]]:
+    """What `public` is short for: a rule for each of these paths, with the name of the setting it came from."""
+    listed = []
+    for index, path in enumerate(paths):
+        key = f"public[{index}]"
+        if not path.startswith("/"):
+            raise ConfigurationError(f"{path!r} does not start with '/': write a path like '/health'", key=key)
+        if " " in path:
+            raise ConfigurationError(f"{path!r} has a space: write a path alone", key=key)
+        try:
+            listed.append((key, Rule(path, public=True)))
+        except ConfigurationError as error:
+            raise ConfigurationError(error.reason, key=key) from None
+    return listed
