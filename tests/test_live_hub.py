@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -232,6 +233,40 @@ def test_what_an_event_costs_does_not_grow_with_those_who_listen(events: Events)
     for _ in range(50):
         joined(hub, "a")
     assert calls() == before
+
+
+def test_a_listener_that_leaves_while_it_is_told_hides_nothing_from_others(events: Events) -> None:
+    told: list[str] = []
+
+    def leaves(_event: Event) -> None:
+        told.append("first")
+        events.leave(leaves)
+
+    events.listen(leaves)
+    events.listen(lambda _event: told.append("second"))
+    for _ in range(2):
+        events.tell(refusal("a"))
+    assert told == ["first", "second", "second"]
+
+
+def test_events_from_many_threads_are_told_once_each_or_counted(hub: Hub, events: Events) -> None:
+    reader, other = joined(hub, "a"), joined(hub, "a", "b")
+    seen = {reader: 0, other: 0}
+    numbers: list[int] = []
+
+    def read() -> None:
+        for each in seen:
+            news = each.news()
+            seen[each] += news.dropped + len(news.told)
+            numbers.extend(told.number for told in news.told if each is reader)
+
+    with ThreadPoolExecutor(8) as threads:
+        telling = [threads.submit(lambda: [events.tell(refusal("a")) for _ in range(250)]) for _ in range(8)]
+        while not all(each.done() for each in telling):
+            read()
+    read()
+    assert set(seen.values()) == {2000}
+    assert numbers == sorted(set(numbers))
 
 
 # For how long
