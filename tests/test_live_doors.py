@@ -98,7 +98,7 @@ def test_a_change_in_this_process_ends_the_stream_at_once(door: Door, end: str) 
 
 @pytest.mark.parametrize("end", ["scopes", "update", "rotate"])
 def test_a_change_before_anything_was_told_ends_the_stream_too(door: Door, end: str) -> None:
-    served = Served(door)
+    served = Served(door, Pace(look=0.001, beat=0.3))
     keys = served.gate.keys
     issued = door.create(organization_id="one", scopes=["keys:read"])
     acts: dict[str, Step] = {
@@ -111,7 +111,7 @@ def test_a_change_before_anything_was_told_ends_the_stream_too(door: Door, end: 
 
 
 def test_a_change_between_the_gate_and_the_stream_ends_it(door: Door) -> None:
-    served = Served(door)
+    served = Served(door, Pace(look=0.001, beat=0.3))
     issued = door.create(organization_id="one", scopes=["keys:read"])
     serve = served.live.serve
 
