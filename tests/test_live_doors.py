@@ -96,6 +96,36 @@ def test_a_change_in_this_process_ends_the_stream_at_once(door: Door, end: str) 
     assert served.live.hub.count == 0
 
 
+@pytest.mark.parametrize("end", ["scopes", "update", "rotate"])
+def test_a_change_before_anything_was_told_ends_the_stream_too(door: Door, end: str) -> None:
+    served = Served(door, Pace(look=0.001, beat=0.3))
+    keys = served.gate.keys
+    issued = door.create(organization_id="one", scopes=["keys:read"])
+    acts: dict[str, Step] = {
+        "scopes": lambda: keys.aupdate(issued.key.id, scopes=[]),
+        "update": lambda: keys.aupdate(issued.key.id, may=["GET /v1"]),
+        "rotate": lambda: keys.arotate(issued.key.id),
+    }
+    status, _, found, ended = served.stream(issued.secret, acts[end], nothing)
+    assert (status, len(found), ended) == (200, 1, True)
+
+
+def test_a_change_between_the_gate_and_the_stream_ends_it(door: Door) -> None:
+    served = Served(door, Pace(look=0.001, beat=0.3))
+    issued = door.create(organization_id="one", scopes=["keys:read"])
+    serve = served.live.serve
+
+    async def late(*given: Any, **named: Any) -> Any:
+        if door.kind == "wsgi":
+            served.gate.keys.update(issued.key.id, scopes=[])
+        else:
+            await served.gate.keys.aupdate(issued.key.id, scopes=[])
+        return await serve(*given, **named)
+
+    served.live.serve = late  # type: ignore[method-assign]
+    assert served.stream(issued.secret, nothing)[2:] == ([], True)
+
+
 def test_uses_of_a_key_do_not_end_its_stream(door: Door) -> None:
     served = Served(door, Pace(look=0.001, beat=0.001))
     issued = door.create(organization_id="one")

@@ -403,6 +403,8 @@ def test_whoever_may_listen_no_longer_is_told_nothing_more(kind: str, hub: Hub, 
 
     async def judge(offload: Any) -> bool:
         asked.append(offload)
+        if len(asked) % 2:  # when a stream begins
+            return True
         if fails:
             raise RuntimeError("the store is down")
         return False
@@ -421,7 +423,19 @@ def test_whoever_may_listen_no_longer_is_told_nothing_more(kind: str, hub: Hub, 
     assert told_after(lambda: events.tell(refusal("a")), QUICK) is None
     assert told_after(lambda: events.tell(suspended), QUICK) is None
     assert told_after(lambda: None, Pace(look=0.001, beat=0.0)) is None
-    assert len(asked) == 3
+    assert len(asked) == 6
+
+
+def test_whoever_may_not_listen_any_more_when_a_stream_begins_is_told_nothing(kind: str, hub: Hub) -> None:
+    async def judge(_offload: Any) -> bool:
+        return False
+
+    stream = Stream(joined(hub, "a"), judge, lambda: False, QUICK)
+
+    async def read(offload: Any) -> bytes | None:
+        return await stream.next(offload)
+
+    assert run(kind, read) is None
 
 
 def test_a_stream_ends_when_its_server_stops(kind: str, hub: Hub) -> None:

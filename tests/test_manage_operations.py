@@ -528,6 +528,20 @@ def test_the_secret_of_a_key_that_holds_more_is_not_handed_out(one: Desk, target
     assert one.keys.rotate(who, held.id, expires_at=moment(60)).shown.key.expires_at == moment(60)
 
 
+@pytest.mark.parametrize("suspended", ["project", "key"])
+def test_a_key_that_holds_more_does_not_come_back_by_another_project(one: Desk, suspended: str) -> None:
+    who, project, other = one.manager(), one.project(), one.project()
+    strong, plain = (one.key(project_id=project.id, scopes=scopes) for scopes in (["c"], ["a"]))
+    if suspended == "project":
+        one.host("projects", "suspend", project.id)
+    else:
+        one.host("keys", "suspend", strong.id)
+    for place in (None, other.id):
+        too_much(lambda place=place: one.keys.update(who, strong.id, project_id=place), "scopes")  # type: ignore[misc]
+    assert one.keys.update(who, strong.id, name="still there").state == "suspended"
+    assert one.keys.update(who, plain.id, project_id=other.id).key.project_id == other.id
+
+
 def test_what_a_key_holds_is_judged_as_it_is_when_its_secret_is_made(one: Desk) -> None:
     """Its scopes grow between the judgement and the write."""
     who, key = one.manager(), one.key(scopes=["a"])

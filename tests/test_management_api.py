@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from keystile import Gate, Management, PageStyle, Plan, asgi, wsgi
 from keystile.config.file import load, open_gate
-from keystile.exceptions import ConfigurationError
+from keystile.exceptions import ConfigurationError, Overloaded, StoreUnavailable
 from keystile.manage import ALL, Authority
 from keystile.manage.api import ROUTES
 from tests.doors import Answer
@@ -200,6 +202,27 @@ def test_a_tag_guards_against_lost_changes(api: Both) -> None:
     assert parameter(api.post("/manage/api-keys", {}, headers=[("if-match", tag)])) == "If-Match"
 
 
+def test_a_tag_is_taken_back_whatever_a_store_draws(tmp_path: Path) -> None:
+    gate = gate_of(store=f"sqlite:///{tmp_path / 'keys.db'}", plans={})
+    api = behind(gate)
+    for number in range(20):  # SQLite draws half of them from below zero
+        made = api.post("/manage/api-keys")
+        path = f"/manage/api-keys/{made.json['id']}"
+        for stale in ('"9999999999999999999"', '"-9999999999999999999"', '"-"', '"-1"'):
+            late = api.get(path, method="PATCH", json_body={"name": "x"}, headers=[("if-match", stale)])
+            assert late.status == 412
+        tag = [("if-match", str(made.header("etag")))]
+        assert api.get(path, method="PATCH", json_body={"name": f"n{number}"}, headers=tag).status == 200
+    gate.close()
+
+
+def test_a_tag_does_not_count_what_others_do() -> None:
+    gate = gate_of(plans={})
+    api = behind(gate)
+    tags = [int(str(api.post("/manage/api-keys").header("etag")).strip('"')) for _ in range(9)]
+    assert max(tags) - min(tags) > 1_000_000
+
+
 @pytest.mark.parametrize("path", ["/manage/projects", "/manage/api-keys"])
 def test_a_creation_may_be_repeated_and_its_secret_is_not(api: Both, path: str) -> None:
     again = [("idempotency-key", "b1c2")]
@@ -246,6 +269,22 @@ def test_a_list_is_walked_by_its_links(api: Both) -> None:
 )
 def test_a_query_holds_what_a_route_knows_each_once(api: Both, query: str, name: str) -> None:
     assert parameter(api.get(f"/manage/api-keys?{query}")) == name
+
+
+def test_a_key_in_a_query_is_not_repeated(api: Both) -> None:
+    for name in (api.key, f"x{api.key}"):
+        answer = api.get(f"/manage/api-keys?{name}=1")
+        assert (answer.status, answer.code) == (400, "invalid_request")
+        assert str(api.key).encode() not in answer.body
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00%2B14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("query", ["to={0}", "from={0}", "from={0}&to={0}"])
+@pytest.mark.parametrize("step", ["hour", "day"])
+def test_usage_at_the_ends_of_time_is_no_failure(api: Both, moment: str, query: str, step: str) -> None:
+    key_id = api.post("/manage/api-keys").json["id"]
+    answer = api.get(f"/manage/api-keys/{key_id}/usage?step={step}&{query.format(moment)}")
+    assert answer.status in (200, 400)
 
 
 def test_a_cursor_is_for_one_list_and_one_caller(api: Both) -> None:
@@ -394,6 +433,24 @@ def test_a_host_says_who_manages() -> None:
     }
     assert app.get("/audit", headers=HERE).status == 403
     assert "security" not in app.get("/openapi.json", headers=HERE).json
+
+
+@pytest.mark.parametrize(("error", "after"), [(StoreUnavailable("redis", "is down"), "5"), (Overloaded(), "1")])
+def test_an_authorize_that_cannot_answer_now_is_asked_later(error: Exception, after: str) -> None:
+    def down(_request: Any) -> Authority | None:
+        raise error
+
+    answer = session_app(down).get("/whoami")
+    assert (answer.status, answer.code, answer.header("retry-after")) == (503, "unavailable", after)
+
+
+def test_a_session_whose_end_has_passed_makes_nothing() -> None:
+    over = replace(SESSION, expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    app = session_app(lambda _request: over)
+    for headers in (HERE, [*HERE, ("idempotency-key", "once")]):
+        for path in ("/projects", "/api-keys"):
+            answer = app.post(path, {"name": "p"}, headers=headers)
+            assert (answer.status, answer.code) == (403, "more_than_held")
 
 
 def test_an_async_authorize_is_for_asgi() -> None:

@@ -123,7 +123,9 @@ OPERATIONS = [
 ]
 # To delete a key is to revoke it: its record stays, so that its audit and its usage still say whose they are. The tool
 # takes that for a thing that is still there.
-REVOKED_STAYS = ("use_after_free", "/api-keys/{key_id}")
+REVOKED_STAYS = {
+    ("use_after_free", route.path) for route in ROUTES if route.method == "GET" and route.ids == ("key_id",)
+}
 
 
 def found(schema: Any, succeeded: set[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -208,7 +210,7 @@ def test_a_tool_that_tries_everything_finds_nothing(door: str, monkeypatch: pyte
     schema = load("/manage/openapi.json", app, config=config, headers=headers)
     succeeded: set[tuple[str, str]] = set()
     with mended(gate):
-        assert [fault for fault in found(schema, succeeded) if fault[:2] != REVOKED_STAYS] == []
+        assert [fault for fault in found(schema, succeeded) if fault[:2] not in REVOKED_STAYS] == []
     # The document itself is what the tool began with.
     assert {(route.method, route.path) for route in ROUTES if route.kind != "document"} - succeeded == set()
 

@@ -6,10 +6,10 @@ an organization is copied to all its keys before the call returns.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
 from typing import Any
 
 from .. import _sync
@@ -35,7 +35,6 @@ class MemoryStore:
         # Kept apart from the records, which stay the same objects: what the gate derives from them is derived once.
         self._used: dict[tuple[str, bool], datetime] = {}
         self._counts = Counts()
-        self._revisions = count(1)
         self._lock = _sync.Lock()
 
     def find(self, key_id: str) -> ApiKey | None:
@@ -130,7 +129,7 @@ class MemoryStore:
                 raise KeyError(project.id)
             self._check_new(key)
             made = self._make_room(key, cap, entries)
-            self._projects[project.id] = replace(project, revision=next(self._revisions))
+            self._projects[project.id] = replace(project, revision=_drawn())
             self._insert(key)
             return self._told(self._shown(key.id), entries, made)
 
@@ -228,7 +227,7 @@ class MemoryStore:
         return replace(self._keys[key_id], last_used_at=used, grace_used_at=graced)
 
     def _keep(self, key: ApiKey, **changes: Any) -> None:
-        self._keys[key.id] = replace(key, revision=next(self._revisions), **changes)
+        self._keys[key.id] = replace(key, revision=_drawn(), **changes)
 
     def _insert(self, key: ApiKey) -> None:
         for graced, at in ((False, key.last_used_at), (True, key.grace_used_at)):
@@ -283,7 +282,7 @@ class MemoryStore:
         record = records.get(id)
         if record is None or record.revision != revision:
             return Written(None)
-        records[id] = replace(record, revision=next(self._revisions), **changes)
+        records[id] = replace(record, revision=_drawn(), **changes)
         for key in [key for key in self._keys.values() if getattr(key, owner) == id]:
             inherited = self._inherited(key)
             if inherited != key.inherited:
@@ -294,3 +293,8 @@ class MemoryStore:
         told = (*entries, *more)
         self._audit += told
         return Written(record, told)
+
+
+def _drawn() -> int:
+    """A revision. Clients see it: by a number that counts, they would count what others do."""
+    return secrets.randbits(62)

@@ -20,6 +20,8 @@ Step = Literal["hour", "day"]
 STEPS: dict[str, int] = {"hour": 1, "day": DAY_HOURS}
 # So many periods are given where no start is asked for, and at most.
 USUAL, MOST_PERIODS = {"hour": 24, "day": 30}, 10_000
+# The first hour that a datetime can be, and the one after the last.
+_FIRST, _LAST = (int(each.replace(tzinfo=UTC).timestamp()) // HOUR for each in (datetime.min, datetime.max))
 
 
 class UsageReader:
@@ -65,6 +67,8 @@ class UsageReader:
         first = last - USUAL[step] * hours if start is None else _hour(start, "start") // hours * hours
         if not 0 <= last - first <= MOST_PERIODS * hours:
             raise ConfigurationError(f"expected at most {MOST_PERIODS} {step}s before the end", key="start")
+        if first < _FIRST or last > _LAST:
+            raise ConfigurationError("expected periods within the years 1 to 9999 in UTC", key="start")
         await self._records.found(offload, "key", check_text(key_id, "key_id"))
         await self._counting.flush(offload)
         found = await self._records.call(offload, "usage", key_id, first, last, hours)

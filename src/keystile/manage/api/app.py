@@ -14,7 +14,7 @@ from typing import Any, cast
 from ..._ground.checks import check_choice, check_flag
 from ..._sync import Offload, Pool, is_async
 from ...answers.pages import Page, PageParams
-from ...exceptions import ConfigurationError, KeystileError
+from ...exceptions import ConfigurationError, KeystileError, Overloaded, StoreUnavailable
 from ...gate import Gate
 from ...keys.changes.fields import MAX_NAME, check_seconds
 from ...policy.beside.management import FieldCase
@@ -40,6 +40,7 @@ from .faults import (
     Refusal,
     invalid_fields,
     reason_of,
+    unavailable,
 )
 from .fields import Body, Reading, read_fields
 from .handlers import Asked
@@ -110,6 +111,8 @@ class ManagementAPI:
             return await self._handled(request, offload)
         except Refusal as refusal:
             return self.answers.error(request, refusal.reason, *refusal.headers)
+        except (Overloaded, StoreUnavailable) as error:  # the host's `authorize` may ask us, too
+            return self.answers.error(request, unavailable(error))
 
     async def _handled(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
         found = find(request.method, request.path, self._routes)

@@ -89,6 +89,8 @@ def reason_of(
         return _not_found(error, sent, case)
     if isinstance(error, ConfigurationError):
         return _unusable(error, sent, asked, case, hide)
+    if isinstance(error, InvalidRequest):
+        return invalid_parameter(hide(error.parameter), hide(_cut(error.reason)))
     return next((write(error) for kind, write in _WRITERS.items() if isinstance(error, kind)), None)
 
 
@@ -126,6 +128,11 @@ def _conflict(code: str, message: str, details: Any = None) -> Reason:
     return Reason(409, code, message, frozen(details or {}))
 
 
+def unavailable(error: Overloaded | StoreUnavailable) -> Reason:
+    """503: later it may be possible."""
+    return OVERLOADED if isinstance(error, Overloaded) else STORE_DOWN
+
+
 _WRITERS: dict[type[KeystileError], Callable[[Any], Reason]] = {
     NotAllowed: _not_allowed,
     KeyNotActive: lambda error: _conflict(error.code, "The key is revoked or expired.", {"state": error.state}),
@@ -135,7 +142,6 @@ _WRITERS: dict[type[KeystileError], Callable[[Any], Reason]] = {
     IdempotencyKeyReused: lambda error: Reason(
         422, error.code, f"The Idempotency-Key was used before: {error.reason}."
     ),
-    InvalidRequest: lambda error: invalid_parameter(error.parameter, error.reason),
-    StoreUnavailable: lambda _error: STORE_DOWN,
-    Overloaded: lambda _error: OVERLOADED,
+    StoreUnavailable: unavailable,
+    Overloaded: unavailable,
 }

@@ -12,7 +12,7 @@ from .routes import Route
 
 # One tag, weak or strong.
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7E]*)"')
-_REVISION = re.compile(r"[0-9]{1,19}")
+_REVISION = re.compile(r"-?[0-9]{1,19}")  # stores draw them: SQLite from below zero too
 NEVER = -1
 """In place of a revision: no record has it."""
 

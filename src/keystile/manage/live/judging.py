@@ -38,5 +38,13 @@ class KeyJudge:
         if key is None or key.revoked_at is not None or key.is_suspended:
             return False
         key = replace(key, last_used_at=None, grace_used_at=None)  # its uses change nothing
-        self._first = self._first or key
+        if self._first is None:
+            if not self._is_admitted(key.principal):
+                return False
+            self._first = key
         return key == self._first
+
+    def _is_admitted(self, found: Principal) -> bool:
+        """Whether it is still who was admitted, a moment ago."""
+        was = replace(self._admitted, last_used_at=None, expires_at=found.expires_at)
+        return found == was

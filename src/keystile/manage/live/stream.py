@@ -69,7 +69,7 @@ class Stream:
         """What to send next, as soon as there is something; None when the stream has ended."""
         if self._due is None:  # the head leaves with the first octets
             self._due = time.monotonic() + self.pace.beat
-            return _BEGIN
+            return _BEGIN if await self._may(offload) else None
         while not self._stopping() and (now := time.monotonic()) < self._ends:
             news = self._reader.news()
             due = bool(news) or now >= self._due

@@ -4,7 +4,8 @@
   maker's, so that the maker's bounds need not be repeated.
 - A change that only narrows a key is free. One that widens it is judged as if the key was made anew: so nobody lifts a
   bound from a key that reaches further than they do.
-- A new secret is judged like a new key: whoever gets it can use the key. So is the end of a suspension.
+- A new secret is judged like a new key: whoever gets it can use the key. So is the end of a suspension, which may also
+  come with another project.
 - Its own plan and limits are given to a key by those with ``plans:manage`` alone.
 - A managing key does not change itself.
 """
@@ -67,6 +68,12 @@ def with_own_bounds(call: Call, members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in bounds.items() if value is not None} | said
 
 
+def check_lasts(authority: Authority, now: datetime) -> None:
+    """NotAllowed if whoever asks can give nothing any more: what they make would have ended by now."""
+    if authority.expires_at is not None and authority.expires_at <= now:
+        raise NotAllowed("more_than_held", "your own end has passed: more than you hold yourself", key="expires_at")
+
+
 def check_made(authority: Authority, values: Mapping[str, Any]) -> None:
     """NotAllowed if a new key with these members, which are checked, would be more than its maker holds."""
     if any(values.get(name) is not None for name in _PLANNED):
@@ -79,7 +86,8 @@ def check_changed(authority: Authority, before: ApiKey, after: ApiKey) -> None:
     """NotAllowed if this change gives a key more than whoever asks for it holds."""
     if any(getattr(before, name) != getattr(after, name) for name in _PLANNED):
         authority.require("plans:manage")
-    if beyond(Reach.of(after), Reach.of(before)) is not None:
+    moved = before.is_suspended and before.project_id != after.project_id
+    if moved or beyond(Reach.of(after), Reach.of(before)) is not None:
         _check(authority, Reach.of(after))
 
 

@@ -13,7 +13,7 @@ from ...gate import Gate
 from ...keys.changes.fields import UNSET, Unset, checked
 from ...model import ApiKey, IssuedKey, KeyState
 from .calls import Call, check_listed, listed
-from .grants import check_changed, check_held, check_made, check_not_own, check_sizes, with_own_bounds
+from .grants import check_changed, check_held, check_lasts, check_made, check_not_own, check_sizes, with_own_bounds
 from .repeats import Repeats
 from .seeing import Seeing
 from .shown import Listed, MadeKey, ShownKey, shown
@@ -226,7 +226,9 @@ class KeyOperations:
         return given | {"organization_id": project.organization_id}
 
     async def _make(self, call: Call, given: dict[str, Any], key_id: str | None) -> MadeKey:
-        check_made(call.authority, checked(given, self._seeing.now()))
+        now = self._seeing.now()
+        check_lasts(call.authority, now)
+        check_made(call.authority, checked(given, now))
         return self._made(await call.ask(self._keys.create, self._keys.acreate, **given, id=key_id, actor=call.actor))
 
     async def _decided(

@@ -12,7 +12,7 @@ from ...keys.changes.fields import UNSET, Unset, check_environment, check_text, 
 from ...keys.projects import FIRST_KEY
 from ...model import Environment, IssuedProject, Project
 from .calls import Call, check_listed, listed
-from .grants import check_made, with_own_bounds
+from .grants import check_lasts, check_made, with_own_bounds
 from .repeats import Repeats
 from .seeing import Seeing
 from .shown import Listed, MadeKey, MadeProject, shown
@@ -87,7 +87,9 @@ class ProjectOperations:
         given = {"name": FIRST_KEY, "environment": environment} | with_own_bounds(call, _first(key))
 
         async def make(project_id: str | None, key_id: str | None) -> MadeProject:
-            check_made(call.authority, checked(given, self._seeing.now()))
+            now = self._seeing.now()
+            check_lasts(call.authority, now)
+            check_made(call.authority, checked(given, now))
             issued = await call.ask(
                 self._projects.create,
                 self._projects.acreate,
