@@ -18,6 +18,10 @@ from urllib.parse import quote, urljoin
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.wrappers import Response
 
 from keystile import ConfigurationError, Gate, HmacHasher, Plan, Rule, asgi, wsgi
 from keystile.manage import ALL, Authority
@@ -232,6 +236,25 @@ def test_a_record_of_many_scopes_can_be_edited(one: Dash) -> None:
     assert len(one.gate.keys.get(key_id).scopes) == 100
 
 
+def test_a_stale_form_never_undoes_what_somebody_else_changed(one: Dash) -> None:
+    project = one.gate.projects.create("Billing", organization_id="org_1").project
+    sent = one.get(f"/projects/{project.id}").form("revision")
+    one.gate.projects.update(project.id, environment="staging")
+    for _ in range(2):  # nor does sending again the form that came back
+        page = one.post(f"/projects/{project.id}", sent | {"name": "Mine"})
+        assert (page.status, "changed in the meantime" in page.text) == (409, True)
+        sent = page.form("revision")
+    assert one.gate.projects.get(project.id).environment == "staging"
+
+
+def test_a_plan_is_refused_and_not_forgotten_where_the_right_to_it_is_gone(one: Dash) -> None:
+    form_id = one.get("/keys/new").hidden("form_id")
+    one.who = ada("org_1", may=frozenset({"keys:manage"}))
+    page = one.post("/keys", {"form_id": form_id, "name": "CI", "plan": "pro"})
+    assert (page.status, "plans:manage" in page.text) == (422, True)
+    assert one.gate.keys.list() == []
+
+
 def test_the_last_address_is_not_removed_by_a_slip(one: Dash) -> None:
     key = one.gate.keys.create("CI", organization_id="org_1", ip_allowlist=["192.0.2.1"], may=["GET /v1/*"]).key
     revision = one.get(f"/keys/{key.id}/edit").hidden("revision")
@@ -434,8 +457,9 @@ def test_nobody_does_more_than_they_may(one: Dash, may: frozenset[str]) -> None:
     assert one.get("/audit.csv").status == 403
     assert ("History" in one.get(f"/keys/{key_id}").text) is False
     if "keys:manage" in may:
-        assert one.create("pro", plan="pro", limits="9/second").secret  # it takes the default plan
-        assert one.gate.keys.list(search="pro")[0].plan is None
+        assert one.create("pro", plan="pro", limits="9/second").status == 422
+        assert one.create("usual").secret
+        assert one.gate.keys.list(search="usual")[0].plan is None
         return
     for template, pages in PAGES.items():
         target = template.replace("{id}", key_id if template.startswith("/keys") else "proj_1")
@@ -631,6 +655,29 @@ def test_somebody_with_several_organizations_chooses_one(one: Dash) -> None:
     assert "in org_2" in both
     assert one.create("of nobody").secret
     assert one.get("/projects").status == 200
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asyncio"])
+def test_behind_the_gate_the_pages_say_what_is_wrong(kind: str) -> None:
+    gate = gate_with(public=["/open/*"])
+    dash = Dash(gate)
+    routes = [Mount(path, dash.asgi) for path in ("/guarded", "/open")]
+    dash.asgi = asgi.GateMiddleware(Starlette(routes=routes), gate)
+    nowhere = Response(status=404)
+    dash.wsgi = wsgi.GateMiddleware(
+        DispatcherMiddleware(nowhere, dict.fromkeys(("/guarded", "/open"), dash.wsgi)), gate
+    )
+    key = [("authorization", f"Bearer {gate.keys.create('CI').secret}")]
+    for target, headers, status in (
+        ("/guarded/", key, 403),
+        ("/guarded/keys/new", key, 403),
+        ("/guarded/", [], 401),
+        ("/open/", [], 200),
+        ("/open/", key, 200),
+    ):
+        page = dash._send(kind, "GET", target, [("host", "testserver"), *headers], None)
+        assert page.status == status
+        assert ("adds &#39;/guarded/*&#39; to `public`" in page.text) is (status == 403)
 
 
 def test_frames_and_signing_out_are_as_the_host_says() -> None:

@@ -80,7 +80,8 @@ class Site:
         """What all pages share."""
 
     async def handle(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
-        """The answer to a request. In this order: files, the mount, other sites, who it is, the page, the form."""
+        """The answer to a request. In this order: files, the mount, other sites, the gate, who it is, the page,
+        the form."""
         safe = request.method in SAFE_METHODS
         file = self.desk.statics.answer(request.path) if safe else None
         if file is not None:
@@ -90,6 +91,8 @@ class Site:
         visit = Visit(self.desk, request)
         if not (may_show(request.headers, framed=self._framed) if safe else self._from_us(request)):
             return visit.message(403, texts.NOT_YOURS, texts.NOT_SHOWN if safe else texts.CROSS_SITE)
+        if request.admitted is not None and request.admitted.demand.public is False:
+            return visit.message(403, texts.GUARDED, texts.GUARDED_LEAD.format(path=f"{request.mount}/*"))
         try:
             entered = await self._enter(request, offload)
         except (StoreUnavailable, Overloaded):
