@@ -37,6 +37,7 @@ class _Reader(HTMLParser):
         self.links: list[str] = []
         self.forms: list[tuple[str, str, dict[str, str]]] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._choosing = self._chosen = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
@@ -45,6 +46,10 @@ class _Reader(HTMLParser):
             self.forms.append((named.get("method") or "get", named["action"] or "", {}))
         if tag in ("input", "select", "textarea") and self.forms and named.get("name"):
             self.forms[-1][2][str(named["name"])] = named.get("value") or ""
+            self._choosing = str(named["name"]) if tag == "select" else ""
+        if tag == "option" and (self._choosing or "selected" in named):  # without a choice, browsers take the first
+            self._chosen = self._choosing or self._chosen
+            self.forms[-1][2][self._chosen], self._choosing = named.get("value") or "", ""
         for name in ("href", "src"):
             if named.get(name) and not str(named[name]).startswith("#"):
                 self.links.append(str(named[name]))
@@ -80,6 +85,10 @@ class Page:
     def hidden(self, name: str) -> str:
         """The value of a field of its forms."""
         return next(fields[name] for _, _, fields in self.read.forms if name in fields)
+
+    def form(self, name: str) -> dict[str, str]:
+        """What a browser sends for the form that has this field, but for its boxes and areas of text."""
+        return next(fields for _, _, fields in self.read.forms if name in fields)
 
     @property
     def secret(self) -> str | None:

@@ -118,6 +118,11 @@ def test_other_names_and_other_sites_get_nowhere(served: Served) -> None:
     assert served.ask("GET", "/", Cookie=cookie)[0].status == 200
     for wrong in ("__Host-keystile=x", "__Host-keystile=", "keystile=1", "=;=;,", "__Host-keystile=" + "x" * 5000):
         assert served.ask("GET", "/", Cookie=wrong)[0].status == 303
+    # Those of other services on this computer come along.
+    for other in ('prefs={"a": 1}', "name=Ada Lovelace", "@a=1", "a", 'b="', "=", "n\u00e5me=1"):
+        assert served.ask("GET", "/", Cookie=f"{other}; {cookie};{other}")[0].status == 200
+    answer, _ = served.ask("GET", "/a" * 1500)
+    assert (answer.status, answer.getheader("location")) == (303, "/login")
     # From a link in a mail the cookie does not come: the page asks once more, as a page of ours.
     elsewhere = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
     answer, page = served.ask("GET", "/audit", **elsewhere)

@@ -9,6 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from urllib.parse import quote, urljoin
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.wrappers import Response
 
 from keystile import ConfigurationError, Gate, HmacHasher, Plan, Rule, asgi, wsgi
 from keystile.manage import ALL, Authority
@@ -198,6 +203,58 @@ def test_a_record_is_edited_and_only_what_differs_is_written(dash: Dash) -> None
     assert dash.gate.keys.get(key.id).name == "Nightly"
 
 
+def test_what_is_not_among_the_choices_any_more_stays_as_it_is(tmp_path: Path) -> None:
+    """A plan that the settings have no more, and a project of one of many organizations."""
+    store = f"sqlite:///{tmp_path}/keys.db"
+    with closing(gate_with(store=store)) as gate:
+        gate.projects.create("Last", organization_id="org_29", id="proj_1")
+        key_id = gate.keys.create("CI", project_id="proj_1", plan="pro").key.id
+    with closing(gate_with(store=store, plans={"free": Plan("60/minute")})) as gate:
+        dash = Dash(gate)
+        dash.who = ada(*(f"org_{each:02}" for each in range(30)))
+        sent = dash.get(f"/keys/{key_id}/edit").form("revision")
+        assert (sent["project_id"], sent["plan"]) == ("proj_1", "pro")
+        fields = {name: sent[name] for name in ("revision", "project_id", "plan", "environment")}
+        assert dash.post(f"/keys/{key_id}/edit", fields | {"name": "Renamed"}).status == 303
+        key = gate.keys.get(key_id)
+        assert (key.name, key.project_id, key.plan) == ("Renamed", "proj_1", "pro")
+        # The link to a new key in a project that is not among the choices: not a key in none.
+        assert dash.get("/keys/new?project=proj_1").form("form_id")["project_id"] == "proj_1"
+
+
+def test_a_record_of_many_scopes_can_be_edited(one: Dash) -> None:
+    scopes = [f"{each:03}" + "s" * 197 for each in range(99)]
+    key_id = one.gate.keys.create("CI", organization_id="org_1", scopes=scopes).key.id
+    page = one.get(f"/keys/{key_id}/edit")
+    (field,) = [named for tag, named in page.read.tags if tag == "input" and named.get("name") == "scopes"]
+    assert len(str(field["value"])) < int(str(field["maxlength"])) - 200
+    sent = page.form("revision")
+    assert (
+        one.post(f"/keys/{key_id}/edit", {"revision": sent["revision"], "scopes": sent["scopes"] + " new"}).status
+        == 303
+    )
+    assert len(one.gate.keys.get(key_id).scopes) == 100
+
+
+def test_a_stale_form_never_undoes_what_somebody_else_changed(one: Dash) -> None:
+    project = one.gate.projects.create("Billing", organization_id="org_1").project
+    sent = one.get(f"/projects/{project.id}").form("revision")
+    one.gate.projects.update(project.id, environment="staging")
+    for _ in range(2):  # nor does sending again the form that came back
+        page = one.post(f"/projects/{project.id}", sent | {"name": "Mine"})
+        assert (page.status, "changed in the meantime" in page.text) == (409, True)
+        sent = page.form("revision")
+    assert one.gate.projects.get(project.id).environment == "staging"
+
+
+def test_a_plan_is_refused_and_not_forgotten_where_the_right_to_it_is_gone(one: Dash) -> None:
+    form_id = one.get("/keys/new").hidden("form_id")
+    one.who = ada("org_1", may=frozenset({"keys:manage"}))
+    page = one.post("/keys", {"form_id": form_id, "name": "CI", "plan": "pro"})
+    assert (page.status, "plans:manage" in page.text) == (422, True)
+    assert one.gate.keys.list() == []
+
+
 def test_the_last_address_is_not_removed_by_a_slip(one: Dash) -> None:
     key = one.gate.keys.create("CI", organization_id="org_1", ip_allowlist=["192.0.2.1"], may=["GET /v1/*"]).key
     revision = one.get(f"/keys/{key.id}/edit").hidden("revision")
@@ -326,7 +383,7 @@ def test_every_page_is_locked_down_and_has_nothing_inline(one: Dash) -> None:
         )
         assert page.header("cache-control") == "no-store"
         assert page.header("x-content-type-options") == "nosniff"
-        assert page.header("referrer-policy") == "no-referrer"
+        assert page.header("referrer-policy") == "same-origin"
         assert page.header("cross-origin-opener-policy") == "same-origin"
         assert page.header("cross-origin-resource-policy") == "same-origin"
         for tag, attributes in page.read.tags:
@@ -400,8 +457,9 @@ def test_nobody_does_more_than_they_may(one: Dash, may: frozenset[str]) -> None:
     assert one.get("/audit.csv").status == 403
     assert ("History" in one.get(f"/keys/{key_id}").text) is False
     if "keys:manage" in may:
-        assert one.create("pro", plan="pro", limits="9/second").secret  # it takes the default plan
-        assert one.gate.keys.list(search="pro")[0].plan is None
+        assert one.create("pro", plan="pro", limits="9/second").status == 422
+        assert one.create("usual").secret
+        assert one.gate.keys.list(search="usual")[0].plan is None
         return
     for template, pages in PAGES.items():
         target = template.replace("{id}", key_id if template.startswith("/keys") else "proj_1")
@@ -528,6 +586,11 @@ def test_nobody_enters_unless_the_host_says_so(one: Dash) -> None:
     assert one.post("/keys", {"name": "CI"}).status == 403
     one.who = Redirect("/login?next=%2Fadmin")
     assert (one.get("/").status, one.get("/").header("location")) == (303, "/login?next=%2Fadmin")
+    sent = one.post("/keys", {"name": "CI"})
+    assert (sent.status, sent.header("location")) == (403, "")
+    assert "url='/login?next=%2Fadmin'" in sent.text
+    one.who = Redirect("https://sso.example.com/?a='&b=\"><script>")
+    assert "url='https://sso.example.com/?a=%27&amp;b=&#34;&gt;&lt;script&gt;'" in one.post("/keys").text
     one.who = "Ada"
     assert one.get("/").status == 500
     assert one.gate.keys.list() == []
@@ -539,6 +602,10 @@ def test_nobody_enters_unless_the_host_says_so(one: Dash) -> None:
     [
         ({"authorize": None}, "authorize"),
         ({"public_url": "keys.example.com"}, "public_url"),
+        ({"public_url": "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example"}, "public_url"),
+        ({"public_url": "https://keys example.com"}, "public_url"),
+        ({"embed_in": None}, "embed_in"),
+        ({"embed_in": [1]}, "embed_in"),
         ({"embed_in": "https://console.example.com"}, "embed_in"),
         ({"embed_in": ["*"]}, "embed_in"),
         ({"embed_in": ["https://console.example.com/"]}, "embed_in[0]"),
@@ -590,6 +657,29 @@ def test_somebody_with_several_organizations_chooses_one(one: Dash) -> None:
     assert one.get("/projects").status == 200
 
 
+@pytest.mark.parametrize("kind", ["wsgi", "asyncio"])
+def test_behind_the_gate_the_pages_say_what_is_wrong(kind: str) -> None:
+    gate = gate_with(public=["/open/*"])
+    dash = Dash(gate)
+    routes = [Mount(path, dash.asgi) for path in ("/guarded", "/open")]
+    dash.asgi = asgi.GateMiddleware(Starlette(routes=routes), gate)
+    nowhere = Response(status=404)
+    dash.wsgi = wsgi.GateMiddleware(
+        DispatcherMiddleware(nowhere, dict.fromkeys(("/guarded", "/open"), dash.wsgi)), gate
+    )
+    key = [("authorization", f"Bearer {gate.keys.create('CI').secret}")]
+    for target, headers, status in (
+        ("/guarded/", key, 403),
+        ("/guarded/keys/new", key, 403),
+        ("/guarded/", [], 401),
+        ("/open/", [], 200),
+        ("/open/", key, 200),
+    ):
+        page = dash._send(kind, "GET", target, [("host", "testserver"), *headers], None)
+        assert page.status == status
+        assert ("adds &#39;/guarded/*&#39; to `public`" in page.text) is (status == 403)
+
+
 def test_frames_and_signing_out_are_as_the_host_says() -> None:
     dash = Dash(gate_with(), embed_in=["https://console.example.com"], sign_out="/bye")
     page = dash.get("/")
@@ -598,7 +688,9 @@ def test_frames_and_signing_out_are_as_the_host_says() -> None:
     framed = [("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "iframe")]
     assert dash.get("/", headers=framed).status == 200
     out = dash.post("/logout")
-    assert (out.status, out.header("location")) == (303, "/bye")
+    # No redirect: browsers forbid it where the host's own page leads on to another origin.
+    assert (out.status, out.header("location"), out.links[-1]) == (200, "", "http://testserver/bye")
+    assert 'http-equiv="refresh" content="0;url=\'/bye\'"' in out.text
     assert out.header("clear-site-data") == '"cache", "storage"'
     assert "Sign out" not in Dash(gate_with()).get("/").text
 

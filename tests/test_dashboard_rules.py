@@ -112,6 +112,8 @@ def test_times_and_json_are_read_or_named() -> None:
     assert seconds("h", "0.5") == 1800
     for read, text in [
         (moment, "soon"),
+        (moment, "9999-12-31T23:59-01:00"),
+        (moment, "0001-01-01T00:00+01:00"),
         (json_in, "[]"),
         (json_in, "[" * 100_000),
         (seconds, "1e3"),
@@ -123,8 +125,9 @@ def test_times_and_json_are_read_or_named() -> None:
 
 @given(st.text(max_size=10))
 def test_no_cell_begins_a_formula(text: str) -> None:
-    assert not cell(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert not cell(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert cell(text).endswith(text)
+    assert not cell("\N{FULLWIDTH EQUALS SIGN}1" + text).startswith("\N{FULLWIDTH EQUALS SIGN}")
 
 
 class Clock:

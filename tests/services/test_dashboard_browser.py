@@ -139,13 +139,13 @@ class Tab:
             assert self.browser.execute_script("return window.violations") == []
 
 
-def chrome(*, scripts: bool) -> Chrome:
+def chrome(*more: str, scripts: bool) -> Chrome:
     chromium, driver = program("chromium"), program("chromedriver")
     assert chromium, "chromium is not installed: run .ci/install"
     assert driver, "chromedriver is not installed: run .ci/install"
     options = ChromeOptions()
     options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", *more):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     if not scripts:

@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 
 from ..._sync import Lock, Offload
 from ...gate import Gate
@@ -21,7 +20,7 @@ from ..authority import Authority
 from ..crosssite import SAFE_METHODS, may_change
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
-from .entering import Entered, Redirect
+from .entering import MOST_LOCATION, Entered, Redirect
 from .pages.fields import Form
 from .rules.forms import BadForm, read_form
 from .rules.headers import SIGNED_OUT
@@ -133,14 +132,15 @@ class Local:
         if own:
             return self._leave(visit)
         if self._came_from_elsewhere(request):
-            return visit.page("again.html")
+            return visit.page("again.html", onward="")
         return await self.site.handle(request, offload)
 
     async def _enter(self, request: ManagementRequest, _offload: Offload) -> Entered:
         session = _session(request)
         if session is not None and self._sessions.knows(session):
             return self._who
-        return Redirect(to(request.path, LOGIN))
+        link = to(request.path, LOGIN)
+        return Redirect(link if len(link) <= MOST_LOCATION else LOGIN)
 
     @staticmethod
     def _came_from_elsewhere(request: ManagementRequest) -> bool:
@@ -182,11 +182,9 @@ def _login_page(visit: Visit, form: Form, status: int = 200) -> ManagementAnswer
 
 
 def _session(request: ManagementRequest) -> str | None:
-    try:
-        found = SimpleCookie(request.header("cookie") or "").get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    """The session's cookie. Those of other services on this computer come with it, whatever stands in them."""
+    pairs = (pair.partition("=") for pair in (request.header("cookie") or "").split(";"))
+    return next((value.strip() for name, _, value in pairs if name.strip() == COOKIE), None)
 
 
 def _digest(secret: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import quote
 
-from ..._ground.checks import check_flag
+from ..._ground.checks import check_flag, check_strings
 from ..._sync import Offload
 from ...exceptions import (
     ConfigurationError,
@@ -80,7 +80,8 @@ class Site:
         """What all pages share."""
 
     async def handle(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
-        """The answer to a request. In this order: files, the mount, other sites, who it is, the page, the form."""
+        """The answer to a request. In this order: files, the mount, other sites, the gate, who it is, the page,
+        the form."""
         safe = request.method in SAFE_METHODS
         file = self.desk.statics.answer(request.path) if safe else None
         if file is not None:
@@ -90,12 +91,14 @@ class Site:
         visit = Visit(self.desk, request)
         if not (may_show(request.headers, framed=self._framed) if safe else self._from_us(request)):
             return visit.message(403, texts.NOT_YOURS, texts.NOT_SHOWN if safe else texts.CROSS_SITE)
+        if request.admitted is not None and request.admitted.demand.public is False:
+            return visit.message(403, texts.GUARDED, texts.GUARDED_LEAD.format(path=f"{request.mount}/*"))
         try:
             entered = await self._enter(request, offload)
         except (StoreUnavailable, Overloaded):
             return visit.message(503, texts.DOWN, texts.DOWN_LEAD, _LATER)
         if isinstance(entered, Redirect):
-            return self._leave(entered)
+            return self._leave(entered) if safe else visit.lead_on(403, entered)
         if entered is None:
             return visit.message(403, texts.NOT_ALLOWED, texts.NOT_ALLOWED_LEAD)
         call = Call(entered, offload, request.client, request.request_id, "dashboard")
@@ -112,7 +115,7 @@ class Site:
     async def _entered(self, visit: Visit, who: Authority) -> ManagementAnswer:
         request = visit.request
         if request.path == SIGN_OUT and request.method == "POST" and self._sign_out is not None:
-            return self._leave(self._sign_out, SIGNED_OUT)
+            return Visit(self.desk, request).lead_on(200, self._sign_out, SIGNED_OUT)
         found = find(request.path)
         try:
             who.require("keys:read")
@@ -130,8 +133,8 @@ class Site:
         except (StoreUnavailable, Overloaded):
             return visit.message(503, texts.DOWN, texts.DOWN_LEAD, _LATER)
 
-    def _leave(self, to: Redirect, *more: tuple[str, str]) -> ManagementAnswer:
-        return ManagementAnswer(303, (("location", to.location), *self.desk.fields, *more), b"")
+    def _leave(self, to: Redirect) -> ManagementAnswer:
+        return ManagementAnswer(303, (("location", to.location), *self.desk.fields), b"")
 
     def _with_slash(self, request: ManagementRequest) -> ManagementAnswer:
         """Links of the first page are relative to the mount, which therefore ends with a slash."""
@@ -165,13 +168,15 @@ def _own(url: str | None) -> str:
     found = origin_of(url) if isinstance(url, str) else ""
     if not found:
         raise ConfigurationError("expected a URL like 'https://keys.example.com'", key="public_url")
+    try:
+        check_origins((found,), "public_url")
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key="public_url") from None
     return found
 
 
 def _framing(origins: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(origins, str):
-        raise ConfigurationError("expected a list of origins, not a text", key="embed_in")
-    found = check_origins(tuple(origins), "embed_in")
+    found = check_origins(check_strings(origins, "embed_in"), "embed_in")
     if "*" in found:
         raise ConfigurationError("'*' would let any site show these pages, and lead clicks astray", key="embed_in")
     return found

@@ -17,7 +17,7 @@ from ..live.serving import LiveEvents
 from ..operations import Call, Operations
 from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
-from .entering import Enter
+from .entering import Enter, Redirect
 from .once import Sent
 from .rendering import rendered
 from .rules.forms import one_of_each
@@ -141,6 +141,11 @@ class Visit:
     def leave(self, path: str, **query: str | None) -> ManagementAnswer:
         """Lead on to another page, after something was done."""
         return ManagementAnswer(HTTPStatus.SEE_OTHER, (("location", self.to(path, **query)), *self.desk.fields), b"")
+
+    def lead_on(self, status: int, to: Redirect, *more: tuple[str, str]) -> ManagementAnswer:
+        """Lead on to a page of the host's, after a form was sent. Browsers forbid a redirect here that ends on another
+        origin, as signing in and out often do: to them it is the form that goes there (CSP 3, ``form-action``)."""
+        return self.page("again.html", status, *more, onward=to.location.replace("'", "%27"))
 
     def after(self, route: str, **filters: str | None) -> str | None:
         """After which record a page of a list begins, by the signed cursor in the query; None for the first page, and

@@ -27,7 +27,7 @@ _HEAD = (
 )
 MOST_ROWS, _STEP = 5000, 500
 # A program for tables takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 # in full width, some take them too
 
 
 async def listed(visit: Visit) -> ManagementAnswer:

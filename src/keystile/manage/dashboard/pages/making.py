@@ -13,7 +13,7 @@ from .. import texts
 from ..rules.errors import told
 from ..rules.forms import BadForm
 from ..visits import Visit
-from .fields import LABELS, PLANNED, Form, emptied, members, wrong
+from .fields import LABELS, Form, emptied, members, wrong
 from .shown import environments, key_label, key_path, organizations, plan_choices, project_choices
 
 FORM_ID = "form_id"
@@ -34,8 +34,6 @@ async def make(visit: Visit) -> ManagementAnswer:
     form_id = form_id_of(visit.form)
     sent = emptied(_NAMES, visit.form)
     given, errors = members({name: text for name, text in sent.items() if text.strip()})
-    if not visit.who.can("plans:manage"):
-        given = {name: value for name, value in given.items() if name not in PLANNED}
     if errors or "name" not in given:
         return await _shown(visit, Form(sent, errors or {"name": texts.REQUIRED}), 422)
     try:

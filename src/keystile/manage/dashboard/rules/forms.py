@@ -90,9 +90,9 @@ def moment(field: str, text: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and last hours of the calendar have no UTC
         raise BadField(field, "expected a date and a time, like 2030-01-31T12:00") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def json_in(field: str, text: str) -> Mapping[str, Any]:

@@ -17,7 +17,8 @@ NO_STORE = ("cache-control", "no-store")
 KEPT = ("cache-control", "public, max-age=31536000, immutable")
 _FOR_ALL: Fields = (
     ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
+    # With "no-referrer", browsers send `Origin: null` with our own forms, and over plain http that is all they send.
+    ("referrer-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 )
 
