@@ -228,7 +228,11 @@ def test_a_new_key_seals_and_the_old_one_opens_while_it_is_kept(file: Box, caplo
     assert len(alone.claim("w", 9, now=file.clock.now)) == 1
 
 
-@pytest.mark.parametrize("key", [None, "", ",", "short", "é" * 44, KEY + "x", f"{KEY},x", [], [b"x"]])
+@pytest.mark.parametrize(
+    "key",
+    [None, "", ",", "short", "é" * 44, KEY + "x", f"{KEY},x", [], [b"x"]],
+    ids=["None", "empty", "comma", "short", "not ASCII", "longer", "second", "no list", "octets"],
+)
 def test_without_a_key_nothing_is_kept(key: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KEYSTILE_WEBHOOK_KEY", raising=False)
     with pytest.raises(ConfigurationError, match=r"^key: ") as told:
@@ -237,7 +241,11 @@ def test_without_a_key_nothing_is_kept(key: Any, tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", [KEY, KEY.rstrip("="), f" {KEY} ", f"{KEY},{new_key()}"])
+@pytest.mark.parametrize(
+    "key",
+    [KEY, KEY.rstrip("="), f" {KEY} ", f"{KEY},{new_key()}"],
+    ids=["as made", "not padded", "blanks", "two"],
+)
 def test_the_key_comes_from_the_environment(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYSTILE_WEBHOOK_KEY", key)
     outbox = Outbox(f"sqlite:///{tmp_path / 'o.db'}")

@@ -245,9 +245,7 @@ ENVELOPES: EnvelopeWriter[str] = EnvelopeWriter(str)
 PAGE = b"<!doctype html><html lang=en><title>404 N</title><h1>N</h1><p>"
 
 # To read JSON to its end costs what Python's own parser takes, and the app behind us will spend it again.
-JSON_MOST = 3.0
-# Up to 1,000 parameters, each of which is decoded by itself. A link is made of them in two passes.
-DECODING_MOST = 2.0
+JSON_MOST = 2.0
 # Of errors, what is read is said again in other words: the app has spent more on it.
 ERROR_MOST = 5.0
 
@@ -356,10 +354,10 @@ TABLE = (
     Row(("rules.requests.masks.Mask.holds_whole",), text(WHOLE_MASK.holds_whole)),
     Row(("rules.requests.masks.Mask.in_query",), octets(lambda sent: MASK.in_query(sent[:8192]))),
     Row(("rules.requests.urls.target_of",), octets(target), most=2.0),
-    Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages)), most=DECODING_MOST),
-    Row(("answers.shape.Shape.page_params", "answers.current.Current.page_params"), page_params, most=DECODING_MOST),
-    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2 * DECODING_MOST),
-    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2 * DECODING_MOST, how="query"),
+    Row(("answers.pages.PageParams.read",), octets(unless_refused(read_pages))),
+    Row(("answers.shape.Shape.page_params", "answers.current.Current.page_params"), page_params),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link, most=2.0),
+    Row(("answers.pages.next_query", "answers.shape.Shape.link"), link_from_query, most=2.0, how="query"),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify))),
     Row(("answers.cursors.Cursor.verify",), octets(unless_refused(verify_bound)), how="filters", most=1.5),
     Row(("answers.cursors.Cursor.sign",), octets(unless_refused(sign)), most=1.5),
