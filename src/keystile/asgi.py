@@ -16,7 +16,7 @@ from .answers.charging import Charged
 from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
-from .doors.apps import check_app
+from .doors.apps import check_alone, check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
 from .doors.asgi.concealing import concealer
@@ -32,6 +32,7 @@ from .model import Refused, Request
 if TYPE_CHECKING:
     from .manage.api.app import Authorize
     from .policy.beside.management import FieldCase
+    from .webhooks.outbox import Outbox
     from .webhooks.receiving.asgi import WebhookMiddleware
 
 __all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app", "management_app"]
@@ -60,6 +61,7 @@ def dashboard_app(
     embed_in: Iterable[str] = (),
     sign_out: str | None = None,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> App:
     """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
     does not guard: it has a door of its own.
@@ -74,13 +76,14 @@ def dashboard_app(
         embed_in: origins of pages that may show these in a frame; by default none may.
         sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
         live: whether there is a page that shows what this process refuses. docs/live.md says more.
+        outbox: where webhook endpoints are kept; with it there are pages about them.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is not installed.
     """
     from .manage.dashboard.apps import asgi_app
 
-    return asgi_app(gate, authorize, public_url, embed_in, sign_out, live=live)
+    return asgi_app(gate, authorize, public_url, embed_in, sign_out, live=live, outbox=outbox)
 
 
 def management_app(
@@ -90,6 +93,7 @@ def management_app(
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> App:
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
@@ -104,19 +108,26 @@ def management_app(
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
         live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
+        outbox: where webhook endpoints are kept; with it, whoever has `webhooks:read` or `webhooks:manage` gets at
+            those of their organization.
 
     Raises:
         ConfigurationError: an argument cannot be used, or the gate has no secret to sign the cursors of lists with.
     """
     from .manage.asgi import management_app
 
-    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
+    return management_app(
+        gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live, outbox=outbox
+    )
 
 
-def _managed(app: App, gate: Gate, reader: Reader) -> App:
+def _managed(app: App, gate: Gate, reader: Reader, outbox: Outbox | None) -> App:
+    if gate.policy.management is None:
+        check_alone(outbox)
+        return app
     from .manage.asgi import Mounted
 
-    return Mounted(app, gate, reader)
+    return Mounted(app, gate, reader, outbox)
 
 
 class GateMiddleware:
@@ -128,18 +139,20 @@ class GateMiddleware:
     Args:
         app: any ASGI 3 application.
         gate: decides on each request.
+        outbox: where webhook endpoints are kept, for a gate that serves the management API.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, or the app cannot be called as an ASGI app.
+        ConfigurationError: `gate` is not a Gate, the app cannot be called as an ASGI app, or there is an outbox and no
+            management API.
     """
 
-    def __init__(self, app: App, gate: Gate) -> None:
+    def __init__(self, app: App, gate: Gate, *, outbox: Outbox | None = None) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
         self._gate, self._check = gate, gate.check
         self._reader = Reader(gate, app)
-        self.app = app if gate.policy.management is None else _managed(app, gate, self._reader)
+        self.app = _managed(app, gate, self._reader, outbox)
         self._read = self._reader.read
         self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)

@@ -230,6 +230,20 @@ class NotAllowed(KeystileError):
         return {} if self.key is None else {"field": self.key}
 
 
+class EndpointConflict(ConfigurationError):
+    """What a webhook endpoint, or its organization, is like just now forbids this. Over HTTP: 409 with this code.
+
+    Args:
+        code: ``"endpoint_disabled"``, or ``"endpoint_limit_reached"``.
+        reason: for people.
+        key: what it is about.
+    """
+
+    def __init__(self, code: str, reason: str, *, key: str) -> None:
+        super().__init__(reason, key=key)
+        self.code = code
+
+
 class ForceRequired(KeystileError):
     """This would lock out who asks for it: it is done only with ``force=True``. Over HTTP: 409 ``force_required``.
 

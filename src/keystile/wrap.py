@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._sync import Lock
 from .config.file import Settings, load, open_gate
@@ -21,6 +21,9 @@ from .config.importing import MISREAD, Errors, Name, find
 from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError
 from .policy.webhooks import RECEIVING, Webhooks
+
+if TYPE_CHECKING:
+    from .webhooks.outbox import Outbox
 
 asgi: Any
 wsgi: Any
@@ -74,13 +77,27 @@ def _build(door: str) -> Any:
     if settings.webhooks is not None and settings.webhooks.receive:
         with _naming_the_file(settings, "webhooks."):
             app = middleware.WebhookMiddleware(app, **receiving(settings.webhooks), gate=gate)
+    outbox = _outbox(settings)
     with _naming_the_file(settings):
-        return middleware.GateMiddleware(app, gate=gate)
+        return middleware.GateMiddleware(app, gate=gate, outbox=outbox)
 
 
 def receiving(webhooks: Webhooks) -> dict[str, Any]:
     """The arguments of a `WebhookMiddleware` that a file gives."""
     return {name: getattr(webhooks, name) for name in RECEIVING}
+
+
+def _outbox(settings: Settings) -> Outbox | None:
+    """The outbox whose endpoints the management API shows; None if the file has no such API, or names no outbox."""
+    webhooks = settings.webhooks
+    if webhooks is None or webhooks.outbox is None or settings.gate.get("management") is None:
+        return None
+    with _naming_the_file(settings, "webhooks."):
+        try:
+            from .webhooks.outbox import Outbox
+        except ImportError as error:
+            raise ConfigurationError(str(error), key="outbox") from None
+        return Outbox.of(webhooks)
 
 
 def _find() -> tuple[Settings, Callable[..., Any]]:

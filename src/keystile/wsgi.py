@@ -15,7 +15,7 @@ from .answers.charging import Charged
 from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
-from .doors.apps import check_app
+from .doors.apps import check_alone, check_app
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
 from .doors.wsgi.concealing import concealer
@@ -32,6 +32,7 @@ from .model import Refused, Request
 if TYPE_CHECKING:
     from .manage.api.app import Authorize
     from .policy.beside.management import FieldCase
+    from .webhooks.outbox import Outbox
     from .webhooks.receiving.wsgi import WebhookMiddleware
 
 __all__ = ["GateMiddleware", "WebhookMiddleware", "dashboard_app", "management_app"]
@@ -58,6 +59,7 @@ def dashboard_app(
     embed_in: Iterable[str] = (),
     sign_out: str | None = None,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> App:
     """Pages for people who manage the keys of a gate; needs the extra ``[dashboard]``. Mount it at a path that the gate
     does not guard: it has a door of its own.
@@ -72,13 +74,14 @@ def dashboard_app(
         embed_in: origins of pages that may show these in a frame; by default none may.
         sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
         live: whether there is a page that shows what this process refuses. docs/live.md says more.
+        outbox: where webhook endpoints are kept; with it there are pages about them.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is not installed.
     """
     from .manage.dashboard.apps import wsgi_app
 
-    return wsgi_app(gate, authorize, public_url, embed_in, sign_out, live=live)
+    return wsgi_app(gate, authorize, public_url, embed_in, sign_out, live=live, outbox=outbox)
 
 
 def management_app(
@@ -88,6 +91,7 @@ def management_app(
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> App:
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
@@ -102,6 +106,8 @@ def management_app(
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
         live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
+        outbox: where webhook endpoints are kept; with it, whoever has `webhooks:read` or `webhooks:manage` gets at
+            those of their organization.
 
     Raises:
         ConfigurationError: an argument cannot be used, the gate has no secret to sign the cursors of lists with, or its
@@ -109,13 +115,18 @@ def management_app(
     """
     from .manage.wsgi import management_app
 
-    return management_app(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
+    return management_app(
+        gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live, outbox=outbox
+    )
 
 
-def _managed(app: App, gate: Gate) -> App:
+def _managed(app: App, gate: Gate, outbox: Outbox | None) -> App:
+    if gate.policy.management is None:
+        check_alone(outbox)
+        return app
     from .manage.wsgi import Mounted
 
-    return Mounted(app, gate)
+    return Mounted(app, gate, outbox)
 
 
 class GateMiddleware:
@@ -129,20 +140,21 @@ class GateMiddleware:
     Args:
         app: any WSGI application.
         gate: decides on each request; neither its store nor its limiter may be async.
+        outbox: where webhook endpoints are kept, for a gate that serves the management API.
 
     Raises:
         ConfigurationError: `gate` is not a Gate, its store or its limiter is async, it reads keys from subprotocols of
-            websockets, or the app cannot be called as a WSGI app.
+            websockets, the app cannot be called as a WSGI app, or there is an outbox and no management API.
     """
 
-    def __init__(self, app: App, gate: Gate) -> None:
+    def __init__(self, app: App, gate: Gate, *, outbox: Outbox | None = None) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "wsgi")
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        self.app = app if gate.policy.management is None else _managed(app, gate)
+        self.app = _managed(app, gate, outbox)
         self._gate, self._check = gate, gate.check
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"

@@ -68,3 +68,10 @@ def _makes_answers(kind: type, door: str) -> bool:
         "__new__" in vars(base) for base in kind.__mro__[:-1]
     )
     return makes_others or hasattr(kind, _ANSWERS[door])
+
+
+def check_alone(outbox: Any) -> None:
+    """ConfigurationError if there is an outbox, which nothing would show: the management API is not turned on."""
+    if outbox is not None:
+        reason = "is shown by the management API alone, and the gate's setting management is None"
+        raise ConfigurationError(reason, key="outbox")

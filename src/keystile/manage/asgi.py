@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -23,6 +23,9 @@ from .live.sending import send_all
 from .live.stream import Stream
 from .mounting import mount_of
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
+
+if TYPE_CHECKING:
+    from ..webhooks.outbox import Outbox
 
 READ_WITHIN = 30.0
 logger = logging.getLogger("keystile")
@@ -47,9 +50,17 @@ def management_app(
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> ServedByASGI:
     """The management API as an ASGI app; see `keystile.asgi.management_app`."""
-    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
+    api = ManagementAPI(
+        gate,
+        authorize=authorize,
+        field_case=field_case,
+        public_openapi=public_openapi,
+        live=live,
+        outbox=outbox,
+    )
     return served(api.handle, gate, most_body=MOST_BODY)
 
 
@@ -60,13 +71,20 @@ class Mounted:
         app: gets every other request.
         gate: its settings say where the API is; it stands in front of both.
         reader: reads the path as the gate does.
+        outbox: where webhook endpoints are kept, or None.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader) -> None:
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader, outbox: Outbox | None = None
+    ) -> None:
         settings = mount_of(gate)
         self.app, self._path, self._below = app, settings.path, reader.path
         self._api = management_app(
-            gate, field_case=settings.field_case, public_openapi=settings.public_openapi, live=settings.live
+            gate,
+            field_case=settings.field_case,
+            public_openapi=settings.public_openapi,
+            live=settings.live,
+            outbox=outbox,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

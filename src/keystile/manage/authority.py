@@ -20,10 +20,10 @@ from ..rules.network.addresses import Allowlist
 from ..rules.requests.uses import check_uses
 
 T = TypeVar("T")
-Right = Literal["keys:read", "keys:manage", "plans:manage", "audit:read"]
+Right = Literal["keys:read", "keys:manage", "plans:manage", "webhooks:read", "webhooks:manage", "audit:read"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
 """What somebody may be allowed to do. A managing key holds them as scopes of these names."""
-_HOLDS = {"keys:read": ("keys:manage",)}
+_HOLDS = {"keys:read": ("keys:manage",), "webhooks:read": ("webhooks:manage",)}
 
 
 class Everything(enum.Enum):
@@ -48,7 +48,8 @@ class Authority:
         name: for people; it stands in the audit.
         organization_ids: the organizations that it sees, or `ALL`. Of every other one it learns nothing, not even that
             it exists. Empty: it sees nothing but itself.
-        may: which of `RIGHTS` it has. ``"keys:manage"`` holds ``"keys:read"``.
+        may: which of `RIGHTS` it has. ``"keys:manage"`` holds ``"keys:read"``, and ``"webhooks:manage"`` holds
+            ``"webhooks:read"``.
         type: ``"session"`` for a person whom the host has logged in, ``"key"`` for a managing key.
         scopes: what keys may be given. `ALL` is every scope, but for those of `RIGHTS` that it does not have itself.
         networks: keys may be given addresses within these alone; None is anywhere.

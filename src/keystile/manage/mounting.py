@@ -18,7 +18,7 @@ def mount_of(gate: Gate) -> Management:
     settings = gate.policy.management
     if settings is None:
         raise ConfigurationError("is missing", key="management")
-    for path in ("/whoami", "/api-keys/id/rotate"):
+    for path in ("/whoami", "/api-keys/id/rotate", "/webhooks", "/webhooks/id/rotate"):
         for method in _ASKED:
             if gate.rules.demand(method, settings.path + path).public is not False:
                 reason = f"{settings.path} is public, by `public` or a rule, so that no key would be asked for there"

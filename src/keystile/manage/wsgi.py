@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.wrappers import Request
 
@@ -23,6 +23,9 @@ from .answers import INTERNAL, Answers
 from .api.app import MOST_BODY, Authorize, ManagementAPI
 from .mounting import mount_of
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
+
+if TYPE_CHECKING:
+    from ..webhooks.outbox import Outbox
 
 logger = logging.getLogger("keystile")
 _HEADER = "HTTP_"
@@ -55,9 +58,17 @@ def management_app(
     field_case: FieldCase = "snake",
     public_openapi: bool = False,
     live: bool = False,
+    outbox: Outbox | None = None,
 ) -> ServedByWSGI:
     """The management API as a WSGI app; see `keystile.wsgi.management_app`."""
-    api = ManagementAPI(gate, authorize=authorize, field_case=field_case, public_openapi=public_openapi, live=live)
+    api = ManagementAPI(
+        gate,
+        authorize=authorize,
+        field_case=field_case,
+        public_openapi=public_openapi,
+        live=live,
+        outbox=outbox,
+    )
     if api.needs_await:
         raise ConfigurationError("is async: WSGI needs a plain function", key="authorize")
     return served(api.handle, gate, most_body=MOST_BODY)
@@ -69,13 +80,18 @@ class Mounted:
     Args:
         app: gets every other request.
         gate: its settings say where the API is; it stands in front of both.
+        outbox: where webhook endpoints are kept, or None.
     """
 
-    def __init__(self, app: Any, gate: Gate) -> None:
+    def __init__(self, app: Any, gate: Gate, outbox: Outbox | None = None) -> None:
         settings = mount_of(gate)
         self.app, self._path, self._taken = app, settings.path, gate.policy.root_path or ""
         self._api = management_app(
-            gate, field_case=settings.field_case, public_openapi=settings.public_openapi, live=settings.live
+            gate,
+            field_case=settings.field_case,
+            public_openapi=settings.public_openapi,
+            live=settings.live,
+            outbox=outbox,
         )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

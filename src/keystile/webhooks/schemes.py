@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .._ground.checks import check_seconds
+from .._ground.checks import check_choice, check_seconds
 from ..exceptions import ConfigurationError, InvalidSignature
 from ..policy.webhooks import TOLERANCE, Receiver, SchemeName, check_header, check_prefix
 from .secrets import Key, Secret
@@ -85,6 +85,22 @@ class Scheme:
     def timestamped(cls, header: str, *, tolerance: float = TOLERANCE) -> Scheme:
         """Time and signatures in one header, as Stripe does: ``Stripe-Signature: t=1614265330,v1=42b3…``."""
         return cls("timestamped", check_header(header, "header"), "", tolerance)
+
+    @classmethod
+    def named(cls, name: SchemeName, header: str | None) -> Scheme:
+        """The scheme of this name, with the header that carries its signature where it has none of its own.
+
+        Raises:
+            ConfigurationError: there is no such scheme, or a header is missing, too much, or no name of one.
+        """
+        check_choice(name, SchemeName, "scheme")
+        if (name == "standard") is not (header is None):
+            reason = "belongs to hex_body and timestamped, which need it"
+            raise ConfigurationError(reason, key="signature_header")
+        if header is None:
+            return cls.standard()
+        check_header(header, "signature_header")
+        return cls.hex_body(header) if name == "hex_body" else cls.timestamped(header)
 
     @classmethod
     def of(cls, receiver: Receiver) -> Scheme:

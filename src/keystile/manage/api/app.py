@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..._ground.checks import check_choice, check_flag
 from ..._sync import Offload, Pool, is_async
@@ -28,7 +28,6 @@ from ..live.stream import Judge
 from ..operations import Call, Operations
 from ..operations.calls import MOST_LISTED
 from ..requests import ManagementAnswer, ManagementRequest
-from . import handlers
 from .bodies import read_object
 from .faults import (
     CHANGED,
@@ -49,6 +48,10 @@ from .openapi import document
 from .preconditions import entity_tag, idempotency_key, wanted_revision
 from .queries import parameters_of, read_query
 from .routes import EVENTS, ROUTES, Found, Route, find
+from .webhooks import WEBHOOK_ROUTES, own_messages
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
 
 MOST_BODY = 65_536
 Authorize = Callable[[Any], Authority | Awaitable[Authority | None] | None]
@@ -67,6 +70,7 @@ class ManagementAPI:
         field_case: how names are written.
         public_openapi: whether everybody may read the OpenAPI document.
         live: whether there is a stream of events.
+        outbox: where webhook endpoints are kept; None if there is none, and then no routes about them either.
 
     Raises:
         ConfigurationError: an argument cannot be used, or the gate has no secret to sign cursors with.
@@ -80,6 +84,7 @@ class ManagementAPI:
         field_case: FieldCase = "snake",
         public_openapi: bool = False,
         live: bool = False,
+        outbox: Outbox | None = None,
     ) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
@@ -87,10 +92,12 @@ class ManagementAPI:
             raise ConfigurationError(f"expected a function, got {type(authorize).__name__}", key="authorize")
         self._case = CASES[check_choice(field_case, FieldCase, "field_case")]
         self._public = check_flag(public_openapi, "public_openapi")
-        self._routes = (*ROUTES, EVENTS) if check_flag(live, "live") else ROUTES
+        self._hooks = outbox is not None
+        further_routes = (*(WEBHOOK_ROUTES if self._hooks else ()), *((EVENTS,) if check_flag(live, "live") else ()))
+        self._routes = (*ROUTES, *further_routes)
         self._gate, self._authorize, self.answers = gate, authorize, Answers(gate)
         self._live = LiveEvents(gate, self.answers)
-        self._operations, self._secrets = Operations(gate), cursor_secrets(gate)
+        self._operations, self._secrets = Operations(gate, outbox), cursor_secrets(gate)
         self._style, self._hide = gate.policy.page_style, gate.mask.hide
         quotas, most = gate.quotas, gate.policy.max_grace
         further: Mapping[str, Callable[[Any], object]] = {
@@ -133,7 +140,7 @@ class ManagementAPI:
             asked = self._asked(request, route, found, call)
             if route.kind == "stream":
                 return await self._stream(request, asked)
-            await _check_revision(asked, route)
+            await _check_revision(asked, route, find("GET", request.path, self._routes).route)
             record = await cast("Any", route.handle)(asked)
         except KeystileError as error:
             raise self._refusal(error, route) from error
@@ -231,6 +238,8 @@ class ManagementAPI:
     def _document(self, request: ManagementRequest) -> ManagementAnswer:
         sessions = self._authorize is not None
         whole = document(self._gate, self._case, request.mount, self._routes, sessions=sessions, public=self._public)
+        if self._hooks:
+            whole["webhooks"] = own_messages()
         return self.answers.document(request, whole)
 
 
@@ -246,10 +255,15 @@ def _known(found: Found) -> Route:
     return found.route
 
 
-async def _check_revision(asked: Asked, route: Route) -> None:
-    """For what ends a record, which no operation makes depend on a revision: nothing can be lost by it."""
+async def _check_revision(asked: Asked, route: Route, get: Route | None) -> None:
+    """For what ends a record, which no operation makes depend on a revision: nothing can be lost by it.
+
+    Args:
+        asked: with the revision.
+        route: ends the record.
+        get: the route that gives it.
+    """
     if asked.revision is None or route.method != "DELETE":
         return
-    get = handlers.get_key if "key_id" in asked.ids else handlers.get_project
-    if (await get(asked)).revision != asked.revision:
+    if (await cast("Any", get).handle(asked)).revision != asked.revision:
         raise Refusal(CHANGED)

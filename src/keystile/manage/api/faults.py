@@ -11,6 +11,7 @@ from typing import Any
 from ..._ground.frozen import frozen
 from ...exceptions import (
     ConfigurationError,
+    EndpointConflict,
     ForceRequired,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -87,6 +88,8 @@ def reason_of(
     """
     if isinstance(error, NotFound):
         return _not_found(error, sent, case)
+    if isinstance(error, EndpointConflict):
+        return _conflict(error.code, f"This is not possible now: {error}.")
     if isinstance(error, ConfigurationError):
         return _unusable(error, sent, asked, case, hide)
     if isinstance(error, InvalidRequest):

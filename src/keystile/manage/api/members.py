@@ -13,19 +13,22 @@ from .fields import Body, Field, Schema, moment
 MOST_LISTED, MOST_TEXT = 100, 500
 
 
-def _text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Whether it is a string."""
     return isinstance(value, str)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
+def are_texts(value: Any) -> bool:
+    """Whether it is a list of strings."""
+    return isinstance(value, list) and all(map(is_text, value))
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """The same, or null."""
     return lambda value: value is None or fits(value)
 
 
@@ -42,7 +45,8 @@ LINE: Schema = FrozenDict({"type": "string", "minLength": 1, "maxLength": MAX_NA
 MAYBE_LINE: Schema = FrozenDict({**LINE, "type": ["string", "null"]})
 
 
-def _listed(schema: Schema, least: int, *, null: bool) -> Schema:
+def list_schema(schema: Schema, least: int, *, null: bool) -> Schema:
+    """The JSON Schema of a list of these."""
     kinds: Any = ["array", "null"] if null else "array"
     return {"type": kinds, "minItems": least, "maxItems": MOST_LISTED, "items": {"maxLength": MOST_TEXT, **schema}}
 
@@ -58,62 +62,62 @@ def _list_of(least: int) -> Callable[[Any], Any]:
     return convert
 
 
-NAME = Field("name", "A label for people.", LINE, _text)
-PROJECT = Field("project_id", "One of the organization's projects.", MAYBE_LINE, _or_null(_text))
-OWNER = Field("owner_id", "To whom it belongs, as the host's own id.", MAYBE_LINE, _or_null(_text))
-ORGANIZATION = Field("organization_id", "Whose it is, for callers who see several.", LINE, _text)
+NAME = Field("name", "A label for people.", LINE, is_text)
+PROJECT = Field("project_id", "One of the organization's projects.", MAYBE_LINE, or_null(is_text))
+OWNER = Field("owner_id", "To whom it belongs, as the host's own id.", MAYBE_LINE, or_null(is_text))
+ORGANIZATION = Field("organization_id", "Whose it is, for callers who see several.", LINE, is_text)
 ENVIRONMENT = Field(
     "environment",
     "What it is for; it stands in the key's prefix.",
     {"type": "string", "enum": list(ENVIRONMENTS)},
-    _text,
+    is_text,
 )
 PLAN = Field(
     "plan",
     "One of the service's plans; null for the organization's, or else the default.",
     {"type": ["string", "null"], "format": "plan"},
-    _or_null(_text),
+    or_null(is_text),
 )
 LIMITS = Field(
     "limits",
     "Windows that replace the plan's: `60/minute; 5000/day`.",
     {"type": ["string", "null"], "format": "rate-limits", "minLength": 1, "maxLength": MOST_TEXT},
-    _or_null(_text),
+    or_null(is_text),
     _bounded(1, MOST_TEXT, "characters"),
 )
 SCOPES = Field(
     "scopes",
     "What it may do (RFC 6749 section 3.3).",
-    _listed({"type": "string", "pattern": "^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$"}, 0, null=False),
-    _texts,
+    list_schema({"type": "string", "pattern": "^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$"}, 0, null=False),
+    are_texts,
     _list_of(0),
 )
 MAY = Field(
     "may",
     "The requests that it may make: `GET /v1/*`; null is everything.",
-    _listed({"type": "string", "format": "match"}, 1, null=True),
-    _or_null(_texts),
+    list_schema({"type": "string", "format": "match"}, 1, null=True),
+    or_null(are_texts),
     _list_of(1),
 )
 ALLOWLIST = Field(
     "ip_allowlist",
     "Addresses and networks that it may be used from; null is anywhere.",
-    _listed({"type": "string", "format": "network"}, 1, null=True),
-    _or_null(_texts),
+    list_schema({"type": "string", "format": "network"}, 1, null=True),
+    or_null(are_texts),
     _list_of(1),
 )
 EXPIRES = Field(
     "expires_at",
     "Its end, in the future; null for none.",
     {"type": ["string", "null"], "format": "date-time"},
-    _or_null(_text),
+    or_null(is_text),
     moment,
 )
 METADATA = Field(
     "metadata",
     "JSON values to keep with it, at most 16 KiB and 32 levels.",
     {"type": ["object", "null"], "format": "metadata"},
-    _or_null(lambda value: isinstance(value, dict)),
+    or_null(lambda value: isinstance(value, dict)),
 )
 
 

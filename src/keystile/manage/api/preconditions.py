@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 from ...exceptions import InvalidRequest
-from ..operations import MadeKey, MadeProject
 from ..requests import ManagementRequest
 from .routes import Route
 
 # One tag, weak or strong.
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7E]*)"')
+_MADE = ("shown", "project", "endpoint")
 _REVISION = re.compile(r"-?[0-9]{1,19}")  # stores draw them: SQLite from below zero too
 NEVER = -1
 """In place of a revision: no record has it."""
@@ -19,10 +19,8 @@ NEVER = -1
 
 def entity_tag(record: Any) -> str:
     """The ``ETag`` of a record: its revision."""
-    if isinstance(record, MadeKey):
-        record = record.shown
-    if isinstance(record, MadeProject):
-        record = record.project
+    for inner in _MADE:  # of what was just made
+        record = getattr(record, inner, record)
     return f'"{record.revision}"'
 
 

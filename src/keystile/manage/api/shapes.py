@@ -79,15 +79,18 @@ def _exact(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _plain(name: str, schema: Schema, at: str | None = None) -> Member:
+def plain(name: str, schema: Schema, at: str | None = None) -> Member:
+    """A member whose value is JSON as it is, at this attribute of a record."""
     return Member(name, schema, attrgetter(at or name))
 
 
-def _moment(name: str, at: str | None = None, *, null: bool = True) -> Member:
+def timed(name: str, at: str | None = None, *, null: bool = True) -> Member:
+    """A moment."""
     return Member(name, MAYBE_MOMENT if null else MOMENT, _after(attrgetter(at or name), moment))
 
 
-def _list(name: str, at: str | None = None, *, null: bool = False) -> Member:
+def texts(name: str, at: str | None = None, *, null: bool = False) -> Member:
+    """A list of texts."""
     find = attrgetter(at or name)
 
     def get(record: Any) -> list[Any] | None:
@@ -97,7 +100,8 @@ def _list(name: str, at: str | None = None, *, null: bool = False) -> Member:
     return Member(name, MAYBE_TEXTS if null else TEXTS, get)
 
 
-def _each(name: str, shape: Shape, at: str | None = None) -> Member:
+def shapes_of(name: str, shape: Shape, at: str | None = None) -> Member:
+    """A list of records, each in this shape."""
     schema = {"type": "array", "items": shape}
     return Member(name, schema, lambda record: [shape.write(each) for each in attrgetter(at or name)(record)])
 
@@ -110,105 +114,105 @@ def _reset(used: Usage) -> str:
 ENVIRONMENT: Schema = {"type": "string", "enum": list(ENVIRONMENTS)}
 STATE: Schema = {"type": "string", "enum": ["active", "suspended", "expired", "revoked"]}
 
-SECRET = Shape("Secret", (_plain("hint", TEXT), _moment("expires_at")))
-INHERITED = Shape("Inherited", (_plain("plan", MAYBE_TEXT), _moment("suspended_at")))
+SECRET = Shape("Secret", (plain("hint", TEXT), timed("expires_at")))
+INHERITED = Shape("Inherited", (plain("plan", MAYBE_TEXT), timed("suspended_at")))
 _RECORD = Shape(
     "Record",
     (
-        _plain("id", TEXT),
-        _plain("name", TEXT),
-        _plain("organization_id", MAYBE_TEXT),
-        _plain("project_id", MAYBE_TEXT),
-        _plain("owner_id", MAYBE_TEXT),
-        _plain("environment", ENVIRONMENT),
-        _plain("plan", MAYBE_TEXT),
-        _plain("limits", MAYBE_TEXT),
-        _list("scopes"),
-        _list("may", null=True),
-        _list("ip_allowlist", null=True),
-        _moment("created_at", null=False),
-        _moment("expires_at"),
-        _moment("suspended_at"),
-        _moment("revoked_at"),
-        _moment("last_used_at"),
+        plain("id", TEXT),
+        plain("name", TEXT),
+        plain("organization_id", MAYBE_TEXT),
+        plain("project_id", MAYBE_TEXT),
+        plain("owner_id", MAYBE_TEXT),
+        plain("environment", ENVIRONMENT),
+        plain("plan", MAYBE_TEXT),
+        plain("limits", MAYBE_TEXT),
+        texts("scopes"),
+        texts("may", null=True),
+        texts("ip_allowlist", null=True),
+        timed("created_at", null=False),
+        timed("expires_at"),
+        timed("suspended_at"),
+        timed("revoked_at"),
+        timed("last_used_at"),
         Member("metadata", ANY_OBJECT, attrgetter("metadata")),
         Member("inherited", INHERITED, lambda key: INHERITED.write(key.inherited)),
     ),
 )
-KEY = _RECORD.within("Key", "key", _plain("state", STATE), _each("secrets", SECRET), _moment("grace_used_at"))
+KEY = _RECORD.within("Key", "key", plain("state", STATE), shapes_of("secrets", SECRET), timed("grace_used_at"))
 _ISSUED = (
     Member("api_key", MAYBE_TEXT, attrgetter("secret")),
-    _plain("replayed", FLAG),
-    _list("revoked_keys", "revoked"),
+    plain("replayed", FLAG),
+    texts("revoked_keys", "revoked"),
 )
 NEW_KEY = KEY.within("NewlyMadeKey", "shown", *_ISSUED)
 ROTATED_KEY = KEY.within(
-    "RotatedKey", "shown", Member("api_key", TEXT, attrgetter("secret")), _plain("replaced_at_once", FLAG)
+    "RotatedKey", "shown", Member("api_key", TEXT, attrgetter("secret")), plain("replaced_at_once", FLAG)
 )
 PROJECT = Shape(
     "Project",
     (
-        _plain("id", TEXT),
-        _plain("name", TEXT),
-        _plain("organization_id", TEXT),
-        _plain("environment", ENVIRONMENT),
-        _moment("created_at", null=False),
-        _moment("suspended_at"),
+        plain("id", TEXT),
+        plain("name", TEXT),
+        plain("organization_id", TEXT),
+        plain("environment", ENVIRONMENT),
+        timed("created_at", null=False),
+        timed("suspended_at"),
     ),
 )
 NEW_PROJECT = PROJECT.within(
     "NewlyMadeProject",
     "project",
     Member("api_key", MAYBE_TEXT, attrgetter("made.secret")),
-    _plain("replayed", FLAG, "made.replayed"),
+    plain("replayed", FLAG, "made.replayed"),
     Member("key", KEY, lambda made: KEY.write(made.made.shown)),
 )
 ORGANIZATION = Shape(
     "Organization",
     (
-        _plain("id", TEXT),
-        _plain("name", TEXT),
-        _plain("plan", MAYBE_TEXT),
-        _moment("created_at", null=False),
-        _moment("suspended_at"),
+        plain("id", TEXT),
+        plain("name", TEXT),
+        plain("plan", MAYBE_TEXT),
+        timed("created_at", null=False),
+        timed("suspended_at"),
     ),
 )
 ACTOR = Shape(
     "Actor",
-    tuple(_plain(name, MAYBE_TEXT) for name in ("type", "id", "name", "via", "client", "request_id")),
+    tuple(plain(name, MAYBE_TEXT) for name in ("type", "id", "name", "via", "client", "request_id")),
 )
-TARGET = Shape("Target", tuple(_plain(name, TEXT) for name in ("type", "id", "name")))
+TARGET = Shape("Target", tuple(plain(name, TEXT) for name in ("type", "id", "name")))
 AUDIT = Shape(
     "AuditEntry",
     (
-        _plain("id", TEXT),
+        plain("id", TEXT),
         Member("at", MOMENT, lambda entry: _exact(entry.at)),
-        _plain("event", TEXT),
+        plain("event", TEXT),
         Member("actor", ACTOR, lambda entry: ACTOR.write(entry.actor)),
-        _plain("organization_id", MAYBE_TEXT),
-        _each("targets", TARGET),
-        _plain("before", MAYBE_OBJECT),
-        _plain("after", MAYBE_OBJECT),
-        _plain("correlation_id", TEXT),
+        plain("organization_id", MAYBE_TEXT),
+        shapes_of("targets", TARGET),
+        plain("before", MAYBE_OBJECT),
+        plain("after", MAYBE_OBJECT),
+        plain("correlation_id", TEXT),
     ),
 )
 PERIOD = Shape(
     "UsagePeriod",
     (
-        _moment("start", null=False),
-        _plain("admitted", WHOLE),
+        timed("start", null=False),
+        plain("admitted", WHOLE),
         Member("refused", {"type": "object", "additionalProperties": WHOLE}, lambda each: dict(each.refused)),
     ),
 )
 WINDOW = Shape(
     "Window",
     (
-        _plain("limit", WHOLE, "window.limit"),
-        _plain("seconds", WHOLE, "window.seconds"),
-        _plain("scope", TEXT, "window.scope"),
-        _plain("unit", TEXT, "window.unit"),
-        _plain("watching", FLAG, "window.watching"),
-        _plain("remaining", WHOLE),
+        plain("limit", WHOLE, "window.limit"),
+        plain("seconds", WHOLE, "window.seconds"),
+        plain("scope", TEXT, "window.scope"),
+        plain("unit", TEXT, "window.unit"),
+        plain("watching", FLAG, "window.watching"),
+        plain("remaining", WHOLE),
         Member("reset_at", MOMENT, _reset),
     ),
 )
@@ -233,9 +237,9 @@ def _month(record: Any) -> dict[str, Any] | None:
 WHOAMI = Shape(
     "Whoami",
     (
-        _plain("type", {"type": "string", "enum": ["key", "session"]}, "authority.type"),
-        _plain("id", TEXT, "authority.id"),
-        _plain("name", TEXT, "authority.name"),
+        plain("type", {"type": "string", "enum": ["key", "session"]}, "authority.type"),
+        plain("id", TEXT, "authority.id"),
+        plain("name", TEXT, "authority.name"),
         Member("organization_ids", MAYBE_TEXTS, _organizations),
         Member("may", TEXTS, lambda record: sorted(record.authority.may)),
         Member(
@@ -243,7 +247,7 @@ WHOAMI = Shape(
             {"anyOf": [KEY, {"type": "null"}]},
             lambda record: None if record.shown is None else KEY.write(record.shown),
         ),
-        _each("windows", WINDOW, "usages"),
+        shapes_of("windows", WINDOW, "usages"),
         Member("used_this_month", {"anyOf": [PERIOD, {"type": "null"}]}, _month),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ..._sync import Offload, pooled
 from ...gate import Gate
@@ -13,6 +14,9 @@ from .local import Local
 from .rules.forms import MOST_BODY
 from .site import Site
 
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
+
 
 def asgi_app(
     gate: Gate,
@@ -22,9 +26,18 @@ def asgi_app(
     sign_out: str | None,
     *,
     live: bool,
+    outbox: Outbox | None = None,
 ) -> asgi.ServedByASGI:
     """See `keystile.asgi.dashboard_app`."""
-    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live)
+    site = Site(
+        gate,
+        entering(authorize),
+        public_url=public_url,
+        embed_in=embed_in,
+        sign_out=sign_out,
+        live=live,
+        outbox=outbox,
+    )
     return asgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 
 
@@ -36,9 +49,18 @@ def wsgi_app(
     sign_out: str | None,
     *,
     live: bool,
+    outbox: Outbox | None = None,
 ) -> wsgi.ServedByWSGI:
     """See `keystile.wsgi.dashboard_app`."""
-    site = Site(gate, entering(authorize), public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live)
+    site = Site(
+        gate,
+        entering(authorize),
+        public_url=public_url,
+        embed_in=embed_in,
+        sign_out=sign_out,
+        live=live,
+        outbox=outbox,
+    )
     check_plain(authorize)
     return wsgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 

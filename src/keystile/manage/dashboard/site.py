@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..._ground.checks import check_flag, check_strings
 from ..._sync import Offload
 from ...exceptions import (
     ConfigurationError,
+    EndpointConflict,
     KeyLimitReached,
     KeyNotActive,
     NotAllowed,
@@ -30,11 +32,15 @@ from ..requests import ManagementAnswer, ManagementRequest
 from . import texts
 from .entering import Enter, Redirect
 from .rendering import templates
-from .routes import Found, find
+from .routes import ALL_PAGES, PAGES, Found, find
 from .rules.errors import told
 from .rules.forms import BadForm, read_form
 from .rules.headers import NO_STORE, SIGNED_OUT
+from .rules.links import is_of_webhooks
 from .visits import Desk, Live, Visit, desk
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
 
 SIGN_OUT = "/logout"
 _LATER = ("retry-after", "5")
@@ -51,6 +57,7 @@ class Site:
         sign_out: where signing out leads, a path or a URL of the host's; None shows no button for it.
         counts: whether the gate's limiter knows where keys stand.
         live: whether there is a page of what happens in this process.
+        outbox: where webhook endpoints are kept; None for no pages about them.
 
     Raises:
         ConfigurationError: an argument is wrong, or Jinja is missing.
@@ -66,6 +73,7 @@ class Site:
         sign_out: str | None = None,
         counts: bool = True,
         live: bool = False,
+        outbox: Outbox | None = None,
     ) -> None:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
@@ -76,7 +84,8 @@ class Site:
         self._sign_out = None if sign_out is None else Redirect(sign_out)
         templates()
         shown = Live(LiveEvents(gate, Answers(gate)), enter) if check_flag(live, "live") else None
-        self.desk: Desk = desk(gate, frames, signs_out=sign_out is not None, counts=counts, live=shown)
+        signs_out = sign_out is not None
+        self.desk: Desk = desk(gate, frames, signs_out=signs_out, counts=counts, live=shown, outbox=outbox)
         """What all pages share."""
 
     async def handle(self, request: ManagementRequest, offload: Offload) -> ManagementAnswer:
@@ -116,9 +125,10 @@ class Site:
         request = visit.request
         if request.path == SIGN_OUT and request.method == "POST" and self._sign_out is not None:
             return Visit(self.desk, request).lead_on(200, self._sign_out, SIGNED_OUT)
-        found = find(request.path)
+        hooks = self.desk.hooks
+        found = find(request.path, ALL_PAGES if hooks else PAGES)
         try:
-            who.require("keys:read")
+            who.require("webhooks:read" if hooks and is_of_webhooks(request.path) else "keys:read")
             return _not_found(visit) if found is None else await _page(visit, found)
         except NotAllowed as error:
             return visit.message(403, texts.NOT_ALLOWED, _reason(error))
@@ -126,7 +136,7 @@ class Site:
             return _not_found(visit)
         except BadForm as error:
             return visit.message(error.status, texts.PROBLEM, error.reason)
-        except (RecordChanged, KeyNotActive, KeyLimitReached) as error:
+        except (RecordChanged, KeyNotActive, KeyLimitReached, EndpointConflict) as error:
             return visit.message(409, texts.PROBLEM, told(error))
         except ConfigurationError as error:
             return visit.message(422, texts.PROBLEM, error.reason)
@@ -151,7 +161,7 @@ async def _page(visit: Visit, found: Found) -> ManagementAnswer:
         allow = ("allow", ", ".join(allowed))
         return visit.message(405, texts.WRONG_METHOD, texts.WRONG_METHOD_LEAD, allow)
     form = {} if method == "GET" else read_form(request.header("content-type"), request.body)
-    return await page(Visit(visit.desk, request, visit.call, found.id, form))
+    return await page(Visit(visit.desk, request, visit.call, found.id, form, found.inner))
 
 
 def _reason(error: NotAllowed) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...answers.cursors import Cursor
 from ...exceptions import InvalidRequest
@@ -22,8 +22,11 @@ from .once import Sent
 from .rendering import rendered
 from .rules.forms import one_of_each
 from .rules.headers import Fields, page_fields
-from .rules.links import to
+from .rules.links import HOOKS, is_of_webhooks, to
 from .statics import Statics
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
 
 _HTML = ("content-type", "text/html; charset=utf-8")
 
@@ -53,6 +56,7 @@ class Desk:
         counts: whether the gate's limiter knows where keys stand.
         secrets: sign cursors.
         live: shows what happens; None where that is not asked for.
+        hooks: whether there is an outbox, and so pages about webhooks.
         sent: the forms that made something, where their ids do not say so.
     """
 
@@ -64,14 +68,24 @@ class Desk:
     counts: bool
     secrets: tuple[bytes, ...] = field(repr=False)
     live: Live | None = None
+    hooks: bool = False
     sent: Sent = field(default_factory=Sent, repr=False)
 
 
-def desk(gate: Gate, embed_in: tuple[str, ...], *, signs_out: bool, counts: bool, live: Live | None = None) -> Desk:
+def desk(
+    gate: Gate,
+    embed_in: tuple[str, ...],
+    *,
+    signs_out: bool,
+    counts: bool,
+    live: Live | None = None,
+    outbox: Outbox | None = None,
+) -> Desk:
     """The desk of a dashboard."""
     # Without a secret of the service's own, a cursor holds in this process alone; elsewhere the first page is shown.
     signing = gate.cursor_secrets or (secrets.token_bytes(32),)
-    return Desk(gate, Operations(gate), Statics(), page_fields(embed_in), signs_out, counts, signing, live)
+    operations, hooks = Operations(gate, outbox), outbox is not None
+    return Desk(gate, operations, Statics(), page_fields(embed_in), signs_out, counts, signing, live, hooks)
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,7 @@ class Visit:
         call: who asks, for operations; None where nobody has signed in.
         id: of the record that the path names, or "".
         form: the fields that were sent.
+        inner: the second id in the path, or "".
     """
 
     desk: Desk
@@ -91,6 +106,7 @@ class Visit:
     call: Call | None = None
     id: str = ""
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    inner: str = ""
 
     @property
     def caller(self) -> Call:
@@ -128,6 +144,7 @@ class Visit:
             who=None if who is None else who.name,
             navigation=() if who is None else self._navigation(who),
             signs_out=self.desk.signs_out,
+            manages_hooks=who is not None and who.can("webhooks:manage"),
             manages=who is not None and who.can("keys:manage"),
             audits=who is not None and who.can("audit:read"),
             **values,
@@ -171,8 +188,12 @@ class Visit:
 
     def _navigation(self, who: Authority) -> list[dict[str, Any]]:
         path = self.request.path
-        shown = [("/", texts.KEYS, path == "/" or path.startswith("/keys"))]
-        shown.append(("/projects", texts.PROJECTS, path.startswith("/projects")))
+        shown = []
+        if who.can("keys:read"):
+            shown.append(("/", texts.KEYS, path == "/" or path.startswith("/keys")))
+            shown.append(("/projects", texts.PROJECTS, path.startswith("/projects")))
+        if self.desk.hooks and who.can("webhooks:read"):
+            shown.append((HOOKS, texts.WEBHOOKS, is_of_webhooks(path)))
         if self.desk.live is not None:
             shown.append(("/live", texts.LIVE, path == "/live"))
         if who.can("audit:read"):

@@ -13,16 +13,33 @@ An operation raises what the gate's own operation of that name raises, and
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ...exceptions import ConfigurationError
 from ...gate import Gate
 from .audit import AuditOperations
 from .calls import Call
+from .endpoints import EndpointOperations
 from .keys import KeyOperations
 from .organizations import OrganizationOperations
 from .projects import ProjectOperations
-from .shown import Listed, MadeKey, MadeProject, ShownKey, ShownSecret, Whoami
+from .shown import Listed, MadeKey, MadeProject, ShownDelivery, ShownKey, ShownSecret, Whoami
 from .standing import StandingOperations
 
-__all__ = ["Call", "Listed", "MadeKey", "MadeProject", "Operations", "ShownKey", "ShownSecret", "Whoami"]
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
+
+__all__ = [
+    "Call",
+    "Listed",
+    "MadeKey",
+    "MadeProject",
+    "Operations",
+    "ShownDelivery",
+    "ShownKey",
+    "ShownSecret",
+    "Whoami",
+]
 
 
 class Operations:
@@ -30,17 +47,32 @@ class Operations:
 
     Args:
         gate: whose keys are managed.
+        outbox: where webhook endpoints are kept; None if there is none.
+
+    Raises:
+        ConfigurationError: it is no `Outbox`.
 
     Attributes:
         keys, projects, organizations: what can be done with them, under the names that `gate.keys` and its like have.
+        endpoints: what can be done with webhook endpoints; only where there is an outbox.
         audit: lists what was changed.
         whoami: what a caller may do itself, where it stands and what it has used.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, outbox: Outbox | None = None) -> None:
         standing = StandingOperations(gate)
         self.keys = KeyOperations(gate, standing)
         self.projects = ProjectOperations(gate)
         self.organizations = OrganizationOperations(gate)
+        if outbox is not None:
+            self.endpoints = EndpointOperations(_checked(outbox))
         self.audit = AuditOperations(gate).list
         self.whoami = standing.whoami
+
+
+def _checked(outbox: Any) -> Outbox:
+    from ...webhooks.outbox import Outbox
+
+    if not isinstance(outbox, Outbox):
+        raise ConfigurationError(f"expected an Outbox, got {type(outbox).__name__}", key="outbox")
+    return outbox

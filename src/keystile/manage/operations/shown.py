@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ...model import ApiKey, KeyState, Principal, Project, Usage, UsagePeriod
 from ..authority import Authority
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Delivery
 
 T = TypeVar("T")
 
@@ -73,6 +76,49 @@ class MadeProject:
 
     project: Project
     made: MadeKey
+
+
+class ShownAttempt(NamedTuple):
+    """An attempt to deliver, without what the other side answered: a customer would read with it what a server says
+    that only this service can reach.
+
+    Attributes:
+        attempt: which one, from 1.
+        at: when it had ended.
+        status: of the answer, or None if none came.
+        error: why none came, in a word, or None.
+        seconds: how long it took.
+    """
+
+    attempt: int
+    at: datetime
+    status: int | None
+    error: str | None
+    seconds: float
+
+
+class ShownDelivery(NamedTuple):
+    """A delivery, and what came of each attempt.
+
+    Attributes:
+        delivery: the delivery.
+        history: its attempts, the first one first.
+    """
+
+    delivery: Delivery
+    history: tuple[ShownAttempt, ...]
+
+
+class Retried(NamedTuple):
+    """What is sent once more.
+
+    Attributes:
+        retried: how many deliveries.
+        has_more: whether there may be more, for another call.
+    """
+
+    retried: int
+    has_more: bool
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...exceptions import ConfigurationError
-from ...rules.messages import wants
+from ...exceptions import EndpointConflict
+from ...keys.changes.fields import check_optional, check_text
+from ...rules.messages import check_type, payload_of, wants
 from .registering import living
-from .stamps import DELIVERY, micros, new_id
+from .stamps import DELIVERY, MESSAGE, micros, new_id
 from .tables import deliveries, endpoints, messages
 
 _WANTED = sa.select(endpoints.c.id, endpoints.c.event_types).where(
@@ -42,6 +44,24 @@ class Message(NamedTuple):
     dedupe_key: str | None = None
 
 
+def message_of(type: str, data: Any, organization_id: str, dedupe_key: str | None, *, now: float, most: int) -> Message:
+    """A message with an id of its own, or ConfigurationError.
+
+    Args:
+        type, data, organization_id, dedupe_key: as the host gives them.
+        now: Unix seconds.
+        most: how many bytes it may have.
+    """
+    return Message(
+        new_id(MESSAGE, now),
+        check_text(organization_id, "organization_id"),
+        check_type(type),
+        payload_of(type, data, datetime.fromtimestamp(now, UTC), most),
+        now,
+        check_optional(dedupe_key, "dedupe_key"),
+    )
+
+
 def add(connection: sa.Connection, message: Message) -> str:
     """Keep a message, and deliveries to the endpoints that there are now; gives its id, or that of the message that is
     there already under its key. One that another transaction is about to keep is waited for."""
@@ -65,11 +85,11 @@ def test(connection: sa.Connection, message: Message, wanted: tuple[str, str | N
 
     Raises:
         NotFound: there is no such endpoint.
-        ConfigurationError: it is disabled.
+        EndpointConflict: it is disabled.
     """
     row = living(connection, *wanted)
     if row["disabled_at"] is not None:
-        raise ConfigurationError("is disabled: enable it first", key="endpoint_id")
+        raise EndpointConflict("endpoint_disabled", "is disabled: enable it first", key="endpoint_id")
     own = message._replace(organization_id=row["organization_id"])
     _keep(connection, own)
     add_deliveries(connection, own, [row["id"]])

@@ -181,6 +181,7 @@ class Endpoints:
         organization_id: str | None = None,
         grace: float | None = None,
         secret: str | None = None,
+        revision: int | None = None,
     ) -> IssuedEndpoint:
         """Give an endpoint a new secret. Until the grace is over, messages are signed with both.
 
@@ -190,8 +191,10 @@ class Endpoints:
             grace: for how many seconds the present secret goes on signing; None stands for a day. Of older ones none
                 does. ``hex_body`` has room for one signature, so there it ends at once.
             secret: the new one; None draws one.
+            revision: the one that the caller has seen; None for any.
 
         Raises:
+            RecordChanged: it has another revision.
             NotFound: there is none, or it is another organization's.
             ConfigurationError: the secret or the grace cannot be used, or no key opens what was sealed.
         """
@@ -212,22 +215,31 @@ class Endpoints:
             older = [Kept(text, micros(now + ends)) for text in before if ends]
             return {"secrets": self._rows.sealed(row["id"], [Kept(drawn), *older])}
 
-        return IssuedEndpoint(await self._change(offload, endpoint_id, organization_id, renewed), drawn.plain)
+        changed = await self._change(offload, endpoint_id, organization_id, renewed, revision)
+        return IssuedEndpoint(changed, drawn.plain)
 
-    async def _enable(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> Endpoint:
+    async def _enable(
+        self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None, revision: int | None = None
+    ) -> Endpoint:
         """Have an endpoint get messages again, also those that waited; NotFound if there is none. What was added in the
         meantime was not kept for it."""
         changes = {"disabled_at": None, "disabled_reason": None, "first_failure_at": None}
-        return await self._change(offload, endpoint_id, organization_id, lambda _row: changes)
+        return await self._change(offload, endpoint_id, organization_id, lambda _row: changes, revision)
 
     async def _disable(
-        self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None, reason: str = _BY_HAND
+        self,
+        offload: Offload,
+        endpoint_id: str,
+        *,
+        organization_id: str | None = None,
+        reason: str = _BY_HAND,
+        revision: int | None = None,
     ) -> Endpoint:
         """Let an endpoint get nothing, until it is enabled; NotFound if there is none. What is due to it waits; what is
         added is not kept for it."""
         changes = {"disabled_at": micros(self._clock()), "disabled_reason": check_text(reason, "reason")}
         return await self._change(
-            offload, endpoint_id, organization_id, lambda row: {} if row["disabled_at"] else changes
+            offload, endpoint_id, organization_id, lambda row: {} if row["disabled_at"] else changes, revision
         )
 
     async def _delete(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ...exceptions import ConfigurationError, NotFound
-from ...keys.changes.fields import check_optional, check_page
+from ...keys.changes.fields import check_optional, check_page, check_text
 from .records import STATES, Delivery, PastAttempt, State
 from .registering import living
 from .rows import attempt_of, delivery_of
@@ -48,6 +49,18 @@ def check_page_of(state: Any, after: Any, limit: Any) -> Page:
     return Page(state, check_optional(after, "after"), check_page(limit))
 
 
+def of(id: Any, organization_id: Any, key: str = "endpoint_id") -> Of:
+    """What is wanted, or ConfigurationError."""
+    return check_text(id, key), check_optional(organization_id, "organization_id")
+
+
+def check_since(since: Any) -> float:
+    """Unix seconds, of a moment that somebody names; or ConfigurationError."""
+    if not isinstance(since, datetime) or since.utcoffset() is None:
+        raise ConfigurationError("expected a datetime with a time zone", key="since")
+    return since.timestamp()
+
+
 def deliveries_of(connection: sa.Connection, wanted: Of, page: Page) -> Sequence[Delivery]:
     """The deliveries to an endpoint, the newest first."""
     living(connection, *wanted, ended=True)
@@ -58,6 +71,12 @@ def deliveries_of(connection: sa.Connection, wanted: Of, page: Page) -> Sequence
         where.append(_IN_STATE.get(page.state, deliveries.c.state == page.state))
     found = connection.execute(_SELECT.where(*where).order_by(deliveries.c.id.desc()).limit(page.limit))
     return [delivery_of(dict(row)) for row in found.mappings()]
+
+
+def delivery(connection: sa.Connection, wanted: Of) -> Delivery:
+    """One delivery; of a deleted endpoint too."""
+    _delivery(connection, wanted, ended=True)
+    return _read(connection, wanted[0])
 
 
 def attempts_of(connection: sa.Connection, wanted: Of) -> Sequence[PastAttempt]:
@@ -73,7 +92,7 @@ def retry(connection: sa.Connection, wanted: Of, now: float) -> Delivery:
     own = deliveries.c.id == wanted[0]
     under_way = deliveries.c.lease_by.is_not(None) & (deliveries.c.due_at > micros(now))
     connection.execute(sa.update(deliveries).where(own, ~under_way).values(_again(now)))
-    return delivery_of(dict(connection.execute(_SELECT.where(own)).mappings().one()))
+    return _read(connection, wanted[0])
 
 
 def retry_failed(connection: sa.Connection, wanted: Of, since: float, now: float) -> int:
@@ -132,6 +151,13 @@ def _forget_endpoints(connection: sa.Connection, before: float, most: int) -> No
 
 def _again(now: float) -> dict[str, object]:
     return {"state": "due", "due_at": micros(now), "begun_after": deliveries.c.attempt, "lease_by": None}
+
+
+def _read(connection: sa.Connection, delivery_id: str) -> Delivery:
+    found = connection.execute(_SELECT.where(deliveries.c.id == delivery_id)).mappings().first()
+    if found is None:
+        raise NotFound("delivery", delivery_id)  # it was purged at this moment
+    return delivery_of(dict(found))
 
 
 def _delivery(connection: sa.Connection, wanted: Of, *, ended: bool = False) -> None:

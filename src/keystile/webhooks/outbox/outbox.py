@@ -6,19 +6,19 @@ sends it afterwards, at least once; its id is what the receiver knows a second o
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from ..._ground.checks import check_count
 from ..._sync import Offload
 from ...exceptions import ConfigurationError
-from ...keys.changes.fields import check_optional, check_page, check_text
+from ...keys.changes.fields import check_page
 from ...keys.changes.twins import awaited, blocking
 from ...policy.webhooks import KEEP_MESSAGES, MAX_PAYLOAD, Webhooks
-from ...rules.messages import check_type, payload_of
 from ...rules.network.targets import Targets
 from ..sending import Attempt
 from . import adding, claiming, history
@@ -29,7 +29,6 @@ from .endpoints import Endpoints
 from .records import Claimed, Delivery, Finished, Next, PastAttempt, State
 from .rows import Rows
 from .sealing import Seal
-from .stamps import MESSAGE, new_id
 
 TEST_TYPE = "webhook.test"
 _OF_TARGETS, _OWN = ("allow_networks", "allow_ports", "allow_http"), ("max_payload", "keep_messages")
@@ -149,7 +148,7 @@ class Outbox:
     async def _test(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> str:
         """Have a message of the type ``webhook.test`` sent to one endpoint, whatever types it wants; gives its id.
         NotFound if there is no such endpoint, ConfigurationError if it is disabled."""
-        wanted = _one(endpoint_id, organization_id)
+        wanted = history.of(endpoint_id, organization_id)
         # Whose it is, the endpoint's row says.
         message = self._message(TEST_TYPE, {"endpoint_id": endpoint_id}, organization_id or "-", None)
         work = partial(adding.test, message=message, wanted=wanted)
@@ -177,39 +176,48 @@ class Outbox:
         Raises:
             NotFound: there is no such endpoint, or it is another organization's.
         """
-        wanted, page = _one(endpoint_id, organization_id), history.check_page_of(state, after, limit)
+        wanted, page = history.of(endpoint_id, organization_id), history.check_page_of(state, after, limit)
         return await self._database.read(offload, partial(history.deliveries_of, wanted=wanted, page=page))
+
+    async def _delivery(self, offload: Offload, delivery_id: str, *, organization_id: str | None = None) -> Delivery:
+        """One delivery; NotFound if there is none."""
+        wanted = history.of(delivery_id, organization_id, "delivery_id")
+        return await self._database.read(offload, partial(history.delivery, wanted=wanted))
 
     async def _attempts(
         self, offload: Offload, delivery_id: str, *, organization_id: str | None = None
     ) -> Sequence[PastAttempt]:
         """What came of each attempt of a delivery, the first one first; NotFound if there is none. What the other side
         answered is for whoever runs this service, not for its customers."""
-        wanted = _one(delivery_id, organization_id, "delivery_id")
+        wanted = history.of(delivery_id, organization_id, "delivery_id")
         return await self._database.read(offload, partial(history.attempts_of, wanted=wanted))
 
     async def _retry(self, offload: Offload, delivery_id: str, *, organization_id: str | None = None) -> Delivery:
         """Have a message sent to an endpoint once more, now, by the schedule from its beginning; also one that has
         arrived. One that is under way just now stays as it is. NotFound if there is none, or its endpoint was deleted.
         """
-        wanted, now = _one(delivery_id, organization_id, "delivery_id"), self._clock()
+        wanted, now = history.of(delivery_id, organization_id, "delivery_id"), self._clock()
         work = partial(history.retry, wanted=wanted, now=now)
         return await self._database.write(offload, work, lambda _connection: None)
 
     async def _retry_failed(
-        self, offload: Offload, endpoint_id: str, *, since: datetime, organization_id: str | None = None
+        self,
+        offload: Offload,
+        endpoint_id: str,
+        *,
+        since: datetime,
+        organization_id: str | None = None,
+        most: float = math.inf,
     ) -> int:
-        """Have everything sent once more that was given up, of what was added since then; gives how many there were.
-        NotFound if there is no such endpoint."""
-        if not isinstance(since, datetime) or since.utcoffset() is None:
-            raise ConfigurationError("expected a datetime with a time zone", key="since")
-        wanted, now, count = _one(endpoint_id, organization_id), self._clock(), 0
-        work = partial(history.retry_failed, wanted=wanted, since=since.timestamp(), now=now)
-        while True:
+        """Have everything sent once more that was given up, of what was added since then: about `most` of it, the
+        oldest first. Gives how many there were. NotFound if there is no such endpoint."""
+        wanted, begun = history.of(endpoint_id, organization_id), history.check_since(since)
+        work = partial(history.retry_failed, wanted=wanted, since=begun, now=self._clock())
+        count = done = await self._database.write(offload, work, lambda _connection: None)
+        while done >= history.BATCH and count < most:
             done = await self._database.write(offload, work, lambda _connection: None)
             count += done
-            if done < history.BATCH:
-                return count
+        return count
 
     async def _claim(
         self,
@@ -274,26 +282,15 @@ class Outbox:
         await self._database.aclose()
 
     def _message(self, type: str, data: Any, organization_id: str, dedupe_key: str | None) -> Message:
-        now = self._clock()
-        return Message(
-            new_id(MESSAGE, now),
-            check_text(organization_id, "organization_id"),
-            check_type(type),
-            payload_of(type, data, datetime.fromtimestamp(now, UTC), self._max_payload),
-            now,
-            check_optional(dedupe_key, "dedupe_key"),
-        )
+        return adding.message_of(type, data, organization_id, dedupe_key, now=self._clock(), most=self._max_payload)
 
     add, aadd = blocking(_add), awaited(_add)
     test, atest = blocking(_test), awaited(_test)
     deliveries, adeliveries = blocking(_deliveries), awaited(_deliveries)
+    delivery, adelivery = blocking(_delivery), awaited(_delivery)
     attempts, aattempts = blocking(_attempts), awaited(_attempts)
     retry, aretry = blocking(_retry), awaited(_retry)
     retry_failed, aretry_failed = blocking(_retry_failed), awaited(_retry_failed)
     claim, aclaim = blocking(_claim), awaited(_claim)
     finish, afinish = blocking(_finish), awaited(_finish)
     purge, apurge = blocking(_purge), awaited(_purge)
-
-
-def _one(id: Any, organization_id: Any, key: str = "endpoint_id") -> tuple[str, str | None]:
-    return check_text(id, key), check_optional(organization_id, "organization_id")

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..._ground.frozen import HiddenText
-from ...exceptions import ConfigurationError, NotFound
+from ...exceptions import ConfigurationError, EndpointConflict, NotFound
 from ...keys.changes.fields import check_text
 from ...rules.messages import check_types
 from ..schemes import Scheme
@@ -66,7 +66,8 @@ def insert(connection: sa.Connection, row: Row) -> bool:
     same = endpoints.c.organization_id == organization, endpoints.c.deleted_at.is_(None)
     count = connection.execute(sa.select(sa.func.count()).select_from(endpoints).where(*same)).scalar_one()
     if count >= MOST_ENDPOINTS:
-        raise ConfigurationError(f"has {MOST_ENDPOINTS} endpoints, and may have no more", key="organization_id")
+        reason = f"has {MOST_ENDPOINTS} endpoints, and may have no more"
+        raise EndpointConflict("endpoint_limit_reached", reason, key="organization_id")
     connection.execute(sa.insert(endpoints).values(row))
     return True
 

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 from ...model import AuditEntry
 from ...policy.webhooks import LEAKED, OWN_TYPES
 
+TYPES = (*OWN_TYPES.values(), LEAKED)
+"""The types of all such messages."""
+
 
 class Own(NamedTuple):
     """A message about a change.
@@ -37,6 +40,26 @@ def told(entry: AuditEntry, wanted: frozenset[str]) -> Iterator[Own]:
     for each in wanted.intersection(types):
         suffix = f":{each}" if each == LEAKED else ""
         yield Own(each, _data(entry), f"{entry.id}{suffix}")
+
+
+def schema_of(type: str) -> dict[str, Any]:
+    """The JSON Schema of the data of messages of this type."""
+    text = {"type": "string"}
+    target = _record({"id": text, "name": text})
+    members = {
+        "id": text,
+        "correlation_id": text,
+        "at": {"type": "string", "format": "date-time"},
+        "organization_id": text,
+        type.partition(".")[0]: target,
+        "changed": {"type": "array", "items": text},
+        "actor": _record({"type": text, "via": text}),
+    }
+    return _record(members)
+
+
+def _record(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _is_leak(entry: AuditEntry) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ....exceptions import ConfigurationError, NotAllowed, RecordChanged
 from ...operations import ShownKey
 from ...requests import ManagementAnswer
@@ -15,15 +17,17 @@ from .making import once
 from .shown import key_row
 
 OTHER = "other"
-_USUAL = "24"
-_LABELS = {"hours": texts.GRACE_HOURS}
+USUAL = "24"
+GRACE_LABELS = {"hours": texts.GRACE_HOURS}
+
+_TEXTS = {"lead": texts.ROTATE_LEAD, "submit": texts.ROTATE_DO}
 
 
 async def form(visit: Visit) -> ManagementAnswer:
     """``GET /keys/{id}/rotate``."""
     visit.who.require("keys:manage")
     shown = await visit.desk.operations.keys.get(visit.caller, visit.id)
-    return _shown(visit, shown, {"grace": _USUAL, "hours": ""}, {})
+    return _shown(visit, shown, {"grace": USUAL, "hours": ""}, {})
 
 
 async def rotate(visit: Visit) -> ManagementAnswer:
@@ -32,7 +36,7 @@ async def rotate(visit: Visit) -> ManagementAnswer:
     sent = {"grace": visit.form.get("grace", ""), "hours": visit.form.get("hours", "")}
     revision = revision_of(visit)
     try:
-        grace = _grace(sent)
+        grace = grace_of(sent)
         made = await visit.desk.operations.keys.rotate(visit.caller, visit.id, grace=grace, revision=revision)
     except BadField as error:
         shown = await visit.desk.operations.keys.get(visit.caller, visit.id)
@@ -46,7 +50,7 @@ async def rotate(visit: Visit) -> ManagementAnswer:
     return once(visit, texts.ROTATED_TITLE, made)
 
 
-def _grace(sent: dict[str, str]) -> float:
+def grace_of(sent: Mapping[str, str]) -> float:
     """For how many seconds the secret before it stays valid."""
     if sent["grace"] == OTHER:
         return seconds("hours", sent["hours"])
@@ -65,5 +69,5 @@ def _shown(
     status: int = 200,
 ) -> ManagementAnswer:
     values = values | {REVISION: str(shown.revision)}
-    form = Form(values, errors, problem, _LABELS)
-    return visit.page("rotate.html", status, key=key_row(visit, shown, {}), form=form)
+    form = Form(values, errors, problem, GRACE_LABELS)
+    return visit.page("rotate.html", status, key=key_row(visit, shown, {}), form=form, **_TEXTS)

@@ -18,6 +18,14 @@ NEW = "new"
 """The last segment of the pages where something is made; no id is written like this."""
 
 
+HOOKS = "/webhooks"
+
+
+def is_of_webhooks(path: str) -> bool:
+    """Whether a path is one of the pages about webhooks."""
+    return path == HOOKS or path.startswith(f"{HOOKS}/")
+
+
 def to(here: str, path: str, query: Mapping[str, str | None] | None = None) -> str:
     """A link from one page to another.
 
