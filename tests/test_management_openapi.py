@@ -20,10 +20,14 @@ from schemathesis.engine import events, from_schema
 from keystile import Gate, Management, PageStyle, Plan, asgi, wsgi
 from keystile.manage.api import ROUTES
 from keystile.manage.api.names import camel
+from keystile.manage.api.webhooks import WEBHOOK_ROUTES
+from keystile.webhooks.outbox import Outbox, new_key
 from tests.management import Both, asgi_host, wsgi_host
 from tests.selection import often
 
-SCOPES = ["keys:manage", "plans:manage", "audit:read", "a"]
+SCOPES = ["keys:manage", "plans:manage", "webhooks:manage", "audit:read", "a"]
+
+URL = "https://hooks.example/"
 
 
 def managed(**settings: Any) -> tuple[Gate, str]:
@@ -93,6 +97,7 @@ _SOON = datetime.now(UTC).replace(microsecond=0, tzinfo=None) + timedelta(days=4
 FORMATS: dict[str, st.SearchStrategy[str]] = {
     "line": st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=200),
     "rate-limits": st.sampled_from(["60/minute", "1/second; 10/day"]),
+    "endpoint-url": st.integers(1, 99).map(lambda number: f"https://hooks.example/{number}"),
     "match": st.sampled_from(["GET /v1/*", "/a/{b}"]),
     "network": st.ip_addresses().map(str) | st.ip_addresses(v=4).map(lambda each: f"{each}/32"),
     "date-time": st.datetimes(_SOON, _SOON + timedelta(days=20)).map(lambda moment: f"{moment.isoformat()}Z"),
@@ -157,8 +162,16 @@ class Client(werkzeug.Client):
         return super().open(*args, **named)
 
 
+def fit(path: str, body: dict[str, Any]) -> None:
+    """Have the fields of an endpoint fit together."""
+    if "headers" in body:
+        body["headers"] = {"X-Team": "a"}
+    if path == "/webhooks":
+        body["signature_header"] = None if body.get("scheme", "standard") == "standard" else "X-Signature"
+
+
 @contextmanager
-def mended(gate: Gate) -> Iterator[None]:
+def mended(gate: Gate, outbox: Outbox) -> Iterator[None]:
     """Have what is sent fit together, where no schema can say how: the tool knows no clock and no other request."""
 
     @schemathesis.hook
@@ -174,6 +187,15 @@ def mended(gate: Gate) -> Iterator[None]:
                 body["expires_at"] = None
             if isinstance(project, str) and project not in {each.id for each in gate.projects.list()}:
                 body["project_id"] = None
+            fit(case.path, body)
+        if case.path.startswith("/webhooks/"):
+            kept = endpoint if case.method != "DELETE" else outbox.endpoints.create(URL, organization_id="org").endpoint
+            known = {"endpoint_id": kept.id, "delivery_id": delivery.id}
+            case.path_parameters.update({name: known[name] for name in case.path_parameters})
+
+    endpoint = outbox.endpoints.create(URL, organization_id="org").endpoint
+    outbox.test(endpoint.id)
+    (delivery,) = outbox.deliveries(endpoint.id)
 
     try:
         yield
@@ -183,11 +205,12 @@ def mended(gate: Gate) -> Iterator[None]:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("door", ["asgi", "wsgi"])
-def test_a_tool_that_tries_everything_finds_nothing(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_tries_everything_finds_nothing(door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     for name, strategy in FORMATS.items():
         schemathesis.openapi.format(name, strategy)
     gate, key = managed()
+    outbox = Outbox(f"sqlite:///{tmp_path / 'outbox.db'}", new_key())
     for number in range(3):
         project = gate.projects.create(f"project {number}", organization_id="org").project
         gate.keys.create(f"key {number}", project_id=project.id)
@@ -203,23 +226,24 @@ def test_a_tool_that_tries_everything_finds_nothing(door: str, monkeypatch: pyte
         }
     )
     app, load = (
-        (asgi.GateMiddleware(asgi_host, gate), schemathesis.openapi.from_asgi)
+        (asgi.GateMiddleware(asgi_host, gate, outbox=outbox), schemathesis.openapi.from_asgi)
         if door == "asgi"
-        else (wsgi.GateMiddleware(wsgi_host, gate), schemathesis.openapi.from_wsgi)
+        else (wsgi.GateMiddleware(wsgi_host, gate, outbox=outbox), schemathesis.openapi.from_wsgi)
     )
     schema = load("/manage/openapi.json", app, config=config, headers=headers)
     succeeded: set[tuple[str, str]] = set()
-    with mended(gate):
+    with mended(gate, outbox):
         assert [fault for fault in found(schema, succeeded) if fault[:2] not in REVOKED_STAYS] == []
     # The document itself is what the tool began with.
-    assert {(route.method, route.path) for route in ROUTES if route.kind != "document"} - succeeded == set()
+    routes = (*ROUTES, *WEBHOOK_ROUTES)
+    assert {(route.method, route.path) for route in routes if route.kind != "document"} - succeeded == set()
 
 
 def routes_as_a_table() -> str:
     """What docs/management.md says of them."""
     rows = [
         f"| `{each.method} {each.path}` | {f'`{each.right}`' if each.right else ''} | {each.meaning} |"
-        for each in ROUTES
+        for each in (*ROUTES, *WEBHOOK_ROUTES)
     ]
     return "\n".join(["| route | needs | what it does |", "|---|---|---|", *rows])
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from keystile.exceptions import ConfigurationError, NotFound, RecordChanged
 from keystile.rules.messages import MOST_LEVELS, check_type, payload_of, wants
 from keystile.webhooks import Scheme, Secret, sign, verify
-from keystile.webhooks.outbox import Next, Outbox, new_key
+from keystile.webhooks.outbox import Next, Outbox, history, new_key
 from keystile.webhooks.outbox.registering import MOST_ENDPOINTS
 from keystile.webhooks.outbox.stamps import MESSAGE, first_id, new_id
 from keystile.webhooks.sending import Attempt
@@ -281,6 +281,51 @@ def test_the_older_secret_signs_for_a_day_after_a_rotation(box: Box) -> None:
     headers = sign(Scheme.standard(), claimed.endpoint.secrets, body, now=int(START), id="msg_1")
     assert verify(Scheme.standard(), [Secret(newest.secret)], headers, body, now=START)
     assert len(claimed.endpoint.secrets) == 1
+
+
+def test_a_secret_is_rotated_and_an_endpoint_switched_by_who_has_seen_it_last(box: Box) -> None:
+    endpoint = box.endpoint()
+    box.endpoints.rotate(endpoint.id, revision=endpoint.revision)
+    for operation in (box.endpoints.rotate, box.endpoints.disable, box.endpoints.enable):
+        with pytest.raises(RecordChanged):
+            operation(endpoint.id, revision=endpoint.revision)
+    seen = box.endpoints.get(endpoint.id)
+    assert not box.endpoints.disable(endpoint.id, revision=seen.revision).is_enabled
+
+
+def test_one_delivery_is_read_and_so_much_is_sent_again_at_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "BATCH", 2)
+    endpoint = box.endpoint()
+    for number in range(5):
+        box.send(data={"number": number})
+    while taken := box.take():
+        for claimed in taken:
+            box.end(claimed, Next.failed(), REFUSED)
+    since = datetime.fromtimestamp(START - 1, UTC)
+    assert box.retry_failed(endpoint.id, since=since, most=3) == 4
+    assert sorted(box.states(endpoint.id)) == ["due"] * 4 + ["failed"]
+    newest, *_, oldest = box.deliveries(endpoint.id)
+    assert box.delivery(oldest.id, organization_id="org_1") == oldest
+    for delivery_id, organization in ((newest.id, "org_2"), ("dlv_" + "0" * 22, None)):
+        with pytest.raises(NotFound):
+            box.delivery(delivery_id, organization_id=organization)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "key"),
+    [
+        ("none", None, "scheme"),
+        ("standard", "X-A", "signature_header"),
+        ("hex_body", None, "signature_header"),
+        ("timestamped", "X A", "signature_header"),
+    ],
+)
+def test_a_scheme_is_named_with_the_header_that_it_needs(name: Any, header: str | None, key: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Scheme.named(name, header)
+    assert refused.value.key == key
+    assert Scheme.named("hex_body", "X-A") == Scheme.hex_body("X-A")
+    assert Scheme.named("standard", None) == Scheme.standard()
 
 
 def test_a_scheme_with_one_signature_is_signed_with_the_newest_secret(file: Box) -> None:

@@ -26,6 +26,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from keystile import Actor, Gate, HmacHasher, Plan, Rule, wsgi
 from keystile.model.counts import Counted
+from keystile.webhooks.outbox import Next, Outbox
+from keystile.webhooks.sending import Attempt
 from tests.doors import wsgi_environ
 from tests.selection import program
 from tests.servers import serving
@@ -50,20 +52,23 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from gates import made
 from keystile import asgi, wsgi
 from keystile.manage import Authority
+from keystile.webhooks.outbox import Outbox
 
 gate = made()
+outbox = Outbox("sqlite:///outbox.db", "A" * 43)
 ada = Authority(id="u_ada", name="Ada Lovelace", organization_ids=frozenset({"org_acme"}),
-                may=frozenset({"keys:manage", "plans:manage", "audit:read"}))
+                may=frozenset({"keys:manage", "plans:manage", "webhooks:manage", "audit:read"}))
 
 
 def authorize(request):
     return ada if request.cookies.get("session") == "ada" else None
 
 
-asgi_app = Starlette(routes=[Mount("/admin/keys", asgi.dashboard_app(gate, authorize=authorize, sign_out="/bye"))])
+settings = {"authorize": authorize, "sign_out": "/bye", "outbox": outbox}
+asgi_app = Starlette(routes=[Mount("/admin/keys", asgi.dashboard_app(gate, **settings))])
 wsgi_app = DispatcherMiddleware(
     lambda environ, start: [start("404 Not Found", []), b""][1:],
-    {"/admin/keys": wsgi.dashboard_app(gate, authorize=authorize, sign_out="/bye")},
+    {"/admin/keys": wsgi.dashboard_app(gate, **settings)},
 )
 """
 AXE = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
@@ -364,6 +369,25 @@ def test_the_whole_story_on_this_computer_alone(alone: tuple[Served, Gate], any_
     assert "Story" not in tab.source
 
 
+def hooked(folder: Path) -> dict[str, str]:
+    """The ids of an endpoint with deliveries of each state, and of one of them."""
+    outbox = Outbox(f"sqlite:///{folder}/outbox.db", "A" * 43)
+    types, headers = ["invoice.paid", "invoice.sent"], {"X-Team": "a"}
+    given: Any = {"organization_id": "org_acme", "event_types": types, "headers": headers, "description": "Billing"}
+    endpoint = outbox.endpoints.create("https://hooks.example.com/a/rather/long/path/of/a/customer", **given).endpoint
+    for each in (*types, *types):
+        outbox.add(each, {"id": 1}, organization_id="org_acme")
+    now = time.time()
+    first, second, third, *_ = outbox.claim("worker", 4, now=now)
+    outbox.finish(first, Attempt(204), Next.done(), now=now)
+    outbox.finish(second, Attempt(None, "blocked"), Next.failed(), now=now)
+    outbox.finish(third, Attempt(500), Next.retry(now + 300), now=now)
+    off = outbox.endpoints.create("https://old.example.com/", organization_id="org_acme").endpoint
+    outbox.endpoints.disable(off.id)
+    outbox.close()
+    return {"endpoint": endpoint.id, "delivery": third.delivery_id}
+
+
 PAGES = {
     "keys": "",
     "new-key": "keys/new",
@@ -377,6 +401,13 @@ PAGES = {
     "project": "projects/{project}",
     "delete": "projects/{project}/delete",
     "audit": "audit",
+    "webhooks": "webhooks",
+    "new-webhook": "webhooks/new",
+    "webhook": "webhooks/{endpoint}",
+    "edit-webhook": "webhooks/{endpoint}/edit",
+    "rotate-webhook": "webhooks/{endpoint}/rotate",
+    "delete-webhook": "webhooks/{endpoint}/delete",
+    "delivery": "webhooks/{endpoint}/deliveries/{delivery}",
     "nothing": "?search=nothing+has+this+name",
     "not-found": "nope",
 }
@@ -389,7 +420,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
     (folder / "gates.py").write_text(SETTINGS)
     (folder / "dashboard_host.py").write_text(MODULE)
     with closing(gate_in(folder)) as gate:
-        ids = {"id": filled(gate), "project": gate.projects.list()[0].id}
+        ids = {"id": filled(gate), "project": gate.projects.list()[0].id, **hooked(folder)}
     with serving("uvicorn-h11", "dashboard_host", folder, PYTHONPATH=str(folder)) as server:
         yield f"http://127.0.0.1:{server.port}/admin/keys/", ids
 

@@ -17,6 +17,8 @@ TOLERANCE = 300
 """Seconds that a clock may be off, both ways. Standard Webhooks and Stripe say five minutes."""
 KEEP_IDS = 345_600
 """Seconds for which an id is kept: longer than senders go on trying."""
+LONGEST_GRACE = 30 * 86_400
+"""Seconds for which the secret of an endpoint signs, at most, beside the one that replaced it."""
 MAX_PAYLOAD = 20_000
 """Bytes of a message that is sent. Standard Webhooks says less than 20 kB."""
 KEEP_MESSAGES = 30

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextvars
 import getpass
 import time
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,10 @@ from ..._sync import waited
 from ...gate import Gate
 from ...manage import ALL, RIGHTS, Authority
 from ..opening import Place, in_memory, opened
+from ..webhooks.opening import outbox_of
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
 
 ADDRESS = "127.0.0.1"
 _NAMES = (ADDRESS, "localhost")
@@ -22,18 +27,19 @@ _SLOWEST = 30  # seconds for a browser to send a request
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=_PORT, show_default=True, help="0 takes any free one.")
+@click.option("--outbox", "named", metavar="URL|NAME", help="Show webhook endpoints too: of a database, or in code.")
 @click.pass_obj
-def dashboard(place: Place, port: int) -> None:
+def dashboard(place: Place, port: int, named: str | None) -> None:
     """Manage keys in a browser, on this computer alone. Shows a link that signs in once. Ctrl-C ends it."""
-    with opened(place, "store") as gate:
+    with opened(place, "store") as gate, nullcontext() if named is None else outbox_of(place, named) as outbox:
         server = _server(port)
         origin = f"http://{ADDRESS}:{server.port}"
-        server.app = _app(gate, server.port, origin)
+        server.app = _app(gate, server.port, origin, outbox)
         click.echo("Ctrl-C ends it.", err=True)
         server.serve_forever()  # until Ctrl-C
 
 
-def _app(gate: Gate, port: int, origin: str) -> Any:
+def _app(gate: Gate, port: int, origin: str, outbox: Outbox | None) -> Any:
     from ...manage.dashboard.apps import beside, local_app
     from ...manage.dashboard.local import Local
 
@@ -44,7 +50,7 @@ def _app(gate: Gate, port: int, origin: str) -> Any:
     def announce(path: str) -> None:
         click.echo(f"Open {origin}{path}")
 
-    local = Local(gate, who, hosts, time.monotonic, announce, counts=not in_memory(gate, "limiter"))
+    local = Local(gate, who, hosts, time.monotonic, announce, counts=not in_memory(gate, "limiter"), outbox=outbox)
     if not gate.needs_await:
         return local_app(local, gate)
     context = contextvars.copy_context()  # threads of the server do not know of the loop beside this one

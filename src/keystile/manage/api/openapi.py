@@ -11,7 +11,7 @@ from ...gate import Gate
 from ...policy.pages import PageStyle
 from ..live.sending import EVENT_STREAM
 from ..operations.calls import MOST_LISTED
-from .fields import Body
+from .fields import Body, Field
 from .names import Case
 from .queries import parameters_of
 from .routes import Route
@@ -146,17 +146,22 @@ class _Writer:
 
     def _body(self, body: Body) -> dict[str, Any]:
         known = body.all(sessions=self._sessions)
-        own: dict[str, dict[str, Any]] = {"plan": {"enum": [*self._plans, None]}, "grace": {"maximum": self._grace}}
         self._schemas[body.name] = {
             "type": "object",
             "properties": {
-                self._case(each.name): {"description": each.meaning, **_plain(each.schema), **own.get(each.name, {})}
+                self._case(each.name): {"description": each.meaning, **_plain(each.schema), **self._own(each)}
                 for each in known
             },
             "required": [self._case(each.name) for each in known if each.name in body.required],
             "additionalProperties": False,
         }
         return {"$ref": f"#/components/schemas/{body.name}"}
+
+    def _own(self, each: Field) -> dict[str, Any]:
+        """What follows from the gate's settings."""
+        if each.name == "plan":
+            return {"enum": [*self._plans, None]}
+        return {"maximum": min(self._grace, each.schema.get("maximum", self._grace))} if each.name == "grace" else {}
 
     def _responses(self, route: Route) -> dict[str, Any]:
         success: dict[str, Any] = {"description": "Done.", "headers": self._headers(_of_success(route))}

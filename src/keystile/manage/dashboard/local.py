@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..._sync import Lock, Offload
 from ...gate import Gate
@@ -27,6 +28,9 @@ from .rules.headers import SIGNED_OUT
 from .rules.links import to
 from .site import SIGN_OUT, Site
 from .visits import Visit
+
+if TYPE_CHECKING:
+    from ...webhooks.outbox import Outbox
 
 LOGIN = "/login"
 TOKEN_LASTS, SESSION_LASTS, SESSION_RESTS = 300.0, 43_200.0, 1800.0
@@ -96,6 +100,7 @@ class Local:
         clock: seconds that never go back.
         announce: shows a path, with the token, to whoever sees the terminal.
         counts: whether the gate's limiter knows where keys stand.
+        outbox: where webhook endpoints are kept, or None.
     """
 
     def __init__(
@@ -107,10 +112,11 @@ class Local:
         announce: Callable[[str], None],
         *,
         counts: bool,
+        outbox: Outbox | None = None,
     ) -> None:
         self._who, self._hosts, self._announce = who, hosts, announce
         self._sessions = Sessions(clock)
-        self.site = Site(gate, self._enter, sign_out=LOGIN, counts=counts)
+        self.site = Site(gate, self._enter, sign_out=LOGIN, counts=counts, outbox=outbox)
         self.offer()
 
     def offer(self) -> None:

@@ -17,6 +17,7 @@ from ..._sync import Offload
 from ...exceptions import ConfigurationError, RecordChanged
 from ...keys.changes.fields import UNSET, Unset, check_optional, check_page, check_seconds, check_text
 from ...keys.changes.twins import awaited, blocking
+from ...policy.webhooks import LONGEST_GRACE
 from ...rules.network.targets import Targets
 from ..schemes import Scheme
 from ..sending import check_fields
@@ -28,7 +29,7 @@ from .rows import Kept, Row, Rows, endpoint_of, scheme_text
 from .stamps import ENDPOINT, micros, new_id
 from .tables import endpoints
 
-GRACE, LONGEST_GRACE = 86_400, 30 * 86_400
+GRACE = 86_400
 _BY_HAND = "by hand"
 
 Change = Callable[[Row], Mapping[str, Any]]

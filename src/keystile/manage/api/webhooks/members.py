@@ -5,8 +5,10 @@ What each of them may be is decided by `webhooks.outbox`, which names the field 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ....policy.webhooks import LONGEST_GRACE
 from ..fields import Body, Field, moment
 from ..members import GRACE, MAYBE_LINE, ORGANIZATION, are_texts, is_text, list_schema, or_null
 
@@ -52,6 +54,11 @@ HEADERS = Field(
     member=False,
 )
 DESCRIPTION = Field("description", "A label for people.", MAYBE_LINE, or_null(is_text), member=False)
+_GRACE = replace(
+    GRACE,
+    meaning="For how many seconds the secret before it signs as well; a day if nothing is said.",
+    schema={**GRACE.schema, "maximum": LONGEST_GRACE},
+)
 SINCE = Field(
     "since",
     "What was added at this moment or later.",
@@ -68,5 +75,5 @@ NEW_ENDPOINT = Body(
     required=frozenset(("url",)),
 )
 ENDPOINT_CHANGE = Body("EndpointChange", (URL, EVENT_TYPES, HEADERS, DESCRIPTION), merge=True)
-SECRET_ROTATION = Body("SecretRotation", (GRACE,))
+SECRET_ROTATION = Body("SecretRotation", (_GRACE,))
 RETRY = Body("Retry", (SINCE,), required=frozenset(("since",)))
