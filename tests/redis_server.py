@@ -95,6 +95,27 @@ class Server:
         self.kill()
         self.process = self._start()
 
+    def follow(self, primary: Server) -> None:
+        """Become a replica of another one, and wait until it has all of its data."""
+        primary.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        self.command("REPLICAOF", "127.0.0.1", str(primary.port))
+        deadline = time.monotonic() + SECONDS_TO_START
+        while "master_link_status:up" not in self.command("INFO", "replication"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the replica did not hear from its primary")
+            time.sleep(0.01)
+
+    def lose_disk(self) -> None:
+        """Take its folder away, and let it notice that nothing can be saved any more."""
+        self._home.cleanup()
+        self.command("CONFIG", "SET", "save", "3600 1")
+        self.command("BGSAVE")
+        deadline = time.monotonic() + SECONDS_TO_START
+        while "rdb_last_bgsave_status:err" not in self.command("INFO", "persistence"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the server can still save")
+            time.sleep(0.01)
+
     def pause(self) -> None:
         """Pause it: connections stay open, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)

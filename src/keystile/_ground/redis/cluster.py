@@ -122,7 +122,7 @@ async def ask(  # noqa: PLR0917 - where, how, and what is sent
             redirected = servers.elsewhere(error, node)
             if redirected is None or last:
                 failed = servers.unavailable(error, node)
-                if type(failed) is StoreUnavailable:
+                if not isinstance(failed, servers.refused):
                     topology.suspects.add(node)
                 raise failed from None
             slot, node, asking = redirected

@@ -59,8 +59,12 @@ class Links:
             for each in with_sentinels(client):
                 each.close()
 
+    async def leave(self) -> None:
+        """Close the connections to a single server that are not in use: its name may belong to another one by now."""
+        self.client("").connection_pool.disconnect(inuse_connections=False)
+
     def _look_at(self, error: Exception, client: Any) -> None:
-        if self._servers.is_replica(error):  # the name may belong to another server by now
+        if self._servers.is_replica(error):  # as `leave`
             client.connection_pool.disconnect(inuse_connections=False)
 
 
@@ -93,6 +97,10 @@ class AsyncLinks:
     def client(self, node: str) -> Any:
         """The client of a node."""
         return self.clients.setdefault(node, self._servers.connect_async(node))
+
+    async def leave(self) -> None:
+        """As `Links.leave`."""
+        await self.client("").connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close all of them."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ...exceptions import ConfigurationError, StoreUnavailable
 from ..urls import place_of
+from .roles import REASON, primary_only, primary_only_awaited
 
 # How long opening a connection may take, and answering a command, in seconds.
 TIMEOUT = 0.25
@@ -48,6 +49,10 @@ _SERVER_WORDS = re.compile(
 _ELSEWHERE = re.compile(r"^(?:MOVED |ASK )?(\d+) (\S*):(\d+)$")
 
 
+class CannotWrite(StoreUnavailable):
+    """The server can write nothing to its disk, and refuses whatever counts as a write."""
+
+
 class Servers:
     """A single server, the master that Sentinels name, or a Cluster.
 
@@ -81,6 +86,7 @@ class Servers:
             raise self._wrong(f"needs the driver {self._driver}: pip install 'keystile[redis]'") from None
         self.no_script: type[Exception] = exceptions["NoScriptError"]
         self.reply: type[Exception] = exceptions["ResponseError"]
+        self._read_only: type[Exception] = exceptions["ReadOnlyError"]
         # A driver's errors do not all share a base class. ValueError: a reply that the script does not send.
         known = (each for each in exceptions.values() if isinstance(each, type) and issubclass(each, Exception))
         self.failures: tuple[type[Exception], ...] = (OSError, ValueError, *known)
@@ -103,7 +109,10 @@ class Servers:
     def unavailable(self, error: Exception, node: str = "") -> StoreUnavailable:
         """The exception for callers. The driver's own words may hold secrets."""
         kind = self.refused if self._concerns_one_call(error) else StoreUnavailable
-        return kind(f"{self.name}, {node}" if node else self.name, type(error).__name__)
+        if kind is StoreUnavailable and "MISCONF" in str(error):
+            kind = CannotWrite
+        reason = REASON if self.is_replica(error) else type(error).__name__
+        return kind(f"{self.name}, {node}" if node else self.name, reason)
 
     def is_replica(self, error: Exception) -> bool:
         """Whether a server says that it accepts no writes."""
@@ -159,6 +168,9 @@ class Servers:
         never = import_module(f"{library}.retry").Retry(import_module(f"{self._driver}.backoff").NoBackoff(), 0)
         timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
         options = {**timeouts, **self._options, **more, "retry": never}
+        if not self.is_cluster:  # there a replica sends every caller to its primary
+            judge = primary_only_awaited if prefix else primary_only
+            options[f"{self._driver}_connect_func"] = judge(self._read_only, self.reply)
         if self.is_sentinel:
             options["sentinel_kwargs"] = {**timeouts, **options.get("sentinel_kwargs", {}), **more, "retry": never}
             options["sentinel_kwargs"].pop("implementation", None)

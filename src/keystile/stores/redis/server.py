@@ -14,7 +14,8 @@ from ..._ground.frozen import HiddenBytes
 from ..._ground.health import Health
 from ..._ground.redis.cluster import Topology
 from ..._ground.redis.links import answer, open_all
-from ..._ground.redis.servers import Servers
+from ..._ground.redis.roles import REASON, ROLE, is_replica
+from ..._ground.redis.servers import CannotWrite, Servers
 from ...exceptions import StoreUnavailable
 from .advice import advice_on
 
@@ -72,9 +73,9 @@ class Server:
 
     def __init__(self, servers: Servers, topology: Topology | None, fitness: Fitness, links: Callable[[], Any]) -> None:
         self._servers, self._topology, self._fitness, self._links = servers, topology, fitness, links
-        # A master that was replaced answers a plain read with what it had. This command counts as a write, so it
+        # A primary that has become a replica answers a plain read with what it has. GETEX counts as a write, so it
         # refuses. A Cluster's replicas refuse reads anyway.
-        self._read = "GETEX" if servers.is_sentinel else "GET"
+        self._read_command = "GET" if servers.is_cluster else "GETEX"
         self.name = servers.name
 
     async def open(self) -> None:
@@ -132,7 +133,7 @@ class Server:
         if is_down and not health.may_probe():
             raise StoreUnavailable(self.name, "is down")
         try:
-            found = await self.ask(name, self._read, name)
+            found = await self._read(name, is_down)
         except OneCall:
             if is_down:
                 health.answered(seen)
@@ -148,6 +149,15 @@ class Server:
                 health.probed()  # also if the request was cancelled
         return None if found is None else HiddenBytes(found)
 
+    async def check_role(self) -> None:
+        """Take the server for down if it has become a replica that takes writes: those refuse nothing by themselves."""
+        health = self._fitness.of(b"")
+        seen = health.changes
+        if await self._is_replica():
+            error = StoreUnavailable(self.name, REASON)
+            health.failed(seen, error)
+            raise error
+
     async def drop(self, names: Sequence[bytes], members: Iterable[bytes]) -> None:
         """Take a member out of each of these zsets, which are in one slot."""
         await self.run(DROP, names, *members)
@@ -156,6 +166,31 @@ class Server:
         """So many members of a list, beyond this one."""
         command, end = ("ZREVRANGEBYLEX", "-") if newest else ("ZRANGEBYLEX", "+")
         found: list[bytes] = await self.ask(name, command, name, beyond, end, "LIMIT", 0, limit)
+        return found
+
+    async def _read(self, name: bytes, was_down: bool) -> Any:
+        if was_down and await self._is_replica():
+            raise StoreUnavailable(self.name, REASON)
+        try:
+            return await self.ask(name, self._read_command, name)
+        except CannotWrite:
+            if await self._is_replica() is not False:
+                raise
+        return await self.ask(name, "GET", name)
+
+    async def _is_replica(self) -> bool | None:
+        """Whether it is one; None if the server does not tell."""
+        if self._topology is not None:
+            return False
+        links = self._links()
+        try:
+            found = is_replica(await links.execute("", ROLE))
+        except self._servers.reply as error:
+            return True if self._servers.is_replica(error) else None
+        except self._servers.failures as error:
+            raise self._servers.unavailable(error) from None
+        if found:
+            await links.leave()
         return found
 
     async def _gets(self, names: Sequence[bytes]) -> list[bytes | None]:

@@ -91,7 +91,8 @@ class Counts:
         self._server, self._reading, self._keys, self._credit = reading.server, reading, keys, credit
 
     async def add_usage(self, counts: Sequence[Counted], uses: Sequence[Used]) -> None:
-        """Add counts, and note uses."""
+        """Add counts, and note uses. This is done now and then, off the path of requests: so the role is asked here."""
+        await self._server.check_role()
         for use in uses:  # first, because doing that again does no harm
             with suppress(UnreadableRecord):  # of one key: that is no reason to keep back what others counted
                 await self._keys.note(use, USE_EVERY)
