@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from keystile.webhooks.outbox import Outbox, new_key
 from tests.ports import free_port
 
 GATE = """
@@ -143,6 +145,19 @@ def test_a_gate_in_code_may_be_async(tmp_path: Path) -> None:
         _, page = served.ask("POST", "/keys", {"form_id": form[1], "name": "CI"}, Cookie=cookie)
         assert 'id="secret"' in page
         assert "CI" in served.ask("GET", "/", Cookie=cookie)[1]
+    finally:
+        assert served.stop()[0] == 0
+
+
+def test_webhook_endpoints_are_shown_of_an_outbox_that_is_named(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "keystile", "init"], cwd=tmp_path, check=True, capture_output=True)
+    url, key = f"sqlite:///{tmp_path / 'outbox.db'}", new_key()
+    with closing(Outbox(url, key)) as outbox:
+        outbox.endpoints.create("https://hooks.example/in", organization_id="one")
+    served = Served(tmp_path, KEYSTILE_OUTBOX=url, KEYSTILE_WEBHOOK_KEY=key)
+    try:
+        answer, page = served.ask("GET", "/webhooks", Cookie=served.enter(served.link()))
+        assert (answer.status, "https://hooks.example/in" in page) == (200, True)
     finally:
         assert served.stop()[0] == 0
 

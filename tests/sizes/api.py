@@ -78,7 +78,7 @@ async def _asgi(method: str, path: str, lines: Any, body: bytes) -> None:
 def read_body(octets: bytes) -> None:
     """One body, read as JSON, its fields, and what is said of them."""
     request = ManagementRequest(
-        "POST", "/", b"", (JSON,), octets[:MOST], "http", "", "", None, "", native=None, admitted=None
+        "POST", "/", b"", (JSON,), octets[:MOST], "http", "", "", False, None, "", native=None, admitted=None
     )
     with suppress(Refusal):
         _, faults = fields.read_fields(members.NEW_KEY, read_object(request, typed=True), NOW, READING)

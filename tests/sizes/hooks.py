@@ -171,6 +171,8 @@ NOT_FED = {
     "webhooks.ed25519.PrivateKey.verifies": "see PublicKey.verifies",
     "webhooks.ed25519.PublicKey.sign": "signs nothing",
     "webhooks.outbox.history.check_page_of": _BOUNDED,
+    "webhooks.outbox.history.check_since": "takes a moment",
+    "webhooks.outbox.history.of": "one look at two ids; see EndpointOperations",
     "webhooks.outbox.outbox.Outbox.of": _SETTING,
     "webhooks.outbox.registering.end": _SHORT_ID,
     "webhooks.outbox.registering.living": _SHORT_ID,
@@ -197,6 +199,7 @@ NOT_FED = {
 NO_STRANGERS = {
     "policy.webhooks": _SETTING,
     "webhooks": "only names what others hold",
+    "cli.dashboard.command": _TYPED,
     "cli.webhooks.deliveries": _TYPED,
     "cli.webhooks.endpoints": _TYPED,
     "cli.webhooks.group": _TYPED,

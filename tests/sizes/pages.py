@@ -12,7 +12,7 @@ from keystile.manage import ALL, Authority
 from keystile.manage.crosssite import may_change, may_show, origin_of
 from keystile.manage.dashboard.local import Sessions
 from keystile.manage.dashboard.pages.fields import emptied, members
-from keystile.manage.dashboard.routes import find
+from keystile.manage.dashboard.routes import ALL_PAGES, find
 from keystile.manage.dashboard.rules.forms import BadField, BadForm, one_of_each, read_form, seconds
 from keystile.manage.dashboard.rules.links import id_in, segment, to
 from tests.dashboards import Dash
@@ -54,6 +54,7 @@ def from_elsewhere(sent: str) -> None:
 
 def path(sent: str) -> None:
     find("/keys/" + sent)
+    find("/webhooks/x/deliveries/" + sent, ALL_PAGES)
     id_in("~" + sent)
     to(sent, "/keys/" + segment(sent[:200]), {"search": sent})
 
@@ -96,10 +97,13 @@ _MODULES = (
 )
 NO_STRANGERS = {
     **{f"manage.dashboard.{name}": _VISITS for name in _MODULES},
+    **{f"manage.dashboard.pages.webhooks.{name}": _VISITS for name in ("changing", "deliveries", "listing", "one")},
     "manage.dashboard.apps": _HOST,
     "manage.dashboard.entering": _HOST,
 }
 NOT_FED = {
+    "manage.dashboard.pages.webhooks.fields.endpoint_path": "an id of the path; see segment",
+    "manage.dashboard.pages.webhooks.fields.endpoint_row": _VISITS,
     "asgi.dashboard_app": _HOST,
     "manage.dashboard.local.Sessions.leave": "one look-up of a digest; see knows",
     "manage.dashboard.pages.fields.wrong": "takes what an operation refuses",

@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import api, hooks, keys, live, managed, pages, parts, places
+from tests.sizes import api, hooked, hooks, keys, live, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -710,6 +710,27 @@ TABLE = (
         text(api.read_parts),
         most=5.0,
     ),
+    Row(
+        (
+            *(f"manage.operations.endpoints.EndpointOperations.{name}" for name in hooked.OPERATIONS),
+            "manage.operations.calls.Call.organizations",
+        ),
+        text(hooked.ids),
+    ),
+    Row(
+        (
+            "manage.operations.endpoints.EndpointOperations.create",
+            "manage.operations.endpoints.EndpointOperations.update",
+            "webhooks.schemes.Scheme.named",
+        ),
+        text(hooked.members),
+        most=6.0,
+    ),
+    Row(
+        ("manage.dashboard.pages.webhooks.fields.members_of", "manage.dashboard.rules.links.is_of_webhooks"),
+        text(hooked.form),
+        most=6.0,
+    ),
     Row(("manage.requests.parameters",), octets(api.read_query)),
     *(Row(("gate.order.Order.recheck",), parts.recheck(where), how=where) for where in ("path", "key", "keys")),
     *(
@@ -752,6 +773,9 @@ NOT_FED = {
     "manage.answers.Answers.document": _OURS,
     "manage.answers.Answers.listed": _OURS,
     "manage.answers.Answers.page": _OURS,
+    **{f"manage.api.members.{name}": _SETTING for name in ("are_texts", "is_text", "or_null")},
+    **{f"manage.api.shapes.{name}": _SETTING for name in ("plain", "shapes_of", "texts", "timed")},
+    "manage.api.webhooks.shapes.endpoint_state": _OURS,
     "manage.api.names.snake": "gives what it takes",
     "manage.api.openapi.document": _SETTING,
     "manage.api.preconditions.entity_tag": _OURS,

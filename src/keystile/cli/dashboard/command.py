@@ -14,7 +14,7 @@ from ..._sync import waited
 from ...gate import Gate
 from ...manage import ALL, RIGHTS, Authority
 from ..opening import Place, in_memory, opened
-from ..webhooks.opening import outbox_of
+from ..webhooks.opening import OPTION, VARIABLE, outbox_of
 
 if TYPE_CHECKING:
     from ...webhooks.outbox import Outbox
@@ -27,7 +27,13 @@ _SLOWEST = 30  # seconds for a browser to send a request
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=_PORT, show_default=True, help="0 takes any free one.")
-@click.option("--outbox", "named", metavar="URL|NAME", help="Show webhook endpoints too: of a database, or in code.")
+@click.option(
+    OPTION,
+    "named",
+    envvar=VARIABLE,
+    metavar="URL|NAME",
+    help=f"Show webhook endpoints too: of a database, or of an outbox in code, like main:outbox; default: ${VARIABLE}.",
+)
 @click.pass_obj
 def dashboard(place: Place, port: int, named: str | None) -> None:
     """Manage keys in a browser, on this computer alone. Shows a link that signs in once. Ctrl-C ends it."""
