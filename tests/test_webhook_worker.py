@@ -237,8 +237,7 @@ def test_an_endpoint_that_hangs_keeps_nobody_waiting(backend: str, queue: Queue,
 
     async def run() -> None:
         async with queue.worker():
-            with anyio.fail_after(30):
-                await until(lambda: sum(len(each.requests) for each in well) == 190)
+            await until(lambda: sum(len(each.requests) for each in well) == 190)
             assert queue.states()["due"] >= 10
             others.set()
 
@@ -249,8 +248,9 @@ def test_an_endpoint_that_hangs_keeps_nobody_waiting(backend: str, queue: Queue,
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - other threads make it so
-        await anyio.sleep(0.01)
+    with anyio.fail_after(60):
+        while not holds():  # noqa: ASYNC110 - other threads make it so
+            await anyio.sleep(0.01)
 
 
 def id_of(request: bytes) -> str:
