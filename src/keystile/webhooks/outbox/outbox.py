@@ -149,10 +149,9 @@ class Outbox:
     async def _test(self, offload: Offload, endpoint_id: str, *, organization_id: str | None = None) -> str:
         """Have a message of the type ``webhook.test`` sent to one endpoint, whatever types it wants; gives its id.
         NotFound if there is no such endpoint, ConfigurationError if it is disabled."""
-        wanted = _one(endpoint_id, organization_id)
         # Whose it is, the endpoint's row says.
         message = self._message(TEST_TYPE, {"endpoint_id": endpoint_id}, organization_id or "-", None)
-        work = partial(adding.test, message=message, wanted=wanted)
+        work = partial(adding.test, message=message, wanted=_one(endpoint_id, organization_id))
         return await self._database.write(offload, work, partial(adding.was_added, message_id=message.id))
 
     async def _deliveries(
@@ -192,15 +191,13 @@ class Outbox:
         """Have a message sent to an endpoint once more, now, by the schedule from its beginning; also one that has
         arrived. One that is under way just now stays as it is. NotFound if there is none, or its endpoint was deleted.
         """
-        wanted, now = _one(delivery_id, organization_id, "delivery_id"), self._clock()
-        work = partial(history.retry, wanted=wanted, now=now)
+        work = partial(history.retry, wanted=_one(delivery_id, organization_id, "delivery_id"), now=self._clock())
         return await self._database.write(offload, work, lambda _connection: None)
 
     async def _retry_failed(
         self, offload: Offload, endpoint_id: str, *, since: datetime, organization_id: str | None = None
     ) -> int:
-        """Have everything sent once more that was given up, of what was added since then; gives how many there were.
-        NotFound if there is no such endpoint."""
+        """Have all sent once more that was given up, of what was added since then; how many. NotFound: no endpoint."""
         if not isinstance(since, datetime) or since.utcoffset() is None:
             raise ConfigurationError("expected a datetime with a time zone", key="since")
         wanted, now, count = _one(endpoint_id, organization_id), self._clock(), 0
@@ -221,6 +218,7 @@ class Outbox:
         full: Collection[str] = frozenset(),
         lease: float = 60.0,
         per_endpoint: int = PER_ENDPOINT,
+        well: bool = False,
     ) -> Sequence[Claimed]:
         """Take deliveries that are due, the oldest first. Each is this worker's until its lease ends; then others may
         take it, so a lease must last longer than an attempt.
@@ -233,11 +231,12 @@ class Outbox:
             lease: seconds, at most an hour.
             per_endpoint: at most so many are under way to one endpoint, of all workers together; a few more where two
                 of them claim at the same moment.
+            well: nothing for endpoints at which nothing has arrived since they failed.
         """
-        wanted = claiming.check_wanted(claiming.Wanted(worker_id, most, now, full, lease, per_endpoint))
-        # If nobody has heard of a claim, its leases end some time.
-        work = partial(claiming.claim, wanted=wanted, rows=self._rows)
-        return await self._database.write(offload, work, lambda _connection: None)
+        asked = claiming.Wanted(worker_id, most, now, full, lease, per_endpoint, well)
+        same: Any = {"wanted": claiming.check_wanted(asked), "rows": self._rows, "taken": []}
+        work, written = partial(claiming.claim, **same), partial(claiming.was_claimed, **same)
+        return await self._database.write(offload, work, written)
 
     async def _finish(
         self, offload: Offload, claimed: Claimed, attempt: Attempt, then: Next, *, now: float
@@ -251,16 +250,17 @@ class Outbox:
             now: Unix seconds.
 
         Returns:
-            What was done; None if the delivery is not this worker's any more: its lease ended and another has claimed
-            it, or its endpoint was deleted. Then nothing was noted.
+            What was done, also if it is called again with the same `now`. None, and nothing is noted, if it is not this
+            worker's any more: its lease ended and another has claimed it, or its endpoint was deleted.
         """
-        work = partial(claiming.finish, claimed=claimed, attempt=attempt, then=then, now=now)
-        return await self._database.write(offload, work, partial(claiming.was_finished, claimed=claimed))
+        same: Any = {"claimed": claimed, "then": then, "now": now}
+        work, written = partial(claiming.finish, attempt=attempt, **same), partial(claiming.was_finished, **same)
+        return await self._database.write(offload, work, written)
 
     async def _purge(self, offload: Offload, *, most: int = history.BATCH) -> int:
-        """Delete messages, at most so many, that are older than `keep_messages` and not on their way any more, with
-        their deliveries and attempts; and what is left of deleted endpoints. Gives how many messages that were: call it
-        again until it gives 0."""
+        """Delete messages, at most so many, that are older than `keep_messages` and not on their way any more, with all
+        of theirs; and what is left of deleted endpoints. Gives how many messages that were: call it until it gives 0.
+        """
         before = self._clock() - self._keep_messages * 86_400
         work = partial(history.purge, before=before, most=check_page(most))
         return await self._database.write(offload, work, lambda _connection: None)
@@ -295,5 +295,5 @@ class Outbox:
     purge, apurge = blocking(_purge), awaited(_purge)
 
 
-def _one(id: Any, organization_id: Any, key: str = "endpoint_id") -> tuple[str, str | None]:
+def _one(id: Any, organization_id: Any, key: str = "endpoint_id") -> history.Of:
     return check_text(id, key), check_optional(organization_id, "organization_id")
