@@ -34,10 +34,15 @@ class Receiver:
         self.requests: list[bytes] = []
         self.connections = 0
         self.ended = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
 
     def close(self) -> None:
         self.ended.set()
+        # The thread that accepts must be gone: of a socket that is closed only, it would accept what is meant for the
+        # next one that is given the same number.
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._serving.join()
         self._listening.close()
 
     def _serve(self) -> None:

@@ -29,7 +29,8 @@ class Proxy:
         self._passing.set()
         self._lost = 0
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -60,6 +61,9 @@ class Proxy:
         return self
 
     def __exit__(self, *_unused: object) -> None:
+        # Else the thread would accept what is meant for the next socket with this number.
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listening.close()
         self.release()
         self.cut()

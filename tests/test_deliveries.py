@@ -84,7 +84,7 @@ def test_what_the_other_side_asks_for_counts_within_bounds(number: int, asked: i
 @given(NUMBERS, st.floats(0, 1), st.floats(0, 1))
 def test_who_failed_together_does_not_come_back_together(number: int, one: float, other: float) -> None:
     apart = abs(pause(number, None, one) - pause(number, None, other))
-    assert apart == pytest.approx(abs(one - other) * 0.4 * SCHEDULE[number])
+    assert apart == pytest.approx(abs(one - other) * 0.4 * SCHEDULE[number], abs=1e-6)
 
 
 @pytest.mark.parametrize("came", [*FAILED, Came(None, "blocked")], ids=str)
@@ -188,6 +188,24 @@ def test_places_are_never_more_than_there_are_and_all_come_back(steps: list[tupl
             places.leave(name, arrived=step == "arrived")
         assert places.free == 8 - taken.total() >= 0
         assert max(taken.values(), default=0) <= 3
+
+
+def test_an_endpoint_that_the_outbox_knows_to_fail_has_one_place_from_the_beginning() -> None:
+    places = Places()
+    taken = [places.take(f"bad{number}", failing=True) for number in range(40)]
+    assert taken.count(True) == MOST // 4
+    assert places.left_for_failing == 0
+    assert all(places.take(f"good{number}") for number in range(12) for _ in range(EACH))
+
+
+def test_what_fails_and_is_under_way_is_not_forgotten_for_others_that_fail() -> None:
+    places = Places()
+    for number in range(MOST // 4):
+        assert places.take(f"hanging{number}", failing=True)
+    for number in range(REMEMBERED + 50):
+        assert not places.take(str(number), failing=True)
+    assert places.left_for_failing == 0
+    assert places.full() >= {f"hanging{number}" for number in range(MOST // 4)}
 
 
 def test_of_failing_endpoints_only_so_many_are_remembered() -> None:

@@ -737,3 +737,12 @@ def test_a_repr_names_the_place_alone(tmp_path: Path) -> None:
         Outbox(f"sqlite:///{tmp_path / 'o.db'}", KEY, max_payload=0)
     assert TARGETS.permits("127.0.0.1")
     assert ARRIVED.delivered
+
+
+@pytest.mark.parametrize("header", ["Content-Length", "Host", "Transfer-Encoding", "webhook-id", "Connection"])
+def test_a_signature_does_not_go_where_the_message_itself_is_described(tmp_path: Path, header: str) -> None:
+    endpoints = Outbox(f"sqlite:///{tmp_path}/outbox.db", KEY).endpoints
+    with pytest.raises(ConfigurationError, match="belongs to the message"):
+        endpoints.create("https://a.example", organization_id="org_1", scheme=Scheme.hex_body(header))
+    with pytest.raises(ConfigurationError, match="each name once"):
+        endpoints.create("https://a.example", organization_id="org_1", headers={"X-A": "1", "x-a": "2"})

@@ -85,6 +85,8 @@ def test_a_lease_that_ended_is_claimed_again_and_the_sleeper_changes_nothing(box
     assert box.states(endpoint.id) == ["due"]
     assert box.attempts(again.delivery_id) == []
     assert box.end(again)
+    assert box.end(again)  # the same once more: nobody may have heard of the first
+    box.clock.now += 1
     assert box.end(again) is None
     assert box.end(sleeper) is None
     assert [each.attempt for each in box.attempts(again.delivery_id)] == [2]
@@ -443,21 +445,37 @@ def test_a_write_that_nobody_has_heard_of_is_done_once(request: pytest.FixtureRe
         with breaking(box):
             new = box.endpoints.rotate(endpoint.id)
         assert box.endpoints.get(endpoint.id).revision == 3
-        with breaking(box):  # what was claimed first is nobody's until its lease ends
-            assert box.take() == []
-        box.clock.now += LEASE
-        [claimed] = box.take()
-        assert (claimed.message_id, claimed.attempt) == (message, 2)
+        with breaking(box):
+            [claimed] = box.take()
+        assert (claimed.message_id, claimed.attempt) == (message, 1)
+        assert box.take() == []
         signed = sign(Scheme.standard(), claimed.endpoint.secrets, claimed.payload, now=1, id="msg_1")
         for secret in (issued.secret, new.secret):
             verify(Scheme.standard(), [Secret(secret)], signed, claimed.payload, now=1)
         with breaking(box):
-            assert box.end(claimed) is not None
-        assert [each.attempt for each in box.attempts(claimed.delivery_id)] == [2]
+            assert box.end(claimed, Next.failed(disable="gone"), Attempt(410)) == Finished(disabled=True)
+        assert [each.attempt for each in box.attempts(claimed.delivery_id)] == [1]
+        assert box.end(claimed, Next.failed(disable="gone"), Attempt(410)) == Finished(disabled=True)
+        box.clock.now += 1
         assert box.end(claimed) is None
         with breaking(box):
             box.endpoints.delete(endpoint.id)
         assert box.endpoints.list() == []
+
+
+def test_who_wants_only_endpoints_that_are_well_is_given_no_others(plain: Box) -> None:
+    well, failing = plain.endpoint("org_1").id, plain.endpoint("org_2").id
+    plain.send(organization_id="org_2")
+    [claimed] = plain.take()
+    plain.end(claimed, Next.retry(plain.clock.now), Attempt(500))
+    plain.clock.now += 1
+    plain.send(organization_id="org_1")
+    assert [each.endpoint.id for each in plain.take(well=True)] == [well]
+    [claimed] = plain.take()
+    assert claimed.endpoint.id == failing
+    plain.end(claimed)
+    plain.send(organization_id="org_2")
+    assert [each.endpoint.id for each in plain.take(well=True)] == [failing]
 
 
 def test_what_is_next_is_found_through_the_partial_index(plain: Box) -> None:

@@ -246,3 +246,18 @@ def test_keys_in_postgresql_are_told_from_postgresql(
     service.work()
     assert service.told() == sorted(("key.created", each) for each in ids)
     service.gate.close()
+
+
+def test_a_change_that_is_too_long_for_a_message_keeps_back_no_others(
+    queue: Queue, receiving: Callable[..., Receiver]
+) -> None:
+    issued = queue.endpoint(receiving())
+    queue.outbox._max_payload = 420
+    events: list[str] = []
+    queue.gate.on_event(lambda event: events.append(event.code))
+    anyio.run(partial(queue.once, partial(queue.worker, events=["key.*"])))
+    for name in ("before", "x" * 200, "after"):
+        queue.gate.keys.create(name, organization_id=ORGANIZATION)
+    anyio.run(partial(queue.once, partial(queue.worker, events=["key.*"])))
+    assert [each.type for each in queue.outbox.deliveries(issued.endpoint.id)] == ["key.created"] * 2
+    assert events.count("webhook.unsendable") == 1

@@ -6,8 +6,9 @@ import gzip
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,33 +258,89 @@ def test_the_next_address_is_tried(backend: str, receiving: Callable[..., Receiv
     assert attempt.delivered
 
 
-def test_a_resolver_that_hangs_is_left_and_so_are_too_many_look_ups(
+async def together(calls: Iterable[Callable[[], Awaitable[str | None]]]) -> list[str | None]:
+    found: list[str | None] = []
+
+    async def note(call: Callable[[], Awaitable[str | None]]) -> None:
+        found.append(await call())
+
+    async with anyio.create_task_group() as group:
+        for each in calls:
+            group.start_soon(note, each)
+    return found
+
+
+def test_names_whose_look_up_hangs_are_left_and_keep_no_others_waiting(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "RESOLVE_SECONDS", 0.02)
-    go_on = threading.Event()
+    monkeypatch.setattr(network, "RESOLVE_SECONDS", 0.2)
+    waiting, asked, ended = [threading.Event()], list[str](), list[str]()
 
-    def resolve(_host: str, _port: int) -> list[str]:
+    def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        if host.startswith("slow"):
+            waiting[-1].wait(30)
+            ended.append(host)
+        return ["127.0.0.1"]
+
+    async def run() -> None:
+        async with Sender(Targets(), resolve=resolve) as sender:
+
+            async def error_of(host: str) -> str | None:
+                return (await sender.send(f"https://{host}.example/", BODY, [])).error
+
+            async def errors_of_slow_ones() -> list[str | None]:
+                return await together(partial(error_of, f"slow{number}") for number in range(network.SLOTS - 1))
+
+            # As many as there are threads, then the same ones, which are asked no more.
+            for _ in range(3):
+                assert set(await errors_of_slow_ones()) == {"unresolved"}
+            assert len(asked) == network.SLOTS - 1
+            assert await error_of("well") == "blocked"
+            assert await error_of(f"slow{network.SLOTS}") == "unresolved"
+            assert await error_of("well") == "busy"  # it has nothing to do with that name
+            waiting.append(threading.Event())
+            waiting[0].set()
+            while len(ended) < network.SLOTS or await error_of("well") != "blocked":
+                pass
+            # They are known by now: they hang once more, and it is not kept waiting.
+            await errors_of_slow_ones()
+            assert await error_of(f"slow{network.SLOTS}") in {"unresolved", "busy"}
+            assert await error_of("well") == "blocked"
+
+    try:
+        anyio.run(run, backend=backend)
+    finally:
+        for each in waiting:
+            each.set()
+
+
+def test_messages_that_begin_together_share_the_look_up_of_their_host(
+    backend: str, receiving: Callable[..., Receiver]
+) -> None:
+    receiver, asked, go_on = receiving(CLOSING), list[str](), threading.Event()
+
+    def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
         go_on.wait(30)
         return ["127.0.0.1"]
 
-    async def run() -> list[str | None]:
-        found: list[str | None] = []
-        async with Sender(Targets(), resolve=resolve) as sender:
-            # Under trio a look-up that was left keeps others from beginning; under asyncio, from being queued. There
-            # are more than 64 where a thread began too late to keep the place of its look-up.
-            while len(found) < 70 if backend == "trio" else "busy" not in found:
-                found.append((await sender.send("https://slow.example/", BODY, [])).error)
+    async def run() -> list[Attempt]:
+        found: list[Attempt] = []
+        targets = Targets(allow_networks=LOOPBACK, allow_ports=[receiver.port], allow_http=True)
+        async with Sender(targets, resolve=resolve) as sender, anyio.create_task_group() as group:
+
+            async def send() -> None:
+                found.append(await sender.send(f"http://one.example:{receiver.port}/", BODY, []))
+
+            for _ in range(4):
+                group.start_soon(send)
+            await anyio.sleep(0.1)
+            go_on.set()
         return found
 
-    try:
-        before = threading.active_count()
-        *left, last = anyio.run(run, backend=backend)
-        assert (set(left), last) == ({"unresolved"}, "busy" if backend == "asyncio" else "unresolved")
-        assert len(left) >= 64
-        assert threading.active_count() - before <= 66
-    finally:
-        go_on.set()
+    assert [each.status for each in anyio.run(run, backend=backend)] == [200] * 4
+    assert asked == ["one.example"]
 
 
 def test_a_resolver_that_fails_is_told(backend: str) -> None:

@@ -19,6 +19,8 @@ import stripe
 from keystile.events import Event
 from keystile.rules.deliveries import DAY, SCHEDULE
 from keystile.webhooks import Scheme, Secret, Targets, verify
+from keystile.webhooks.outbox import Next
+from keystile.webhooks.sending import Attempt
 from tests.queues import Queue, queue
 from tests.receivers import CLOSING, OK, Receiver, certificates, drips, hangs, receiving, resolving
 
@@ -245,6 +247,27 @@ def test_an_endpoint_that_hangs_keeps_nobody_waiting(backend: str, queue: Queue,
     assert {len(set(map(id_of, each.requests))) for each in well} == {10}
     assert {len(each.requests) for each in well} == {10}
     assert 1 <= len(dead.requests) <= 4
+
+
+def test_a_worker_that_has_just_begun_knows_which_endpoints_hang(queue: Queue, receiving: Make) -> None:
+    ended = threading.Event()
+    bad, good = [receiving(lambda _connection: ended.wait(30)) for _ in range(4)], receiving()
+    for each in bad:
+        queue.endpoint(each)
+    queue.add()
+    claimed = queue.outbox.claim("one", 10, now=time.time())
+    for one in claimed:
+        queue.outbox.finish(one, Attempt(None, "timeout"), Next.retry(time.time()), now=time.time())
+    queue.endpoint(good)
+    queue.add()
+
+    async def run() -> None:
+        async with queue.worker(most=4):
+            await until(lambda: len(good.requests) == 1)
+            assert sum(len(each.requests) for each in bad) == 1
+            ended.set()
+
+    anyio.run(run)
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -15,10 +15,10 @@ from .background import later, settled
 from .beside import can_wait, loop_beside, waited
 from .crew import Crew, sleep, start_apart
 from .deferred import Deferred, on_exit
-from .flights import SingleFlight
+from .flights import Lookups, SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time, until
-from .offload import Offload, Pool, abandonable, inline, pooled, rest, worker_count
+from .offload import Offload, Pool, inline, pooled, rest, worker_count
 from .places import Crowd, Place, Places, quarter_of_threads
 from .running import adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
@@ -30,6 +30,7 @@ __all__ = [
     "Deferred",
     "Item",
     "Lock",
+    "Lookups",
     "Offload",
     "PerLoop",
     "Place",
@@ -38,7 +39,6 @@ __all__ = [
     "Seldom",
     "Shelf",
     "SingleFlight",
-    "abandonable",
     "adapt",
     "at_once",
     "can_wait",

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import anyio
+
 from ..exceptions import Overloaded
 from .local import on_fork
 from .loops import has_ended, running_loop
-from .offload import Offload
+from .offload import Offload, Pool, abandonable, pooled
 
 T = TypeVar("T")
 
@@ -60,3 +62,64 @@ class SingleFlight:
                     del self._flights[key]
             if not mine.done():
                 mine.cancel()
+
+
+class Lookups:
+    """At most one look-up at a time for a key, whose result all share that wait for it. Keys that have hung before wait
+    for each other, and keep nobody else waiting.
+
+    Args:
+        slots: how many run at once; as many again, up to `FOR_SLOW`, for keys that have hung.
+        queue: how many more may wait.
+    """
+
+    FOR_SLOW, REMEMBERED = 2, 1000
+
+    def __init__(self, slots: int, queue: int) -> None:
+        self._pool, self._for_slow = Pool(slots, queue), Pool(self.FOR_SLOW, queue)
+        self._flights: dict[Hashable, Future[Any]] = {}
+        self._slow: dict[Hashable, None] = {}
+
+    async def run(self, key: Hashable, seconds: float, work: Callable[..., T], *args: Any) -> T:
+        """The work's result.
+
+        Raises:
+            TimeoutError: it takes longer than this.
+            Overloaded: there was no room for it in this time.
+        """
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = Future[Any]()
+            await self._lead(key, flight, seconds, work, args)
+        else:
+            await pooled.wait(flight, seconds)
+        if flight.cancelled():
+            raise Overloaded("no look-up could begin")
+        found: T = flight.result(0)
+        return found
+
+    async def _lead(
+        self, key: Hashable, flight: Future[Any], seconds: float, work: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        def run() -> None:
+            if not flight.set_running_or_notify_cancel():
+                return
+            try:
+                flight.set_result(work(*args))
+            except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+                flight.set_exception(error)
+            finally:
+                self._flights.pop(key, None)
+
+        try:
+            with anyio.move_on_after(seconds):
+                await abandonable(self._for_slow if key in self._slow else self._pool, run)
+        finally:
+            if flight.cancel():  # no thread has begun it
+                self._flights.pop(key, None)
+            elif flight.done():
+                self._slow.pop(key, None)
+            else:
+                self._slow[key] = None
+                if len(self._slow) > self.REMEMBERED:
+                    del self._slow[next(iter(self._slow))]

@@ -50,7 +50,7 @@ WITH RECURSIVE waiting (endpoint_id) AS (
         WHERE taken.endpoint_id = waiting.endpoint_id AND taken.lease_by IS NOT NULL AND taken.due_at > :now
     ) AS under_way
     FROM waiting WHERE waiting.endpoint_id NOT IN :full AND (
-        SELECT endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL
+        SELECT endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL {well}
         FROM keystile_endpoints AS endpoint WHERE endpoint.id = waiting.endpoint_id
     )
 )
@@ -62,6 +62,7 @@ FROM keystile_deliveries AS due
 WHERE due.endpoint_id = free.endpoint_id AND due.state = 'due' AND due.due_at <= :now
 ORDER BY due.due_at, due.id LIMIT :each
 """
+_WELL = "AND endpoint.first_failure_at IS NULL"
 # SQLite has no LATERAL, and PostgreSQL no good plan for the other.
 _LATERAL = f"CROSS JOIN LATERAL (SELECT due.id, due.due_at {_OLDEST}) AS oldest"
 _IN = f"CROSS JOIN keystile_deliveries AS oldest ON oldest.id IN (SELECT due.id {_OLDEST})"
@@ -77,6 +78,7 @@ class Wanted(NamedTuple):
         full: endpoints that get nothing more just now.
         lease: for how many seconds they are the worker's.
         per_endpoint: at most so many under way to one endpoint, of all workers together.
+        well: nothing for endpoints at which nothing has arrived since they failed.
     """
 
     worker_id: str
@@ -85,6 +87,7 @@ class Wanted(NamedTuple):
     full: Collection[str]
     lease: float
     per_endpoint: int
+    well: bool = False
 
 
 def check_wanted(wanted: Wanted) -> Wanted:
@@ -98,18 +101,31 @@ def check_wanted(wanted: Wanted) -> Wanted:
     return wanted
 
 
-def claim(connection: sa.Connection, wanted: Wanted, rows: Rows) -> list[Claimed]:
-    """Deliveries that are due, the oldest first."""
+def claim(connection: sa.Connection, wanted: Wanted, rows: Rows, taken: list[str]) -> list[Claimed]:
+    """Deliveries that are due, the oldest first. Their ids are left in `taken`, for `was_claimed`."""
     for _ in range(2):
         candidates = _candidates(connection, wanted)
-        taken = _take(connection, wanted, candidates) if candidates else []
+        taken[:] = _take(connection, wanted, candidates) if candidates else []
         if taken or not candidates:  # else another worker claimed just these
             break
     return _read(connection, wanted, taken, rows)
 
 
+def was_claimed(connection: sa.Connection, wanted: Wanted, rows: Rows, taken: list[str]) -> list[Claimed] | None:
+    """What `claim` gave, if these were taken then; else nobody would send them before their leases end."""
+    own = (
+        deliveries.c.id.in_(taken),
+        deliveries.c.lease_by == wanted.worker_id,
+        deliveries.c.due_at == micros(wanted.now + wanted.lease),
+        deliveries.c.state == "due",
+    )
+    mine = set(connection.execute(sa.select(deliveries.c.id).where(*own)).scalars()) if taken else set()
+    return _read(connection, wanted, [each for each in taken if each in mine], rows) if mine else None
+
+
 def finish(connection: sa.Connection, claimed: Claimed, attempt: Attempt, then: Next, now: float) -> Finished | None:
-    """Note an attempt and what follows; None, and nothing is noted, if the delivery is not this worker's any more."""
+    """Note an attempt and what follows; None, and nothing is noted, if the delivery is not this worker's any more. The
+    same once more gives the same."""
     own = (
         deliveries.c.id == claimed.delivery_id,
         deliveries.c.lease_by == claimed.lease_by,
@@ -119,7 +135,7 @@ def finish(connection: sa.Connection, claimed: Claimed, attempt: Attempt, then: 
     due = {} if then.due_at is None else {"due_at": micros(then.due_at)}
     freed = sa.update(deliveries).where(*own).values(state=then.state, lease_by=None, **due)
     if not connection.execute(freed).rowcount:
-        return None
+        return was_finished(connection, claimed, then, now)
     values = {
         "delivery_id": claimed.delivery_id,
         "attempt": claimed.attempt,
@@ -134,18 +150,31 @@ def finish(connection: sa.Connection, claimed: Claimed, attempt: Attempt, then: 
     return Finished(then.disable is not None and _disable(connection, claimed, then, now))
 
 
-def was_finished(connection: sa.Connection, claimed: Claimed) -> Finished | None:
-    """What `finish` gives, if this attempt has been noted."""
-    wanted = sa.select(attempts.c.attempt).where(
-        attempts.c.delivery_id == claimed.delivery_id, attempts.c.attempt == claimed.attempt
+def was_finished(connection: sa.Connection, claimed: Claimed, then: Next, now: float) -> Finished | None:
+    """What `finish` gave, if this attempt was noted at this moment."""
+    noted = (
+        attempts.c.delivery_id == claimed.delivery_id,
+        attempts.c.attempt == claimed.attempt,
+        attempts.c.at == micros(now),
     )
-    return None if connection.execute(wanted).first() is None else Finished()
+    if connection.execute(sa.select(attempts.c.attempt).where(*noted)).first() is None:
+        return None
+    disabled = (
+        endpoints.c.id == claimed.endpoint.id,
+        endpoints.c.disabled_at == micros(now),
+        endpoints.c.disabled_reason == then.disable,
+    )
+    return Finished(connection.execute(sa.select(endpoints.c.id).where(*disabled)).first() is not None)
 
 
-def next_of(dialect: str) -> sa.TextClause:
-    """The statement that finds what is next."""
+def next_of(dialect: str, *, well: bool = False) -> sa.TextClause:
+    """The statement that finds what is next; only of endpoints that are well, if that is wanted."""
     postgresql = dialect == "postgresql"
-    text = _NEXT.format(oldest=_LATERAL if postgresql else _IN, once="MATERIALIZED" if postgresql else "")
+    text = _NEXT.format(
+        oldest=_LATERAL if postgresql else _IN,
+        once="MATERIALIZED" if postgresql else "",
+        well=_WELL if well else "",
+    )
     return sa.text(text).bindparams(sa.bindparam("full", expanding=True))
 
 
@@ -155,7 +184,8 @@ def _candidates(connection: sa.Connection, wanted: Wanted) -> list[str]:
     full = ["", *wanted.full]  # no database has a list of none
     values = {"now": micros(wanted.now), "full": full, "each": each, "most": most}
     found, given = list[str](), Counter[str]()
-    for delivery_id, endpoint_id, under_way in connection.execute(next_of(connection.dialect.name), values):
+    statement = next_of(connection.dialect.name, well=wanted.well)
+    for delivery_id, endpoint_id, under_way in connection.execute(statement, values):
         given[endpoint_id] += 1
         if under_way + given[endpoint_id] <= each:
             found.append(delivery_id)

@@ -229,6 +229,7 @@ class Outbox:
         full: Collection[str] = frozenset(),
         lease: float = 60.0,
         per_endpoint: int = PER_ENDPOINT,
+        well: bool = False,
     ) -> Sequence[Claimed]:
         """Take deliveries that are due, the oldest first. Each is this worker's until its lease ends; then others may
         take it, so a lease must last longer than an attempt.
@@ -241,11 +242,12 @@ class Outbox:
             lease: seconds, at most an hour.
             per_endpoint: at most so many are under way to one endpoint, of all workers together; a few more where two
                 of them claim at the same moment.
+            well: nothing for endpoints at which nothing has arrived since they failed.
         """
-        wanted = claiming.check_wanted(claiming.Wanted(worker_id, most, now, full, lease, per_endpoint))
-        # If nobody has heard of a claim, its leases end some time.
-        work = partial(claiming.claim, wanted=wanted, rows=self._rows)
-        return await self._database.write(offload, work, lambda _connection: None)
+        asked = claiming.Wanted(worker_id, most, now, full, lease, per_endpoint, well)
+        same: Any = {"wanted": claiming.check_wanted(asked), "rows": self._rows, "taken": []}
+        work, written = partial(claiming.claim, **same), partial(claiming.was_claimed, **same)
+        return await self._database.write(offload, work, written)
 
     async def _finish(
         self, offload: Offload, claimed: Claimed, attempt: Attempt, then: Next, *, now: float
@@ -259,16 +261,17 @@ class Outbox:
             now: Unix seconds.
 
         Returns:
-            What was done; None if the delivery is not this worker's any more: its lease ended and another has claimed
-            it, or its endpoint was deleted. Then nothing was noted.
+            What was done, also if it is called again with the same `now`. None, and nothing is noted, if it is not this
+            worker's any more: its lease ended and another has claimed it, or its endpoint was deleted.
         """
-        work = partial(claiming.finish, claimed=claimed, attempt=attempt, then=then, now=now)
-        return await self._database.write(offload, work, partial(claiming.was_finished, claimed=claimed))
+        same: Any = {"claimed": claimed, "then": then, "now": now}
+        work, written = partial(claiming.finish, attempt=attempt, **same), partial(claiming.was_finished, **same)
+        return await self._database.write(offload, work, written)
 
     async def _purge(self, offload: Offload, *, most: int = history.BATCH) -> int:
-        """Delete messages, at most so many, that are older than `keep_messages` and not on their way any more, with
-        their deliveries and attempts; and what is left of deleted endpoints. Gives how many messages that were: call it
-        again until it gives 0."""
+        """Delete messages, at most so many, that are older than `keep_messages` and not on their way any more, with all
+        of theirs; and what is left of deleted endpoints. Gives how many messages that were: call it until it gives 0.
+        """
         before = self._clock() - self._keep_messages * 86_400
         work = partial(history.purge, before=before, most=check_page(most))
         return await self._database.write(offload, work, lambda _connection: None)

@@ -16,6 +16,7 @@ from ...keys.changes.fields import check_text
 from ...rules.messages import check_types
 from ..schemes import Scheme
 from ..secrets import SHARED, Secret
+from ..sending import check_fields
 from ..signing import sign
 from .rows import Row
 from .tables import endpoints
@@ -102,6 +103,8 @@ def check_url(url: Any) -> str:
 def check_scheme(given: Any) -> Scheme:
     """A scheme, or the name of the one that needs nothing else; or ConfigurationError."""
     if isinstance(given, Scheme):
+        if given.name != "standard":
+            check_fields({given.header: "x"})
         return given
     if given != "standard":
         raise ConfigurationError("expected 'standard', or Scheme.hex_body(…) or Scheme.timestamped(…)", key="scheme")

@@ -33,6 +33,8 @@ def check_fields(given: Mapping[str, str], *, authorization: bool = False) -> tu
     """
     if len(given) > MOST_FIELDS:
         raise ConfigurationError(f"expected at most {MOST_FIELDS} headers", key="headers")
+    if len({str(name).lower() for name in given}) < len(given):
+        raise ConfigurationError("expected each name once: upper and lower case are the same", key="headers")
     return tuple(_checked(name, value, authorization=authorization) for name, value in given.items())
 
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..._sync import Pool, abandonable, in_time
+from ..._sync import Lookups
 from ...exceptions import ConfigurationError, KeystileError
 from ...rules.network.targets import Targets
 
@@ -24,7 +24,8 @@ __all__ = ["Blocked", "Guarded", "Resolve", "Unresolved", "httpcore2", "resolve"
 
 RESOLVE_SECONDS = 5.0
 SLOTS, QUEUE = 8, 56
-"""Threads that look up names at once, and look-ups that wait. A look-up cannot be ended, only left."""
+"""Threads that look up names at once, and look-ups that wait. A look-up cannot be ended, only left: names that have
+hung have threads of their own."""
 MOST_TRIED = 4
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -56,7 +57,7 @@ class Guarded(httpcore2.AsyncNetworkBackend):
     def __init__(self, targets: Targets, resolve: Resolve = resolve) -> None:
         self._targets, self._resolve = targets, resolve
         self._inner = httpcore2.AnyIOBackend()
-        self._pool = Pool(SLOTS, QUEUE)
+        self._lookups = Lookups(SLOTS, QUEUE)
 
     async def connect_tcp(
         self,
@@ -90,7 +91,7 @@ class Guarded(httpcore2.AsyncNetworkBackend):
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
-            found = await in_time(RESOLVE_SECONDS, abandonable(self._pool, self._resolve, host, port))
+            found = await self._lookups.run(host, RESOLVE_SECONDS, self._resolve, host, port)
         except (OSError, UnicodeError) as error:  # TimeoutError too: it is an OSError
             raise Unresolved(type(error).__name__) from None
         if not found:

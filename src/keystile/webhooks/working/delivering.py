@@ -43,7 +43,7 @@ class Delivering:
             now=now,
             random=random.random(),  # noqa: S311 - spreads the attempts, hides nothing
         )
-        finished = await self._note(claimed, attempt, _next_of(judged, claimed, attempt))
+        finished = await self._note(claimed, attempt, _next_of(judged, claimed, attempt), now)
         if finished is not None:
             self._telling.ended(claimed, judged, disabled=finished.disabled)
         return attempt.delivered
@@ -61,13 +61,13 @@ class Delivering:
             self._telling.unsendable(claimed, error)
             return Attempt(None, "unsendable")
 
-    async def _note(self, claimed: Claimed, attempt: Attempt, then: Next) -> Finished | None:
+    async def _note(self, claimed: Claimed, attempt: Attempt, then: Next, now: float) -> Finished | None:
         """Write it, and try again while the outbox is down: what is not written is sent again when the lease is over.
         None if it was not written, or is another worker's by now."""
         pause = FIRST_PAUSE
         while True:
             try:
-                return await self._outbox.afinish(claimed, attempt, then, now=self._clock())
+                return await self._outbox.afinish(claimed, attempt, then, now=now)
             except Exception:  # noqa: BLE001 - whatever it is, the message has been sent
                 if self._clock() + pause >= claimed.lease_until:
                     return None

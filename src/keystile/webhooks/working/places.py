@@ -38,32 +38,49 @@ class Places:
         """How many more may begin."""
         return self._most - self.taken
 
-    def left(self, endpoint_id: str) -> int:
-        """How many more may begin to this endpoint."""
-        if endpoint_id not in self._failing:
-            return min(self.free, self.each - self._taken[endpoint_id])
-        return min(self.free, 1 - self._taken[endpoint_id], self._left_for_failing())
+    @property
+    def left_for_failing(self) -> int:
+        """How many more may begin to all the endpoints that fail."""
+        return min(self.free, self._for_failing - sum(self._taken[each] for each in self._taken.keys() & self._failing))
 
     def full(self) -> frozenset[str]:
         """The endpoints to which nothing more may begin."""
-        return frozenset(each for each in {**self._failing, **self._taken} if self.left(each) <= 0)
+        free, spare = self.free, self.left_for_failing
+        return frozenset(each for each in {**self._failing, **self._taken} if self._left(each, free, spare) <= 0)
 
-    def take(self, endpoint_id: str) -> bool:
-        """Take a place for this endpoint. Whether there was one."""
+    def left(self, endpoint_id: str) -> int:
+        """How many more may begin to this endpoint."""
+        return self._left(endpoint_id, self.free, self.left_for_failing)
+
+    def take(self, endpoint_id: str, *, failing: bool = False) -> bool:
+        """Take a place for this endpoint; say whether the outbox knows it for one that fails, which a worker that has
+        just begun does not. Whether there was one."""
+        if failing:
+            self._remember(endpoint_id)
         there = self.left(endpoint_id) > 0
         self._taken[endpoint_id] += there
+        self._forget_place(endpoint_id)
         return there
 
     def leave(self, endpoint_id: str, *, arrived: bool) -> None:
         """Give the place back, and say whether the message arrived."""
         self._taken[endpoint_id] -= 1
-        if not self._taken[endpoint_id]:
-            del self._taken[endpoint_id]
+        self._forget_place(endpoint_id)
         self._failing.pop(endpoint_id, None)
         if not arrived:
-            self._failing[endpoint_id] = None
-            if len(self._failing) > REMEMBERED:
-                del self._failing[next(iter(self._failing))]
+            self._remember(endpoint_id)
 
-    def _left_for_failing(self) -> int:
-        return self._for_failing - sum(self._taken[each] for each in self._failing)
+    def _left(self, endpoint_id: str, free: int, spare: int) -> int:
+        if endpoint_id not in self._failing:
+            return min(free, self.each - self._taken[endpoint_id])
+        return min(spare, 1 - self._taken[endpoint_id])
+
+    def _remember(self, endpoint_id: str) -> None:
+        self._failing[endpoint_id] = self._failing.pop(endpoint_id, None)
+        if len(self._failing) > REMEMBERED:
+            # One that has a place goes on counting as one that fails.
+            del self._failing[next(each for each in self._failing if each not in self._taken)]
+
+    def _forget_place(self, endpoint_id: str) -> None:
+        if not self._taken[endpoint_id]:
+            del self._taken[endpoint_id]

@@ -7,13 +7,16 @@ pass reads the last `OVERLAP` seconds again; the outbox keeps every entry once, 
 
 from __future__ import annotations
 
+import logging
+
 from ..._sync import sleep
-from ...events import Events, Outage
+from ...events import Event, Events, Outage
+from ...exceptions import ConfigurationError
 from ...gate import Gate
 from ...model import AuditEntry
 from ..outbox import Outbox
 from .ledger import Ledger
-from .own import told
+from .own import Own, told
 
 EVERY = 2.0
 """Seconds between passes."""
@@ -22,6 +25,8 @@ SLOWEST = 30.0
 OVERLAP = 600.0
 """Seconds. Longer than a write of the gate takes, and than the clocks of hosts with one store differ."""
 PAGE = 500
+OF_ONE = frozenset(("data", "organization_id"))
+"""What an error names that concerns one message alone."""
 MARK = "audit"
 """The name under which the outbox remembers how far the audit was read."""
 
@@ -38,6 +43,7 @@ class Pump:
 
     def __init__(self, outbox: Outbox, gate: Gate, wanted: frozenset[str], events: Events) -> None:
         self._outbox, self._ledger, self._gate, self._wanted = outbox, Ledger(outbox), gate, wanted
+        self._events = events
         self._outage = Outage(events, "own_events", "changes are not told to endpoints yet")
         self._seen: dict[str, float] = {}
 
@@ -81,7 +87,15 @@ class Pump:
             return
         if entry.organization_id is not None:  # else it concerns nobody who could have an endpoint
             for each in told(entry, self._wanted):
-                await self._outbox.aadd(
-                    each.type, each.data, organization_id=entry.organization_id, dedupe_key=each.dedupe_key
-                )
+                await self._tell(each, entry.organization_id)
         self._seen[entry.id] = entry.at.timestamp()
+
+    async def _tell(self, own: Own, organization_id: str) -> None:
+        try:
+            await self._outbox.aadd(own.type, own.data, organization_id=organization_id, dedupe_key=own.dedupe_key)
+        except ConfigurationError as error:
+            if error.key not in OF_ONE:
+                raise
+            # One that cannot be told must not keep back all the others.
+            reason = f"{own.dedupe_key} of organization {organization_id}: {error.key}"
+            self._events.tell(Event("webhook.unsendable", logging.WARNING, reason=reason))

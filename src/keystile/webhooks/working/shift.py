@@ -9,7 +9,7 @@ from functools import partial
 
 from ..._sync import Crew
 from ...events import Outage
-from ..outbox import Claimed, Outbox
+from ..outbox import Claimed, Destination, Outbox
 from .delivering import Delivering
 from .ledger import Ledger
 from .places import Places
@@ -78,7 +78,13 @@ class Shift:
         """What is due; None if the outbox is down. With `once`, that is an error."""
         try:
             found = await self._outbox.aclaim(
-                self._id, most, now=self._clock(), full=full, lease=LEASE, per_endpoint=self._places.each
+                self._id,
+                most,
+                now=self._clock(),
+                full=full,
+                lease=LEASE,
+                per_endpoint=self._places.each,
+                well=self._places.left_for_failing <= 0,  # else it might be given those of a thousand that fail
             )
         except Exception as error:
             self._outage.begins(error)
@@ -93,7 +99,7 @@ class Shift:
         over = []
         for claimed in found:
             in_time = self._clock() + self._needed < claimed.lease_until
-            if in_time and not self._stopping and self._places.take(claimed.endpoint.id):
+            if in_time and not self._stopping and self._takes(claimed.endpoint):
                 crew.start(self._deliver, delivering, claimed)
             else:
                 over.append(claimed)
@@ -106,6 +112,9 @@ class Shift:
             arrived = await delivering.deliver(claimed)
         finally:
             self._places.leave(claimed.endpoint.id, arrived=arrived)
+
+    def _takes(self, endpoint: Destination) -> bool:
+        return self._places.take(endpoint.id, failing=endpoint.first_failure_at is not None)
 
     def _has_room(self, full: frozenset[str], once: bool) -> bool:
         """Whether one of these endpoints has a place again; or with `once` nothing is under way."""
