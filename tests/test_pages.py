@@ -118,26 +118,41 @@ def rows(page: str, title: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:2] == "| "][1:]
 
 
-def reasons() -> set[tuple[int, str]]:
-    """The status and the code of every refusal that the package makes."""
+def reasons(*folders: str) -> set[tuple[int, str]]:
+    """The status and the code of every refusal that these folders of the package make, where both stand there."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in [path for folder in folders for path in (PACKAGE / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reason":
-                status, code = (ast.literal_eval(each) for each in node.args[:2])
-                found.add((status, code))
-    return found | {(status, "https_required") for status in get_args(RedirectStatus)}
+                status, code = node.args[:2]
+                if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
+                    found.add((status.value, code.value))
+    return found
+
+
+def codes(page: str, title: str) -> set[tuple[int, str]]:
+    """Every status with every code beside it in the first table under this heading."""
+    return {
+        (int(status), code)
+        for statuses, told, *_ in rows(page, title)
+        for status in statuses.split(", ")
+        for code in re.findall(r"`([a-z_]+)`", told)
+    }
 
 
 def test_every_refusal_has_its_line_on_the_page_of_answers() -> None:
-    told = {
-        (int(status), code)
-        for statuses, codes, _ in rows("docs/answers.md", "## Refusals")
-        for status in statuses.split(", ")
-        for code in re.findall(r"`(\w+)`", codes)
-    }
+    told = codes("docs/answers.md", "## Refusals")
+    others = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "manage"]
     assert len(told) > 12
-    assert told == reasons()
+    assert told == reasons(*others, "manage/live") | {(status, "https_required") for status in get_args(RedirectStatus)}
+
+
+def test_every_error_of_the_management_api_has_its_line_on_its_page() -> None:
+    told = codes("docs/management.md", "## Errors")
+    assert len(told) > 12
+    assert sorted(reasons("manage") - told - codes("docs/answers.md", "## Refusals")) == []
+    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    assert [code for _, code in sorted(told) if f'"{code}"' not in source and code != "fields"] == []
 
 
 # The functions that tell an event whose code is their first argument, and where else a code stands.

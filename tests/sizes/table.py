@@ -919,6 +919,7 @@ NO_STRANGERS = {
     "_ground.redis": _SERVERS,
     "_ground.redis.cluster": _SERVERS,
     "_ground.redis.links": _SERVERS,
+    "_ground.redis.roles": _SERVERS,
     "_ground.redis.servers": _SERVERS,
     "_ground.urls": _OPERATOR,
     "config.origin": _OPERATOR,

@@ -28,12 +28,7 @@ CLEAR = "Clear"
 ALL = "All"
 REQUIRED = "required"
 
-STATES = {
-    "active": "Active",
-    "suspended": "Suspended",
-    "expired": "Expired",
-    "revoked": "Revoked",
-}
+STATES = {"active": "Active", "suspended": "Suspended", "expired": "Expired", "revoked": "Revoked"}
 ENVIRONMENTS = {"production": "Production", "staging": "Staging", "development": "Development"}
 
 KEYS = "Keys"

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ...exceptions import IdempotencyKeyReused, IdTaken, InvalidRequest, KeyNotFound, NotFound
 from ...gate import Gate
@@ -30,6 +30,10 @@ _HEADER = "Idempotency-Key"
 # What is in the past now may not have been when the request came first.
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
+# So often what another request makes is looked for, and so many seconds lie between.
+_LOOKS, _BETWEEN = 10, 0.02
+
+M = TypeVar("M", MadeKey, MadeProject)
 MakeKey = Callable[[Call, dict[str, Any], str | None], Awaitable[MadeKey]]
 MakeProject = Callable[[str, str], Awaitable[MadeProject]]
 
@@ -61,10 +65,7 @@ class Repeats:
         try:
             return await make(call, given, key_id)
         except IdTaken:  # the same request, at the same moment
-            again = await self._key_again(call, key_id, given)
-            if again is None:
-                raise _gone() from None
-            return again
+            return await _soon(call, lambda: self._key_again(call, key_id, given))
 
     async def project(
         self, call: Call, project: Project, given: Mapping[str, Any], text: str, make: MakeProject
@@ -87,10 +88,7 @@ class Repeats:
         try:
             return await make(project_id, key_id)
         except IdTaken:
-            again = await self._project_again(call, project_id, key_id, project, given)
-            if again is None:
-                raise _gone() from None
-            return again
+            return await _soon(call, lambda: self._project_again(call, project_id, key_id, project, given))
 
     async def _key_again(self, call: Call, key_id: str, given: Mapping[str, Any]) -> MadeKey | None:
         try:
@@ -133,6 +131,16 @@ class Repeats:
         if not self._gate.keys.takes_ids:
             reason = "is not taken here: the ids of this service's keys follow from their secrets; leave it out"
             raise InvalidRequest(reason, parameter=_HEADER)
+
+
+async def _soon(call: Call, again: Callable[[], Awaitable[M | None]]) -> M:
+    """What another process is making: where it has several parts, its id is taken before it is there."""
+    for _ in range(_LOOKS):
+        found = await again()
+        if found is not None:
+            return found
+        await call.offload.pause(_BETWEEN)
+    raise _gone()
 
 
 def _derived(kind: str, call: Call, organization_id: str | None, text: str) -> str:

@@ -85,7 +85,8 @@ class SQLiteStore:
         row = self._file.row(BY_ID, (key_id,))
         if row is None:
             return None
-        return self._records.decoded(HiddenRow(row), records)
+        row = HiddenRow(row)
+        return self._records.decoded(row, records)
 
     def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
         """When the key, or its older secret, was used last; None for never, and for an unknown id."""
