@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 _SERVERS = {"uvicorn": "--port {}", "gunicorn": "-b 127.0.0.1:{}"}
 _ADDRESS = "localhost:8000"
 # What it takes of curl's options is what the pages use. Not every machine has curl.
-_CURL = """#!{python}
+_CURL = """
 import argparse
 import http.client
 from urllib.parse import urlsplit
@@ -54,8 +55,8 @@ if asked.json is not None:
 connection.request(asked.X, url.path, asked.json, headers)
 answer = connection.getresponse()
 if asked.i:
-    print(f"HTTP/1.1 {{answer.status}} {{answer.reason}}")
-    print(*(f"{{name.lower()}}: {{value}}" for name, value in answer.getheaders()), "", sep="\\n")
+    print(f"HTTP/1.1 {answer.status} {answer.reason}")
+    print(*(f"{name.lower()}: {value}" for name, value in answer.getheaders()), "", sep="\\n")
 print(answer.read().decode())
 """
 
@@ -97,7 +98,10 @@ class Reader:
         self._server: subprocess.Popen[bytes] | None
         programs = folder / ".bin"
         programs.mkdir()
-        (programs / "curl").write_text(_CURL.format(python=sys.executable))
+        (programs / "curl.py").write_text(_CURL)
+        # A first line that named the interpreter could hold no blank, and the project's folder has any name.
+        start = shlex.join([sys.executable, str(programs / "curl.py")])
+        (programs / "curl").write_text(f'#!/bin/sh\nexec {start} "$@"\n')
         (programs / "curl").chmod(0o755)
         (folder / ".state").touch()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTILE_")}

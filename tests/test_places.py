@@ -432,6 +432,9 @@ def test_a_browser_may_send_basic_on_its_own_for_pages_that_are_not_ours(
     [
         (Site(), False),
         (Site(fetch_mode=["cors"]), True),
+        (Site(fetch_mode=["", "CORS "]), True),
+        (Site(fetch_mode=[",cors"]), True),
+        (Site(fetch_mode=["navigate,no-cors"]), False),
         (Site(fetch_mode=["navigate"], origins=["https://a.example"]), False),
         (Site(origins=["https://a.example"]), True),
     ],

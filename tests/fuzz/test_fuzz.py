@@ -187,6 +187,7 @@ def is_preflight(sent: Sent) -> bool:
 @example(sent=Sent(target="/v1/feed", headers=(("Authorization", "Bearer a.b.c"), ("X-Hook", GOOD))))
 @example(sent=Sent(target="/hooks/a?token=x", headers=(("Authorization", basic(GOOD, "")), ("Sec-Fetch-Site", "a"))))
 @example(sent=Sent(headers=(("Authorization", basic(GOOD, PLAIN)),)))
+@example(sent=Sent(target="/health/", headers=(("Sec-Fetch-Mode", ""), ("Sec-Fetch-Mode", "cors"))))
 @example(sent=Sent(headers=(("Authorization", basic("user", GOOD)), ("Sec-Fetch-Site", "cross-site"))))
 def test_the_doors_never_disagree(doors: Doors, sent: Sent) -> None:
     assume(not is_joined_past_telling(doors, sent))

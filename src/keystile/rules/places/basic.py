@@ -77,7 +77,7 @@ def is_ambient(site: Site, origins: Collection[str], public_url: str | None, *, 
     if site.websocket and site.origins:
         return not (len(site.origins) == 1 and _is_ours(site, origins, public_url, secure=secure))
     said = ",".join(site.fetch_site)
-    return any(word.strip(" \t").lower() in _ELSEWHERE for word in said[:_MOST].split(",")) or len(said) > _MOST
+    return len(said) > _MOST or not _ELSEWHERE.isdisjoint(_words(said))
 
 
 def _is_ours(site: Site, origins: Collection[str], public_url: str | None, *, secure: bool) -> bool:
@@ -112,5 +112,10 @@ def _parts(origin: str) -> tuple[str, str, int] | None:
 def is_fetch(site: Site) -> bool:
     """Whether a page's script made the request, so that a challenge for Basic would open a window over that page."""
     if site.fetch_mode:
-        return any(mode.strip(" \t").lower() == "cors" for mode in site.fetch_mode)
+        return "cors" in _words(",".join(site.fetch_mode))
     return bool(site.origins)
+
+
+def _words(said: str) -> list[str]:
+    """The words of a header's lines, joined by commas as some servers give them."""
+    return [word.strip(" \t").lower() for word in said[:_MOST].split(",")]
