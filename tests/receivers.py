@@ -34,6 +34,7 @@ class Receiver:
         self.requests: list[bytes] = []
         self.connections = 0
         self.ended = threading.Event()
+        self._talking: list[threading.Thread] = []
         self._serving = threading.Thread(target=self._serve, daemon=True)
         self._serving.start()
 
@@ -45,6 +46,14 @@ class Receiver:
         self._serving.join()
         self._listening.close()
 
+    def settle(self) -> None:
+        """Wait until all that was sent so far is noted. Connections are accepted in their order."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as last:
+            last.shutdown(socket.SHUT_WR)
+            last.recv(1)
+        for each in self._talking:
+            each.join(20)
+
     def _serve(self) -> None:
         while True:
             try:
@@ -52,7 +61,8 @@ class Receiver:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+            self._talking.append(threading.Thread(target=self._talk, args=(connection,), daemon=True))
+            self._talking[-1].start()
 
     def _talk(self, connection: socket.socket) -> None:
         with suppress(OSError), closing(connection):
@@ -81,7 +91,9 @@ def read_request(connection: socket.socket) -> bytes:
     head, _, body = octets.partition(b"\r\n\r\n")
     [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     while len(body) < length:
-        body += connection.recv(65536)
+        if not (chunk := connection.recv(65536)):
+            return b""
+        body += chunk
     return head + b"\r\n\r\n" + body
 
 

@@ -21,7 +21,7 @@ from keystile import Gate, Management, PageStyle, Plan, asgi, wsgi
 from keystile.manage.api import ROUTES
 from keystile.manage.api.names import camel
 from keystile.manage.api.webhooks import WEBHOOK_ROUTES
-from keystile.webhooks.outbox import Outbox, new_key
+from keystile.webhooks.outbox import Endpoint, Outbox, new_key
 from tests.management import Both, asgi_host, wsgi_host
 from tests.selection import often
 
@@ -115,9 +115,12 @@ GENERATION = {
     "allow-x00": False,  # PostgreSQL keeps no NUL in JSON, so that none is taken: no schema can say that
 }
 ACCEPTED = ["2xx", "401", "403", "404", "409"]
+REFUSED = ["400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx"]
 CHECKS: dict[str, Any] = {
-    # 412: a tag that is well written is that of another revision. A schema cannot say which revision is there.
+    # 412: a tag that is well written is that of another revision. A schema cannot say which revision is there, and a
+    # body that is wrong as well is told of after it.
     "positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "412"]},
+    "negative_data_rejection": {"expected-statuses": [*REFUSED, "412"]},
 }
 OPERATIONS = [
     {
@@ -189,9 +192,14 @@ def mended(gate: Gate, outbox: Outbox) -> Iterator[None]:
                 body["project_id"] = None
             fit(case.path, body)
         if case.path.startswith("/webhooks/"):
-            kept = endpoint if case.method != "DELETE" else outbox.endpoints.create(URL, organization_id="org").endpoint
+            kept = spare() if case.method == "DELETE" else endpoint
             known = {"endpoint_id": kept.id, "delivery_id": delivery.id}
             case.path_parameters.update({name: known[name] for name in case.path_parameters})
+
+    def spare() -> Endpoint:
+        """One to delete. An organization may have so many, and the tool makes them too."""
+        others = [each for each in outbox.endpoints.list(organization_id="org") if each.id != endpoint.id]
+        return others[0] if others else outbox.endpoints.create(URL, organization_id="org").endpoint
 
     endpoint = outbox.endpoints.create(URL, organization_id="org").endpoint
     outbox.test(endpoint.id)

@@ -78,7 +78,9 @@ def test_a_worker_that_is_killed_loses_nothing_and_sends_at_most_twice(
     added = {queue.add() for _ in range(MESSAGES)}
     command = [sys.executable, "-c", textwrap.dedent(WORK), queue.url, queue.key, f"[{receiver.port}]", step]
     running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    assert running[0].wait(60) == -signal.SIGKILL
+    running[0].communicate(timeout=60)
+    assert running[0].returncode == -signal.SIGKILL
+    receiver.settle()
     before = Counter(map(id_of, receiver.requests))
     queue.work()
     assert queue.states().get("due", 0) > 0 or step == "when it is noted"  # its leases hold: nobody takes them yet

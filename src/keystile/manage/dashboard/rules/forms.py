@@ -14,6 +14,8 @@ MOST_FIELDS = 100
 MOST_QUERY = 20
 _HOURS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?")
 _TYPE = "application/x-www-form-urlencoded"
+# No browser writes one, and urllib takes half a microsecond for each.
+_LONE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class BadForm(Exception):
@@ -53,6 +55,8 @@ def read_form(content_type: str | None, body: bytes) -> dict[str, str]:
         raise BadForm(415, "Expected a form.")
     if len(body) > MOST_BODY:
         raise BadForm(413, "The form is too long.")
+    if _LONE_PERCENT.search(body):
+        raise BadForm(400, "The form has a percent sign that encodes nothing.")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
