@@ -15,11 +15,12 @@ import pytest
 from keystile import Gate, Plan
 from keystile.exceptions import KeyLimitReached
 from tests.redis_stores import emptied
+from tests.selection import often
 from tests.sql_stores import emptied as emptied_sql
 from tests.sql_stores import postgres_url  # noqa: F401
 
 PEPPER = "a pepper of enough bytes"
-ROUNDS, TRIES, CAP = 20, 50, 5
+ROUNDS, TRIES, CAP = often(4, 20), 50, 5
 
 
 def a_gate(store: str, plan: Plan) -> Gate:

@@ -212,7 +212,7 @@ def mended(gate: Gate, outbox: Outbox) -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("door", ["asgi", "wsgi"])
+@pytest.mark.parametrize("door", ["asgi", pytest.param("wsgi", marks=pytest.mark.stress)])
 def test_a_tool_that_tries_everything_finds_nothing(door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("schemathesis.python.wsgi.get_client", Client)
     for name, strategy in FORMATS.items():

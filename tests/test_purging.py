@@ -166,7 +166,7 @@ def test_organizations_and_the_usage_of_keys_that_live_are_none_of_its_business(
     assert store.find_organization("o") == an_organization(plan="pro")
 
 
-@settings(max_examples=often(10, 150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=often(6, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     keys=st.lists(st.tuples(*[st.none() | st.integers(0, 6)] * 2, st.none() | st.sampled_from("pq")), max_size=12),
     ended=st.dictionaries(st.sampled_from("pq"), st.integers(0, 6)),

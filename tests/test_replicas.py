@@ -31,7 +31,12 @@ ID = "0123456789AB"
 DOORS = ["wsgi", "asyncio", "trio"]
 
 
-@pytest.fixture(params=[valkey_binary, redis62_binary], ids=["valkey", "redis62"])
+@pytest.fixture(
+    params=[
+        pytest.param(valkey_binary, id="valkey"),
+        pytest.param(redis62_binary, id="redis62", marks=pytest.mark.stress),
+    ]
+)
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Server]]:
     """Two servers, so that the second can become a replica of the first."""
     with Server(request.param()) as first, Server(request.param()) as second:

@@ -1063,7 +1063,7 @@ def test_the_first_connection_to_a_new_file_does_not_claim_a_log_that_it_does_no
     remove_log(path)
     assert not connection.is_current()
     connection.close()
-    assert not opening._kept
+    assert connection not in opening._kept
 
 
 def test_a_store_that_ends_while_its_thread_opens_another_is_closed_at_once(

@@ -99,8 +99,8 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"more than {paths.MOST_ODD} characters" in PAGE
     assert f"more than {schemes.MOST_SIGNATURES}\n  signatures" in PAGE
     assert schemes.LONGEST == 4 * 1024
-    assert f"| {network.RESOLVE_SECONDS:.0f} s, {network.SLOTS} at once" in PAGE
-    assert f"at most {network.SLOTS + network.QUEUE} threads" in PAGE
+    lookups = f"{network.SLOTS} at once, one for each host, and {network.QUEUE} wait"
+    assert f"| {network.RESOLVE_SECONDS:.0f} s, {lookups}" in PAGE
     assert f"| {attempt.CONNECT_SECONDS:.0f} s |" in PAGE
     assert f"| {attempt.WHOLE_SECONDS:.0f} s |" in PAGE
     assert f"for {attempt.KEEP_ALIVE:.0f} seconds" in PAGE
