@@ -109,7 +109,7 @@ FORMATS: dict[str, st.SearchStrategy[str]] = {
 }
 
 GENERATION = {
-    "max-examples": often(2, 200),
+    "max-examples": often(2, 60),
     "database": "none",
     "with-security-parameters": False,  # the key is there: a second credential is refused, as it should be
     "allow-x00": False,  # PostgreSQL keeps no NUL in JSON, so that none is taken: no schema can say that
