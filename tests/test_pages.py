@@ -12,7 +12,7 @@ from tests.pages import PAGES, ROOT, exchanges, follow, left_out, matches, read
 
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 RUN = [page for page, text in TEXTS.items() if list(read(text))]
-LANGUAGES = {"python", "toml", "console", "http", "json", "sql"}
+LANGUAGES = {"python", "toml", "console", "http", "json", "sql", "text"}
 # How many blocks are not run: this number may only fall.
 NOT_RUN = 4
 PACKAGE = Path(keystile.__file__).parent
@@ -32,7 +32,7 @@ def test_few_blocks_are_not_run() -> None:
 def test_a_block_says_its_language(page: str) -> None:
     opened = re.findall(r"^```(\w*)$.*?^```$", TEXTS[page], re.MULTILINE | re.DOTALL)
     assert set(opened) <= LANGUAGES | {""}
-    assert "" not in opened or page == "docs/architecture.md"  # its picture
+    assert "" not in opened or page == "docs/architecture.md"  # its pictures
 
 
 @pytest.mark.parametrize("page", TEXTS)
