@@ -933,6 +933,7 @@ NO_STRANGERS = {
     "cli.scan": _OPERATOR,
     "cli.limits": _OPERATOR,
     "cli.migrating": _OPERATOR,
+    "reference.tables": _OPERATOR,
     "cli.opening": _OPERATOR,
     "cli.records.audit": _OPERATOR,
     "cli.records.changing": _OPERATOR,
