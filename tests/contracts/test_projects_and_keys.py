@@ -233,7 +233,7 @@ def test_b8_ids_of_others_are_answered_like_ids_that_never_were(
             {("/nam", "unknown"), ("/name", "required"), ("/environment", "invalid")},
         ),
         ("PATCH", "/projects/{project}", {"createdAt": "now"}, {("/createdAt", "unknown")}),
-        ("PUT", "/projects/{project}", {"environment": "live"}, {("/environment", "invalid")}),
+        ("PUT", "/projects/{project}", {"name": "shop", "environment": "live"}, {("/environment", "invalid")}),
         (
             "POST",
             "/projects/{project}/api-keys",
