@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -45,6 +45,7 @@ class Network:
 
     Attributes:
         meanwhile: called while a request of anthyx's waits for its answer.
+        between: called between the two lines of the feed.
     """
 
     def __init__(self) -> None:
@@ -53,16 +54,19 @@ class Network:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 network.meanwhile()
-                self.answer(b'{"post": 1}\n{"post": 2}\n')
+                first, second = b'{"post": 1}\n', b'{"post": 2}\n'
+                self.answer(first, len(first + second))
+                network.between()
+                self.wfile.write(second)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 network.meanwhile()
                 self.answer(b'{"id": "post_1"}')
 
-            def answer(self, body: bytes) -> None:
+            def answer(self, body: bytes, length: int | None = None) -> None:
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body) if length is None else length))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -70,6 +74,7 @@ class Network:
                 pass
 
         self.meanwhile: Callable[[], object] = dict
+        self.between: Callable[[], object] = dict
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     @contextmanager
@@ -207,7 +212,22 @@ def test_e6_a_request_in_flight_with_a_revoked_key_gets_401(host: Host, network:
     assert b"post_1" not in refused.body
 
 
-def test_e6_nothing_comes_of_a_stream_whose_key_is_revoked(host: Host, network: Network) -> None:
+def test_e6_a_stream_is_cut_when_its_key_is_revoked(host: Host, network: Network) -> None:
+    issued, revoked = key_of(host, "cut"), threading.Event()
+    network.between = lambda: revoked.wait(30)
+    with host.server.connection() as connection:
+        connection.request("GET", "/v1/feed", headers={"Authorization": f"Bearer {issued.secret}", **HTTPS})
+        answer = connection.getresponse()
+        assert (answer.status, answer.readline()) == (200, b'{"post": 1}\n')
+        host.gate.keys.revoke(issued.key.id)
+        revoked.set()
+        with pytest.raises((IncompleteRead, ConnectionError)):
+            answer.read()
+    network.between = dict
+    assert host.ask("/v1/feed", issued.secret).status == 401
+
+
+def test_e6_nothing_comes_of_a_stream_whose_key_is_revoked_before(host: Host, network: Network) -> None:
     issued = key_of(host, "streams")
     whole = host.ask("/v1/feed", issued.secret)
     assert (whole.status, whole.body) == (200, b'{"post": 1}\n{"post": 2}\n')

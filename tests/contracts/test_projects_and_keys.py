@@ -238,7 +238,7 @@ def test_b8_ids_of_others_are_answered_like_ids_that_never_were(
             "POST",
             "/projects/{project}/api-keys",
             {"label": "CI/CD", "name": 7},
-            {("/label", "unknown"), ("/name", "invalid")},
+            {("/label", "unknown"), ("/name", "type")},
         ),
     ],
 )
