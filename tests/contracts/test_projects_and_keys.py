@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.hosts import SECRETS, copied, opened
+from keystile import Gate
+from keystile.config.file import load
+from tests.contracts.hosts import SECRETS, copied, moments, ran
 from tests.doors import Answer
 from tests.management import Sent, answer_of, plain
 from tests.servers import Server, serving
@@ -91,7 +93,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     else:
         if store == "postgresql":
             kept_in(folder, emptied(request.getfixturevalue("postgres_url")))
-        with closing(opened(folder)) as gate:
+        with closing(Gate(**load(folder / "keystile.toml", SECRETS).gate)) as gate:
             made = [gate.keys.create("manager", organization_id=each, scopes=SCOPES) for each in ("ours", "theirs")]
         (folder / "keys.txt").write_text("\n".join(each.secret for each in made))
     with serving(kind, module, folder, **SECRETS) as server:
@@ -147,6 +149,17 @@ def test_b3_a_deleted_project_is_gone_with_its_keys_and_the_hosts_data(service: 
             left = {each for (each,) in database.execute(f"SELECT project_id FROM {table}")}
             assert made["id"] not in left
             assert other["id"] in left
+
+
+def test_b3_the_command_line_deletes_a_project_and_the_hosts_data(tmp_path: Path) -> None:
+    folder = copied("projects_and_keys", tmp_path)
+    made = json.loads(ran(folder, "keystile", "projects", "create", "shop", "--organization", "acme", "--json"))
+    [project_id] = [each for each in moments(made, ["id"]) if each.startswith("proj_")]
+    with closing(sqlite3.connect(folder / "service.db")) as database:
+        with database:
+            database.executemany("INSERT INTO events VALUES (?, 'up')", [(project_id,), ("another",)])
+        ran(folder, "keystile", "projects", "delete", project_id, "--yes")
+        assert [each for (each,) in database.execute("SELECT project_id FROM events")] == ["another"]
 
 
 def test_b4_a_list_of_keys_has_no_raw_key(service: Service) -> None:
