@@ -1,7 +1,8 @@
 """An app behind a gate with proxies, https and rechecks, plain ASGI and plain WSGI, for real servers.
 
 KEYSTILE_STORE names the key store; ``/slow`` answers when the file KEYSTILE_GO is there, and then with what only a
-valid key may see; ``/file`` gives this file in the way that servers know best.
+valid key may see; ``/stream`` sends something at once, and that when the file is there; ``/file`` gives this file in
+the way that servers know best.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -21,6 +23,7 @@ from keystile.policy import CREDENTIAL_FORMS
 
 logging.basicConfig(level=logging.INFO)
 GO = Path(os.environ["KEYSTILE_GO"])
+BEFORE = b"[1,"
 SECRET = b'{"secret": "of the app"}'
 
 
@@ -34,6 +37,10 @@ async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
     while scope["path"] == "/slow" and not GO.exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
         await anyio.sleep(0.01)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.body", "body": BEFORE, "more_body": True})
+        while not GO.exists():  # noqa: ASYNC110, ASYNC240
+            await anyio.sleep(0.01)
     await send({"type": "http.response.body", "body": SECRET, "more_body": True})
     return await send({"type": "http.response.body", "body": b""})
 
@@ -45,7 +52,14 @@ def _wsgi_app(environ: Any, start_response: Any) -> Any:
     while environ["PATH_INFO"] == "/slow" and not GO.exists():
         time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "application/json")])
-    return [SECRET]
+    return _stream() if environ["PATH_INFO"] == "/stream" else [SECRET]
+
+
+def _stream() -> Iterator[bytes]:
+    yield BEFORE
+    while not GO.exists():
+        time.sleep(0.01)
+    yield SECRET
 
 
 _gate = Gate(

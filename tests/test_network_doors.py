@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from keystile.events import Event
 from keystile.exceptions import StoreBusy
 from keystile.keys.format import crc_check
 from keystile.policy import CREDENTIAL_FORMS
-from tests.doors import Door
+from tests.doors import Door, Host
 
 PROXY = "10.0.0.1"
 PROXIED = {"trusted_proxies": ["10.0.0.0/8"]}
@@ -295,6 +296,47 @@ def test_a_key_that_is_revoked_while_the_app_works_gets_no_answer_of_the_apps(do
     assert door.raised is None
     door.open(recheck_in_flight=False)
     assert door.get(key=issued.secret).code == "revoked_api_key"
+
+
+class Streaming(Host):
+    """Does something after the first chunk of its answer has left."""
+
+    then: Callable[[], object]
+
+    def fail(self, where: str) -> None:
+        if where == "body":
+            self.then()
+
+
+@pytest.mark.parametrize("envelope", [False, True])
+def test_a_stream_breaks_off_when_its_key_is_revoked(door: Door, envelope: bool) -> None:
+    door.host = Streaming(chunks=[b'{"first": 1, ', b"", b'"secret": ', b'"of the app"}'], fails=(Exception(), "body"))
+    door.host.then = dict
+    issued = door.create()
+    door.open(recheck_in_flight=True, envelope=envelope)
+    assert b'{"first": 1, "secret": "of the app"}' in door.get(key=issued.secret).body
+    door.host.then = revoking(door, issued.key.id)
+    events = heard(door)
+    cut = door.get(key=issued.secret)
+    assert cut.status == 200
+    assert cut.body == (b'{"data":' if envelope else b"") + b'{"first": 1, '
+    assert isinstance(door.raised, ConnectionResetError)
+    assert events[-1].code == "revoked_api_key"
+    if door.kind == "wsgi":
+        assert door.host.closed == 2
+
+
+def test_a_stream_goes_on_for_a_key_that_is_not_asked_for_or_not_judged_again(door: Door) -> None:
+    door.host = Streaming(chunks=[b"[1,", b"2]"], fails=(Exception(), "body"))
+    issued = door.create()
+    door.host.then = revoking(door, issued.key.id)
+    door.open(recheck_in_flight=True, public=["/open"])
+    assert door.get("/open").body == b"[1,2]"
+    issued = door.create()
+    door.host.then = revoking(door, issued.key.id)
+    door.open(recheck_in_flight=False)
+    assert door.get(key=issued.secret).body == b"[1,2]"
+    assert door.raised is None
 
 
 def test_a_key_that_holds_gets_the_apps_answer_as_it_was(door: Door) -> None:

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ KINDS = {
         "{module}:wsgi_app",
     ],
 }
+# It ends an answer as if it were whole, whatever the app raises.
+ENDS_WHOLE = ("granian-wsgi",)
 OTHERS = ["hypercorn", "granian-asgi", "granian-wsgi"]
 
 
@@ -84,6 +87,22 @@ def test_a_key_deleted_in_flight_gets_a_401_and_nothing_of_the_app(service: Serv
         answer = waiting.result(20)
     assert (answer.status, answer.code) == (401, "revoked_api_key")
     assert b"of the app" not in answer.body
+
+
+def test_a_stream_whose_key_is_deleted_breaks_off(service: Service) -> None:
+    issued = service.gate.keys.create("streaming")
+    headers = {"Authorization": f"Bearer {issued.secret}"}
+    (service.folder / "go").unlink(missing_ok=True)
+    with service.server.connection() as connection:
+        connection.request("GET", "/stream", headers=headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read(3)) == (200, b"[1,")
+        service.gate.keys.revoke(issued.key.id)
+        (service.folder / "go").touch()
+        with nullcontext() if service.kind in ENDS_WHOLE else pytest.raises((IncompleteRead, ConnectionError)):
+            assert answer.read() == b""
+    other = service.gate.keys.create("another")
+    assert service.server.get("/stream", {"X-API-Key": other.secret}).body == b'[1,{"secret": "of the app"}'
 
 
 def test_a_file_arrives_whole(service: Service) -> None:

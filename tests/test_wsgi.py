@@ -159,6 +159,25 @@ def test_a_key_that_ends_in_flight_is_refused_by_the_protocol() -> None:
     assert server.starts[-1][0] == "401 Unauthorized"
 
 
+def test_what_is_written_after_a_key_ended_breaks_off() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", JSON)
+        write(b"[1")
+        gate.keys.revoke(issued.key.id)
+        write(b"")
+        write(b", 2]")
+        return []
+
+    server = Server()
+    sent = wsgi_environ("GET", "/v1", [("x-api-key", issued.secret)], "127.0.0.1")
+    with pytest.raises(ConnectionResetError):
+        wsgi.GateMiddleware(app, gate)(sent, server.start_response)
+    assert b"".join(server.written) == b"[1"
+
+
 def test_the_principal_is_in_the_environ_after_the_call_too(gate: Gate) -> None:
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])

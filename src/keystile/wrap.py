@@ -20,6 +20,7 @@ from .config.file import Settings, load, open_gate
 from .config.importing import MISREAD, Errors, Name, find
 from .doors.apps import ARGUMENTS, check_app
 from .exceptions import ConfigurationError
+from .gate import Gate
 from .policy.webhooks import RECEIVING, Webhooks
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _build(door: str) -> Any:
     settings, app = _found[0]
     with _naming_the_file(settings):
         check_app(app, door, f"{__name__}:")
-    gate = open_gate(settings)
+    gate = _opened(settings)
     middleware = importlib.import_module(f".{door}", __package__)
     if settings.webhooks is not None and settings.webhooks.receive:
         with _naming_the_file(settings, "webhooks."):
@@ -103,9 +104,20 @@ def _outbox(settings: Settings) -> Outbox | None:
 def _find() -> tuple[Settings, Callable[..., Any]]:
     """The settings and the app; both doors have the same, so that a factory is called once in a process."""
     settings = load()
+    with _under_way(settings):
+        return settings, find_app(settings)[1]
+
+
+def _opened(settings: Settings) -> Gate:
+    with _under_way(settings):
+        return open_gate(settings)
+
+
+@contextmanager
+def _under_way(settings: Settings) -> Iterator[None]:
     token = _building.set(settings)
     try:
-        return settings, find_app(settings)[1]
+        yield
     finally:
         _building.reset(token)
 

@@ -142,7 +142,9 @@ def in_memory(gate: Gate, name: str) -> bool:
 
 def _in_file(config: Path | None) -> Opened:
     settings = load(config)
-    return Opened(open_gate(settings), ("file", settings.source), settings, settings.error)
+    with redirect_stdout(sys.stderr):  # what the service prints when it is imported
+        gate = open_gate(settings, ANYTHING)
+    return Opened(gate, ("file", settings.source), settings, settings.error)
 
 
 def _in_code(text: str, source: str) -> Opened:

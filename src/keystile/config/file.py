@@ -13,6 +13,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..gate import Gate
 from ..policy import Rule
 from ..policy.kinds import SECRETS
 from ..policy.webhooks import Webhooks
+from .importing import MISREAD, Errors, find, kind_of
 from .origin import Origin
 from .tables import SETTINGS, FileAlone, build, in_files, read_table
 
@@ -49,12 +51,14 @@ class Settings:
     Attributes:
         source: the file's name, as it was given.
         app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
+        on_project_deleted: ``"module:function"``, which `open_gate` imports, or None.
         webhooks: the signed messages that it receives, or None. They hold secrets: do not log them.
-        gate: keyword arguments of Gate. They hold the peppers: do not log them.
+        gate: keyword arguments of Gate, without what has to be imported. They hold the peppers: do not log them.
     """
 
     source: str
     app: str | None = field(repr=False)
+    on_project_deleted: str | None = field(repr=False)
     webhooks: Webhooks | None = field(repr=False)
     gate: Mapping[str, Any] = field(repr=False)
     _origin: Origin = field(repr=False, compare=False)
@@ -103,7 +107,8 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
     if own.app is not None and "store" not in found:
         raise origin.error("store", _NO_STORE)
-    return Settings(str(file), own.app, _settled(origin, file, own.webhooks), FrozenDict(found), origin)
+    webhooks = _settled(origin, file, own.webhooks)
+    return Settings(str(file), own.app, own.on_project_deleted, webhooks, FrozenDict(found), origin)
 
 
 def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:
@@ -141,17 +146,33 @@ def write_private(path: Path, text: str) -> None:
     sync_folder(path)
 
 
-def open_gate(settings: Settings) -> Gate:
+def open_gate(settings: Settings, told_of: Errors = MISREAD) -> Gate:
     """The gate that the settings describe, with its store open.
 
+    Args:
+        settings: what a file says.
+        told_of: the exceptions of the service's own code that become a ConfigurationError. Others pass through.
+
     Raises:
-        ConfigurationError: a value cannot be used, two settings contradict each other, or the store cannot be opened.
+        ConfigurationError: a value cannot be used, two settings contradict each other, what is named cannot be
+            imported, or the store cannot be opened.
     """
+    name = settings.on_project_deleted
+    imported = {} if name is None else {"on_project_deleted": _function(settings, "on_project_deleted", name, told_of)}
     try:
-        return Gate(**settings.gate)
+        return Gate(**settings.gate, **imported)
     except ConfigurationError as error:
         reason = f"{error.source}: {error.reason}" if error.source else error.reason
         raise settings.error(error.key, reason) from None
+
+
+def _function(settings: Settings, key: str, text: str, told_of: Errors) -> Any:
+    name, found = find(text, partial(settings.error, key), told_of, "function")
+    if not callable(found):
+        raise settings.error(
+            key, f"'{name}' {'is' if name.call is None else 'gives'} no function: it is {kind_of(found)}"
+        )
+    return found
 
 
 def _parse(origin: Origin, file: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..policy import PageStyle, Plan, Policy, Rule
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, settings_of
 from ..policy.webhooks import Receiver, Webhooks
-from .tables import FileAlone, expected
+from .tables import SETTINGS, FileAlone, expected
 
 _HEAD = """\
 # Settings
@@ -50,7 +50,8 @@ def _section(kind: type, title: str, where: str) -> list[str]:
 
 def _entry(each: Setting) -> str:
     takes = f"{each.kind.name}, or None" if each.optional else each.kind.name
-    file = expected(each) if each.in_files else "only in code"
+    in_file = each if each.in_files else SETTINGS.get(each.name)  # one that code gives is named in a file
+    file = "only in code" if in_file is None else expected(in_file)
     meaning = "\n".join(wrap(each.meaning, 120, break_on_hyphens=False, break_long_words=False))
     lines = [f"### `{each.name}`", "", meaning, "", f"- Type: {takes}", f"- In a file: {file}"]
     return "\n".join([*lines, f"- Default: {_default(each.default)}", ""])

@@ -27,6 +27,12 @@ class FileAlone:
         default=None,
         example='"service.main:app"',
     )
+    on_project_deleted: str | None = setting(
+        'The name of the function that a gate in code is given itself, `"service.projects:forget"`: it is called with '
+        "each project that was deleted, over HTTP or on the command line. It is imported whenever the gate is opened, "
+        "so it best stands in a small module. Or a call of a function that makes it, with literals alone.",
+        default=None,
+    )
     webhooks: Webhooks | None = setting(
         "Signed messages that the service receives: verified inside the gate, before the app runs. Their paths belong "
         "in `public` too, for senders have no key. In code they are arguments of `WebhookMiddleware`.",

@@ -229,8 +229,8 @@ class Policy:
         "Seconds for `Strict-Transport-Security` (RFC 6797) on answers over https, or None.", default=None
     )
     recheck_in_flight: bool = setting(
-        "Judge the caller again, by the key's record as it is then, before the app's answer leaves and at each message "
-        "of a websocket. Windows are not asked again.",
+        "Judge the caller again, by the key's record as it is then, before the app's answer leaves, at each further "
+        "chunk of a stream, and at each message of a websocket. Windows are not asked again.",
         default=False,
     )
     root_path: str | None = setting(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from ..._sync import give_way
 from ...model import Refused
+from ..cutting import cut
 from .wire import Message, Receive, Send
 
 Check = Callable[[], Awaitable[Refused | None]]
@@ -13,7 +14,8 @@ Refuse = Callable[[Refused], Awaitable[None]]
 
 
 class HeldAnswer:
-    """Holds an answer until the first octets of its body, then has its caller judged again.
+    """Holds an answer until the first octets of its body, then has its caller judged again; and once more at each
+    further chunk of a stream, which ends in the middle if the caller may not have the rest.
 
     Whatever else the app sends before them, hints for instance, is held as well: it is part of the answer.
 
@@ -49,8 +51,15 @@ class HeldAnswer:
             return await self._refuse(refused)
         for message in self._held:  # an app may send more messages meanwhile, from another task
             await self._send(message)
-        self._pass = self._send
+        self._pass = self._judged
         return None
+
+    async def _judged(self, message: Message) -> None:
+        if message.get("body"):
+            refused = await self._check()
+            if refused is not None:
+                raise cut(refused)  # and again at the next message, if the app goes on
+        await self._send(message)
 
 
 class WatchedSocket:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from ...model import Refused
+from ..cutting import cut
 from .protocol import Body, ExcInfo, Headers, StartResponse, Write, close
 
 Check = Callable[[], Refused | None]
@@ -13,7 +14,8 @@ Refuse = Callable[[Refused], Iterable[bytes]]
 
 
 class HeldAnswer:
-    """Holds the head of an answer until the first octets of its body, then has its caller judged again.
+    """Holds the head of an answer until the first octets of its body, then has its caller judged again; and once more
+    at each further chunk of a stream, which ends in the middle if the caller may not have the rest.
 
     Args:
         start: the server's ``start_response``.
@@ -52,7 +54,7 @@ class HeldAnswer:
             return self._refusal
         if isinstance(iterable, (list, tuple)):
             return iterable  # servers read its length
-        return Body(chain([first], octets), iterable)
+        return Body(chain([first], self._judged(octets)), iterable)
 
     def _release(self) -> None:
         self._released = True
@@ -61,6 +63,17 @@ class HeldAnswer:
             self._refusal = self._refuse(refused)
         else:
             self._start()
+
+    def _judged(self, octets: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in octets:
+            if chunk:
+                self._judge()
+            yield chunk
+
+    def _judge(self) -> None:
+        refused = self._check()
+        if refused is not None:
+            raise cut(refused)
 
     def _start(self) -> None:
         if self._head is None or self._refusal is not None:
@@ -72,5 +85,7 @@ class HeldAnswer:
     def _write(self, data: bytes) -> None:
         if data and not self._released:
             self._release()
+        elif data and self._refusal is None:
+            self._judge()
         if data and self._refusal is None and self._server_write is not None:
             self._server_write(data)

@@ -78,13 +78,13 @@ class Outbox:
         """Its connections: for workers."""
 
     @classmethod
-    def of(cls, settings: Webhooks, key: str | None = None) -> Outbox:
-        """The outbox that a file's ``[webhooks]`` describes.
+    def of(cls, settings: Webhooks | None, key: str | None = None) -> Outbox:
+        """The outbox that a file's ``[webhooks]`` describes: ``Outbox.of(load().webhooks)``.
 
         Raises:
             ConfigurationError: it names none, or a setting cannot be used.
         """
-        if settings.outbox is None:
+        if settings is None or settings.outbox is None:
             raise ConfigurationError("is missing: name a database, like 'sqlite:///outbox.db'", key="outbox")
         targets = Targets(**{name: getattr(settings, name) for name in _OF_TARGETS})
         return cls(settings.outbox, key, targets=targets, **{name: getattr(settings, name) for name in _OWN})

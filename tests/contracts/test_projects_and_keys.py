@@ -1,20 +1,20 @@
-"""Contract B, a published API for projects and keys, over real sockets on both doors: each of its eight points.
-
-The host is the management app behind its gate, and ten lines of set-up.
-"""
+"""Contract B: a key-management API on both doors and three kinds of stores, point by point."""
 
 from __future__ import annotations
 
 import json
-import textwrap
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keystile import Gate, HmacHasher
+from keystile import Gate
+from keystile.config.file import load
+from tests.contracts.hosts import SECRETS, copied, moments, ran
 from tests.doors import Answer
 from tests.management import Sent, answer_of, plain
 from tests.servers import Server, serving
@@ -22,24 +22,15 @@ from tests.sql_stores import emptied, postgres_url
 
 __all__ = ["postgres_url"]
 
-PEPPER = "a pepper of contract B alone"
 SCOPES = ["keys:manage", "audit:read"]
-HOST = f"""
-    import os, pathlib
-    from keystile import Gate, HmacHasher, asgi, wsgi
+# Keys in the memory of a process are made in that process.
+IN_MEMORY = f"""
+from pathlib import Path
+from projects_and_keys import asgi_app, gate, wsgi_app
 
-    def forget(project):
-        with open("forgotten.txt", "a") as file:
-            file.write(project.id + "\\n")
-
-    gate = Gate(os.environ["STORE"], prefix="acme", peppers=[{PEPPER!r}], hasher="hmac-sha256",
-                on_project_deleted=forget)
-    asgi_app = asgi.GateMiddleware(asgi.management_app(gate, field_case="camel"), gate)
-    wsgi_app = wsgi.GateMiddleware(wsgi.management_app(gate, field_case="camel"), gate)
-    if os.environ["STORE"] == "memory://":
-        made = [gate.keys.create("manager", organization_id=each, scopes={SCOPES!r}) for each in ("ours", "theirs")]
-        pathlib.Path("keys.txt").write_text("\\n".join(each.secret for each in made))
-    """
+made = [gate.keys.create("manager", organization_id=each, scopes={SCOPES!r}) for each in ("ours", "theirs")]
+Path("keys.txt").write_text("\\n".join(each.secret for each in made))
+"""
 
 
 @dataclass
@@ -48,7 +39,7 @@ class Service:
 
     Attributes:
         ours, theirs: a managing key of each of two organizations.
-        folder: where the host notes which projects it forgot.
+        folder: where its own database is.
     """
 
     server: Server
@@ -84,32 +75,40 @@ KINDS = [
 ]
 
 
+def kept_in(folder: Path, url: str) -> None:
+    """Name another store in the file."""
+    file = folder / "keystile.toml"
+    file.write_text(file.read_text().replace("sqlite:///keys.db", url))
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=[f"{kind}-{store}" for kind, store in KINDS])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     kind, store = request.param
-    folder = tmp_path_factory.mktemp(kind)
-    (folder / "host.py").write_text(textwrap.dedent(HOST))
-    url = "memory://"
-    if store != "memory":
-        url = "sqlite:///keys.db" if store == "sqlite" else emptied(request.getfixturevalue("postgres_url"))
-        own = url.replace("keys.db", str(folder / "keys.db"))
-        gate = Gate(own, prefix="acme", peppers=[PEPPER], hasher=HmacHasher(PEPPER.encode()))
-        made = [gate.keys.create("manager", organization_id=each, scopes=SCOPES) for each in ("ours", "theirs")]
+    folder = copied("projects_and_keys", tmp_path_factory.mktemp(kind))
+    module = "projects_and_keys"
+    if store == "memory":
+        kept_in(folder, "memory://")
+        module = "in_memory"
+        (folder / "in_memory.py").write_text(IN_MEMORY)
+    else:
+        if store == "postgresql":
+            kept_in(folder, emptied(request.getfixturevalue("postgres_url")))
+        with closing(Gate(**load(folder / "keystile.toml", SECRETS).gate)) as gate:
+            made = [gate.keys.create("manager", organization_id=each, scopes=SCOPES) for each in ("ours", "theirs")]
         (folder / "keys.txt").write_text("\n".join(each.secret for each in made))
-        gate.close()
-    with serving(kind, "host", folder, STORE=url) as server:
+    with serving(kind, module, folder, **SECRETS) as server:
         assert server.get("/projects").status == 401  # a server may listen before it has imported the host
         yield Service(server, *(folder / "keys.txt").read_text().split(), folder)
 
 
-def test_1_a_list_has_the_projects_of_one_organization(service: Service) -> None:
+def test_b1_a_list_has_the_projects_of_one_organization(service: Service) -> None:
     ours, theirs = service.project(), service.project(key=service.theirs)
     listed = [each["id"] for each in service.ask("GET", "/projects?limit=100").json["data"]]
     assert ours["id"] in listed
     assert theirs["id"] not in listed
 
 
-def test_2_a_new_project_comes_with_a_key_that_is_shown_once(service: Service) -> None:
+def test_b2_a_new_project_comes_with_a_key_that_is_shown_once(service: Service) -> None:
     made = service.ask("POST", "/projects", {"name": "shop", "environment": "staging"})
     assert made.status == 201
     assert made.header("cache-control") == "no-store"
@@ -124,7 +123,7 @@ def test_2_a_new_project_comes_with_a_key_that_is_shown_once(service: Service) -
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-def test_3_a_project_is_read_and_changed(service: Service, method: str) -> None:
+def test_b3_a_project_is_read_and_changed(service: Service, method: str) -> None:
     made = service.project()
     path = f"/projects/{made['id']}"
     changed = service.ask(method, path, {"name": "store", "environment": "development"})
@@ -133,17 +132,37 @@ def test_3_a_project_is_read_and_changed(service: Service, method: str) -> None:
     assert service.ask("GET", path).json == changed.json
 
 
-def test_3_a_deleted_project_is_gone_with_its_keys_and_the_hosts_data(service: Service) -> None:
+def test_b3_a_deleted_project_is_gone_with_its_keys_and_the_hosts_data(service: Service) -> None:
     made = service.project()
     path = f"/projects/{made['id']}"
     assert service.ask("GET", "/whoami", key=made["apiKey"]).status == 200
-    assert service.ask("DELETE", path).status == 204
-    assert service.ask("GET", "/whoami", key=made["apiKey"]).status == 401
-    assert service.ask("GET", path).status == 404
-    assert made["id"] in (service.folder / "forgotten.txt").read_text().split()
+    second, other = service.ask("POST", f"{path}/api-keys", {}).json, service.project()
+    with closing(sqlite3.connect(service.folder / "service.db")) as database:
+        for table in ("events", "incidents"):
+            with database:
+                database.executemany(f"INSERT INTO {table} VALUES (?, 'up')", [(made["id"],), (other["id"],)])
+        assert service.ask("DELETE", path).status == 204
+        for key in (made["apiKey"], second["apiKey"]):
+            assert service.ask("GET", "/whoami", key=key).status == 401
+        assert service.ask("GET", path).status == 404
+        for table in ("events", "incidents"):
+            left = {each for (each,) in database.execute(f"SELECT project_id FROM {table}")}
+            assert made["id"] not in left
+            assert other["id"] in left
 
 
-def test_4_a_list_of_keys_has_no_raw_key(service: Service) -> None:
+def test_b3_the_command_line_deletes_a_project_and_the_hosts_data(tmp_path: Path) -> None:
+    folder = copied("projects_and_keys", tmp_path)
+    made = json.loads(ran(folder, "keystile", "projects", "create", "shop", "--organization", "acme", "--json"))
+    [project_id] = [each for each in moments(made, ["id"]) if each.startswith("proj_")]
+    with closing(sqlite3.connect(folder / "service.db")) as database:
+        with database:
+            database.executemany("INSERT INTO events VALUES (?, 'up')", [(project_id,), ("another",)])
+        ran(folder, "keystile", "projects", "delete", project_id, "--yes")
+        assert [each for (each,) in database.execute("SELECT project_id FROM events")] == ["another"]
+
+
+def test_b4_a_list_of_keys_has_no_raw_key(service: Service) -> None:
     made = service.project()
     listed = service.ask("GET", f"/projects/{made['id']}/api-keys")
     assert [each["id"] for each in listed.json["data"]] == [made["key"]["id"]]
@@ -152,7 +171,7 @@ def test_4_a_list_of_keys_has_no_raw_key(service: Service) -> None:
 
 
 @pytest.mark.parametrize("body", [{"name": "CI/CD"}, {}])
-def test_5_another_key_is_shown_once(service: Service, body: dict[str, str]) -> None:
+def test_b5_another_key_is_shown_once(service: Service, body: dict[str, str]) -> None:
     project = service.project()
     made = service.ask("POST", f"/projects/{project['id']}/api-keys", body)
     assert (made.status, made.json["name"]) == (201, body.get("name", "default"))
@@ -160,7 +179,7 @@ def test_5_another_key_is_shown_once(service: Service, body: dict[str, str]) -> 
     assert made.json["apiKey"] not in service.ask("GET", f"/api-keys/{made.json['id']}").body.decode()
 
 
-def test_6_a_revoked_key_is_refused_at_its_next_request(service: Service) -> None:
+def test_b6_a_revoked_key_is_refused_at_its_next_request(service: Service) -> None:
     project = service.project()
     path = f"/api-keys/{project['key']['id']}"
     assert service.ask("GET", "/whoami", key=project["apiKey"]).status == 200
@@ -182,7 +201,7 @@ def names(value: Any) -> Iterator[str]:
             yield from names(inner)
 
 
-def test_7_names_are_in_camel_case(service: Service) -> None:
+def test_b7_names_are_in_camel_case(service: Service) -> None:
     project = service.project()
     assert {"apiKey", "createdAt"} <= set(project)
     key = service.ask("GET", f"/api-keys/{project['key']['id']}").json
@@ -202,7 +221,7 @@ def test_7_names_are_in_camel_case(service: Service) -> None:
         ("DELETE", "/api-keys/{key}", None),
     ],
 )
-def test_8_ids_of_others_are_answered_like_ids_that_never_were(
+def test_b8_ids_of_others_are_answered_like_ids_that_never_were(
     service: Service, method: str, path: str, body: Any
 ) -> None:
     theirs = service.project(key=service.theirs)
@@ -217,12 +236,28 @@ def test_8_ids_of_others_are_answered_like_ids_that_never_were(
     assert service.ask("GET", "/whoami", key=theirs["apiKey"]).status == 200
 
 
-def test_8_unknown_fields_and_bad_values_are_named(service: Service) -> None:
-    answer = service.ask("POST", "/projects", {"nam": "x", "environment": "moon"})
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        (
+            "POST",
+            "/projects",
+            {"nam": "x", "environment": "moon"},
+            {("/nam", "unknown"), ("/name", "required"), ("/environment", "invalid")},
+        ),
+        ("PATCH", "/projects/{project}", {"createdAt": "now"}, {("/createdAt", "unknown")}),
+        ("PUT", "/projects/{project}", {"name": "shop", "environment": "live"}, {("/environment", "invalid")}),
+        (
+            "POST",
+            "/projects/{project}/api-keys",
+            {"label": "CI/CD", "name": 7},
+            {("/label", "unknown"), ("/name", "type")},
+        ),
+    ],
+)
+def test_b8_unknown_fields_and_bad_values_are_named(
+    service: Service, method: str, path: str, body: Any, named: set[tuple[str, str]]
+) -> None:
+    answer = service.ask(method, path.format(project=service.project()["id"]), body)
     assert (answer.status, answer.code) == (422, "invalid_fields")
-    fields = answer.json["error"]["details"]["fields"]
-    assert {(each["path"], each["code"]) for each in fields} == {
-        ("/nam", "unknown"),
-        ("/name", "required"),
-        ("/environment", "invalid"),
-    }
+    assert {(each["path"], each["code"]) for each in answer.json["error"]["details"]["fields"]} == named
