@@ -24,7 +24,7 @@ help:
 	@echo "make test    lint, types, and the tests against the wheel as installed; says which it leaves out"
 	@echo "make test-all  those too: what needs programs of the system (.ci/install brings them) and what takes long"
 	@echo "make fuzz    send many more random requests through both doors than the tests do (EXAMPLES=20000)"
-	@echo "make docs    write docs/settings.md and docs/cli.md anew from the code"
+	@echo "make docs    write docs/reference/settings.md and docs/reference/cli.md anew from the code"
 	@echo "make fmt     format the code and mend what ruff can mend"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove everything that these made"
@@ -60,8 +60,8 @@ wheel: .venv/.dev
 	@echo "installed $$(cd dist && echo *.whl)"
 
 docs: wheel
-	$(BIN)/python -m keystile.config.reference >dist/settings.md && mv dist/settings.md docs/settings.md
-	$(BIN)/python -m keystile.cli.reference >dist/cli.md && mv dist/cli.md docs/cli.md
+	$(BIN)/python -m keystile.config.reference >dist/settings.md && mv dist/settings.md docs/reference/settings.md
+	$(BIN)/python -m keystile.cli.reference >dist/cli.md && mv dist/cli.md docs/reference/cli.md
 
 fmt: .venv/.dev
 	$(BIN)/ruff format

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands are, and what they print."""
+"""docs/reference/cli.md is what the commands are, and what they print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keystile.cli.commands import main
 from keystile.cli.reference import page
 from tests.command_line import Desk, desk
 
-PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 SHAPES = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", page(), re.MULTILINE | re.DOTALL)]
 
 

@@ -13,9 +13,9 @@ from keystile import Gate
 ROOT = Path(__file__).parents[1]
 PAGES = {
     page: (ROOT / page).read_text()
-    for page in ("SECURITY.md", "docs/security.md", "docs/hardening.md", "docs/stores.md")
+    for page in ("SECURITY.md", "docs/explain/security.md", "docs/guides/hardening.md", "docs/guides/stores.md")
 }
-SECURITY = PAGES["docs/security.md"]
+SECURITY = PAGES["docs/explain/security.md"]
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"tests/[\w/]+\.py::\w+", SECURITY))))
@@ -36,7 +36,7 @@ def test_a_link_leads_to_a_page(page: str) -> None:
 
 
 def test_every_setting_to_tick_off_is_one() -> None:
-    named = re.findall(r"^- \[ \] \*\*`(\w+)`\*\*", PAGES["docs/hardening.md"], re.MULTILINE)
+    named = re.findall(r"^- \[ \] \*\*`(\w+)`\*\*", PAGES["docs/guides/hardening.md"], re.MULTILINE)
     assert len(named) > 5
     assert set(named) <= set(inspect.signature(Gate).parameters)
 

@@ -240,7 +240,7 @@ def test_a_tool_that_tries_everything_finds_nothing(door: str, tmp_path: Path, m
 
 
 def routes_as_a_table() -> str:
-    """What docs/management.md says of them."""
+    """What docs/guides/management.md says of them."""
     rows = [
         f"| `{each.method} {each.path}` | {f'`{each.right}`' if each.right else ''} | {each.meaning} |"
         for each in (*ROUTES, *WEBHOOK_ROUTES)
@@ -249,5 +249,5 @@ def routes_as_a_table() -> str:
 
 
 def test_the_page_has_the_table_of_routes() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "management.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "guides" / "management.md").read_text(encoding="utf-8")
     assert page.partition("<!-- routes -->\n")[2].strip() == routes_as_a_table()

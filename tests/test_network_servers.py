@@ -113,7 +113,7 @@ _WSGIREF = (
 )
 # Its own format has no query.
 _GRANIAN_LOG = ["--access-log", "--access-log-fmt", '"%(method)s %(path)s?%(query_string)s"']
-# Each with its access log, and whether a key in the query is there, as docs/servers.md says.
+# Each with its access log, and whether a key in the query is there, as docs/reference/servers.md says.
 ACCESS_LOGS = {
     "uvicorn": (["-m", *UVICORN], False),
     "hypercorn": ([*MATRIX["hypercorn"].command, "--access-logfile", "-"], False),
@@ -144,7 +144,7 @@ def test_which_access_logs_hold_a_key_of_the_query(kind: str, tmp_path: Path, mo
 def test_gunicorn_takes_the_scheme_from_more_than_one_header(
     more: list[str], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy, on the same machine, sends no X-Forwarded-Proto; docs/servers.md says what to do about it."""
+    """The proxy, on the same machine, sends no X-Forwarded-Proto; docs/reference/servers.md says what to do then."""
     monkeypatch.setenv("KEYSTILE_HTTPS", "require")
     with started("gunicorn", ["-m", *COMMANDS["gunicorn-sync"], *more], tmp_path, monkeypatch) as service:
         key = {"X-API-Key": service.gate.keys.create("in the clear").secret, "X-Forwarded-For": "9.9.9.9"}
@@ -181,7 +181,7 @@ def test_the_client_is_whom_the_proxy_names(service: Service) -> None:
 def test_where_proxies_are_named_no_other_peer_says_that_it_came_over_https(
     proxies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """uvicorn believes its own machine; docs/servers.md says what to do about it where the gate knows no proxies."""
+    """uvicorn believes its own machine; docs/reference/servers.md says what to do where the gate knows no proxies."""
     monkeypatch.setenv("KEYSTILE_PROXIES", proxies)
     monkeypatch.setenv("KEYSTILE_HTTPS", "require")
     for more, status in (([], 403 if proxies else 200), (["--no-proxy-headers"], 403)):

@@ -141,16 +141,16 @@ def codes(page: str, title: str) -> set[tuple[int, str]]:
 
 
 def test_every_refusal_has_its_line_on_the_page_of_answers() -> None:
-    told = codes("docs/answers.md", "## Refusals")
+    told = codes("docs/reference/errors.md", "## Refusals")
     others = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "manage"]
     assert len(told) > 12
     assert told == reasons(*others, "manage/live") | {(status, "https_required") for status in get_args(RedirectStatus)}
 
 
 def test_every_error_of_the_management_api_has_its_line_on_its_page() -> None:
-    told = codes("docs/management.md", "## Errors")
+    told = codes("docs/guides/management.md", "## Errors")
     assert len(told) > 12
-    assert sorted(reasons("manage") - told - codes("docs/answers.md", "## Refusals")) == []
+    assert sorted(reasons("manage") - told - codes("docs/reference/errors.md", "## Refusals")) == []
     source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     assert [code for _, code in sorted(told) if f'"{code}"' not in source and code != "fields"] == []
 
@@ -177,6 +177,6 @@ def events() -> set[str]:
 
 
 def test_every_event_has_its_line_on_the_page_of_events() -> None:
-    told = {code for row in rows("docs/events.md", "# Events") for code in re.findall(r"`([\w.]+)`", row[0])}
+    told = {code for row in rows("docs/reference/events.md", "# Events") for code in re.findall(r"`([\w.]+)`", row[0])}
     assert len(told) > 30
     assert told - {"error.code"} == events()

@@ -680,7 +680,7 @@ def test_a_match_is_read_as_it_is_written(match: str) -> None:
 
 # What the page says.
 
-PAGE = (Path(__file__).parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "rules.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([A-Z]+) (/\S*)` \| (.*) \|$", PAGE, re.MULTILINE)
 
 

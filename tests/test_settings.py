@@ -32,7 +32,7 @@ from keystile.policy.webhooks import Receiver, Webhooks
 from tests import test_config
 
 CLASSES: list[Any] = [Parts, Policy, Rule, Plan, PageStyle, Webhooks, Receiver, FileAlone]
-DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
+DOCS = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 
 
 def test_the_signature_of_a_gate_has_every_setting_with_its_type_and_default() -> None:

@@ -1,4 +1,4 @@
-"""The service of docs/units.md works as the page says."""
+"""The service of docs/guides/units.md works as the page says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from tests.doors import Answer, asgi_scope
 
-PAGE = (Path(__file__).parents[1] / "docs" / "units.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "units.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
@@ -41,7 +41,7 @@ def post(app: Any, prompt: str, secret: str) -> Answer:
 
 def test_the_service_of_the_page_gives_back_what_it_did_not_use() -> None:
     made: dict[str, Any] = {}
-    exec(compile(block("python"), "docs/units.md", "exec"), made)
+    exec(compile(block("python"), "docs/guides/units.md", "exec"), made)
     app, secret = made["app"], made["gate"].keys.create("reader").secret
     first = post(app, "a b c d e f", secret)
     assert first.body == b"a b c d e f "

@@ -1,4 +1,4 @@
-"""What docs/webhooks.md shows runs, and what it says of names and numbers is so."""
+"""What docs/guides/webhooks.md shows runs, and what it says of names and numbers is so."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import anyio
 import httpx
 import pytest
 
+from keystile._sync.flights import Lookups
 from keystile.config.file import load
 from keystile.policy.webhooks import KEEP_IDS, TOLERANCE, Receiver
 from keystile.webhooks import Scheme, Secret, schemes, sign
 from keystile.webhooks.receiving import ids, order, paths
 from keystile.webhooks.sending import attempt, network
 
-PAGE = (Path(__file__).parents[1] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "webhooks.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"a": 1}'
@@ -35,7 +36,7 @@ def run(holding: str) -> dict[str, Any]:
     """The names that the block with this text makes."""
     [code] = [block for block in BLOCKS if holding in block]
     found: dict[str, Any] = {"__name__": __name__}
-    exec(compile(code, "docs/webhooks.md", "exec"), found)
+    exec(compile(code, "docs/guides/webhooks.md", "exec"), found)
     return found
 
 
@@ -100,7 +101,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"more than {schemes.MOST_SIGNATURES}\n  signatures" in PAGE
     assert schemes.LONGEST == 4 * 1024
     assert f"| {network.RESOLVE_SECONDS:.0f} s, {network.SLOTS} at once" in PAGE
-    assert f"at most {network.SLOTS + network.QUEUE} threads" in PAGE
+    assert f"have {Lookups.FOR_SLOW} of their own" in PAGE
     assert f"| {attempt.CONNECT_SECONDS:.0f} s |" in PAGE
     assert f"| {attempt.WHOLE_SECONDS:.0f} s |" in PAGE
     assert f"for {attempt.KEEP_ALIVE:.0f} seconds" in PAGE

@@ -75,7 +75,7 @@ def dashboard_app(
             browsers without Fetch Metadata need it.
         embed_in: origins of pages that may show these in a frame; by default none may.
         sign_out: where its button leads to sign out, a path or a URL of the host's; None shows no button.
-        live: whether there is a page that shows what this process refuses. docs/live.md says more.
+        live: whether there is a page that shows what this process refuses. docs/guides/live.md says more.
         outbox: where webhook endpoints are kept; with it there are pages about them.
 
     Raises:
@@ -98,7 +98,7 @@ def management_app(
     """The management API as an app of its own, for a host to mount: keys, projects, audit and usage as JSON.
 
     Mounted behind the gate, whoever has a key manages as far as the key's scopes reach (`keys:read`, `keys:manage`,
-    `plans:manage`, `audit:read`). docs/management.md says more.
+    `plans:manage`, `audit:read`). docs/guides/management.md says more.
 
     Args:
         gate: whose keys are managed.
@@ -107,7 +107,7 @@ def management_app(
             accepted only as JSON, from pages of the same origin.
         field_case: how the names of members are written: ``"snake"`` or ``"camel"``.
         public_openapi: whether everybody who reaches it may read ``openapi.json``.
-        live: whether ``events`` is a stream of what this process refuses. docs/live.md says more.
+        live: whether ``events`` is a stream of what this process refuses. docs/guides/live.md says more.
         outbox: where webhook endpoints are kept; with it, whoever has `webhooks:read` or `webhooks:manage` gets at
             those of their organization.
 

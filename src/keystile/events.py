@@ -26,7 +26,7 @@ class Event(NamedTuple):
     """One thing that happened.
 
     Attributes:
-        code: what happened: the ``error.code`` of a refusal, or one of the others that docs/events.md lists.
+        code: what happened: the ``error.code`` of a refusal, or one of the others that docs/reference/events.md lists.
         level: of `logging`. INFO for refusals, which strangers can cause as often as they like; WARNING for what
             somebody should look at; ERROR for what is down.
         status: of the answer, or None.

@@ -1,7 +1,7 @@
 """Whole requests as hypothesis strategies, and both doors of one gate to send them through.
 
 An abstract request is what a client sends; here it becomes an ASGI scope and a WSGI environ as real servers deliver it
-(docs/servers.md has where they differ).
+(docs/reference/servers.md has where they differ).
 """
 
 from __future__ import annotations

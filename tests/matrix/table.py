@@ -1,4 +1,4 @@
-"""docs/servers.md: the observations as tables, what each word in them means, and what to do about it."""
+"""docs/reference/servers.md: the observations as tables, what each word in them means, and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.matrix.cases import Case
 from tests.matrix.talk import BY_SERVER, Finding
 from tests.servers import MATRIX
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "servers.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "servers.md"
 Cells = Mapping[tuple[str, str], str]
 
 # What a cell may hold, and what that means for the operator of a service. A word that is not here fails the tests.

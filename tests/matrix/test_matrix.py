@@ -1,4 +1,4 @@
-"""Every case of the matrix on every server, and the table in docs/servers.md that says what came of it.
+"""Every case of the matrix on every server, and the table in docs/reference/servers.md that says what came of it.
 
 What holds everywhere: nothing is admitted without a valid key, and what is refused never reaches the app. What else a
 server makes of a request is its own affair, but it is written down.

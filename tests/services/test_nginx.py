@@ -1,4 +1,4 @@
-"""keystile behind a real nginx, as docs/hardening.md says to set it up: its defaults, and two headers of its own."""
+"""keystile behind a real nginx, set up as docs/guides/hardening.md says: its defaults, and two headers of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page docs/cli.md: every command with its options.
+"""The page docs/reference/cli.md: every command with its options.
 
 ``python -m keystile.cli.reference`` prints it.
 """
@@ -18,8 +18,8 @@ _HEAD = """\
 # The command line
 
 Every command with its options. This page is made from the commands (`make docs`), and a test compares the two.
-[configuration.md](configuration.md#the-command-line) says how a command finds the gate that it works on: a file, or
-`--gate main:gate` for one in code. Everything here works on both, and on any store that outlasts the command.
+[Configuration](../guides/configuration.md#the-command-line) says how a command finds the gate that it works on: a
+file, or `--gate main:gate` for one in code. Everything here works on both, and on any store that outlasts the command.
 
 ```console
 $ keystile init

@@ -1,4 +1,4 @@
-"""The page docs/settings.md: every setting with its description.
+"""The page docs/reference/settings.md: every setting with its description.
 
 ``python -m keystile.config.reference`` prints it.
 """

@@ -64,7 +64,7 @@ from .transport import Transport
 class Gate:
     """Decides for each request who is calling and whether they may.
 
-    The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/settings.md describes each.
+    The settings are those of `keys.parts.Parts` and of `policy.Policy`; docs/reference/settings.md describes each.
 
     Attributes:
         keys, projects, organizations: what the service does with them; a `keys.ring.KeyRing` and its like.

@@ -33,7 +33,7 @@ def _check_function(function: Any, key: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a gate works with. docs/settings.md describes each setting.
+    """What a gate works with. docs/reference/settings.md describes each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type.
@@ -41,8 +41,8 @@ class Parts:
 
     store: str | KeyFinder = setting(
         "Where the keys are: `memory://`, `sqlite:///file.db`, `postgresql://user@host/name`, `mysql://…`, "
-        "`mariadb://…` or `redis://…`; docs/stores.md says which to take. In a file, a relative path is relative to "
-        "that file.",
+        "`mariadb://…` or `redis://…`; docs/guides/stores.md says which to take. In a file, a relative path is "
+        "relative to that file.",
         default="memory://",
         example='"sqlite:///keystile.db"',
         begins=True,

@@ -5,7 +5,8 @@
 
 GitHub signs what it sends, and only that is believed. The answer goes out first; then each reported secret is proved,
 and its key is revoked or told. Mount it outside the gate's middleware, or name its path in `public`, with the slash at
-its end that a mount of Starlette has: GitHub has no key. Needs ``keystile[leaks]``. docs/leaks.md has the whole story.
+its end that a mount of Starlette has: GitHub has no key. Needs ``keystile[leaks]``. docs/guides/leaks.md has the whole
+story.
 
 `signatures` says what is signed, `reports` reads it, `partner` decides, `acting` revokes, and `apps` are the two doors.
 """

@@ -1,8 +1,9 @@
 """The settings of a gate: frozen values, described once and checked when they are built.
 
 Knows only the exceptions and `_ground`. A setting's name, type, default, meaning and check stand in one place here.
-The file, its example, its schema and docs/settings.md follow. How kinds of values are checked (`kinds`) and how
-settings are described (`settings`, `reading`) can be changed here alone. A new setting also needs code to enforce it.
+The file, its example, its schema and docs/reference/settings.md follow. How kinds of values are checked (`kinds`) and
+how settings are described (`settings`, `reading`) can be changed here alone. A new setting also needs code to enforce
+it.
 """
 
 from .beside.management import FieldCase, Management

@@ -12,8 +12,8 @@ from .settings import check_settings, setting
 @names_checked
 @dataclass(frozen=True, slots=True)
 class PageStyle:
-    """What pages of a list look like on the wire, in the answer and in the query. docs/settings.md describes each
-    setting.
+    """What pages of a list look like on the wire, in the answer and in the query. docs/reference/settings.md describes
+    each setting.
 
     The default gives ``{"data": […], "pagination": {"limit": 50, "has_more": true, "next_cursor": "…"}, "meta": …}``.
     ``PageStyle(member=None, limit=None, next_cursor="next_token", parameter="next_token", meta=False)`` gives

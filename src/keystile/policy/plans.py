@@ -44,7 +44,8 @@ def _check_cap_by(owners: tuple[str, ...], key: str) -> tuple[str, ...]:
 @names_checked
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the keys of a plan may do: ``Plan("60/minute; 5000/day")``. docs/settings.md describes each setting.
+    """What the keys of a plan may do: ``Plan("60/minute; 5000/day")``. docs/reference/settings.md describes each
+    setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type.

@@ -45,7 +45,7 @@ def _check_realm(realm: str, key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All settings of a gate except the parts that it works with. docs/settings.md describes each setting.
+    """All settings of a gate except the parts that it works with. docs/reference/settings.md describes each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -68,7 +68,7 @@ class Policy:
         "Where keys are read from, as a client writes it: a header's name, `Authorization: <scheme>`, "
         "`Authorization: Basic` (the key as user or as password), `Sec-WebSocket-Protocol` (websockets alone), or "
         "`?name` for a parameter of the query. Upper or lower case does not matter but in the query. Not every header "
-        "can carry one: docs/credentials.md.",
+        "can carry one: docs/guides/credentials.md.",
         default=CREDENTIAL_FORMS,
         check=check_accept,
         example='["Authorization: Bearer", "X-API-Key"]',
@@ -248,8 +248,8 @@ class Policy:
     event_format: EventFormat = setting('The format of log lines: "text" or "json".', default="text")
     cors_origins: Iterable[str] = setting(
         'The origins of pages whose scripts may read answers, each as browsers send it: "https://app.example.com". For '
-        'these the gate answers preflights and adds CORS headers to every answer that has none; docs/cors.md. "*" '
-        "alone is every origin.",
+        "these the gate answers preflights and adds CORS headers to every answer that has none; docs/guides/cors.md. "
+        '"*" alone is every origin.',
         default=(),
         check=check_origins,
         example='["https://app.example.com"]',

@@ -42,8 +42,8 @@ def _check_match(match: str, key: str) -> str:
 @names_checked
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for a path: ``Rule("POST /v1/exports", scopes=["exports:write"])``. docs/settings.md describes each
-    setting.
+    """What holds for a path: ``Rule("POST /v1/exports", scopes=["exports:write"])``. docs/reference/settings.md
+    describes each setting.
 
     Raises:
         ConfigurationError: the rule cannot be read or contradicts itself.

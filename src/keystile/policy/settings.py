@@ -2,8 +2,8 @@
 
 A settings class is a frozen dataclass whose fields are made by `setting`. Name, type and default are those of the
 field; its meaning, and any check beyond the type, stand beside them. Everything else follows: what a file may hold, the
-commented file of `keystile init`, the page docs/settings.md and the JSON Schema. The signature of `Gate` is written by
-hand, for editors, and a test compares it.
+commented file of `keystile init`, the page docs/reference/settings.md and the JSON Schema. The signature of `Gate` is
+written by hand, for editors, and a test compares it.
 
 The settings of a class are read when they are first needed, not when the class is imported.
 """

@@ -92,7 +92,8 @@ def _check_match(text: str, key: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Where signed messages arrive, and how they are signed:
-    ``Receiver("/hooks/billing", secrets=[os.environ["BILLING_SECRET"]])``. docs/settings.md describes each setting.
+    ``Receiver("/hooks/billing", secrets=[os.environ["BILLING_SECRET"]])``. docs/reference/settings.md describes
+    each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type, or does not belong to the scheme.
@@ -150,7 +151,7 @@ class Receiver:
 @names_checked
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """What a file says about webhooks. docs/settings.md describes each setting.
+    """What a file says about webhooks. docs/reference/settings.md describes each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type.

@@ -66,7 +66,7 @@ def import_keys(place: Place, /, *, file: str, form: Form | None, resume: int, d
 
     A line holds the raw key as "key" (in a file only if the file is its owner's alone), or the "hash" that another
     program kept of it, with the "id" by which it found the key; and "name", "plan", "scopes" and everything else that
-    a key can have. docs/existing-keys.md shows each.
+    a key can have. docs/guides/existing-keys.md shows each.
     """
     summary = Summary(dry_run=dry_run)
     with opened(place, "store") as gate, _stream(file) as (stream, size, private):

@@ -1,7 +1,7 @@
 """How records are shown: as JSON, one stable shape for each kind, and as tables.
 
 Scripts depend on the shapes: a member is never renamed, and is there also if it is null. Nothing here holds a secret or
-a hash. docs/cli.md shows each shape, and a test compares.
+a hash. docs/reference/cli.md shows each shape, and a test compares.
 """
 
 from __future__ import annotations

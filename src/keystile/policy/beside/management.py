@@ -23,7 +23,7 @@ def check_mount(value: Any, key: str) -> str:
 @names_checked
 @dataclass(frozen=True, slots=True)
 class Management:
-    """Where the gate itself serves the management API, and how. docs/settings.md describes each setting.
+    """Where the gate itself serves the management API, and how. docs/reference/settings.md describes each setting.
 
     Raises:
         ConfigurationError: a setting has the wrong type or value.
@@ -43,7 +43,7 @@ class Management:
         default=False,
     )
     live: bool = setting(
-        "Whether `events` below it is a stream of what each process refuses: docs/live.md.",
+        "Whether `events` below it is a stream of what each process refuses: docs/guides/live.md.",
         default=False,
     )
 
