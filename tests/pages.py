@@ -38,21 +38,38 @@ _ADDRESS = "localhost:8000"
 _CURL = """
 import argparse
 import http.client
+from base64 import b64encode
+from pathlib import Path
 from urllib.parse import urlsplit
 
 parser = argparse.ArgumentParser()
 parser.add_argument("url")
 parser.add_argument("-i", action="store_true")
-parser.add_argument("-X", default="GET")
+parser.add_argument("-X")
 parser.add_argument("-H", action="append", default=[])
+parser.add_argument("-u")
+parser.add_argument("-d")
+parser.add_argument("-F", action="append", default=[])
 parser.add_argument("--json")
 asked = parser.parse_args()
 url = urlsplit("http://" + asked.url)
 connection = http.client.HTTPConnection(url.netloc, timeout=30)
 headers = dict(each.split(": ", 1) for each in asked.H)
+body = None
+if asked.u is not None:
+    headers["Authorization"] = "Basic " + b64encode(asked.u.encode()).decode()
 if asked.json is not None:
-    headers["Content-Type"] = "application/json"
-connection.request(asked.X, url.path, asked.json, headers)
+    headers["Content-Type"], body = "application/json", asked.json.encode()
+if asked.d is not None:
+    headers["Content-Type"], body = "application/x-www-form-urlencoded", asked.d.encode()
+if asked.F:
+    headers["Content-Type"], body = "multipart/form-data; boundary=edge", b""
+    for name, value in (each.split("=", 1) for each in asked.F):
+        file = f'; filename="{value[1:]}"' if value[:1] == "@" else ""
+        content = Path(value[1:]).read_bytes() if file else value.encode()
+        body += f'--edge\\r\\nContent-Disposition: form-data; name="{name}"{file}\\r\\n\\r\\n'.encode() + content + b"\\r\\n"
+    body += b"--edge--\\r\\n"
+connection.request(asked.X or ("GET" if body is None else "POST"), url.path, body, headers)
 answer = connection.getresponse()
 if asked.i:
     print(f"HTTP/1.1 {answer.status} {answer.reason}")
@@ -100,14 +117,17 @@ class Reader:
         programs.mkdir()
         (programs / "curl.py").write_text(_CURL)
         # A first line that named the interpreter could hold no blank, and the project's folder has any name.
-        start = shlex.join([sys.executable, str(programs / "curl.py")])
-        (programs / "curl").write_text(f'#!/bin/sh\nexec {start} "$@"\n')
-        (programs / "curl").chmod(0o755)
+        for name, arguments in {"curl": [str(programs / "curl.py")], "git": ["-m", "dulwich"]}.items():
+            start = shlex.join([sys.executable, *arguments])
+            (programs / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+            (programs / name).chmod(0o755)
         (folder / ".state").touch()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTILE_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTILE_", "PIP_"))}
         self.environ = kept | {
             "HOME": str(folder),
             "KEYSTILE_PEPPER": "the pepper of those who read pages",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
 
