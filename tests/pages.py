@@ -67,7 +67,8 @@ if asked.F:
     for name, value in (each.split("=", 1) for each in asked.F):
         file = f'; filename="{value[1:]}"' if value[:1] == "@" else ""
         content = Path(value[1:]).read_bytes() if file else value.encode()
-        body += f'--edge\\r\\nContent-Disposition: form-data; name="{name}"{file}\\r\\n\\r\\n'.encode() + content + b"\\r\\n"
+        head = f'--edge\\r\\nContent-Disposition: form-data; name="{name}"{file}\\r\\n\\r\\n'
+        body += head.encode() + content + b"\\r\\n"
     body += b"--edge--\\r\\n"
 connection.request(asked.X or ("GET" if body is None else "POST"), url.path, body, headers)
 answer = connection.getresponse()
