@@ -1,4 +1,5 @@
-"""Datasette, an ASGI service that publishes databases: pages, long streams, and a login by a link."""
+"""Datasette, an ASGI service that publishes databases: pages, long streams, a login by a link, and, by the plugin
+datasette-mcp, a server of the Model Context Protocol."""
 
 from __future__ import annotations
 
@@ -7,8 +8,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
+import anyio
 import httpx
+import httpx2
 import pytest
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.realapps.running import Both, Service, is_guarded, running
 
@@ -84,3 +89,28 @@ def test_its_own_login_and_its_forms_stay(published: Both) -> None:
         assert client.get("/-/actor.json", headers={"X-API-Key": ""}).status_code == 401  # a cookie is no key
         assert client.post("/-/logout", data={"csrftoken": token[1]}).status_code == 302
         assert client.get("/-/actor.json").json() == {"actor": None}
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_its_tools_are_called_with_a_key(published: Both, mode: str) -> None:
+    async def count(client: Client) -> str:
+        found = await client.call_tool("execute_sql", {"database": "data", "sql": "select count(*) as n from notes"})
+        return str(found.content[0].text)
+
+    async def talk(url: httpx.URL, headers: dict[str, str]) -> list[str]:
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
+            Client(streamable_http_client(f"{url}/-/mcp", http_client=http), mode=mode) as client,
+        ):
+            said = [await count(client)]
+            if headers:
+                published.revoke(headers["X-API-Key"])
+                with pytest.raises(MCPError):
+                    await count(client)
+            return said
+
+    unguarded = anyio.run(talk, published.plain.base_url, {})
+    assert str(ROWS) in unguarded[0]
+    assert anyio.run(talk, published.gated.base_url, {"X-API-Key": published.key()}) == unguarded
+    refused = published.gated.post("/-/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "missing_api_key")
