@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all fuzz wheel docs fmt bench clean
+.PHONY: help demo test test-all fuzz wheel docs site fmt bench clean
 
 # What is installed is what is tested: no path of the caller's may shadow it.
 unexport PYTHONPATH PYTHONHOME
@@ -24,7 +24,8 @@ help:
 	@echo "make test    lint, types, and the tests against the wheel as installed; says which it leaves out"
 	@echo "make test-all  those too: what needs programs of the system (.ci/install brings them) and what takes long"
 	@echo "make fuzz    send many more random requests through both doors than the tests do (EXAMPLES=20000)"
-	@echo "make docs    write docs/reference/settings.md and docs/reference/cli.md anew from the code"
+	@echo "make docs    write the pages of docs/reference that follow from the code anew"
+	@echo "make site    build the pages into site/, and fail where a link leads nowhere"
 	@echo "make fmt     format the code and mend what ruff can mend"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove everything that these made"
@@ -60,8 +61,10 @@ wheel: .venv/.dev
 	@echo "installed $$(cd dist && echo *.whl)"
 
 docs: wheel
-	$(BIN)/python -m keystile.config.reference >dist/settings.md && mv dist/settings.md docs/reference/settings.md
-	$(BIN)/python -m keystile.cli.reference >dist/cli.md && mv dist/cli.md docs/reference/cli.md
+	$(BIN)/python -m keystile.reference docs/reference
+
+site: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
 fmt: .venv/.dev
 	$(BIN)/ruff format
@@ -73,7 +76,7 @@ bench: wheel
 		echo "== $$each"; $(BIN)/python -m $$(echo $${each%.py} | tr / .); done
 
 clean:
-	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made: pyproject.toml

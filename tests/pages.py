@@ -1,9 +1,12 @@
 """Runs a page of the documentation as its reader would: in an empty folder, from top to bottom.
 
+Sybil finds the blocks; here stands what is done with each.
+
 - ``python`` blocks are programs. One that begins with ``# main.py`` is that file, for what comes after it.
 - ``toml`` blocks are configurations, and ``keystile check`` must accept them.
 - ``console`` blocks are commands behind ``$``, and what they say; ``…`` in it stands for anything. Servers start on a
   free port, which the page calls ``localhost:8000``, and run until the next one starts or the page ends.
+  ``pip install`` installs nothing: what it names must be installed, and an extra must be one.
 - ``<!-- file: NAME`` holds a file that the page takes for granted.
 - Before a block that cannot be run stands ``<!-- not run: REASON -->``.
 """
@@ -17,7 +20,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from sybil import Document, Example, Region
+from sybil.parsers.abstract.lexers import LexerCollection
+from sybil.parsers.markdown import CodeBlockParser
+from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer
 
 from tests.ports import free_port
 from tests.servers import stop, wait_for_port
@@ -26,16 +33,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 RUN = ("python", "toml", "console")
 
-_BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<source>.*?)^```$"
-    r"|^<!-- file: (?P<file>\S+)\n(?P<text>.*?)^-->$",
-    re.MULTILINE | re.DOTALL,
-)
+_LEFT_OUT = re.compile(r"^<!-- not run: (?P<reason>[^>]+) -->\n(?=```)", re.MULTILINE)
 _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 _SERVERS = {"uvicorn": "--port {}", "gunicorn": "-b 127.0.0.1:{}"}
 _ADDRESS = "localhost:8000"
-# What it takes of curl's options is what the pages use. Not every machine has curl.
-_CURL = """
+# What they take of the options of curl and pip is what the pages use. Not every machine has curl or git, nor a network.
+_PROGRAMS = {
+    "curl": """
 import argparse
 import http.client
 from base64 import b64encode
@@ -76,36 +80,87 @@ if asked.i:
     print(f"HTTP/1.1 {answer.status} {answer.reason}")
     print(*(f"{name.lower()}: {value}" for name, value in answer.getheaders()), "", sep="\\n")
 print(answer.read().decode())
-"""
+""",
+    "git": """
+import runpy
+
+runpy.run_module("dulwich", run_name="__main__")
+""",
+    "pip": """
+import subprocess
+import sys
+from importlib.metadata import metadata
+
+from packaging.requirements import Requirement
+
+install, *asked = sys.argv[1:]
+if "--index-url" in asked:  # an index of the page's own
+    sys.exit(subprocess.call([sys.executable, "-m", "pip", install, *asked]))
+assert install == "install" and asked, sys.argv
+for each in map(Requirement, asked):
+    found = metadata(each.name)
+    assert each.specifier.contains(found["Version"], prereleases=True), f"{each}: {found['Version']} is installed"
+    assert each.extras <= set(found.get_all("Provides-Extra") or ()), each
+""",
+}
 
 
-class Block(NamedTuple):
-    """A block of a page, or a file that the page takes for granted (then ``language`` is empty).
-
-    Attributes:
-        line: where its text begins.
-        not_run: why it is not run, or None.
-        file: the file that it is, or None.
-    """
-
-    line: int
-    language: str
-    source: str
-    not_run: str | None = None
-    file: str | None = None
+def read(text: str) -> Document:
+    """The page with what is done on it, in its order."""
+    page = Document(text, "page")
+    for parser in _PARSERS:
+        for region in parser(page):
+            page.add(region)
+    return page
 
 
-def blocks(text: str) -> list[Block]:
-    """The blocks that are run, in their order."""
-    found = []
-    for each in _BLOCK.finditer(text):
-        if each["file"]:
-            found.append(Block(text.count("\n", 0, each.start("text")) + 1, "", each["text"], None, each["file"]))
-        elif each["language"] in RUN:
-            named = _FILE.match(each["source"])
-            line = text.count("\n", 0, each.start("source")) + 1
-            found.append(Block(line, each["language"], each["source"], each["reason"], named and named[1]))
-    return found
+def left_out(page: Document) -> list[str]:
+    """Why each block that is not run is not."""
+    return [example.parsed for example in page if example.region.evaluator is _leave_out]
+
+
+def shown(text: str, language: str) -> list[str]:
+    """The blocks of a page that are in this language."""
+    regions = (region for example in read(text) if (region := example.region).evaluator is _obey)
+    return [str(region.parsed) for region in regions if region.lexemes["arguments"] == language]
+
+
+def follow(page: Document, folder: Path) -> None:
+    """Do all that it says, in this folder."""
+    reader = page.namespace["reader"] = Reader(folder)
+    try:
+        for example in page:
+            example.evaluate()
+    finally:
+        reader.end_server()
+
+
+def _leave_out(example: Example) -> None:
+    example.namespace["left out"] = True
+
+
+def _find_left_out(page: Document) -> Iterator[Region]:
+    for each in _LEFT_OUT.finditer(page.text):
+        yield Region(each.start(), each.end(), each["reason"], _leave_out)
+
+
+def _find_files(page: Document) -> Iterator[Region]:
+    for region in _COMMENTS(page):
+        region.parsed, region.evaluator = region.lexemes["source"], _write
+        yield region
+
+
+def _write(example: Example) -> None:
+    example.namespace["reader"].write(example.region.lexemes["arguments"], example.parsed)
+
+
+def _obey(example: Example) -> None:
+    if not example.namespace.pop("left out", False):
+        example.namespace["reader"].obey(example.region.lexemes["arguments"], example.parsed, example.line + 1)
+
+
+_COMMENTS = LexerCollection([DirectiveInHTMLCommentLexer("file", r"\S+")])
+_PARSERS = (_find_left_out, _find_files, *(CodeBlockParser(language, _obey) for language in RUN))
 
 
 class Reader:
@@ -116,12 +171,8 @@ class Reader:
         self._server: subprocess.Popen[bytes] | None
         programs = folder / ".bin"
         programs.mkdir()
-        (programs / "curl.py").write_text(_CURL)
-        # A first line that named the interpreter could hold no blank, and the project's folder has any name.
-        for name, arguments in {"curl": [str(programs / "curl.py")], "git": ["-m", "dulwich"]}.items():
-            start = shlex.join([sys.executable, *arguments])
-            (programs / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
-            (programs / name).chmod(0o755)
+        for name, source in _PROGRAMS.items():
+            self._make(programs / name, source)
         (folder / ".state").touch()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTILE_", "PIP_"))}
         self.environ = kept | {
@@ -132,28 +183,32 @@ class Reader:
             "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
 
-    def follow(self, page: list[Block]) -> None:
-        """Do all of it."""
-        try:
-            for block in page:
-                if block.not_run is None:
-                    self._follow(block)
-        finally:
-            self._end_server()
+    @staticmethod
+    def _make(program: Path, source: str) -> None:
+        script = program.with_suffix(".py")
+        script.write_text(source)
+        # A first line that named the interpreter could hold no blank, and the project's folder has any name.
+        program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script)])} "$@"\n')
+        program.chmod(0o755)
 
-    def _follow(self, block: Block) -> None:
-        if block.file is not None:
-            (self.folder / block.file).parent.mkdir(exist_ok=True)
-            (self.folder / block.file).write_text(block.source)
-        if block.language == "python":
-            (self.folder / ".block.py").write_text("\n" * (block.line - 1) + block.source)
-            self._run("python -W error .block.py", block.line)
-        elif block.language == "toml":
-            (self.folder / ".block.toml").write_text(block.source)
-            self._run("keystile -c .block.toml check", block.line)
-        elif block.language == "console":
-            for line, command, said in exchanges(block):
-                self._obey(line, command, said)
+    def write(self, name: str, text: str) -> None:
+        """Make this file."""
+        (self.folder / name).parent.mkdir(exist_ok=True)
+        (self.folder / name).write_text(text)
+
+    def obey(self, language: str, source: str, line: int) -> None:
+        """Do what a block says that begins on this line of the page."""
+        if named := _FILE.match(source):
+            self.write(named[1], source)
+        if language == "python":
+            (self.folder / ".block.py").write_text("\n" * (line - 1) + source)
+            self._run("python -W error .block.py", line)
+        elif language == "toml":
+            (self.folder / ".block.toml").write_text(source)
+            self._run("keystile -c .block.toml check", line)
+        elif language == "console":
+            for at, command, said in exchanges(source, line):
+                self._obey(at, command, said)
 
     def _obey(self, line: int, command: str, said: list[str]) -> None:
         name = command.partition(" ")[0]
@@ -179,7 +234,7 @@ class Reader:
         return done.stdout
 
     def _start(self, command: str, option: str) -> None:
-        self._end_server()
+        self.end_server()
         self._port = free_port()
         log = self.folder / ".log"
         script = f"set -a; . ./.state; exec {command} {option.format(self._port)}"
@@ -194,16 +249,17 @@ class Reader:
             )
         wait_for_port(self._port, self._server, log)
 
-    def _end_server(self) -> None:
+    def end_server(self) -> None:
+        """Stop the server that runs, if one does."""
         if self._server is not None:
             stop(self._server)
             self._server = None
 
 
-def exchanges(block: Block) -> Iterator[tuple[int, str, list[str]]]:
-    """Each command of a console block with its line, and what it is to say."""
+def exchanges(source: str, first: int) -> Iterator[tuple[int, str, list[str]]]:
+    """Each command of a console block with its line, and what it is to say. The block begins on the first line."""
     found: list[tuple[int, str, list[str]]] = []
-    for at, line in enumerate(block.source.splitlines(), block.line):
+    for at, line in enumerate(source.splitlines(), first):
         if line.startswith("$ "):
             found.append((at, line[2:], []))
         else:

@@ -11,32 +11,32 @@ import pytest
 from keystile import Gate
 
 ROOT = Path(__file__).parents[1]
-PAGES = {
-    page: (ROOT / page).read_text()
-    for page in ("SECURITY.md", "docs/explain/security.md", "docs/guides/hardening.md", "docs/guides/stores.md")
-}
-SECURITY = PAGES["docs/explain/security.md"]
+PROMISED, THREATS, HARDENING = (
+    (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for page in ("explain/what-is-promised.md", "explain/threat-model.md", "guides/hardening.md")
+)
 
 
-@pytest.mark.parametrize("named", sorted(set(re.findall(r"tests/[\w/]+\.py::\w+", SECURITY))))
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"tests/[\w/]+\.py::\w+", PROMISED + THREATS))))
 def test_a_named_test_is_there(named: str) -> None:
     path, name = named.split("::")
     assert re.search(rf"^ *(?:async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(src/[\w/.]+)`", SECURITY))))
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(src/[\w/.]+)`", PROMISED + THREATS))))
 def test_a_named_module_is_there(named: str) -> None:
     assert (ROOT / named).is_file()
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_link_leads_to_a_page(page: str) -> None:
-    for link in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
-        assert ((ROOT / page).parent / link).is_file(), link
+def test_every_promise_names_its_test_and_its_exception() -> None:
+    promises = [line.split(" | ") for line in PROMISED.partition("\n## How much")[0].splitlines() if "::test_" in line]
+    assert len(promises) > 20
+    for each in promises:
+        assert len(each) == 3, each
 
 
 def test_every_setting_to_tick_off_is_one() -> None:
-    named = re.findall(r"^- \[ \] \*\*`(\w+)`\*\*", PAGES["docs/guides/hardening.md"], re.MULTILINE)
+    named = re.findall(r"^- \[ \] \*\*`(\w+)`\*\*", HARDENING, re.MULTILINE)
     assert len(named) > 5
     assert set(named) <= set(inspect.signature(Gate).parameters)
 
@@ -44,7 +44,7 @@ def test_every_setting_to_tick_off_is_one() -> None:
 @pytest.mark.parametrize("points", [10, 45])
 def test_each_point_says_where_it_is_met(points: int) -> None:
     title = "## OWASP API" if points == 10 else "## OWASP ASVS"
-    table = SECURITY.partition(title)[2].partition("\n## ")[0]
+    table = THREATS.partition(title)[2].partition("\n## ")[0]
     rows = [row.split(" | ") for row in table.splitlines() if re.match(r"\| (?:API)?\d", row)]
     assert len(rows) >= points
     for row in rows:

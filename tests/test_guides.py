@@ -17,7 +17,7 @@ from keystile import Gate
 from keystile.cli import main
 from keystile.config.file import load, open_gate
 from tests.doors import Answer, Door
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, shown
 
 GUIDES = ROOT / "docs" / "guides"
 KINDS = pytest.mark.parametrize("kind", ["asyncio", "trio", "wsgi"])
@@ -32,13 +32,13 @@ def text_of(guide: str) -> str:
 
 def files_of(guide: str) -> list[str]:
     """Each `keystile.toml` that the guide shows, in order."""
-    return [block.source for block in blocks(text_of(guide)) if block.language == "toml"]
+    return shown(text_of(guide), "toml")
 
 
 def code_of(guide: str) -> Any:
     """The gate that the guide shows in code."""
     names: dict[str, Any] = {}
-    source = next(block.source for block in blocks(text_of(guide)) if "gate = Gate(" in block.source)
+    source = next(block for block in shown(text_of(guide), "python") if "gate = Gate(" in block)
     exec(source, names)
     return names["gate"]
 
@@ -80,7 +80,7 @@ class Shown:
 
 
 @pytest.fixture
-def shown(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
+def seen(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
     guide, number = request.param
     made = Shown(tmp_path, kind, files_of(guide)[number])
     with closing(made.gate):
@@ -88,7 +88,7 @@ def shown(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 
 
 def of(guide: str, number: int = 0) -> Any:
-    return pytest.mark.parametrize("shown", [(guide, number)], indirect=True, ids=[guide])
+    return pytest.mark.parametrize("seen", [(guide, number)], indirect=True, ids=[guide])
 
 
 @pytest.mark.parametrize("guide", ["own-logins", "cors-inside", "oauth-and-html"])
@@ -100,51 +100,51 @@ def test_the_file_and_the_code_say_the_same(guide: str, tmp_path: Path) -> None:
 
 @KINDS
 @of("own-logins")
-def test_people_log_in_and_programs_have_keys(shown: Shown) -> None:
-    key = shown.key("export")
+def test_people_log_in_and_programs_have_keys(seen: Shown) -> None:
+    key = seen.key("export")
     cookie = ("cookie", "session=1")
     for headers in ((), (TOKEN,), (NAME_AND_PASSWORD,), (cookie,), (key,), (key, cookie), (key, NAME_AND_PASSWORD)):
-        assert shown.is_let_through("/notes", *headers)
-    assert shown.is_let_through("/export", key)
-    assert not shown.door.host.calls[0].principal
+        assert seen.is_let_through("/notes", *headers)
+    assert seen.is_let_through("/export", key)
+    assert not seen.door.host.calls[0].principal
     for headers in ((), (TOKEN,), (cookie,), (NAME_AND_PASSWORD,)):
-        assert shown.code("/export", *headers) == (401, "missing_api_key")
+        assert seen.code("/export", *headers) == (401, "missing_api_key")
     bad = ("x-api-key", "acme_live_wrong")
-    assert shown.code("/notes", bad) == shown.code("/notes", bad, TOKEN) == (401, "invalid_api_key")
-    assert shown.code("/notes", key, TOKEN) == (400, "invalid_request")
+    assert seen.code("/notes", bad) == seen.code("/notes", bad, TOKEN) == (401, "invalid_api_key")
+    assert seen.code("/notes", key, TOKEN) == (400, "invalid_request")
 
 
 @KINDS
 @of("own-logins", 1)
-def test_keys_in_a_place_of_their_own_go_with_every_login(shown: Shown) -> None:
-    key = shown.key()
+def test_keys_in_a_place_of_their_own_go_with_every_login(seen: Shown) -> None:
+    key = seen.key()
     for login in ((), (TOKEN,), (NAME_AND_PASSWORD,), (("cookie", "session=1"),)):
-        assert shown.is_let_through("/notes", key, *login)
-        assert shown.code("/notes", *login) == (401, "missing_api_key")
-    assert shown.code("/notes", ("authorization", f"Bearer {key[1]}")) == (401, "missing_api_key")
+        assert seen.is_let_through("/notes", key, *login)
+        assert seen.code("/notes", *login) == (401, "missing_api_key")
+    assert seen.code("/notes", ("authorization", f"Bearer {key[1]}")) == (401, "missing_api_key")
 
 
 @KINDS
 def test_what_goes_wrong_with_logins_goes_wrong_as_it_says(kind: str, tmp_path: Path) -> None:
-    shown = Shown(tmp_path, kind, 'store = "sqlite:///keystile.db"\nprefix = "acme"\n')
-    with closing(shown.gate):
-        for sent in ((TOKEN,), (TOKEN, shown.key())):
-            answer = shown.get("/notes", *sent)
+    seen = Shown(tmp_path, kind, 'store = "sqlite:///keystile.db"\nprefix = "acme"\n')
+    with closing(seen.gate):
+        for sent in ((TOKEN,), (TOKEN, seen.key())):
+            answer = seen.get("/notes", *sent)
             assert f'"code": "{answer.code}", "message": "{answer.json["error"]["message"]}"' in text_of("own-logins")
-        assert shown.is_let_through("/notes", shown.key(), NAME_AND_PASSWORD)
+        assert seen.is_let_through("/notes", seen.key(), NAME_AND_PASSWORD)
 
 
 @KINDS
 @of("oauth-and-html")
-def test_answers_whose_shape_is_fixed_keep_it(shown: Shown) -> None:
-    key = shown.key()
-    own = shown.door.host.chunks[0]
+def test_answers_whose_shape_is_fixed_keep_it(seen: Shown) -> None:
+    key = seen.key()
+    own = seen.door.host.chunks[0]
     for path, headers in (("/oauth/token", (NAME_AND_PASSWORD,)), ("/.well-known/jwks", ()), ("/v1/rpc", (key,))):
-        assert shown.get(path, *headers).body == own
-    assert shown.get("/v1/things", key).json["data"] == {"ok": True}
-    assert shown.code("/v1/rpc") == (401, "missing_api_key")
-    shown.door.host.headers.append(("Keystile-Envelope", "off"))
-    answer = shown.get("/v1/things", key)
+        assert seen.get(path, *headers).body == own
+    assert seen.get("/v1/things", key).json["data"] == {"ok": True}
+    assert seen.code("/v1/rpc") == (401, "missing_api_key")
+    seen.door.host.headers.append(("Keystile-Envelope", "off"))
+    answer = seen.get("/v1/things", key)
     assert (answer.body, answer.header("keystile-envelope")) == (own, None)
 
 
@@ -152,43 +152,43 @@ def test_answers_whose_shape_is_fixed_keep_it(shown: Shown) -> None:
 def test_an_optional_path_gets_an_envelope_unless_a_rule_says_no(kind: str, tmp_path: Path) -> None:
     optional = '[[rules]]\nmatch = "/*"\npublic = "optional"\n'
     file = f'store = "sqlite:///keystile.db"\nprefix = "acme"\nenvelope = true\n{optional}'
-    shown = Shown(tmp_path, kind, file)
-    with closing(shown.gate):
-        assert shown.get("/oauth/token").json["data"] == {"ok": True}
-    shown = Shown(tmp_path, kind, f'{file}[[rules]]\nmatch = "/oauth/*"\nenvelope = false\n')
-    with closing(shown.gate):
-        assert shown.get("/oauth/token").json == {"ok": True}
+    seen = Shown(tmp_path, kind, file)
+    with closing(seen.gate):
+        assert seen.get("/oauth/token").json["data"] == {"ok": True}
+    seen = Shown(tmp_path, kind, f'{file}[[rules]]\nmatch = "/oauth/*"\nenvelope = false\n')
+    with closing(seen.gate):
+        assert seen.get("/oauth/token").json == {"ok": True}
 
 
 @KINDS
 @of("oauth-and-html")
-def test_error_pages_are_for_those_who_prefer_them(shown: Shown) -> None:
-    key, host = shown.key(), shown.door.host
+def test_error_pages_are_for_those_who_prefer_them(seen: Shown) -> None:
+    key, host = seen.key(), seen.door.host
     host.status, host.headers, host.chunks = 404, [("content-type", "text/html; charset=utf-8")], [b"<title>no</title>"]
-    assert shown.get("/v1/things", key, ("accept", BROWSER)).body == b"<title>no</title>"
+    assert seen.get("/v1/things", key, ("accept", BROWSER)).body == b"<title>no</title>"
     for accept in ([], [("accept", "*/*")], [("accept", "application/json")]):
-        assert shown.get("/v1/things", key, *accept).code == "not_found"
-    assert shown.code("/v1/things", ("accept", BROWSER)) == (401, "missing_api_key")
+        assert seen.get("/v1/things", key, *accept).code == "not_found"
+    assert seen.code("/v1/things", ("accept", BROWSER)) == (401, "missing_api_key")
     host.fails = (ValueError("what the app does not handle"), "call")
-    answer = shown.get("/v1/things", key, ("accept", BROWSER))
+    answer = seen.get("/v1/things", key, ("accept", BROWSER))
     assert (answer.status, answer.code) == (500, "internal_error")
 
 
 @KINDS
 @of("pip-and-git")
-def test_a_key_is_a_password_for_those_who_know_nothing_else(shown: Shown) -> None:
-    key, publish = shown.key()[1], shown.key("publish")[1]
+def test_a_key_is_a_password_for_those_who_know_nothing_else(seen: Shown) -> None:
+    key, publish = seen.key()[1], seen.key("publish")[1]
     for given in (f"ci:{key}", f"{key}:", f"{key}:x", f":{key}"):
         sent = ("authorization", "Basic " + b64encode(given.encode()).decode())
-        assert shown.is_let_through("/simple/", sent)
-        seen = shown.door.host.seen
-        assert key not in str(seen)
-        assert sent[1] not in str(seen)
-        assert shown.code("/", sent, method="POST") == (403, "insufficient_scope")
-        assert shown.code("/simple/", sent, ("sec-fetch-site", "cross-site")) == (403, "cross_site")
+        assert seen.is_let_through("/simple/", sent)
+        scope = str(seen.door.host.seen)
+        assert key not in scope
+        assert sent[1] not in scope
+        assert seen.code("/", sent, method="POST") == (403, "insufficient_scope")
+        assert seen.code("/simple/", sent, ("sec-fetch-site", "cross-site")) == (403, "cross_site")
     sent = ("authorization", "Basic " + b64encode(f"ci:{publish}".encode()).decode())
-    assert shown.is_let_through("/", sent, method="POST")
-    refused = shown.get("/simple/")
+    assert seen.is_let_through("/", sent, method="POST")
+    refused = seen.get("/simple/")
     assert "Basic" in ", ".join(refused.all("www-authenticate"))
 
 
