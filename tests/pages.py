@@ -37,39 +37,65 @@ _LEFT_OUT = re.compile(r"^<!-- not run: (?P<reason>[^>]+) -->\n(?=```)", re.MULT
 _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 _SERVERS = {"uvicorn": "--port {}", "gunicorn": "-b 127.0.0.1:{}"}
 _ADDRESS = "localhost:8000"
-# What they take of the options of curl and pip is what the pages use. Not every machine has curl, nor a network.
+# What they take of the options of curl and pip is what the pages use. Not every machine has curl or git, nor a network.
 _PROGRAMS = {
     "curl": """
 import argparse
 import http.client
+from base64 import b64encode
+from pathlib import Path
 from urllib.parse import urlsplit
 
 parser = argparse.ArgumentParser()
 parser.add_argument("url")
 parser.add_argument("-i", action="store_true")
-parser.add_argument("-X", default="GET")
+parser.add_argument("-X")
 parser.add_argument("-H", action="append", default=[])
+parser.add_argument("-u")
+parser.add_argument("-d")
+parser.add_argument("-F", action="append", default=[])
 parser.add_argument("--json")
 asked = parser.parse_args()
 url = urlsplit("http://" + asked.url)
 connection = http.client.HTTPConnection(url.netloc, timeout=30)
 headers = dict(each.split(": ", 1) for each in asked.H)
+body = None
+if asked.u is not None:
+    headers["Authorization"] = "Basic " + b64encode(asked.u.encode()).decode()
 if asked.json is not None:
-    headers["Content-Type"] = "application/json"
-connection.request(asked.X, url.path, asked.json, headers)
+    headers["Content-Type"], body = "application/json", asked.json.encode()
+if asked.d is not None:
+    headers["Content-Type"], body = "application/x-www-form-urlencoded", asked.d.encode()
+if asked.F:
+    headers["Content-Type"], body = "multipart/form-data; boundary=edge", b""
+    for name, value in (each.split("=", 1) for each in asked.F):
+        file = f'; filename="{value[1:]}"' if value[:1] == "@" else ""
+        content = Path(value[1:]).read_bytes() if file else value.encode()
+        head = f'--edge\\r\\nContent-Disposition: form-data; name="{name}"{file}\\r\\n\\r\\n'
+        body += head.encode() + content + b"\\r\\n"
+    body += b"--edge--\\r\\n"
+connection.request(asked.X or ("GET" if body is None else "POST"), url.path, body, headers)
 answer = connection.getresponse()
 if asked.i:
     print(f"HTTP/1.1 {answer.status} {answer.reason}")
     print(*(f"{name.lower()}: {value}" for name, value in answer.getheaders()), "", sep="\\n")
 print(answer.read().decode())
 """,
+    "git": """
+import runpy
+
+runpy.run_module("dulwich", run_name="__main__")
+""",
     "pip": """
+import subprocess
 import sys
 from importlib.metadata import metadata
 
 from packaging.requirements import Requirement
 
 install, *asked = sys.argv[1:]
+if "--index-url" in asked:  # an index of the page's own
+    sys.exit(subprocess.call([sys.executable, "-m", "pip", install, *asked]))
 assert install == "install" and asked, sys.argv
 for each in map(Requirement, asked):
     found = metadata(each.name)
@@ -91,6 +117,12 @@ def read(text: str) -> Document:
 def left_out(page: Document) -> list[str]:
     """Why each block that is not run is not."""
     return [example.parsed for example in page if example.region.evaluator is _leave_out]
+
+
+def shown(text: str, language: str) -> list[str]:
+    """The blocks of a page that are in this language."""
+    regions = (region for example in read(text) if (region := example.region).evaluator is _obey)
+    return [str(region.parsed) for region in regions if region.lexemes["arguments"] == language]
 
 
 def follow(page: Document, folder: Path) -> None:
@@ -142,10 +174,12 @@ class Reader:
         for name, source in _PROGRAMS.items():
             self._make(programs / name, source)
         (folder / ".state").touch()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTILE_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTILE_", "PIP_"))}
         self.environ = kept | {
             "HOME": str(folder),
             "KEYSTILE_PEPPER": "the pepper of those who read pages",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
 

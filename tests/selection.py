@@ -16,6 +16,7 @@ import pytest
 PACKAGES = {
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
+    "git": "git",
     "mariadbd": "mariadb-server",
     "nginx": "nginx-light",
     "pgbouncer": "pgbouncer",

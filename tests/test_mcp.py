@@ -14,11 +14,11 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 from keystile import Gate, Plan
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, shown
 from tests.servers import Server, serving
 
 PAGE = (ROOT / "docs" / "guides" / "mcp.md").read_text(encoding="utf-8")
-MAIN = next(block.source for block in blocks(PAGE) if block.file == "main.py")
+MAIN = next(block for block in shown(PAGE, "python") if block.startswith("# main.py\n"))
 # A tool that ends only when its client has seen that it began; and one that is not async.
 MORE = """
 from pathlib import Path
