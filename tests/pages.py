@@ -6,6 +6,7 @@
   free port, which the page calls ``localhost:8000``, and run until the next one starts or the page ends.
 - ``<!-- file: NAME`` holds a file that the page takes for granted.
 - Before a block that cannot be run stands ``<!-- not run: REASON -->``.
+- Before a block that is a file of the tests, which run it, stands ``<!-- from: PATH -->``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.servers import stop, wait_for_port
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 RUN = ("python", "toml", "console")
+ORIGIN = re.compile(r"^<!-- from: (?P<path>\S+) -->\n```python\n(?P<source>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 _BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<source>.*?)^```$"
@@ -80,6 +82,7 @@ class Block(NamedTuple):
 def blocks(text: str) -> list[Block]:
     """The blocks that are run, in their order."""
     found = []
+    text = ORIGIN.sub(lambda each: "\n" * each[0].count("\n"), text)
     for each in _BLOCK.finditer(text):
         if each["file"]:
             found.append(Block(text.count("\n", 0, each.start("text")) + 1, "", each["text"], None, each["file"]))

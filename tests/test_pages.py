@@ -11,7 +11,7 @@ import pytest
 
 import keystile
 from keystile.policy import RedirectStatus
-from tests.pages import PAGES, ROOT, Block, Reader, blocks, exchanges, matches
+from tests.pages import ORIGIN, PAGES, ROOT, Block, Reader, blocks, exchanges, matches
 
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {page: found for page, text in TEXTS.items() if (found := blocks(text))}
@@ -24,6 +24,12 @@ PACKAGE = Path(keystile.__file__).parent
 @pytest.mark.parametrize("page", BLOCKS)
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     Reader(tmp_path).follow(BLOCKS[page])
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if ORIGIN.search(text)])
+def test_a_block_that_is_a_file_of_the_tests_is_all_of_it(page: str) -> None:
+    for each in ORIGIN.finditer(TEXTS[page]):
+        assert each["source"] == (ROOT / each["path"]).read_text(encoding="utf-8"), each["path"]
 
 
 def test_few_blocks_are_not_run() -> None:

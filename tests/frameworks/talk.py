@@ -32,6 +32,7 @@ class Talk:
     Attributes:
         log: what the server and the app write.
         notes: a line for each start and each end of the app.
+        helped: what came of the helper of tests, in a process of its own.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Talk:
     keys: Keys
     log: Path
     notes: Path
+    helped: str = ""
 
     def get(self, path: str, key: str | None = "good", method: str = "GET", body: Any = None, **headers: str) -> Answer:
         return self.server.get(path, self.headers(key, **headers), method, body)

@@ -1,12 +1,15 @@
-"""Every framework with its little app on a real server: what keystile does there, and docs/frameworks.md that says so."""
+"""Every framework with its little app on a real server, and docs/frameworks.md that says what came of it."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,17 +40,31 @@ def keys(folder: Path) -> Keys:
     return Keys(good, plain)
 
 
-@contextmanager
-def _talking(name: str, folder: Path, keys: Keys) -> Iterator[Talk]:
-    kind = KINDS[name]
-    notes = folder / f"{name}.notes"
-    environ = {
+def _environ(folder: Path, notes: Path, ignores: tuple[str, ...]) -> dict[str, str]:
+    return {
         "PYTHONPATH": os.pathsep.join([str(HERE / "apps"), str(HERE)]),
-        "PYTHONWARNINGS": ",".join([WARNINGS, *kind.ignores]),
+        "PYTHONWARNINGS": ",".join([WARNINGS, *ignores]),
         "KEYSTILE_FRAMEWORKS": str(folder),
         "KEYSTILE_NOTES": str(notes),
-        "KEYSTILE_CORS_ORIGINS": ORIGIN if kind.cors == "gate" else "",
     }
+
+
+def _helped(folder: Path, keys: Keys) -> dict[str, str]:
+    """What comes of the helper of a host's tests, by framework."""
+    ignores = tuple(each for kind in KINDS.values() for each in kind.ignores)
+    environ = os.environ | _environ(folder, folder / "helper.notes", ignores)
+    command = [sys.executable, str(HERE / "helping.py")]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    words: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return words
+
+
+@contextmanager
+def _talking(name: str, folder: Path, keys: Keys) -> Iterator[Talk]:
+    kind, notes = KINDS[name], folder / f"{name}.notes"
+    environ = _environ(folder, notes, kind.ignores)
+    environ["KEYSTILE_CORS_ORIGINS"] = ORIGIN if kind.cors == "gate" else ""
     with serving(kind.server, kind.module, folder, **environ) as server:
         talk = Talk(kind, server, keys, folder / f"{kind.server}-{server.port}.log", notes)
         # A socket that listens need not have an app behind it yet.
@@ -60,7 +77,8 @@ def talks(folder: Path, keys: Keys) -> Iterator[dict[str, Talk]]:
     """All servers at once: starting them takes longest."""
     with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
         started = {name: threads.submit(stack.enter_context, _talking(name, folder, keys)) for name in KINDS}
-        yield {name: future.result() for name, future in started.items()}
+        helped = threads.submit(_helped, folder, keys)
+        yield {name: replace(future.result(), helped=helped.result()[name]) for name, future in started.items()}
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ stream._cp_config = {"response.stream": True}
 
 @cherrypy.expose
 @cherrypy.tools.json_out()
-def next_chunk(self: object) -> dict[str, bool]:
+def go_on(self: object) -> dict[str, bool]:
     return state.go_on()
 
 
@@ -98,7 +98,7 @@ class Sub:
 V1.sync = V1.limited = V1.exports = from_sync
 V1.handed, V1.orders, V1.boom, V1.stream = handed, orders, boom, stream
 V1.upload, V1.task = upload, task
-setattr(V1, "next", next_chunk)
+V1.next = go_on
 cherrypy.config.update({"tools.seen.on": True})
 cherrypy.tree.mount(Site(), "")
 cherrypy.tree.mount(Sub(), "/sub")

@@ -14,10 +14,14 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 settings.configure(
-    ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="only for tests", MIDDLEWARE=[f"{__name__}.seen"], USE_TZ=True
+    ALLOWED_HOSTS=["*"],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="only for tests",
+    MIDDLEWARE=[f"{__name__}.seen"],
+    USE_TZ=True,
 )
 django.setup()
 
@@ -49,7 +53,7 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse(state.PUBLIC)
 
 
-@require_GET
+@require_safe
 def from_sync(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"caller": state.seen()})
 
