@@ -64,7 +64,11 @@ KINDS = {
         "pyramid_app",
         "pyramid",
         "webob",
-        ignores=("ignore:'cgi' is deprecated", "ignore:pkg_resources is deprecated"),
+        ignores=(
+            "ignore:'cgi' is deprecated",
+            "ignore:pkg_resources is deprecated",
+            "ignore:Deprecated call to `pkg_resources",
+        ),
     ),
     "CherryPy": _wsgi("cherrypy_app", "cherrypy", server="cheroot"),
 }

@@ -17,8 +17,8 @@ Cells = Mapping[tuple[str, str], str]
 WORDS = {
     "ok": "as it should be.",
     "none": "the framework has no such thing, or not behind this door: WSGI has no websockets and no lifespan, nor "
-    "has Django under ASGI; Falcon has no sub-apps, and takes only async handlers under ASGI; Bottle, Pyramid, CherryPy and "
-    "Falcon under WSGI take only plain handlers.",
+    "has Django under ASGI; Falcon has no sub-apps, and takes only async handlers under ASGI; Bottle, Pyramid, "
+    "CherryPy and Falcon under WSGI take only plain handlers.",
     "400": "Litestar answers 400 where a body is not valid, so the code is `invalid_request`. Message and details are "
     "Litestar's.",
     "404": "to BlackSheep and Pyramid a method is part of the route, so another method is no 405; and BlackSheep "
