@@ -9,5 +9,8 @@ The middleware is no second gate: `middleware` says how it has a door do the wor
 
 from .configured import get_gate
 from .middleware import KeystileMiddleware
+from .views import require
 
-__all__ = ["KeystileMiddleware", "get_gate"]
+require_scopes = require
+
+__all__ = ["KeystileMiddleware", "get_gate", "require", "require_scopes"]
