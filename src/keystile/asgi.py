@@ -176,7 +176,7 @@ class GateMiddleware:
             return await self._refuse(outcome, scope, receive, send)
         shape = None if self._shape is None else self._shape(outcome)
         charged = None if self._charge is None else self._charge(outcome)
-        current = scope["keystile"] = _new(Current, (outcome, shape, charged))
+        current = scope["keystile"] = _new(Current, (outcome, shape, charged, self._gate))
         if charged is not None:
             return await self._settled(current, charged, request, scope, receive, send)
         if self._rechecks or shape is not None:

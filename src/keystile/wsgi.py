@@ -179,7 +179,7 @@ class GateMiddleware:
             return self._refuse(outcome, environ, start_response)
         shape = None if self._shape is None else self._shape(outcome)
         charged = None if self._charge is None else self._charge(outcome)
-        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged))
+        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged, self._gate))
         if charged is not None:
             return self._settled(current, charged, request, environ, start_response)
         if self._rechecks and outcome.principal is not None:

@@ -1,0 +1,129 @@
+"""Litestar: the caller in handlers and guards, and keys in the document. The gate stands outside, before the whole app.
+
+app = GateMiddleware(Litestar([...], plugins=[KeystilePlugin(gate)]), gate=gate)
+
+Litestar's own middleware sees a request after routing, so that a path that is not there would be answered without a
+key. So the plugin guards nothing, and an app with the plugin answers nothing unless the gate let the request through.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.config.app import AppConfig
+from litestar.connection import ASGIConnection
+from litestar.di import Provide
+from litestar.exceptions import WebSocketException
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import InitPluginProtocol
+from litestar.types import ASGIApp, Guard, Receive, Scope, Send
+
+from ..answers.current import Current
+from ..exceptions import ConfigurationError
+from ..gate import Gate
+from ..model import Principal
+from .refusing import Refusal, caller_of, check_scopes, reply_to, wanted_scopes
+
+__all__ = ["KeystilePlugin", "provide_optional_principal", "provide_principal", "require", "require_scopes"]
+
+_NO_GATE = "no gate let this request through: serve GateMiddleware(app, gate=gate) in place of the app"
+
+_Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class KeystilePlugin(InitPluginProtocol):
+    """Gives handlers ``principal`` and ``optional_principal``, sets ``connection.user`` and ``connection.auth``, and
+    names in the OpenAPI document where keys are read from.
+
+    Args:
+        gate: the one that stands before the app.
+
+    Raises:
+        ConfigurationError: `gate` is not a Gate.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        if not isinstance(gate, Gate):
+            raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
+        self._gate = gate
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """For Litestar."""
+        app_config.middleware.insert(0, _with_user)
+        for name, provides in (("principal", provide_principal), ("optional_principal", provide_optional_principal)):
+            app_config.dependencies.setdefault(name, Provide(provides))
+        app_config.exception_handlers[Refusal] = _answer
+        described = app_config.openapi_config
+        if described is not None:
+            schemes = schemes_of(self._gate)
+            given = described.components
+            described.components = [
+                *(given if isinstance(given, list) else [given]),
+                Components(security_schemes=dict(schemes)),
+            ]
+            described.security = [*(described.security or ()), *({name: []} for name in schemes)]
+        return app_config
+
+
+def _current(connection: _Connection) -> Current:
+    current: Current | None = connection.scope.get("keystile")  # type: ignore[assignment]
+    if current is None:
+        raise RuntimeError(_NO_GATE)
+    return current
+
+
+async def provide_principal(request: _Connection) -> Principal:
+    """Who is calling. Where no key was asked for and none came: 401, as from the gate; a public path has no caller."""
+    scope = request.scope
+    return caller_of(_current(request), scope.get("method", "GET"), scope["path"])
+
+
+async def provide_optional_principal(request: _Connection) -> Principal | None:
+    """Who is calling; None where nobody need be."""
+    return _current(request).principal
+
+
+def require(*scopes: str) -> Guard:
+    """A guard that asks for scopes: ``@get("/exports", guards=[require("exports:write")])``, or on a controller, a
+    router, the app. Who lacks one is answered as by the gate, 403; a websocket is closed with 1008.
+
+    It comes after the windows have counted the request; the scopes of a `Rule` come before.
+
+    Raises:
+        ConfigurationError: there is no scope, or one is no scope.
+    """
+    wanted = wanted_scopes(scopes)
+
+    async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
+        scope = connection.scope
+        try:
+            check_scopes(_current(connection), wanted, scope.get("method", "GET"), scope["path"])
+        except Refusal as refusal:
+            if scope["type"] == "websocket":
+                raise WebSocketException(str(refusal), code=1008) from None
+            raise
+
+    return guard
+
+
+require_scopes = require
+
+
+def _with_user(app: ASGIApp) -> ASGIApp:
+    async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
+        current = scope.get("keystile")
+        if current is None:
+            raise RuntimeError(_NO_GATE)
+        scope["user"] = scope["auth"] = current.principal
+        await app(scope, receive, send)
+
+    return with_user
+
+
+def _answer(request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+    reply = reply_to(refusal, request.headers.get("accept", ""))
+    kind = dict(reply.headers).get("content-type")
+    others = {name: value for name, value in reply.headers if name not in {"content-type", "content-length"}}
+    return Response(reply.body, status_code=reply.status, headers=others, media_type=kind)
