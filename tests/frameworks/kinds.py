@@ -45,18 +45,23 @@ def _wsgi(
 
 
 _ADDED = "`app.add_middleware(GateMiddleware, gate=gate)`"
+_WITHIN = "`KeystileMiddleware` first in `MIDDLEWARE`"
 
 KINDS = {
     "FastAPI": _asgi("fastapi_added", "fastapi", "starlette", around=_ADDED),
     "FastAPI, wrapped": _asgi("fastapi_wrapped", "fastapi", "starlette"),
     "Starlette": _asgi("starlette_app", "starlette", around=_ADDED),
-    "Litestar": _asgi("litestar_app", "litestar"),
+    "Litestar": _asgi(
+        "litestar_app", "litestar", around="`GateMiddleware(app, gate=gate)`, and `KeystilePlugin(gate)`"
+    ),
     "Quart": _asgi("quart_app", "quart", around="`app.asgi_app = GateMiddleware(app.asgi_app, gate=gate)`"),
     "Django, ASGI": _asgi("django_asgi", "django"),
+    "Django within, ASGI": _asgi("django_within_asgi", "django", around=_WITHIN, cors="gate"),
     "Falcon, ASGI": _asgi("falcon_asgi", "falcon"),
     "BlackSheep": _asgi("blacksheep_app", "blacksheep"),
-    "Flask": _wsgi("flask_app", "flask", "werkzeug", around="`app.wsgi_app = GateMiddleware(app.wsgi_app, gate=gate)`"),
+    "Flask": _wsgi("flask_app", "flask", "werkzeug", around="`Keystile(app, gate=gate)`"),
     "Django, WSGI": _wsgi("django_wsgi", "django"),
+    "Django within, WSGI": _wsgi("django_within_wsgi", "django", around=_WITHIN),
     "Falcon, WSGI": _wsgi("falcon_wsgi", "falcon"),
     "Bottle": _wsgi("bottle_app", "bottle"),
     # WebOb, below Pyramid, imports what Python 3.13 no longer has, and Pyramid what setuptools is about to give up.

@@ -19,6 +19,8 @@ WORDS = {
     "none": "the framework has no such thing, or not behind this door: WSGI has no websockets and no lifespan, nor "
     "has Django under ASGI; Falcon has no sub-apps, and takes only async handlers under ASGI; Bottle, Pyramid, "
     "CherryPy and Falcon under WSGI take only plain handlers.",
+    "by a rule": "keystile has no module, and so no `require`, for this framework: write "
+    '`Rule("POST /v1/reports", scopes=["reports:write"])`, which also refuses before anything is counted.',
     "400": "Litestar answers 400 where a body is not valid, so the code is `invalid_request`. Message and details are "
     "Litestar's.",
     "404": "to BlackSheep and Pyramid a method is part of the route, so another method is no 405; and BlackSheep "

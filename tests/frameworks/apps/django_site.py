@@ -16,11 +16,17 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
+from keystile.integrations.django import require
+
+KEYSTILE = "keystile.integrations.django.KeystileMiddleware"
+SEEN = f"{__name__}.seen"
+
 settings.configure(
     ALLOWED_HOSTS=["*"],
+    KEYSTILE={"gate": "gates:gate"},
+    MIDDLEWARE=[SEEN],
     ROOT_URLCONF=__name__,
     SECRET_KEY="only for tests",
-    MIDDLEWARE=[f"{__name__}.seen"],
     USE_TZ=True,
 )
 django.setup()
@@ -117,6 +123,12 @@ def task(request: HttpRequest) -> JsonResponse:
     return JsonResponse(state.told())
 
 
+@csrf_exempt
+@require("reports:write")
+def report(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"caller": state.seen()})
+
+
 sub = [path("things", from_sync), path("guarded", from_sync)]
 urlpatterns = [
     path("health", health),
@@ -127,6 +139,7 @@ urlpatterns = [
     path("v1/limited", from_sync),
     path("v1/exports", export),
     path("v1/orders", order),
+    path("v1/reports", report),
     path("v1/boom", boom),
     path("v1/stream", stream),
     path("v1/next", go_on),

@@ -1,4 +1,4 @@
-"""Flask, with the gate in the place that its documentation names for middleware."""
+"""Flask, with keystile's module for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Flask, Response, abort, request
 from gates import gate
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from keystile.wsgi import GateMiddleware
+from keystile.integrations.flask import Keystile, current_principal, require
 
 app, sub = Flask("app"), Flask("sub")
 
@@ -92,5 +92,12 @@ def seen(response: Response) -> Response:
     return response
 
 
-app.wsgi_app = GateMiddleware(DispatcherMiddleware(app.wsgi_app, {"/sub": sub}), gate=gate)
+@app.post("/v1/reports")
+@require("reports:write")
+def report() -> dict[str, str]:
+    return {"caller": current_principal.name}
+
+
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/sub": sub})
+Keystile(app, gate=gate)
 wsgi_app = app

@@ -11,6 +11,7 @@ from anyio import to_thread
 from gates import gate
 from litestar import Litestar, Request, WebSocket, asgi, get, post, websocket
 from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Response, Stream
 from pydantic import BaseModel
@@ -20,6 +21,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from keystile.asgi import GateMiddleware
+from keystile.integrations.litestar import KeystilePlugin, require
+from keystile.model import Principal
 
 
 class Order(BaseModel):
@@ -49,6 +52,11 @@ async def handed(request: Request[Any, Any, Any]) -> dict[str, str]:
 @post("/v1/exports", status_code=200)
 async def export() -> dict[str, str]:
     return {"caller": state.seen()}
+
+
+@post("/v1/reports", status_code=200, guards=[require("reports:write")])
+async def report(principal: NamedDependency[Principal]) -> dict[str, str]:
+    return {"caller": principal.name}
 
 
 @post("/v1/orders")
@@ -122,8 +130,15 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     state.note("end")
 
 
-handlers = [health, from_sync, from_async, handed, export, order, boom, stream, go_on, upload, socket, task, told, sub]
-app = Litestar(handlers, lifespan=[lifespan], after_request=after_request)
+things_to_do = [export, order, report, go_on, upload, task]
+things_to_see = [health, from_sync, from_async, handed, boom, stream, told, socket, sub]
+app = Litestar(
+    [*things_to_do, *things_to_see],
+    plugins=[KeystilePlugin(gate)],
+    openapi_config=None,
+    lifespan=[lifespan],
+    after_request=after_request,
+)
 asgi_app = CORSMiddleware(
     GateMiddleware(app, gate=gate), allow_origins=["https://page.example"], allow_headers=["x-api-key"]
 )
