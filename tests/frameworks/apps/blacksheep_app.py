@@ -88,12 +88,12 @@ async def socket(websocket: WebSocket) -> None:
 
 
 @post("/v1/task")
-async def task() -> dict[str, bool]:
+async def task() -> dict[str, str]:
     async def tell() -> None:
         state.tell()
 
     state.KEPT.append(asyncio.create_task(tell()))
-    return {"ok": True}
+    return {"by": "a task"}
 
 
 @get("/v1/task")

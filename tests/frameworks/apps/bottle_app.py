@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextvars import copy_context
 
 import state
 from bottle import Bottle, abort, request, response
@@ -66,9 +64,8 @@ def upload() -> dict[str, int]:
 
 
 @app.post("/v1/task")
-def task() -> dict[str, bool]:
-    threading.Thread(target=copy_context().run, args=[state.tell]).start()
-    return {"ok": True}
+def task() -> dict[str, str]:
+    return state.tell_in_a_thread()
 
 
 @app.get("/v1/task")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextvars import copy_context
 
 import cherrypy
 import state
@@ -79,8 +77,7 @@ upload._cp_config = {"request.process_request_body": False, **upload._cp_config}
 @cherrypy.tools.json_out()
 def task(self: object) -> dict[str, object]:
     if cherrypy.request.method == "POST":
-        threading.Thread(target=copy_context().run, args=[state.tell]).start()
-        return {"ok": True}
+        return state.tell_in_a_thread()
     return state.told()
 
 

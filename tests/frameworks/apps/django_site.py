@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import copy_context
 
 import django
 import state
@@ -118,8 +116,7 @@ def upload(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 def task(request: HttpRequest) -> JsonResponse:
     if request.method == "POST":
-        threading.Thread(target=copy_context().run, args=[state.tell]).start()
-        return JsonResponse({"ok": True})
+        return JsonResponse(state.tell_in_a_thread())
     return JsonResponse(state.told())
 
 

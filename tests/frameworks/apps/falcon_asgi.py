@@ -80,7 +80,7 @@ class Task:
             state.tell()
 
         response.schedule(tell)
-        response.media = {"ok": True}
+        response.media = {"by": "a task"}
 
     async def on_get(self, request: Request, response: Response) -> None:
         response.media = state.told()

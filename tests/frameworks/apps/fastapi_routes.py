@@ -89,9 +89,9 @@ async def socket(websocket: WebSocket) -> None:
 
 
 @router.post("/v1/task")
-async def task(tasks: BackgroundTasks) -> dict[str, bool]:
+async def task(tasks: BackgroundTasks) -> dict[str, str]:
     tasks.add_task(state.tell)
-    return {"ok": True}
+    return {"by": "a task"}
 
 
 @router.get("/v1/task")

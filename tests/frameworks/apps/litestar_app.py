@@ -100,8 +100,8 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
 
 
 @post("/v1/task", status_code=200)
-async def task() -> Response[dict[str, bool]]:
-    return Response({"ok": True}, background=BackgroundTask(state.tell))
+async def task() -> Response[dict[str, str]]:
+    return Response({"by": "a task"}, background=BackgroundTask(state.tell))
 
 
 @get("/v1/task")

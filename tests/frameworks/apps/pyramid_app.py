@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextvars import copy_context
 from typing import Any
 
 import state
@@ -54,9 +52,8 @@ def upload(request: Any) -> dict[str, int]:
     return {"length": length}
 
 
-def task(request: Any) -> dict[str, bool]:
-    threading.Thread(target=copy_context().run, args=[state.tell]).start()
-    return {"ok": True}
+def task(request: Any) -> dict[str, str]:
+    return state.tell_in_a_thread()
 
 
 def told(request: Any) -> dict[str, list[str]]:

@@ -77,9 +77,9 @@ async def socket() -> None:
 
 
 @app.post("/v1/task")
-async def task() -> dict[str, bool]:
+async def task() -> dict[str, str]:
     app.add_background_task(state.tell)
-    return {"ok": True}
+    return {"by": "a task"}
 
 
 @app.get("/v1/task")

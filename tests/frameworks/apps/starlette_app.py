@@ -74,7 +74,7 @@ async def socket(websocket: WebSocket) -> None:
 
 async def task(request: Request) -> JSONResponse:
     if request.method == "POST":
-        return JSONResponse({"ok": True}, background=BackgroundTask(state.tell))
+        return JSONResponse({"by": "a task"}, background=BackgroundTask(state.tell))
     return JSONResponse(state.told())
 
 
