@@ -41,7 +41,7 @@ WORDS = {
     "reads environ": "while a WSGI app's iterable is being sent, `current()` is over. "
     '`environ["keystile.admitted"]` is still there; or ask for the caller before the first chunk.',
     "a thread": "Django and the frameworks under WSGI have no background tasks. A thread knows the caller if it is "
-    "handed the context: `Thread(target=copy_context().run, args=[work])`. Without that, `current()` raises LookupError.",
+    "handed the context: `Thread(target=copy_context().run, args=[work])`; else `current()` raises LookupError.",
     "by the gate": "the framework's own CORS works inside of the app, where a preflight, which never has a key, does "
     "not come: list the origins in `cors_origins` and let the gate answer ([CORS](cors.md)). The others were asked "
     "with Starlette's `CORSMiddleware` around the gate; they may use `cors_origins` as well.",
