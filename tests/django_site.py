@@ -33,7 +33,11 @@ KINDS = ("wsgi", "asgi", "asgi, sync chain")
 
 def sync_only(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Middleware that knows nothing of async."""
-    return lambda request: get_response(request)
+
+    def passing(request: Any) -> Any:
+        return get_response(request)
+
+    return passing
 
 
 sync_only.async_capable = False  # type: ignore[attr-defined]
@@ -131,9 +135,9 @@ class Site:
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            if waiting:
-                return waiting.pop()
-            await asyncio.sleep(3600)
+            if not waiting:
+                await asyncio.sleep(3600)
+            return waiting.pop()
 
         async def send(message: Any) -> None:
             messages.append(message)

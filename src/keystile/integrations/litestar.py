@@ -12,28 +12,36 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.config.app import AppConfig
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, WebSocket
 from litestar.di import Provide
 from litestar.exceptions import WebSocketException
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.plugins import InitPluginProtocol
+from litestar.openapi.spec import Components
+from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Guard, Receive, Scope, Send
 
 from ..answers.current import Current
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..model import Principal
+from ..policy.places import SUBPROTOCOL, place_of
 from .refusing import Refusal, caller_of, check_scopes, reply_to, wanted_scopes
 
 __all__ = ["KeystilePlugin", "provide_optional_principal", "provide_principal", "require", "require_scopes"]
 
 _NO_GATE = "no gate let this request through: serve GateMiddleware(app, gate=gate) in place of the app"
 
+_NAMES = {
+    "Authorization: Bearer": "bearerKey",
+    "Authorization: Basic": "basicKey",
+    "X-API-Key": "apiKeyHeader",
+    "Api-Key": "keyHeader",
+}
+_SHOWN = (b"bearer", b"basic")
 _Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-class KeystilePlugin(InitPluginProtocol):
+class KeystilePlugin(InitPlugin):
     """Gives handlers ``principal`` and ``optional_principal``, sets ``connection.user`` and ``connection.auth``, and
     names in the OpenAPI document where keys are read from.
 
@@ -55,16 +63,27 @@ class KeystilePlugin(InitPluginProtocol):
         for name, provides in (("principal", provide_principal), ("optional_principal", provide_optional_principal)):
             app_config.dependencies.setdefault(name, Provide(provides))
         app_config.exception_handlers[Refusal] = _answer
-        described = app_config.openapi_config
-        if described is not None:
-            schemes = schemes_of(self._gate)
-            given = described.components
-            described.components = [
-                *(given if isinstance(given, list) else [given]),
-                Components(security_schemes=dict(schemes)),
-            ]
-            described.security = [*(described.security or ()), *({name: []} for name in schemes)]
+        if app_config.openapi_config is not None:
+            _describe(app_config.openapi_config, self._gate)
         return app_config
+
+
+def _describe(config: OpenAPIConfig, gate: Gate) -> None:
+    """Name the places of keys in the document: each is enough. What rules say of single paths is not in it."""
+    schemes: dict[str, SecurityScheme | Reference] = {}
+    for form in gate.policy.accept:
+        place = place_of(form)
+        name = _NAMES.get(form, form.lstrip("?"))
+        if place.header == b"authorization":
+            if place.scheme in _SHOWN:  # for others, pages that show the document have no field
+                schemes[name] = SecurityScheme("http", scheme=place.scheme.decode())
+        elif place != SUBPROTOCOL:
+            where: Any = "query" if place.is_parameter else "header"
+            schemes[name] = SecurityScheme("apiKey", name=form.lstrip("?"), security_scheme_in=where)
+    given = config.components
+    config.components = [*(given if isinstance(given, list) else [given]), Components(security_schemes=schemes)]
+    alternatives: list[dict[str, list[str]]] = [{name: []} for name in schemes]
+    config.security = [*(config.security or ()), *alternatives]
 
 
 def _current(connection: _Connection) -> Current:
@@ -74,10 +93,13 @@ def _current(connection: _Connection) -> Current:
     return current
 
 
+def _asked(connection: _Connection) -> tuple[str, str]:
+    return str(connection.scope.get("method", "GET")), connection.scope["path"]
+
+
 async def provide_principal(request: _Connection) -> Principal:
-    """Who is calling. Where no key was asked for and none came: 401, as from the gate; a public path has no caller."""
-    scope = request.scope
-    return caller_of(_current(request), scope.get("method", "GET"), scope["path"])
+    """Who is calling. Where the key is optional and none came: 401, as from the gate; a public path has no caller."""
+    return caller_of(_current(request), *_asked(request))
 
 
 async def provide_optional_principal(request: _Connection) -> Principal | None:
@@ -97,12 +119,11 @@ def require(*scopes: str) -> Guard:
     wanted = wanted_scopes(scopes)
 
     async def guard(connection: _Connection, _: BaseRouteHandler) -> None:
-        scope = connection.scope
         try:
-            check_scopes(_current(connection), wanted, scope.get("method", "GET"), scope["path"])
+            check_scopes(_current(connection), wanted, *_asked(connection))
         except Refusal as refusal:
-            if scope["type"] == "websocket":
-                raise WebSocketException(str(refusal), code=1008) from None
+            if isinstance(connection, WebSocket):
+                raise WebSocketException(detail=str(refusal), code=1008) from None
             raise
 
     return guard
@@ -113,10 +134,7 @@ require_scopes = require
 
 def _with_user(app: ASGIApp) -> ASGIApp:
     async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
-        current = scope.get("keystile")
-        if current is None:
-            raise RuntimeError(_NO_GATE)
-        scope["user"] = scope["auth"] = current.principal
+        scope["user"] = scope["auth"] = _current(ASGIConnection(scope)).principal
         await app(scope, receive, send)
 
     return with_user
