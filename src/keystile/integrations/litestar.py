@@ -16,7 +16,8 @@ from litestar.connection import ASGIConnection, WebSocket
 from litestar.di import Provide
 from litestar.exceptions import WebSocketException
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Components
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, Reference, SecurityScheme
 from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Guard, Receive, Scope, Send
 
