@@ -43,6 +43,14 @@ def sync_only(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
 sync_only.async_capable = False  # type: ignore[attr-defined]
 
 
+class Handler(ASGIHandler):
+    """Django's, and the body of a request is closed where Django leaves it open: when an exception gets out."""
+
+    async def read_body(self, receive: Any) -> Any:
+        self.body = await super().read_body(receive)
+        return self.body
+
+
 class Site:
     """A site with these views, and the gate among its middleware, or before it.
 
@@ -86,7 +94,8 @@ class Site:
                 if outermost:
                     self.wsgi = wsgi.GateMiddleware(self.wsgi, gate=gate)
             else:
-                self.asgi: Any = ASGIHandler()
+                self.asgi: Any = Handler()
+                self._handler = self.asgi
                 if outermost:
                     self.asgi = asgi.GateMiddleware(self.asgi, gate=gate)
 
@@ -142,7 +151,10 @@ class Site:
         async def send(message: Any) -> None:
             messages.append(message)
 
-        await self.asgi(scope, receive, send)
+        try:
+            await self.asgi(scope, receive, send)
+        finally:
+            getattr(self._handler, "body", io.BytesIO()).close()
         start, *rest = messages
         fields = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
         return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
