@@ -557,11 +557,13 @@ def test_django_does_not_log_what_the_gate_has_told_of(kind: str, caplog: pytest
 
 def test_the_management_api_of_the_gate_is_served(kind: str) -> None:
     gate = make_gate(management=Management("/manage"), cursor_secrets=["x" * 32])
-    key = gate.keys.create("admin", scopes=["keys:manage"]).secret
-    for site in both(kind, gate):
-        made = site.get("/manage/api-keys", key, method="POST", body=b'{"name": "new"}', headers=[JSON_TYPE])
-        assert (made.status, made.json["data"]["name"] if "data" in made.json else made.json) == (201, "new")
-        assert site.get("/manage/api-keys").status == 401
+    key = gate.keys.create("admin", scopes=["keys:manage", "keys:read"], organization_id="org_1").secret
+    body = json.dumps({"name": "new", "environment": "staging"}).encode()
+    for number, site in enumerate(both(kind, gate)):
+        made = site.get("/manage/projects", key, method="POST", body=body, headers=[JSON_TYPE])
+        assert made.status == 201, made
+        assert site.get("/manage/projects").status == 401
+        assert len(gate.projects.list()) == number + 1
 
 
 def test_an_async_store_is_awaited(kind: str) -> None:

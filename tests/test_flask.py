@@ -90,9 +90,9 @@ def test_an_app_that_a_gate_does_not_guard_has_no_principal() -> None:
     app = make_app(make_gate())
     app.wsgi_app = app.wsgi_app.app  # type: ignore[attr-defined, method-assign]
     app.testing = True
-    with pytest.raises(RuntimeError, match="no gate"):
+    with pytest.raises(LookupError, match="no gate"):
         app.test_client().get("/anybody")
-    with pytest.raises(RuntimeError, match="no gate"):
+    with pytest.raises(LookupError, match="no gate"):
         app.test_client().get("/plain")
 
 

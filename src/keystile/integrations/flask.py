@@ -88,7 +88,8 @@ class Keystile:
 def _current() -> Current:
     current: Current | None = request.environ.get("keystile.admitted")
     if current is None:
-        raise RuntimeError("no gate let this request through: call init_app, and send tests through app.test_client()")
+        # No RuntimeError: a proxy takes that for "nobody is there", and is false.
+        raise LookupError("no gate let this request through: call init_app, and send tests through app.test_client()")
     return current
 
 
