@@ -558,12 +558,14 @@ def test_django_does_not_log_what_the_gate_has_told_of(kind: str, caplog: pytest
 def test_the_management_api_of_the_gate_is_served(kind: str) -> None:
     gate = make_gate(management=Management("/manage"), cursor_secrets=["x" * 32])
     key = gate.keys.create("admin", scopes=["keys:manage", "keys:read"], organization_id="org_1").secret
-    body = json.dumps({"name": "new", "environment": "staging"}).encode()
+    project = gate.projects.create("org_1", "old").project
+    where = f"/manage/projects/{project.id}"
     for number, site in enumerate(both(kind, gate)):
-        made = site.get("/manage/projects", key, method="POST", body=body, headers=[JSON_TYPE])
-        assert made.status == 201, made
-        assert site.get("/manage/projects").status == 401
-        assert len(gate.projects.list()) == number + 1
+        body = json.dumps({"name": f"new {number}"}).encode()
+        changed = site.get(where, key, method="PATCH", body=body, headers=[JSON_TYPE])
+        assert (changed.status, changed.json["name"]) == (200, f"new {number}")
+        assert site.get(where, key).json["name"] == f"new {number}"
+        assert site.get(where).status == 401
 
 
 def test_an_async_store_is_awaited(kind: str) -> None:
