@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from litestar import Litestar, Request, WebSocket, get, websocket
@@ -11,12 +11,11 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import Dependency
 from litestar.testing import TestClient
 
-from keystile import Argon2Hasher, ConfigurationError, Gate, Principal, Rule, current
+from keystile import Argon2Hasher, ConfigurationError, Gate, Rule, current
 from keystile.asgi import GateMiddleware
-from keystile.integrations.litestar import KeystilePlugin, require, require_scopes
+from keystile.integrations.litestar import CurrentPrincipal, KeystilePlugin, OptionalPrincipal, require, require_scopes
 from keystile.testing import override_principal
 from tests.test_doors import TIMES
 
@@ -28,19 +27,19 @@ def make_gate(**settings: Any) -> Gate:
 
 
 @get("/me")
-async def me(principal: Principal, request: Request[Any, Any, Any]) -> dict[str, Any]:
+async def me(principal: CurrentPrincipal, request: Request[Any, Any, Any]) -> dict[str, Any]:
     assert current().principal is principal is request.user is request.auth
     return {"name": principal.name}
 
 
 @get("/threaded", sync_to_thread=True)
-def threaded(principal: Principal) -> dict[str, Any]:
+def threaded(principal: CurrentPrincipal) -> dict[str, Any]:
     assert current().principal is principal
     return {"name": principal.name}
 
 
 @get("/anybody")
-async def anybody(optional_principal: Annotated[Principal | None, Dependency(skip_validation=True)]) -> dict[str, bool]:
+async def anybody(optional_principal: OptionalPrincipal) -> dict[str, bool]:
     return {"known": optional_principal is not None}
 
 
@@ -59,7 +58,7 @@ async def for_owner() -> str:
 
 
 @websocket("/socket", guards=[require_scopes("b")])
-async def socket(socket: WebSocket[Any, Any, Any], principal: Principal) -> None:
+async def socket(socket: WebSocket[Any, Any, Any], principal: CurrentPrincipal) -> None:
     await socket.accept()
     await socket.send_text(principal.name)
     await socket.close()
@@ -176,7 +175,7 @@ def test_the_hosts_own_dependency_of_that_name_stays() -> None:
 
 
 @get("/alone")
-async def threaded_alone(principal: Principal) -> dict[str, Any]:
+async def threaded_alone(principal: CurrentPrincipal) -> dict[str, Any]:
     return {"name": principal.name}
 
 

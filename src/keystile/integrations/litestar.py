@@ -8,12 +8,13 @@ key. So the plugin guards nothing, and an app with the plugin answers nothing un
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from litestar import Request, Response
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection, WebSocket
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import WebSocketException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
@@ -28,9 +29,14 @@ from ..model import Principal
 from ..policy.places import SUBPROTOCOL, place_of
 from .refusing import Refusal, caller_of, check_scopes, reply_to, wanted_scopes
 
-__all__ = ["KeystilePlugin", "provide_optional_principal", "provide_principal", "require", "require_scopes"]
+__all__ = ["CurrentPrincipal", "KeystilePlugin", "OptionalPrincipal", "require", "require_scopes"]
 
 _NO_GATE = "no gate let this request through: serve GateMiddleware(app, gate=gate) in place of the app"
+
+CurrentPrincipal = NamedDependency[Principal]
+"""Of a handler's argument `principal`: who is calling."""
+OptionalPrincipal = NamedDependency[Principal | None]
+"""Of a handler's argument `optional_principal`: None where nobody need be."""
 
 _NAMES = {
     "Authorization: Bearer": "bearerKey",
@@ -61,10 +67,11 @@ class KeystilePlugin(InitPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """For Litestar."""
         app_config.middleware.insert(0, _with_user)
-        for name, provides in (("principal", provide_principal), ("optional_principal", provide_optional_principal)):
+        for name, provides in (("principal", _provide), ("optional_principal", _provide_optional)):
             app_config.dependencies.setdefault(name, Provide(provides))
         app_config.exception_handlers[Refusal] = _answer
         if app_config.openapi_config is not None:
+            app_config.openapi_config = copy(app_config.openapi_config)  # the host may use its own for another app
             _describe(app_config.openapi_config, self._gate)
         return app_config
 
@@ -98,12 +105,12 @@ def _asked(connection: _Connection) -> tuple[str, str]:
     return str(connection.scope.get("method", "GET")), connection.scope["path"]
 
 
-async def provide_principal(request: _Connection) -> Principal:
+async def _provide(request: _Connection) -> Principal:
     """Who is calling. Where the key is optional and none came: 401, as from the gate; a public path has no caller."""
     return caller_of(_current(request), *_asked(request))
 
 
-async def provide_optional_principal(request: _Connection) -> Principal | None:
+async def _provide_optional(request: _Connection) -> Principal | None:
     """Who is calling; None where nobody need be."""
     return _current(request).principal
 
