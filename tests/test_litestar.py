@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
 from litestar.testing import TestClient
+from openapi_spec_validator import validate
 
 from keystile import Argon2Hasher, ConfigurationError, Gate, Rule, current
 from keystile.asgi import GateMiddleware
@@ -67,8 +70,8 @@ async def socket(socket: WebSocket[Any, Any, Any], principal: CurrentPrincipal) 
 HANDLERS = [me, threaded, anybody, guarded, for_owner, socket]
 
 
-def make_client(gate: Gate, **settings: Any) -> Any:
-    app = Litestar(HANDLERS, plugins=[KeystilePlugin(gate)], **settings)
+def make_client(gate: Gate, *, route_handlers: list[Any] = HANDLERS, **settings: Any) -> Any:
+    app = Litestar(route_handlers, plugins=[KeystilePlugin(gate)], **settings)
     return TestClient(app=GateMiddleware(app, gate=gate))  # type: ignore[arg-type]
 
 
@@ -189,12 +192,38 @@ def document(gate: Gate, **settings: Any) -> Any:
         return answer.json()
 
 
-def test_the_document_says_where_keys_are_read_from() -> None:
-    told = document(make_gate())
+@get("/files/{name:path}")
+async def files(name: FromPath[str]) -> str:
+    return name
+
+
+@get("/count/{number:int}")
+async def count(number: FromPath[int]) -> int:
+    return number
+
+
+def test_the_document_tells_of_the_gate() -> None:
+    rules = [
+        Rule("GET /guarded", scopes=["b"]),
+        Rule("/files/private/*", scopes=["c"]),
+        Rule("/anybody", public="optional"),
+    ]
+    gate = make_gate(rules=rules, public=["/threaded"], envelope=True)
+    told = document(gate, route_handlers=[*HANDLERS, files, count])
     schemes = told["components"]["securitySchemes"]
     assert schemes["bearerKey"]["type"] == "http"
     assert (schemes["apiKeyHeader"]["in"], schemes["apiKeyHeader"]["name"]) == ("header", "X-API-Key")
-    assert schemes["keyHeader"]["name"] == "Api-Key"
+    asked = {path: found["get"]["security"] for path, found in told["paths"].items()}
+    assert {"bearerKey": []} in asked["/me"]
+    assert {"bearerKey": ["b"]} in asked["/guarded"]
+    assert {"bearerKey": ["c"]} in asked["/files/{name}"]
+    assert {} in asked["/anybody"]
+    assert asked["/threaded"] == []
+    assert {"bearerKey": []} in asked["/count/{number}"]
+    answers = told["paths"]["/me"]["get"]["responses"]
+    assert {"200", "401", "403", "429", "503"} <= answers.keys()
+    assert "data" in json.dumps(answers["200"])
+    validate(told)
 
 
 def test_an_app_without_a_document_has_none() -> None:
