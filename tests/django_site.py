@@ -33,10 +33,22 @@ KINDS = ("wsgi", "asgi", "asgi, sync chain")
 
 def sync_only(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Middleware that knows nothing of async."""
-    return lambda request: get_response(request)
+
+    def passing(request: Any) -> Any:
+        return get_response(request)
+
+    return passing
 
 
 sync_only.async_capable = False  # type: ignore[attr-defined]
+
+
+class Handler(ASGIHandler):
+    """Django's, and the body of a request is closed where Django leaves it open: when an exception gets out."""
+
+    async def read_body(self, receive: Any) -> Any:
+        self.body = await super().read_body(receive)
+        return self.body
 
 
 class Site:
@@ -82,7 +94,8 @@ class Site:
                 if outermost:
                     self.wsgi = wsgi.GateMiddleware(self.wsgi, gate=gate)
             else:
-                self.asgi: Any = ASGIHandler()
+                self.asgi: Any = Handler()
+                self._handler = self.asgi
                 if outermost:
                     self.asgi = asgi.GateMiddleware(self.asgi, gate=gate)
 
@@ -131,14 +144,17 @@ class Site:
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            if waiting:
-                return waiting.pop()
-            await asyncio.sleep(3600)
+            if not waiting:
+                await asyncio.sleep(3600)
+            return waiting.pop()
 
         async def send(message: Any) -> None:
             messages.append(message)
 
-        await self.asgi(scope, receive, send)
+        try:
+            await self.asgi(scope, receive, send)
+        finally:
+            getattr(self._handler, "body", io.BytesIO()).close()
         start, *rest = messages
         fields = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
         return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))

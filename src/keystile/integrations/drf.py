@@ -1,4 +1,5 @@
-"""Django REST framework: the caller that the gate let through, as ``request.user`` and ``request.auth``.
+"""Django REST framework: the caller that the gate let through, as ``request.user`` and ``request.auth``. Needs the
+extra ``[drf]``.
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["keystile.integrations.drf.KeystileAuthentication"],
@@ -13,8 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.authentication import BaseAuthentication
-
 from ..answers.responses import challenges_of
 from ..gate.presenting import schemes_of
 from ..model import Principal
@@ -22,6 +21,11 @@ from ..policy.places import places_of
 from ..rules import outcomes
 from .django.configured import get_gate
 from .django.views import current_of
+
+try:
+    from rest_framework.authentication import BaseAuthentication
+except ImportError:
+    raise ImportError("keystile.integrations.drf needs DRF: pip install 'keystile[drf]'") from None
 
 __all__ = ["KeystileAuthentication", "KeystileUser"]
 

@@ -1,4 +1,4 @@
-"""Flask: the gate before an app, the caller in its views, and its keys on its command line.
+"""Flask: the gate before an app, the caller in its views, and its keys on its command line. Needs the extra ``[flask]``.
 
 keystile = Keystile()                       # or Keystile(app, gate=gate)
 def create_app():
@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, request
-from werkzeug.local import LocalProxy
-
 from ..answers.current import Current
 from ..cli.embedding import commands_on
 from ..config.file import load, open_gate
@@ -26,6 +23,12 @@ from ..gate import Gate
 from ..model import Principal
 from ..wsgi import GateMiddleware
 from .refusing import Refusal, check_scopes, reply_to, wanted_scopes
+
+try:
+    from flask import Flask, Response, current_app, request
+    from werkzeug.local import LocalProxy
+except ImportError:
+    raise ImportError("keystile.integrations.flask needs Flask: pip install 'keystile[flask]'") from None
 
 if TYPE_CHECKING:
     from ..webhooks.outbox import Outbox
@@ -88,7 +91,8 @@ class Keystile:
 def _current() -> Current:
     current: Current | None = request.environ.get("keystile.admitted")
     if current is None:
-        raise RuntimeError("no gate let this request through: call init_app, and send tests through app.test_client()")
+        # No RuntimeError: a proxy takes that for "nobody is there", and is false.
+        raise LookupError("no gate let this request through: call init_app, and send tests through app.test_client()")
     return current
 
 

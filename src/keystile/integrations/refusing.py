@@ -8,7 +8,8 @@ answer: request id, limits, CORS. So the two cannot be told apart, with an envel
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .._ground.checks import check_scopes as checked_scopes
 from ..answers.current import Current
@@ -32,6 +33,25 @@ class Refusal(KeystileError):
     def __init__(self, refused: Refused, gate: Gate) -> None:
         super().__init__(refused.reason.message)
         self.refused, self.gate = refused, gate
+
+    def plainly(self) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """The status, what to say, and headers, for a framework's own way to refuse, where no handler is registered."""
+        reason = self.refused.reason
+        fields = dict(reply_to(self, "").headers)
+        challenge = {name: fields[name] for name in ("www-authenticate",) if name in fields}
+        return reason.status, {"code": reason.code, "message": reason.message, **reason.details}, challenge
+
+
+def passed(scope: Mapping[str, Any]) -> tuple[Current, str, str]:
+    """The request in this scope of ASGI: as the gate let it through, its method and its path.
+
+    Raises:
+        RuntimeError: it came through no gate.
+    """
+    current: Current | None = scope.get("keystile")
+    if current is None:
+        raise RuntimeError("this request came through no gate: put the gate in front of the app that is served")
+    return current, scope.get("method", "GET"), scope["path"]
 
 
 def wanted_scopes(scopes: Iterable[str]) -> frozenset[str]:

@@ -50,8 +50,14 @@ def get_only() -> RuleTable | None:
         return None
     if isinstance(only, str) or not isinstance(only, Iterable) or not (listed := list(only)):
         raise _error("only", f"expected a list of matches, like ['/api/*'], got {only!r}")
-    named = [(f"{_SETTING}['only'][{at}]", match) for at, match in enumerate(listed)]
-    return RuleTable((name, Rule(match, scopes=["inside"])) for name, match in named)
+    return RuleTable(_inside(f"{_SETTING}['only'][{at}]", match) for at, match in enumerate(listed))
+
+
+def _inside(name: str, match: Any) -> tuple[str, Rule]:
+    try:
+        return name, Rule(match, scopes=["inside"])
+    except ConfigurationError as error:
+        raise ConfigurationError(error.reason, key=name) from None
 
 
 def _told() -> dict[str, Any]:
