@@ -23,8 +23,8 @@ except ImportError:
 __all__ = ["CurrentPrincipal", "OptionalPrincipal", "install", "install_docs", "require", "require_scopes"]
 
 _CORS_FIRST = (
-    "the app has a CORSMiddleware already, which would run inside the gate, so that browsers could not read refusals: "
-    "call install first and app.add_middleware(CORSMiddleware, ...) after it, or set cors_origins on the gate instead"
+    "its CORSMiddleware would run inside the gate, so that browsers could not read refusals: call install first and "
+    "app.add_middleware(CORSMiddleware, ...) after it, or set cors_origins on the gate instead"
 )
 
 
@@ -45,8 +45,7 @@ def install(app: FastAPI, gate: Gate, *, openapi: bool = True, errors: bool = Tr
     own = next((at for at, each in enumerate(layers) if each.cls is GateMiddleware), None)
     if own is not None and layers[own].kwargs.get("gate") is not gate:
         raise ConfigurationError("the app has another gate already", key="gate")
-    if own is None and app.middleware_stack is not None:
-        raise ConfigurationError("the app has started: call install before its first request", key="app")
+    _check_fresh(app, own is not None)
     if any(isinstance(each.cls, type) and issubclass(each.cls, CORSMiddleware) for each in layers[own or 0 :]):
         raise ConfigurationError(_CORS_FIRST, key="app")
     if own is None:
@@ -55,14 +54,8 @@ def install(app: FastAPI, gate: Gate, *, openapi: bool = True, errors: bool = Tr
 
 
 def install_docs(app: FastAPI, gate: Gate, *, prefix: str, errors: bool = True) -> None:
-    """What `install` does for document and errors, for an app that is mounted in the one behind the gate.
-
-    Args:
-        app, gate, errors: as for `install`.
-        prefix: where it is mounted: ``"/admin"``.
-
-    Raises:
-        ConfigurationError: `app` is none of FastAPI's, or the prefix is no path.
+    """What `install` does for document and errors, for an app that is mounted at `prefix` (``"/admin"``) in one behind
+    the gate. Arguments and errors are as there; and the prefix must be a path.
     """
     _tell(app, gate, prefix, openapi=True, errors=errors)
 
@@ -73,11 +66,17 @@ def _check(app: Any, gate: Any) -> None:
             raise ConfigurationError(f"expected a {kind.__name__}, got {type(value).__name__}", key=key)
 
 
+def _check_fresh(app: FastAPI, done: bool) -> None:
+    if not done and app.middleware_stack is not None:
+        raise ConfigurationError("the app has started: call this before its first request", key="app")
+
+
 def _tell(app: FastAPI, gate: Gate, prefix: str, *, openapi: bool, errors: bool) -> None:
     _check(app, gate)
     if openapi and not isinstance(app.openapi, Described):
         app.openapi = Described(app.openapi, gate, prefix, lambda: _templates(app))  # type: ignore[method-assign]
     if errors:
+        _check_fresh(app, Refusal in app.exception_handlers)
         app.add_exception_handler(Refusal, _answer)  # type: ignore[arg-type]
 
 
