@@ -48,7 +48,7 @@ _ADDED = "`app.add_middleware(GateMiddleware, gate=gate)`"
 _WITHIN = "`KeystileMiddleware` first in `MIDDLEWARE`"
 
 KINDS = {
-    "FastAPI": _asgi("fastapi_added", "fastapi", "starlette", around=_ADDED),
+    "FastAPI": _asgi("fastapi_added", "fastapi", "starlette", around="`install(app, gate)`"),
     "FastAPI, wrapped": _asgi("fastapi_wrapped", "fastapi", "starlette"),
     "Starlette": _asgi("starlette_app", "starlette", around=_ADDED),
     "Litestar": _asgi(

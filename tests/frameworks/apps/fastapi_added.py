@@ -1,11 +1,11 @@
-"""FastAPI with the gate among its middleware, and its CORS outside of the gate."""
+"""FastAPI with keystile's module for it, and its CORS outside of the gate."""
 
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_routes import make
 from gates import gate
 
-from keystile.asgi import GateMiddleware
+from keystile.integrations.fastapi import install
 
 asgi_app = make()
-asgi_app.add_middleware(GateMiddleware, gate=gate)
+install(asgi_app, gate)
 asgi_app.add_middleware(CORSMiddleware, allow_origins=["https://page.example"], allow_headers=["x-api-key"])

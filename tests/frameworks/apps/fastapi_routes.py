@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.base import RequestResponseEndpoint
 
+from keystile.integrations.fastapi import CurrentPrincipal, require
+
 
 class Order(BaseModel):
     count: int
@@ -46,6 +48,11 @@ async def handed(request: Request) -> dict[str, str]:
 @router.post("/v1/exports")
 async def plain() -> dict[str, str]:
     return {"caller": state.seen()}
+
+
+@router.post("/v1/reports", dependencies=[require("reports:write")])
+async def report(principal: CurrentPrincipal) -> dict[str, str]:
+    return {"caller": principal.name}
 
 
 @router.post("/v1/orders")

@@ -135,7 +135,6 @@ things_to_see = [health, from_sync, from_async, handed, boom, stream, told, sock
 app = Litestar(
     [*things_to_do, *things_to_see],
     plugins=[KeystilePlugin(gate)],
-    openapi_config=None,
     lifespan=[lifespan],
     after_request=after_request,
 )
