@@ -9,6 +9,7 @@ Sybil finds the blocks; here stands what is done with each.
   ``pip install`` installs nothing: what it names must be installed, and an extra must be one.
 - ``<!-- file: NAME`` holds a file that the page takes for granted.
 - Before a block that cannot be run stands ``<!-- not run: REASON -->``.
+- Before a block that is a file of the tests, which run it, stands ``<!-- from: PATH -->``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.servers import stop, wait_for_port
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 RUN = ("python", "toml", "console")
+ORIGIN = re.compile(r"^<!-- from: (?P<path>\S+) -->\n```python\n(?P<source>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 _LEFT_OUT = re.compile(r"^<!-- not run: (?P<reason>[^>]+) -->\n(?=```)", re.MULTILINE)
 _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
@@ -107,7 +109,7 @@ for each in map(Requirement, asked):
 
 def read(text: str) -> Document:
     """The page with what is done on it, in its order."""
-    page = Document(text, "page")
+    page = Document(ORIGIN.sub(lambda each: "\n" * each[0].count("\n"), text), "page")
     for parser in _PARSERS:
         for region in parser(page):
             page.add(region)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.test_floors import ARCHITECTURE, MODULES, PACKAGE, ROOMS
+from tests.test_floors import ARCHITECTURE, MODULES, PACKAGE, ROOMS, inner_imports
 
 TEXT = ARCHITECTURE.read_text(encoding="utf-8")
 CHANGES = [line.split("|") for line in TEXT.partition("\n## What a change costs\n")[2].splitlines() if "| `" in line]
@@ -42,6 +42,28 @@ def test_every_package_says_what_it_is_for() -> None:
 def test_modules_are_small() -> None:
     long = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
     assert {module: lines for module, lines in long.items() if lines > 300} == {}
+
+
+def integrations() -> list[str]:
+    """The modules that bring a framework: all but what they have in common."""
+    own = {"integrations", "integrations.refusing"}
+    return sorted(module for module in MODULES if module.startswith("integrations") and module not in own)
+
+
+def test_an_integration_is_short() -> None:
+    long = {module: MODULES[module].read_text(encoding="utf-8").count("\n") for module in integrations()}
+    assert {module: lines for module, lines in long.items() if lines > 150} == {}
+
+
+def framework_of(module: str) -> str:
+    """What it brings: DRF is part of Django here."""
+    return "django" if module == "integrations.drf" else module.split(".")[1]
+
+
+def test_nobody_knows_an_integration() -> None:
+    frameworks = {module: framework_of(module) for module in integrations()}
+    known = {(module, other) for module in MODULES for other in inner_imports(module) & frameworks.keys()}
+    assert [pair for pair in known if frameworks.get(pair[0]) != frameworks[pair[1]]] == []
 
 
 def test_packages_have_few_modules() -> None:

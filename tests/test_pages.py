@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import keystile
-from tests.pages import PAGES, ROOT, exchanges, follow, left_out, matches, read
+from tests.pages import ORIGIN, PAGES, ROOT, exchanges, follow, left_out, matches, read
 
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 RUN = [page for page, text in TEXTS.items() if list(read(text))]
@@ -21,6 +21,12 @@ PACKAGE = Path(keystile.__file__).parent
 @pytest.mark.parametrize("page", RUN)
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     follow(read(TEXTS[page]), tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if ORIGIN.search(text)])
+def test_a_block_that_is_a_file_of_the_tests_is_all_of_it(page: str) -> None:
+    for each in ORIGIN.finditer(TEXTS[page]):
+        assert each["source"] == (ROOT / each["path"]).read_text(encoding="utf-8"), each["path"]
 
 
 def test_few_blocks_are_not_run() -> None:

@@ -155,7 +155,7 @@ class GateMiddleware:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         self.app = _managed(app, gate, outbox)
-        self._gate, self._check = gate, gate.check
+        self._gate = gate
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")
@@ -172,14 +172,14 @@ class GateMiddleware:
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
-        outcome = run_now(self._check(request, inline))
+        outcome = run_now(self._gate.check(request, inline))  # anew each time: `keystile.testing` replaces it
         if self._conceal is not None:
             self._conceal(environ, outcome)
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         shape = None if self._shape is None else self._shape(outcome)
         charged = None if self._charge is None else self._charge(outcome)
-        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged))
+        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged, self._gate))
         if charged is not None:
             return self._settled(current, charged, request, environ, start_response)
         if self._rechecks and outcome.principal is not None:

@@ -26,11 +26,13 @@ class Current(NamedTuple):
         admitted: the gate's decision on it.
         shape: how its answer is shaped, or None if the answer gets only headers. For doors.
         charged: what the app used of named units; None if no rule reserves any here. For doors.
+        gate: who decided. For integrations.
     """
 
     admitted: Admitted
     shape: Shape | None = None
     charged: Charged | None = None
+    gate: Gate | None = None
 
     @property
     def principal(self) -> Principal | None:

@@ -36,11 +36,11 @@ from .scan import pattern, scan
 from .usage import usage
 from .webhooks.group import webhooks
 
-_WITHOUT_GATE = ("init", "schema", "demo")
+WITHOUT_GATE = ("init", "schema", "demo")
 
 
-class _Group(click.Group):
-    """Turns an error into one line."""
+class OneLine(click.Group):
+    """A group that turns an error into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -53,7 +53,7 @@ class _Group(click.Group):
             raise click.ClickException(error.strerror or type(error).__name__) from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keystile", message="%(prog)s %(version)s")
 @click.option(
     "-c",
@@ -73,7 +73,7 @@ def main(ctx: click.Context, config: Path | None, gate: str | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
-    if ctx.invoked_subcommand not in _WITHOUT_GATE:
+    if ctx.invoked_subcommand not in WITHOUT_GATE:
         ctx.obj = where(config, gate)
     elif gate is None:
         ctx.obj = Place(config)

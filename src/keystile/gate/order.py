@@ -206,8 +206,8 @@ class Order:
         return outcome._replace(usages=admitted.usages) if isinstance(outcome, Refused) else None
 
     def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused | None:
-        """The refusal of a request that a door turns away after `check`, because its body is not JSON; None if that is
-        told only, because the gate is in dry run."""
+        """The refusal of a request that is turned away after `check`, by the door or by the app; None if that is told
+        only, because the gate is in dry run."""
         visit = self._transport.see(request, admitted.request_id)
         if self._dry.softens(reason):
             self._dry.tell(reason, visit, admitted.principal)
