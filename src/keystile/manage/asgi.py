@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Unpack
 
 from starlette.requests import Request
 
@@ -158,20 +158,5 @@ async def _send(answer: ManagementAnswer, request: ManagementRequest, receive: R
     if isinstance(answer.body, Stream):
         return await send_all(answer.body, head, receive, send)
     await send(head)
-    if isinstance(answer.body, bytes):
-        body = b"" if request.method == "HEAD" else answer.body
-        return await send({"type": "http.response.body", "body": body})
-    if request.method != "HEAD":
-        async for chunk in _chunks(answer.body):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    last: Message = {"type": "http.response.body", "body": b""}
-    return await send(last)
-
-
-async def _chunks(body: Any) -> AsyncIterator[bytes]:
-    if hasattr(body, "__aiter__"):
-        async for chunk in body:
-            yield chunk
-    else:
-        for chunk in body:
-            yield chunk
+    body = b"" if answer.body is None or request.method == "HEAD" else answer.body
+    return await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request
 from .._sync import inline, run_now
 from ..answers.envelopes import STATUS_LINES
 from ..doors.wsgi.bodies import read_body
-from ..doors.wsgi.protocol import Environ, StartResponse, close
+from ..doors.wsgi.protocol import Environ, StartResponse
 from ..doors.wsgi.reading import Reader
 from ..exceptions import ConfigurationError
 from ..gate import Gate
@@ -20,6 +20,7 @@ from ..model import Reason
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, Answers
 from .api.app import MOST_BODY, APISettings, ManagementAPI
+from .live.stream import Stream
 from .mounting import mounted
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
@@ -94,13 +95,9 @@ class ServedByWSGI:
         request = self._request(environ, body if isinstance(body, bytes) else b"")
         answer = self._refuse(request, body) if isinstance(body, Reason) else self._answer(request)
         start_response(STATUS_LINES[answer.status], with_length(answer, request))
-        if isinstance(answer.body, bytes):
-            return [answer.body] if answer.body and request.method != "HEAD" else []
-        stream = cast("Iterable[bytes]", answer.body)
-        if request.method != "HEAD":
-            return stream
-        close(stream)
-        return []
+        if isinstance(answer.body, Stream):
+            return answer.body
+        return [answer.body] if answer.body and request.method != "HEAD" else []
 
     def _request(self, environ: Environ, body: bytes) -> ManagementRequest:
         current = environ.get("keystile.admitted")
