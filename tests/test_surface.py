@@ -67,6 +67,7 @@ NOT_LOADED = [
     "keystile.config",
     "keystile.wrap",
     "keystile.cli",
+    "keystile.client",
     "keystile.stores.sqlite",
     "keystile.integrations",
     "keystile.leaks",
@@ -79,6 +80,7 @@ NOT_LOADED = [
     "jinja2",
     "keystile.manage.dashboard",
     "cryptography",
+    "httpx",
     "httpx2",
 ]
 PACKAGE = Path(keystile.__file__).parent
@@ -172,6 +174,12 @@ def test_a_door_has_a_middleware_for_webhooks_and_loads_it_when_it_is_asked_for(
     assert not loaded & {*NOT_LOADED, "httpcore2", "cryptography"} - {f"keystile.{door}"}
     with pytest.raises(AttributeError, match="no attribute 'Other'"):
         _ = importlib.import_module(f"keystile.{door}").Other
+
+
+def test_the_client_loads_neither_library_that_it_works_with() -> None:
+    loaded = set(in_a_fresh_interpreter("from keystile.client import *; import sys; print(*sys.modules)").split())
+    assert "keystile.client.transports" in loaded
+    assert not loaded & {*NOT_LOADED} - {"keystile.client"}
 
 
 def test_a_gate_over_memory_loads_no_driver() -> None:

@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
+import httpx
+import httpx2
+
 from keystile import ConfigurationError, Gate, HmacHasher, IssuedKey, PageStyle, Plan, Principal, Rule, current
 from keystile import asgi as asgi_door
 from keystile import wsgi as wsgi_door
+from keystile.client import ApiError, KeyAuth, ReadPage, Retry, aitems, gate_transport, items, pages, raise_for
 from keystile.events import Event
 from keystile.pagination import Page
 
@@ -49,8 +53,8 @@ assert_type(current().caller.organization_id, str | None)
 assert_type(current().principal, Principal | None)
 assert_type(current().request_id, str)
 current().add_meta(region="eu")
-items = current().paginate(Page.from_sequence([1, 2], current().page_params(), key=lambda item: (item,)))
-assert_type(items, list[int])
+listed = current().paginate(Page.from_sequence([1, 2], current().page_params(), key=lambda item: (item,)))
+assert_type(listed, list[int])
 
 principal = current().principal
 if principal is not None:
@@ -123,6 +127,41 @@ asgi_door.GateMiddleware(wsgi_app, gate=gate)  # wrong
 wsgi_door.GateMiddleware(asgi_app, gate=gate)  # wrong
 asgi_door.GateMiddleware(asgi_app, gate="memory://")  # wrong
 wsgi_door.GateMiddleware(wsgi_app)  # wrong
+
+# Programs that call an API behind a gate, with either library.
+auth = KeyAuth("acme_live_", "X-API-Key", origin="https://api.example.com")
+transport = gate_transport(httpx2.HTTPTransport(retries=2), Retry(attempts=2))
+assert_type(transport, httpx2.HTTPTransport)
+client = httpx2.Client(auth=auth, transport=transport, event_hooks={"response": [raise_for]})
+older = httpx.Client(auth=auth, transport=gate_transport(httpx.HTTPTransport()), event_hooks={"response": [raise_for]})
+waiting = httpx2.AsyncClient(auth=auth, transport=gate_transport(httpx2.AsyncHTTPTransport()))
+for page in pages(client, "/v1/apps", limit=5, style=PageStyle(member=None)):
+    assert_type(page, ReadPage)
+    assert_type(page.next_cursor, str | None)
+for _ in items(older, "/v1/apps"):
+    pass
+
+
+async def walk() -> None:
+    async for _ in aitems(waiting, "/v1/apps"):
+        pass
+    async for _ in aitems(client, "/v1/apps"):  # wrong
+        pass
+
+
+pages(waiting, "/v1/apps")  # wrong
+gate_transport(httpx2.HTTPTransport(), attempts=2)  # wrong
+KeyAuth(b"acme_live_")  # wrong
+Retry(5)
+Retry(attempt=5)  # wrong
+raise_for(client.get("/v1/apps"))
+raise_for(older.get("/v1/apps"))
+raise_for(200)  # wrong
+try:
+    client.get("/v1/apps")
+except ApiError as failed:
+    assert_type(failed.status, int)
+    assert_type(failed.retry_after, float | None)
 
 try:
     Gate()

@@ -83,7 +83,9 @@ def dashboard_app(
     """
     from .manage.dashboard.apps import asgi_app
 
-    return asgi_app(gate, authorize, public_url, embed_in, sign_out, live=live, outbox=outbox)
+    return asgi_app(
+        gate, authorize, public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live, outbox=outbox
+    )
 
 
 def management_app(

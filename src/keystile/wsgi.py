@@ -81,7 +81,9 @@ def dashboard_app(
     """
     from .manage.dashboard.apps import wsgi_app
 
-    return wsgi_app(gate, authorize, public_url, embed_in, sign_out, live=live, outbox=outbox)
+    return wsgi_app(
+        gate, authorize, public_url=public_url, embed_in=embed_in, sign_out=sign_out, live=live, outbox=outbox
+    )
 
 
 def management_app(

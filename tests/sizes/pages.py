@@ -92,7 +92,16 @@ APP: Any = wsgi.dashboard_app(GATE, authorize=lambda _request: _ROOT)
 _VISITS = "takes a visit: its form and its query were read within bounds"
 _HOST = "takes what the host gives when it builds the app"
 _MODULES = (
-    *("pages.audit", "pages.changing", "pages.ending", "pages.keys", "pages.making", "pages.one", "pages.projects"),
+    *(
+        "pages.audit",
+        "pages.changing",
+        "pages.ending",
+        "pages.keys",
+        "pages.lists",
+        "pages.making",
+        "pages.one",
+        "pages.projects",
+    ),
     *("pages.rotating", "pages.shown", "rendering", "rules.chart", "rules.errors", "rules.headers", "visits"),
 )
 NO_STRANGERS = {

@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import api, hooked, hooks, keys, live, managed, pages, parts, places
+from tests.sizes import api, client, hooked, hooks, keys, live, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -470,6 +470,11 @@ TABLE = (
         ),
         octets(keys.signed),
     ),
+    Row(("client.waits.told",), text(client.wait)),
+    Row(("client.raising.error_from",), octets(client.error(b'{"error": [', b"1]}")), 3 * ERROR_MOST, "list"),
+    Row(("client.raising.error_from",), octets(client.error(b'{"detail": "', b'"}')), 3 * ERROR_MOST, "text"),
+    Row(("client.bodies.BoundedBody.feed",), octets(client.body)),
+    Row(("client.walks.Walk.read",), octets(client.page), 2 * JSON_MOST),
     Row(("leaks.partner.Partner.receive",), octets(keys.received)),
     Row(("leaks.signatures.read_keys",), octets(keys.public_keys), most=JSON_MOST),
     Row(("answers.problems.asks_for_problem",), text(asks_for_problem)),
@@ -898,6 +903,7 @@ NOT_FED = {
     "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
+    **client.NOT_FED,
     **hooks.NOT_FED,
     **pages.NOT_FED,
 }
@@ -1048,6 +1054,7 @@ NO_STRANGERS = {
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
+    **client.NO_STRANGERS,
     **hooks.NO_STRANGERS,
     **pages.NO_STRANGERS,
 }

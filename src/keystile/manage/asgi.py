@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Unpack
 
 from starlette.requests import Request
 
@@ -15,13 +15,12 @@ from ..doors.asgi.wire import Message, Receive, Scope, Send, head_ends
 from ..gate import Gate
 from ..gate.requestids import RequestIds
 from ..model import Reason
-from ..policy.beside.management import FieldCase
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, TOO_SLOW, Answers
-from .api.app import MOST_BODY, Authorize, ManagementAPI
+from .api.app import MOST_BODY, APISettings, ManagementAPI
 from .live.sending import send_all
 from .live.stream import Stream
-from .mounting import mount_of
+from .mounting import mounted
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
 if TYPE_CHECKING:
@@ -43,24 +42,9 @@ def served(handle: Handle, gate: Gate, *, most_body: int, refuse: Refuse | None 
     return ServedByASGI(handle, gate, most_body, Answers(gate).error if refuse is None else refuse)
 
 
-def management_app(
-    gate: Gate,
-    *,
-    authorize: Authorize | None = None,
-    field_case: FieldCase = "snake",
-    public_openapi: bool = False,
-    live: bool = False,
-    outbox: Outbox | None = None,
-) -> ServedByASGI:
+def management_app(gate: Gate, **settings: Unpack[APISettings]) -> ServedByASGI:
     """The management API as an ASGI app; see `keystile.asgi.management_app`."""
-    api = ManagementAPI(
-        gate,
-        authorize=authorize,
-        field_case=field_case,
-        public_openapi=public_openapi,
-        live=live,
-        outbox=outbox,
-    )
+    api = ManagementAPI(gate, **settings)
     return served(api.handle, gate, most_body=MOST_BODY)
 
 
@@ -77,15 +61,9 @@ class Mounted:
     def __init__(
         self, app: Callable[..., Awaitable[None]], gate: Gate, reader: Reader, outbox: Outbox | None = None
     ) -> None:
-        settings = mount_of(gate)
-        self.app, self._path, self._below = app, settings.path, reader.path
-        self._api = management_app(
-            gate,
-            field_case=settings.field_case,
-            public_openapi=settings.public_openapi,
-            live=settings.live,
-            outbox=outbox,
-        )
+        self.app, self._below = app, reader.path
+        self._path, api = mounted(gate, outbox)
+        self._api = served(api.handle, gate, most_body=MOST_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -180,20 +158,5 @@ async def _send(answer: ManagementAnswer, request: ManagementRequest, receive: R
     if isinstance(answer.body, Stream):
         return await send_all(answer.body, head, receive, send)
     await send(head)
-    if isinstance(answer.body, bytes):
-        body = b"" if request.method == "HEAD" else answer.body
-        return await send({"type": "http.response.body", "body": body})
-    if request.method != "HEAD":
-        async for chunk in _chunks(answer.body):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    last: Message = {"type": "http.response.body", "body": b""}
-    return await send(last)
-
-
-async def _chunks(body: Any) -> AsyncIterator[bytes]:
-    if hasattr(body, "__aiter__"):
-        async for chunk in body:
-            yield chunk
-    else:
-        for chunk in body:
-            yield chunk
+    body = b"" if answer.body is None or request.method == "HEAD" else answer.body
+    return await send({"type": "http.response.body", "body": body})

@@ -6,7 +6,7 @@ names with underscores, which WSGI cannot tell from those with dashes, are left 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from .._sync import Offload
 from ..model import Admitted, Reason
 from ..rules.requests.querykeys import MOST_PARAMETERS, is_long
+from .live.stream import Stream
 
 Pairs = tuple[tuple[str, str], ...]
 # How a body came says nothing of it, once it is here.
@@ -78,12 +79,12 @@ class ManagementAnswer:
     Attributes:
         status: the HTTP status.
         headers: (lower-case name, value).
-        body: all of it; or its parts, for a stream that has no end yet. WSGI takes no async iterable.
+        body: all of it; or a stream that has no end yet; or None, for the head of such a stream alone.
     """
 
     status: int
     headers: Pairs = ()
-    body: bytes | Iterable[bytes] | AsyncIterable[bytes] = field(default=b"", repr=False)
+    body: bytes | Stream | None = field(default=b"", repr=False)
 
 
 Handle = Callable[[ManagementRequest, Offload], Awaitable[ManagementAnswer]]

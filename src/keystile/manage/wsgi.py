@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from werkzeug.wrappers import Request
 
 from .._sync import inline, run_now
 from ..answers.envelopes import STATUS_LINES
 from ..doors.wsgi.bodies import read_body
-from ..doors.wsgi.protocol import Environ, StartResponse, close
+from ..doors.wsgi.protocol import Environ, StartResponse
 from ..doors.wsgi.reading import Reader
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..gate.requestids import RequestIds
 from ..model import Reason
-from ..policy.beside.management import FieldCase
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, Answers
-from .api.app import MOST_BODY, Authorize, ManagementAPI
-from .mounting import mount_of
+from .api.app import MOST_BODY, APISettings, ManagementAPI
+from .live.stream import Stream
+from .mounting import mounted
 from .requests import Handle, ManagementAnswer, ManagementRequest, Refuse, folded, rooted, with_length
 
 if TYPE_CHECKING:
@@ -51,24 +51,9 @@ def served(handle: Handle, gate: Gate, *, most_body: int, refuse: Refuse | None 
     return ServedByWSGI(handle, gate, most_body, Answers(gate).error if refuse is None else refuse)
 
 
-def management_app(
-    gate: Gate,
-    *,
-    authorize: Authorize | None = None,
-    field_case: FieldCase = "snake",
-    public_openapi: bool = False,
-    live: bool = False,
-    outbox: Outbox | None = None,
-) -> ServedByWSGI:
+def management_app(gate: Gate, **settings: Unpack[APISettings]) -> ServedByWSGI:
     """The management API as a WSGI app; see `keystile.wsgi.management_app`."""
-    api = ManagementAPI(
-        gate,
-        authorize=authorize,
-        field_case=field_case,
-        public_openapi=public_openapi,
-        live=live,
-        outbox=outbox,
-    )
+    api = ManagementAPI(gate, **settings)
     if api.needs_await:
         raise ConfigurationError("is async: WSGI needs a plain function", key="authorize")
     return served(api.handle, gate, most_body=MOST_BODY)
@@ -84,15 +69,9 @@ class Mounted:
     """
 
     def __init__(self, app: Any, gate: Gate, outbox: Outbox | None = None) -> None:
-        settings = mount_of(gate)
-        self.app, self._path, self._taken = app, settings.path, gate.policy.root_path or ""
-        self._api = management_app(
-            gate,
-            field_case=settings.field_case,
-            public_openapi=settings.public_openapi,
-            live=settings.live,
-            outbox=outbox,
-        )
+        self.app, self._taken = app, gate.policy.root_path or ""
+        self._path, api = mounted(gate, outbox)
+        self._api = served(api.handle, gate, most_body=MOST_BODY)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         whole = environ.get("PATH_INFO", "")
@@ -116,13 +95,9 @@ class ServedByWSGI:
         request = self._request(environ, body if isinstance(body, bytes) else b"")
         answer = self._refuse(request, body) if isinstance(body, Reason) else self._answer(request)
         start_response(STATUS_LINES[answer.status], with_length(answer, request))
-        if isinstance(answer.body, bytes):
-            return [answer.body] if answer.body and request.method != "HEAD" else []
-        stream = cast("Iterable[bytes]", answer.body)
-        if request.method != "HEAD":
-            return stream
-        close(stream)
-        return []
+        if isinstance(answer.body, Stream):
+            return answer.body
+        return [answer.body] if answer.body and request.method != "HEAD" else []
 
     def _request(self, environ: Environ, body: bytes) -> ManagementRequest:
         current = environ.get("keystile.admitted")

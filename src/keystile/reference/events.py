@@ -75,6 +75,11 @@ REQUESTS = (
     ),
     Told(("dry_run",), "WARNING, at start", "what is in dry run"),
     Told(
+        ("principal_overridden",),
+        "WARNING",
+        "a test has put a principal in the place of keys: [testing](../guides/testing.md)",
+    ),
+    Told(
         ("overdrawn",),
         "INFO",
         "a request used more [units](../guides/units.md#how-it-is-counted) than a window had left",

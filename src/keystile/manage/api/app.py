@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..._ground.checks import check_choice, check_flag
 from ..._sync import Offload, Pool, is_async
@@ -58,6 +58,16 @@ Authorize = Callable[[Any], Authority | Awaitable[Authority | None] | None]
 # A host's own function, which may ask its database who is logged in.
 _ASKING = Pool(8, 64)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class APISettings(TypedDict, total=False):
+    """What a host says of its API; `ManagementAPI` tells what each is for, and its default."""
+
+    authorize: Authorize | None
+    field_case: FieldCase
+    public_openapi: bool
+    live: bool
+    outbox: Outbox | None
 
 
 class ManagementAPI:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ..._sync import Offload, pooled
 from ...gate import Gate
@@ -18,49 +18,25 @@ if TYPE_CHECKING:
     from ...webhooks.outbox import Outbox
 
 
-def asgi_app(
-    gate: Gate,
-    authorize: Authorize,
-    public_url: str | None,
-    embed_in: Iterable[str],
-    sign_out: str | None,
-    *,
-    live: bool,
-    outbox: Outbox | None = None,
-) -> asgi.ServedByASGI:
+class Shown(TypedDict):
+    """What a host says of its dashboard; `Site` tells what each is for."""
+
+    public_url: str | None
+    embed_in: Iterable[str]
+    sign_out: str | None
+    live: bool
+    outbox: Outbox | None
+
+
+def asgi_app(gate: Gate, authorize: Authorize, **shown: Unpack[Shown]) -> asgi.ServedByASGI:
     """See `keystile.asgi.dashboard_app`."""
-    site = Site(
-        gate,
-        entering(authorize),
-        public_url=public_url,
-        embed_in=embed_in,
-        sign_out=sign_out,
-        live=live,
-        outbox=outbox,
-    )
+    site = Site(gate, entering(authorize), **shown)
     return asgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 
 
-def wsgi_app(
-    gate: Gate,
-    authorize: Authorize,
-    public_url: str | None,
-    embed_in: Iterable[str],
-    sign_out: str | None,
-    *,
-    live: bool,
-    outbox: Outbox | None = None,
-) -> wsgi.ServedByWSGI:
+def wsgi_app(gate: Gate, authorize: Authorize, **shown: Unpack[Shown]) -> wsgi.ServedByWSGI:
     """See `keystile.wsgi.dashboard_app`."""
-    site = Site(
-        gate,
-        entering(authorize),
-        public_url=public_url,
-        embed_in=embed_in,
-        sign_out=sign_out,
-        live=live,
-        outbox=outbox,
-    )
+    site = Site(gate, entering(authorize), **shown)
     check_plain(authorize)
     return wsgi.served(site.handle, gate, most_body=MOST_BODY, refuse=site.refuse)
 

@@ -180,6 +180,21 @@ class Visit:
         """The cursor of the page after the record with this id."""
         return Cursor((last,), **self._bound(route, filters)).sign(self.desk.secrets)
 
+    def pager(self, path: str, route: str, last: str, *, begun: bool, **filters: str | None) -> dict[str, str]:
+        """The links below a page of a list: to the first page and to the next one, or "" for none.
+
+        Args:
+            path: of the list.
+            route: what its cursors are bound to.
+            last: the id of the last record here, or "" if no page comes after it.
+            begun: whether a page comes before it.
+            filters: what the list was asked for.
+        """
+        return {
+            "first": self.to(path, **filters) if begun else "",
+            "next": self.to(path, **filters, after=self.cursor(last, route, **filters)) if last else "",
+        }
+
     def _bound(self, route: str, filters: Mapping[str, str | None]) -> dict[str, Any]:
         named = tuple(
             (name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in filters.items() if value

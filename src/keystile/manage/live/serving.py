@@ -76,7 +76,7 @@ class LiveEvents:
             return self._answers.error(request, NO_THREADS)
         fields = (*HEADERS, *more) if request.admitted is None else (*HEADERS, *more, AS_IT_IS)
         if request.method == "HEAD":
-            return ManagementAnswer(200, fields, ())
+            return ManagementAnswer(200, fields, None)
         reader = self.hub.join(whose, offload, request.header("last-event-id") or after)
         if isinstance(reader, Full):
             return self._answers.error(request, REFUSALS[reader])

@@ -9,8 +9,8 @@ from ....model import AuditEntry
 from ...requests import ManagementAnswer
 from .. import texts
 from ..visits import Visit
-from .fields import Form
-from .shown import PAGE, changes, entry_row, organization_asked, organizations
+from .lists import by_organization
+from .shown import changes, entry_row, organization_asked
 
 _HEAD = (
     "id",
@@ -33,21 +33,13 @@ _FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 # in full wid
 async def listed(visit: Visit) -> ManagementAnswer:
     """``GET /audit``."""
     visit.who.require("audit:read")
-    organization = organization_asked(visit)
-    after = visit.after("audit", organization=organization)
-    found = await visit.desk.operations.audit(visit.caller, organization_id=organization, after=after, limit=PAGE)
-    cursor = visit.cursor(found.items[-1].id, "audit", organization=organization) if found.has_more else ""
+    found, shown = await by_organization(visit, "/audit", visit.desk.operations.audit)
     return visit.page(
         "audit.html",
-        form=Form({"organization": organization or ""}),
-        entries=[entry_row(visit, each) for each in found.items],
-        csv=visit.to("/audit.csv", organization=organization),
+        entries=[entry_row(visit, each) for each in found],
+        csv=visit.to("/audit.csv", organization=organization_asked(visit)),
         csv_note=texts.CSV_NOTE.format(number=MOST_ROWS),
-        organizations=organizations(visit),
-        page={
-            "first": visit.to("/audit", organization=organization) if after else "",
-            "next": visit.to("/audit", organization=organization, after=cursor) if cursor else "",
-        },
+        **shown,
     )
 
 

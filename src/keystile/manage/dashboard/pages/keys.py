@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from ....model import KeyState
 from ...requests import ManagementAnswer
@@ -31,6 +31,7 @@ async def listed(visit: Visit) -> ManagementAnswer:
         after=visit.after("keys", **asked),
         limit=PAGE,
     )
+    last = found.items[-1].key.id if found.has_more else ""
     return visit.page(
         "keys.html",
         rows=[key_row(visit, each, named) for each in found.items],
@@ -39,18 +40,10 @@ async def listed(visit: Visit) -> ManagementAnswer:
         states=[("", texts.ALL), *texts.STATES.items()],
         projects=_projects(named, asked["project"]),
         organizations=organizations(visit),
-        page=_page(visit, found, asked),
+        page=visit.pager("/", "keys", last, begun=bool(visit.query.get("after")), **asked),
     )
 
 
 def _projects(named: dict[str, str], asked: str) -> Options:
     """Those to choose from; also the one that is asked for, however many there are."""
     return [("", texts.ALL), *({asked: asked} | named if asked else named).items()]
-
-
-def _page(visit: Visit, found: Any, asked: dict[str, str]) -> dict[str, str]:
-    last = found.items[-1].key.id if found.has_more else None
-    return {
-        "first": visit.to("/", **asked) if visit.query.get("after") else "",
-        "next": visit.to("/", **asked, after=visit.cursor(last, "keys", **asked)) if last else "",
-    }

@@ -21,8 +21,9 @@ from ..rules.errors import told
 from ..visits import Visit
 from .changing import REVISION, revision_of
 from .fields import Form, emptied, wrong
+from .lists import by_organization
 from .making import form_id_of, new_form_id, once
-from .shown import PAGE, environments, organization_asked, organizations, project_path
+from .shown import environments, organizations, project_path
 
 _NAMES = ("name", "organization_id", "environment", "key_name")
 _LABELS = {
@@ -35,25 +36,8 @@ _LABELS = {
 
 async def listed(visit: Visit) -> ManagementAnswer:
     """``GET /projects``."""
-    organization = organization_asked(visit)
-    after = visit.after("projects", organization=organization)
-    found = await visit.desk.operations.projects.list(
-        visit.caller, organization_id=organization, after=after, limit=PAGE
-    )
-    last = found.items[-1].id if found.has_more else ""
-    cursor = visit.cursor(last, "projects", organization=organization) if last else ""
-    seen = organizations(visit)
-    return visit.page(
-        "projects.html",
-        form=Form({"organization": organization or ""}),
-        rows=[_row(visit, each) for each in found.items],
-        several=len(seen) != 1 and not visit.caller.by_key,
-        organizations=seen,
-        page={
-            "first": visit.to("/projects", organization=organization) if after else "",
-            "next": visit.to("/projects", organization=organization, after=cursor) if cursor else "",
-        },
-    )
+    found, shown = await by_organization(visit, "/projects", visit.desk.operations.projects.list)
+    return visit.page("projects.html", rows=[_row(visit, each) for each in found], **shown)
 
 
 async def new(visit: Visit) -> ManagementAnswer:

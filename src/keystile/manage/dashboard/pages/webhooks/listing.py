@@ -11,8 +11,9 @@ from ...rules.forms import BadField
 from ...rules.links import HOOKS
 from ...visits import Visit
 from ..fields import Form, emptied, wrong
+from ..lists import by_organization
 from ..making import form_id_of, new_form_id
-from ..shown import PAGE, organization_asked, organizations
+from ..shown import organizations
 from .fields import LABELS, endpoint_path, endpoint_row, members_of
 
 _NAMES = tuple(LABELS)
@@ -20,25 +21,8 @@ _NAMES = tuple(LABELS)
 
 async def listed(visit: Visit) -> ManagementAnswer:
     """``GET /webhooks``."""
-    organization = organization_asked(visit)
-    after = visit.after("webhooks", organization=organization)
-    found = await visit.desk.operations.endpoints.list(
-        visit.caller, organization_id=organization, after=after, limit=PAGE
-    )
-    last = found.items[-1].id if found.has_more else ""
-    cursor = visit.cursor(last, "webhooks", organization=organization) if last else ""
-    seen = organizations(visit)
-    return visit.page(
-        "webhooks.html",
-        form=Form({"organization": organization or ""}),
-        rows=[endpoint_row(visit, each) for each in found.items],
-        several=len(seen) != 1 and not visit.caller.by_key,
-        organizations=seen,
-        page={
-            "first": visit.to(HOOKS, organization=organization) if after else "",
-            "next": visit.to(HOOKS, organization=organization, after=cursor) if cursor else "",
-        },
-    )
+    found, shown = await by_organization(visit, HOOKS, visit.desk.operations.endpoints.list)
+    return visit.page("webhooks.html", rows=[endpoint_row(visit, each) for each in found], **shown)
 
 
 async def new(visit: Visit) -> ManagementAnswer:
