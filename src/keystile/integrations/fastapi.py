@@ -13,9 +13,8 @@ from .refusing import Refusal, caller_of, check_scopes, passed, reply_to, wanted
 try:
     from fastapi import Depends, FastAPI, HTTPException, Response, Security, routing
     from fastapi.middleware.cors import CORSMiddleware
-    from fastapi.openapi.models import APIKey
     from fastapi.requests import HTTPConnection
-    from fastapi.security.base import SecurityBase
+    from fastapi.security import OAuth2
     from fastapi.websockets import WebSocket
 except ImportError:
     raise ImportError("keystile.integrations.fastapi needs FastAPI: pip install 'keystile[fastapi]'") from None
@@ -122,12 +121,12 @@ OptionalPrincipal = Annotated[Principal | None, Depends(_principal)]
 """Who is calling, or None: on a public path, without a key on an optional one, or in dry run of the gate."""
 
 
-class _Required(SecurityBase):
-    """A dependency that shows in the document, where `describe` finds the scopes."""
+class _Required(OAuth2):
+    """A dependency that shows in the document, where `describe` finds the scopes: older versions show no others'."""
 
     def __init__(self, scopes: frozenset[str]) -> None:
-        self._scopes, self.scheme_name = scopes, REQUIRED
-        self.model = APIKey.model_validate({"in": "header", "name": "X-API-Key"})
+        super().__init__(scheme_name=REQUIRED)
+        self._scopes = scopes
 
     async def __call__(self, connection: HTTPConnection) -> None:
         current, *told = passed(connection.scope)
