@@ -1,4 +1,4 @@
-"""Flask: the gate before an app, the caller in its views, and its keys on its command line. Needs the extra ``[flask]``.
+"""Flask: the gate before an app, the caller in its views, and its keys on its command line. Needs ``[flask]``.
 
 keystile = Keystile()                       # or Keystile(app, gate=gate)
 def create_app():
