@@ -187,12 +187,18 @@ def test_schemes_say_where_keys_stand() -> None:
     assert said == {
         "bearerKey": ("http", "bearer", "acme_…"),
         "basicKey": ("http", "basic", None),
-        "authorizationTokenKey": ("apiKey", ("header", "Authorization"), None),
         "xMyKeyHeader": ("apiKey", ("header", "X-My-Key"), None),
         "apiKeyQuery": ("apiKey", ("query", "api_key"), None),
         "keyQuery": ("apiKey", ("query", "key"), None),
         "session": ("apiKey", ("cookie", "session"), None),
     }
+    assert schemes["bearerKey"]["description"] == "An API key. It is also read from `Authorization: Token`."
+    rules = [Rule("/things", accept=["Authorization: Token"])]
+    schemes = describe(document(), gated(rules=rules))["components"]["securitySchemes"]
+    token = schemes["authorizationTokenKey"]
+    assert (token["type"], token["in"], token["name"]) == ("apiKey", "header", "Authorization")
+    assert token["description"] == "The word Token, a blank, and an API key."
+    assert operation("/things", rules=rules)["security"] == [{"authorizationTokenKey": []}]
     security = operation("/things", accept=EVERYWHERE)["security"]
     assert [*map(list, security)] == [["bearerKey"], ["basicKey"], ["xMyKeyHeader"], ["apiKeyQuery"], ["keyQuery"]]
     assert operation("/things", accept=["Authorization: Token"])["security"] == [{"authorizationTokenKey": []}]

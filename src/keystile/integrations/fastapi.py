@@ -13,9 +13,8 @@ from .refusing import Refusal, caller_of, check_scopes, passed, reply_to, wanted
 try:
     from fastapi import Depends, FastAPI, HTTPException, Response, Security, routing
     from fastapi.middleware.cors import CORSMiddleware
-    from fastapi.openapi.models import APIKey
     from fastapi.requests import HTTPConnection
-    from fastapi.security.base import SecurityBase
+    from fastapi.security import OAuth2
     from fastapi.websockets import WebSocket
 except ImportError:
     raise ImportError("keystile.integrations.fastapi needs FastAPI: pip install 'keystile[fastapi]'") from None
@@ -23,8 +22,8 @@ except ImportError:
 __all__ = ["CurrentPrincipal", "OptionalPrincipal", "install", "install_docs", "require", "require_scopes"]
 
 _CORS_FIRST = (
-    "the app has a CORSMiddleware already, which would run inside the gate, so that browsers could not read refusals: "
-    "call install first and app.add_middleware(CORSMiddleware, ...) after it, or set cors_origins on the gate instead"
+    "its CORSMiddleware would run inside the gate, so that browsers could not read refusals: call install first and "
+    "app.add_middleware(CORSMiddleware, ...) after it, or set cors_origins on the gate instead"
 )
 
 
@@ -45,8 +44,7 @@ def install(app: FastAPI, gate: Gate, *, openapi: bool = True, errors: bool = Tr
     own = next((at for at, each in enumerate(layers) if each.cls is GateMiddleware), None)
     if own is not None and layers[own].kwargs.get("gate") is not gate:
         raise ConfigurationError("the app has another gate already", key="gate")
-    if own is None and app.middleware_stack is not None:
-        raise ConfigurationError("the app has started: call install before its first request", key="app")
+    _check_fresh(app, own is not None)
     if any(isinstance(each.cls, type) and issubclass(each.cls, CORSMiddleware) for each in layers[own or 0 :]):
         raise ConfigurationError(_CORS_FIRST, key="app")
     if own is None:
@@ -55,14 +53,8 @@ def install(app: FastAPI, gate: Gate, *, openapi: bool = True, errors: bool = Tr
 
 
 def install_docs(app: FastAPI, gate: Gate, *, prefix: str, errors: bool = True) -> None:
-    """What `install` does for document and errors, for an app that is mounted in the one behind the gate.
-
-    Args:
-        app, gate, errors: as for `install`.
-        prefix: where it is mounted: ``"/admin"``.
-
-    Raises:
-        ConfigurationError: `app` is none of FastAPI's, or the prefix is no path.
+    """What `install` does for document and errors, for an app that is mounted at `prefix` (``"/admin"``) in one behind
+    the gate. Arguments and errors are as there; and the prefix must be a path.
     """
     _tell(app, gate, prefix, openapi=True, errors=errors)
 
@@ -73,11 +65,17 @@ def _check(app: Any, gate: Any) -> None:
             raise ConfigurationError(f"expected a {kind.__name__}, got {type(value).__name__}", key=key)
 
 
+def _check_fresh(app: FastAPI, done: bool) -> None:
+    if not done and app.middleware_stack is not None:
+        raise ConfigurationError("the app has started: call this before its first request", key="app")
+
+
 def _tell(app: FastAPI, gate: Gate, prefix: str, *, openapi: bool, errors: bool) -> None:
     _check(app, gate)
     if openapi and not isinstance(app.openapi, Described):
         app.openapi = Described(app.openapi, gate, prefix, lambda: _templates(app))  # type: ignore[method-assign]
     if errors:
+        _check_fresh(app, Refusal in app.exception_handlers)
         app.add_exception_handler(Refusal, _answer)  # type: ignore[arg-type]
 
 
@@ -123,12 +121,12 @@ OptionalPrincipal = Annotated[Principal | None, Depends(_principal)]
 """Who is calling, or None: on a public path, without a key on an optional one, or in dry run of the gate."""
 
 
-class _Required(SecurityBase):
-    """A dependency that shows in the document, where `describe` finds the scopes."""
+class _Required(OAuth2):
+    """A dependency that shows in the document, where `describe` finds the scopes: older versions show no others'."""
 
     def __init__(self, scopes: frozenset[str]) -> None:
-        self._scopes, self.scheme_name = scopes, REQUIRED
-        self.model = APIKey.model_validate({"in": "header", "name": "X-API-Key"})
+        super().__init__(scheme_name=REQUIRED)
+        self._scopes = scopes
 
     async def __call__(self, connection: HTTPConnection) -> None:
         current, *told = passed(connection.scope)

@@ -14,7 +14,7 @@ from ..policy.places import Place, places_of
 from ..rules.requests.templates import Found, rules_for_template
 from .envelopes import Enveloper
 from .errors import answers_of, counted, headers, limit_names, refs, responses, schemas
-from .schemes import REQUIRED, alternatives, named_schemes, required_by, scheme_of
+from .schemes import REQUIRED, alternatives, named_schemes, required_by, shown_schemes
 
 Document = dict[str, Any]
 
@@ -32,7 +32,7 @@ def components(gate: Gate) -> Document:
     prefix = _prefix(gate)
     named = named_schemes(_places(gate), prefix, {})
     return {
-        "securitySchemes": {name: scheme_of(place, prefix) for place, name in named.items()},
+        "securitySchemes": shown_schemes(named, prefix),
         "schemas": schemas(gate),
         "responses": responses(gate),
         "headers": headers(gate),
@@ -89,6 +89,7 @@ class _Writer:
         own = document.setdefault("components", {})
         own.get("securitySchemes", {}).pop(REQUIRED, None)
         self._named = named_schemes(_places(gate), _prefix(gate), own.get("securitySchemes", {}))
+        self._used: set[str] = set()
         self._enveloper = Enveloper(gate, document)
         # Before 3.1 only OAuth had scopes.
         self._scoped = not str(document["openapi"]).startswith("3.0")
@@ -99,8 +100,8 @@ class _Writer:
                 if isinstance(item.get(method), dict):
                     self._describe(path, method, item[method])
         ours = components(self._gate)
-        named = {name: scheme_of(place, _prefix(self._gate)) for place, name in self._named.items()}
-        for kind, parts in (ours | {"securitySchemes": named}).items():
+        ours["securitySchemes"] = shown_schemes(self._named, _prefix(self._gate), self._used)
+        for kind, parts in ours.items():
             self._document["components"][kind] = parts | self._document["components"].get(kind, {})
         self._document[_MARK] = True
         return self._document
@@ -115,6 +116,7 @@ class _Writer:
         else:
             scopes = demand.scopes | required if self._scoped else ()
             operation["security"] = alternatives(self._named, demand.accept, scopes, public=demand.public)
+        self._used.update(name for each in operation["security"] for name in each)
         listed: Document = operation.setdefault("responses", {})
         for status, response in list(listed.items()):
             listed[status] = self._answer(str(status), response, found)

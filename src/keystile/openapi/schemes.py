@@ -56,17 +56,36 @@ def scheme_of(place: Place, prefix: str | None) -> Document:
     return {"type": "apiKey", "in": "header", "name": header, "description": said}
 
 
+def shown_schemes(named: Mapping[Place, str], prefix: str | None, used: Collection[str] = ()) -> Document:
+    """The schemes of a document, by name. One that tools do not know is only mentioned beside the others, unless some
+    operation has nothing else.
+
+    Args:
+        named: as from `named_schemes`.
+        prefix: what keys begin with, or None.
+        used: the names that stand in the `security` of operations.
+    """
+    usual = [place for place in named if _is_usual(place)]
+    listed = [place for place in named if place in usual or named[place] in used or not usual]
+    found = {named[place]: scheme_of(place, prefix) for place in listed}
+    others = [place.shown for place in named if place not in listed]
+    if others:
+        first = found[named[listed[0]]]
+        first["description"] += f" It is also read from {', '.join(f'`{each}`' for each in others)}."
+    return found
+
+
 def alternatives(
     named: Mapping[Place, str], accepted: Collection[Place], scopes: Iterable[str], *, public: object
 ) -> list[Document]:
     """The `security` of an operation: a key in any one of these places will do.
 
-    Schemes of ``Authorization`` that tools do not know are named only where nothing else is accepted.
+    Schemes of ``Authorization`` that tools do not know stand there only where nothing else is accepted.
     """
     if public is True:
         return []
     here = [place for place in named if place in accepted] or list(named)
-    usual = [place for place in here if not place.scheme or place.scheme in _SAID]
+    usual = [place for place in here if _is_usual(place)]
     listed: list[Document] = [{named[place]: sorted(scopes)} for place in usual or here]
     return [*listed, {}] if public == "optional" else listed
 
@@ -80,6 +99,10 @@ def required_by(operation: Mapping[str, Any]) -> tuple[list[Document] | None, se
     own = [{name: value for name, value in each.items() if name != REQUIRED} for each in security]
     kept = [now for now, before in zip(own, security, strict=True) if now or not before]
     return (kept if kept or not security else None), scopes
+
+
+def _is_usual(place: Place) -> bool:
+    return not place.scheme or place.scheme in _SAID
 
 
 def _rank(place: Place) -> tuple[bool, int, str]:
