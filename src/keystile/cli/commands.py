@@ -21,6 +21,7 @@ from .. import __version__
 from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
+from ..gate import Gate
 from .checking import check
 from .dashboard.command import dashboard
 from .explain.command import explain
@@ -36,13 +37,14 @@ from .scan import pattern, scan
 from .usage import usage
 from .webhooks.group import webhooks
 
-WITHOUT_GATE = ("init", "schema", "demo")
+_WITHOUT_GATE = ("init", "schema", "demo")
 
 
 class OneLine(click.Group):
     """A group that turns an error into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """See click."""
         try:
             return super().invoke(ctx)
         except KeystileError as error:
@@ -73,7 +75,7 @@ def main(ctx: click.Context, config: Path | None, gate: str | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
-    if ctx.invoked_subcommand not in WITHOUT_GATE:
+    if ctx.invoked_subcommand not in _WITHOUT_GATE:
         ctx.obj = where(config, gate)
     elif gate is None:
         ctx.obj = Place(config)
@@ -126,3 +128,19 @@ def demo(ctx: click.Context) -> None:
     from ..demo import run
 
     ctx.exit(run())
+
+
+def commands_on(gate: Gate, source: str) -> click.Group:
+    """The commands that work on a gate, for a host with a command line of its own.
+
+    Args:
+        gate: the host's. It stays open when a command ends.
+        source: what has this gate, for errors.
+    """
+
+    def found(ctx: click.Context) -> None:
+        ctx.obj = Place(gate=gate, gate_from=source)
+
+    listed = {name: command for name, command in main.commands.items() if name not in _WITHOUT_GATE}
+    shown = {"help_option_names": ["-h", "--help"]}
+    return OneLine("keystile", listed, callback=click.pass_context(found), help=main.help, context_settings=shown)

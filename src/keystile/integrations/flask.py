@@ -1,4 +1,4 @@
-"""Flask: the gate before an app, the caller in its views, and its keys on its command line. Needs the extra ``[flask]``.
+"""Flask: the gate before an app, the caller in its views, and its keys on its command line. Needs ``[flask]``.
 
 keystile = Keystile()                       # or Keystile(app, gate=gate)
 def create_app():
@@ -16,7 +16,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from ..answers.current import Current
-from ..cli.embedding import commands_on
+from ..cli.commands import commands_on
 from ..config.file import load, open_gate
 from ..exceptions import ConfigurationError
 from ..gate import Gate
