@@ -1,4 +1,4 @@
-"""docs/frameworks.md: the observations as tables, and what each word in them means."""
+"""docs/reference/frameworks.md: the observations as tables, and what each word in them means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.frameworks.cases import CASES
 from tests.frameworks.kinds import KINDS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "frameworks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "frameworks.md"
 Cells = Mapping[tuple[str, str], str]
 
 # What a cell may hold, why that is so, and what to do about it. A word that is not here fails the tests.
@@ -57,7 +57,7 @@ here, with the reason.
 
 `KEYSTILE_WRITE_DOCS=1 pytest tests/frameworks` writes this page. Without the variable the same tests compare it with
 what they observe, for the versions below. How to put the gate around a framework that has no module of its own is in
-[Recipes for frameworks](guides/frameworks.md).
+[Recipes for frameworks](../guides/frameworks.md).
 
 """
 

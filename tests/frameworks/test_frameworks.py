@@ -1,4 +1,4 @@
-"""Every framework with its little app on a real server, and docs/frameworks.md that says what came of it."""
+"""Every framework with its little app on a real server, and docs/reference/frameworks.md that says what came of it."""
 
 from __future__ import annotations
 
