@@ -8,7 +8,7 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
@@ -150,9 +150,22 @@ class GateMiddleware:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
-        self._gate, self._check = gate, gate.check
-        self._reader = Reader(gate, app)
-        self.app = _managed(app, gate, self._reader, outbox)
+        self._gate = gate
+        self.app = _managed(app, gate, Reader(gate, app), outbox)
+        self._serve(gate)
+        self._now = self
+        """The door as it is now: a change of the policy puts another in its place, and this one ends what it began."""
+        gate.followed_by(self)
+
+    def under(self, gate: Gate) -> Callable[[], None]:
+        """See `gate.reloading.Follower`."""
+        later = copy(self)
+        later._serve(gate)  # noqa: SLF001 - it is of this class
+        return lambda: setattr(self, "_now", later)
+
+    def _serve(self, gate: Gate) -> None:
+        """Keep what follows from the policy of this gate."""
+        self._check, self._reader = gate.check, Reader(gate, self.app)
         self._read = self._reader.read
         self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)
@@ -163,6 +176,7 @@ class GateMiddleware:
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self = self._now  # noqa: PLW0642 - the whole request meets one policy
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 - faster than a look into a tuple
             return await self._no_request(kind, scope, receive, send)
@@ -249,7 +263,10 @@ class GateMiddleware:
     async def _rechecked(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app where its caller is judged again before the answer leaves."""
         admitted = current.admitted
-        check = partial(self._gate.recheck, admitted, request, pooled)
+
+        def check() -> Awaitable[Refused | None]:
+            return self._gate.recheck(admitted, request, pooled)  # by the policy as it is by then
+
         if scope["type"] == "websocket":
             socket = WatchedSocket(receive, send, check)
             return await self._run(current, scope, socket.receive, self._with_fields(socket.send, admitted))

@@ -8,6 +8,7 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])      # signed messages, be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ._sync import inline, run_now
@@ -154,21 +155,34 @@ class GateMiddleware:
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        self.app = _managed(app, gate, outbox)
-        self._gate, self._check = gate, gate.check
+        self.app, self._gate = _managed(app, gate, outbox), gate
+        self._serve(gate)
+        self._now = self
+        """The door as it is now: a change of the policy puts another in its place, and this one ends what it began."""
+        gate.followed_by(self)
+        run_now(gate.limits.open(inline))
+
+    def under(self, gate: Gate) -> Callable[[], None]:
+        """See `gate.reloading.Follower`."""
+        later = copy(self)
+        later._serve(gate)  # noqa: SLF001 - it is of this class
+        return lambda: setattr(self, "_now", later)
+
+    def _serve(self, gate: Gate) -> None:
+        """Keep what follows from the policy of this gate."""
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")
-        self._read, self._conceal = Reader(gate).read, concealer(gate)
+        self._check, self._read, self._conceal = gate.check, Reader(gate).read, concealer(gate)
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
         self._with_cors = sender.with_cors if gate.policy.cors_origins else None
         self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
-        run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        self = self._now  # noqa: PLW0642 - the whole request meets one policy
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
