@@ -16,7 +16,7 @@ import pytest
 
 from keystile import ConfigurationError
 from keystile.config.file import load
-from keystile.wrap import find_app
+from keystile.wrap import find_apps
 
 ASGI_SERVICE = """
 from starlette.applications import Starlette
@@ -245,7 +245,7 @@ def test_an_app_that_comes_from_the_environment_is_not_shown(tmp_path: Path) -> 
     (tmp_path / "keystile.toml").write_text(MEMORY + 'app = "${APP}"')
     settings = load(tmp_path / "keystile.toml", {"APP": "hunter2:app"})
     with pytest.raises(ConfigurationError) as caught:
-        find_app(settings)
+        find_apps(settings)
     assert "hunter2" not in str(caught.value)
     assert "${APP}" in str(caught.value)
 

@@ -8,7 +8,6 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
@@ -25,6 +24,7 @@ from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
 from .doors.asgi.sending import Sender
 from .doors.asgi.wire import Message, Receive, Scope, Send
+from .doors.following import Following
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
@@ -130,7 +130,7 @@ def _managed(app: App, gate: Gate, reader: Reader, outbox: Outbox | None) -> App
     return Mounted(app, gate, reader, outbox)
 
 
-class GateMiddleware:
+class GateMiddleware(Following):
     """Lets a request through to the app, or answers it.
 
     A handler finds the `Current` in ``scope["keystile"]`` and through `keystile.current()`. Bodies pass unchanged in
@@ -150,22 +150,11 @@ class GateMiddleware:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
-        self._gate = gate
         self.app = _managed(app, gate, Reader(gate, app), outbox)
-        self._serve(gate)
-        self._now = self
-        """The door as it is now: a change of the policy puts another in its place, and this one ends what it began."""
-        gate.followed_by(self)
-
-    def under(self, gate: Gate) -> Callable[[], None]:
-        """See `gate.reloading.Follower`."""
-        later = copy(self)
-        later._serve(gate)  # noqa: SLF001 - it is of this class
-        return lambda: setattr(self, "_now", later)
+        self._follow(gate)
 
     def _serve(self, gate: Gate) -> None:
-        """Keep what follows from the policy of this gate."""
-        self._check, self._reader = gate.check, Reader(gate, self.app)
+        self._reader = Reader(gate, self.app)
         self._read = self._reader.read
         self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)
@@ -183,7 +172,7 @@ class GateMiddleware:
         if self._with_cors is not None:
             send = self._with_cors(send, scope)
         request = self._read(scope)
-        outcome = await self._check(request, pooled)
+        outcome = await self._gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it
         if self._conceal is not None:
             send = self._conceal(scope, outcome, send)
         if isinstance(outcome, Refused):
@@ -265,7 +254,7 @@ class GateMiddleware:
         admitted = current.admitted
 
         def check() -> Awaitable[Refused | None]:
-            return self._gate.recheck(admitted, request, pooled)  # by the policy as it is by then
+            return self._latest.recheck(admitted, request, pooled)
 
         if scope["type"] == "websocket":
             socket = WatchedSocket(receive, send, check)

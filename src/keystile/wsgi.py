@@ -8,7 +8,6 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])      # signed messages, be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ._sync import inline, run_now
@@ -17,6 +16,7 @@ from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
 from .doors.apps import check_alone, check_app
+from .doors.following import Following
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
 from .doors.wsgi.concealing import concealer
@@ -130,7 +130,7 @@ def _managed(app: App, gate: Gate, outbox: Outbox | None) -> App:
     return Mounted(app, gate, outbox)
 
 
-class GateMiddleware:
+class GateMiddleware(Following):
     """Lets a request through to the app, or answers it.
 
     A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, through
@@ -155,25 +155,15 @@ class GateMiddleware:
         if gate.needs_await:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
-        self.app, self._gate = _managed(app, gate, outbox), gate
-        self._serve(gate)
-        self._now = self
-        """The door as it is now: a change of the policy puts another in its place, and this one ends what it began."""
-        gate.followed_by(self)
+        self.app = _managed(app, gate, outbox)
+        self._follow(gate)
         run_now(gate.limits.open(inline))
 
-    def under(self, gate: Gate) -> Callable[[], None]:
-        """See `gate.reloading.Follower`."""
-        later = copy(self)
-        later._serve(gate)  # noqa: SLF001 - it is of this class
-        return lambda: setattr(self, "_now", later)
-
     def _serve(self, gate: Gate) -> None:
-        """Keep what follows from the policy of this gate."""
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")
-        self._check, self._read, self._conceal = gate.check, Reader(gate).read, concealer(gate)
+        self._read, self._conceal = Reader(gate).read, concealer(gate)
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
@@ -186,7 +176,7 @@ class GateMiddleware:
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
-        outcome = run_now(self._check(request, inline))
+        outcome = run_now(self._gate.check(request, inline))  # anew each time: `keystile.testing` replaces it
         if self._conceal is not None:
             self._conceal(environ, outcome)
         if isinstance(outcome, Refused):
@@ -233,7 +223,7 @@ class GateMiddleware:
         """Run the app where its caller is judged again before the answer leaves."""
         held = HeldAnswer(
             start_response,
-            lambda: run_now(self._gate.recheck(current.admitted, request, inline)),
+            lambda: run_now(self._latest.recheck(current.admitted, request, inline)),
             lambda refused: self._refuse(refused, environ, start_response),
         )
         return held.body(self._answered(current, request, environ, held.start))

@@ -16,6 +16,7 @@ from .beside import can_wait, loop_beside, waited
 from .crew import Crew, sleep, start_apart
 from .deferred import Deferred, on_exit
 from .flights import Lookups, SingleFlight
+from .hangup import on_hangup
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time, until
 from .offload import Offload, Pool, inline, pooled, rest, worker_count
@@ -51,6 +52,7 @@ __all__ = [
     "may_block",
     "on_exit",
     "on_fork",
+    "on_hangup",
     "patiently",
     "pooled",
     "quarter_of_threads",

@@ -97,13 +97,15 @@ def _shown_outbox(place: Place, settings: Settings) -> list[tuple[str, str]]:
 
 def _shown_app(settings: Settings) -> str:
     """The app and the door that serves it. A factory is called: nothing else shows what it makes."""
-    if settings.app is None:
+    if settings.app is None and not settings.apps:
         return "-"
-    from ..doors.apps import advice, fits
-    from ..wrap import find_app
+    from ..doors.apps import ARGUMENTS, advice, fits
+    from ..wrap import doors_of, find_apps
 
-    name, app = find_app(settings, ANYTHING)
-    doors = [f"keystile.wrap:{door}" for door in ("asgi", "wsgi") if fits(app, door)]
-    if not doors:
-        raise settings.error("app", f"is neither an ASGI nor a WSGI app; {advice(app)}")
-    return f"{name} ({' or '.join(doors)})"
+    found = find_apps(settings, ANYTHING)
+    for each in found:
+        if not any(fits(each.app, door) for door in ARGUMENTS):
+            raise settings.error(each.key, f"is neither an ASGI nor a WSGI app; {advice(each.app)}")
+    doors = " or ".join(f"keystile.wrap:{door}" for door in doors_of(settings, found))
+    named = [str(each.name) if each.prefix is None else f"{each.prefix} {each.name}" for each in found]
+    return f"{', '.join(named)} ({doors})"

@@ -20,9 +20,11 @@ from .._ground.frozen import FrozenDict
 from .._ground.urls import place_of
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..policy import Rule
+from ..policy import Policy, Rule
 from ..policy.kinds import SECRETS
+from ..policy.settings import settings_of
 from ..policy.webhooks import Webhooks
+from .mounts import Mount
 from .origin import Origin
 from .tables import SETTINGS, FileAlone, build, in_files, read_table
 
@@ -49,12 +51,14 @@ class Settings:
     Attributes:
         source: the file's name, as it was given.
         app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
+        apps: the apps that it serves below prefixes; empty if there is one app or none.
         webhooks: the signed messages that it receives, or None. They hold secrets: do not log them.
         gate: keyword arguments of Gate. They hold the peppers: do not log them.
     """
 
     source: str
     app: str | None = field(repr=False)
+    apps: tuple[Mount, ...] = field(repr=False)
     webhooks: Webhooks | None = field(repr=False)
     gate: Mapping[str, Any] = field(repr=False)
     _origin: Origin = field(repr=False, compare=False)
@@ -101,9 +105,11 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     for index, open_path in enumerate(found.get("public", ())):
         build(origin, Rule, {"match": open_path, "public": True}, f"public[{index}]", "")
     own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
-    if own.app is not None and "store" not in found:
+    if (own.app is not None or own.apps) and "store" not in found:
         raise origin.error("store", _NO_STORE)
-    return Settings(str(file), own.app, _settled(origin, file, own.webhooks), FrozenDict(found), origin)
+    return Settings(
+        str(file), own.app, tuple(own.apps or ()), _settled(origin, file, own.webhooks), FrozenDict(found), origin
+    )
 
 
 def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:
@@ -152,6 +158,15 @@ def open_gate(settings: Settings) -> Gate:
     except ConfigurationError as error:
         reason = f"{error.source}: {error.reason}" if error.source else error.reason
         raise settings.error(error.key, reason) from None
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy that the settings describe, without the parts that a gate works with."""
+    names = settings_of(Policy)
+    try:
+        return Policy(**{name: value for name, value in settings.gate.items() if name in names})
+    except ConfigurationError as error:
+        raise settings.error(error.key, error.reason) from None
 
 
 def _parse(origin: Origin, file: Path) -> dict[str, Any]:
