@@ -6,7 +6,9 @@ segment, and never further than the deepest pattern: what a stranger adds behind
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 from ...policy.matches import Pattern
@@ -16,6 +18,26 @@ MOST_MEETINGS = 100_000
 
 # A segment that no pattern names: none has a space.
 _UNNAMED = " "
+
+
+class Step(NamedTuple):
+    """A part of a path template.
+
+    Attributes:
+        literal: the segment; None for one that may differ.
+        looks: what such a segment looks like; None for anything.
+        repeats: it stands for any number of segments, or none.
+    """
+
+    literal: str | None
+    looks: re.Pattern[str] | None
+    repeats: bool = False
+
+    def admits(self, segment: str) -> bool:
+        """Whether it may be this segment."""
+        if self.literal is not None:
+            return segment == self.literal
+        return self.looks is None or self.looks.fullmatch(segment) is not None
 
 
 class _Node:
@@ -100,4 +122,47 @@ class PatternTree:
                 waiting.append((following, f"{path}/{part}", under))
             if others or (nodes and under):
                 waiting.append((others, f"{path}/{_UNNAMED}", under))
-        raise ConfigurationError("they overlap in more ways than can be looked through", key="rules")
+        raise _too_many()
+
+    def paths_along(self, steps: Sequence[Step]) -> Iterator[str]:
+        """A path for each set of patterns that paths of these steps can meet, without a slash at its end.
+
+        Raises:
+            ConfigurationError: there are more than can be looked through.
+        """
+        waiting: list[tuple[list[_Node], str, frozenset[int], int]] = [([self._root], "", frozenset(), 0)]
+        seen = set()
+        for _ in range((self._nodes + MOST_MEETINGS) * (len(steps) + 1)):
+            if not waiting:
+                return
+            nodes, path, found, at = waiting.pop()
+            below = found.union(*(node.below for node in nodes))
+            state = (frozenset(map(id, nodes)), below, at)
+            if state in seen:
+                continue
+            seen.add(state)
+            if at == len(steps):
+                yield path
+                continue
+            step = steps[at]
+            if step.repeats:
+                waiting.append((nodes, path, found, at + 1))
+            after = at if step.repeats else at + 1
+            waiting += [(following, f"{path}/{part}", below, after) for following, part in _onward(nodes, step)]
+        raise _too_many()
+
+
+def _onward(nodes: Sequence[_Node], step: Step) -> Iterator[tuple[list[_Node], str]]:
+    """Where a step can lead from these places, each with a segment that leads there."""
+    others = [node.any for node in nodes if node.any is not None]
+    named = dict.fromkeys(part for node in nodes for part in node.literal if step.admits(part))
+    for part in named:
+        yield [*(node.literal[part] for node in nodes if part in node.literal), *others], part
+    if step.literal is None:
+        yield others, _UNNAMED
+    elif not named:
+        yield others, step.literal
+
+
+def _too_many() -> ConfigurationError:
+    return ConfigurationError("they overlap in more ways than can be looked through", key="rules")

@@ -15,7 +15,7 @@ mark does not hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -26,7 +26,7 @@ from ...policy.places import Place, places_of
 from ..network.bounds import Lists, admission, check_lists, read_lists
 from .canonical import canonical
 from .held import Held, check_pairs, check_together, enforced, held, reserved_by, said, windows_of
-from .matching import PatternTree
+from .matching import PatternTree, Step
 
 MAX_REMEMBERED = 512
 """Paths with so many characters are not remembered, so that nobody fills the memory with long ones."""
@@ -98,6 +98,10 @@ class RuleTable:
         if not canonical(path, raw_path):
             return frozenset()
         return frozenset().union(*(self.rules[place].pattern.methods for place in self._tree.find(path)))
+
+    def paths_along(self, steps: Sequence[Step]) -> Iterator[str]:
+        """A path for each set of rules that paths of these steps can meet, without a slash at its end."""
+        return self._tree.paths_along(steps)
 
     def lists_of(self, rules: Iterable[Held]) -> tuple[Lists, ...]:
         """The lists of addresses that hold where these rules do: theirs, and the gate's before them."""
