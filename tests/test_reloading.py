@@ -120,7 +120,7 @@ def test_a_request_that_has_begun_ends_as_it_began(door: Door) -> None:
     secret = door.create().secret
 
     def change() -> None:
-        gate.reload(replace(gate.policy, rules=[Rule("/v1/*", scopes=["none has this"])]))
+        gate.reload(replace(gate.policy, rules=[Rule("/v1/*", scopes=["none"])]))
         door.host.calls[-1].charge(tokens=1)
 
     door.host.acts = change

@@ -65,7 +65,7 @@ _LISTENING = re.compile(r"(?:running on|Listening at:) (http://127\.0\.0\.1:[1-9
 def service(folder: Path, code: str, configuration: str = CONFIGURATION) -> Path:
     """A folder with a service and a configuration."""
     package = folder / "service"
-    package.mkdir()
+    package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "main.py").write_text(code)
     (folder / "keystile.toml").write_text(configuration)

@@ -117,9 +117,9 @@ def _build(door: str) -> Any:
     if not _found:
         _found.append(_find())
     settings, found = _found[0]
-    for each in found:
-        with _naming_the_file(settings, each.key.removesuffix("app")):
-            if door not in doors_of(settings, found):
+    if door not in doors_of(settings, found):
+        for each in found:
+            with _naming_the_file(settings, each.key.removesuffix("app")):
                 check_app(each.app, door, f"{__name__}:")
     gate = open_gate(settings)
     app = _mounted(settings, found, door, gate)

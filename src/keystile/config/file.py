@@ -107,9 +107,8 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
     if (own.app is not None or own.apps) and "store" not in found:
         raise origin.error("store", _NO_STORE)
-    return Settings(
-        str(file), own.app, tuple(own.apps or ()), _settled(origin, file, own.webhooks), FrozenDict(found), origin
-    )
+    webhooks = _settled(origin, file, own.webhooks)
+    return Settings(str(file), own.app, tuple(own.apps or ()), webhooks, FrozenDict(found), origin)
 
 
 def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:

@@ -35,8 +35,8 @@ class Mount:
     )
     prefix: str = setting(
         'The path below which it is served, "/billing". The app gets it as its root path (ASGI `root_path`, WSGI '
-        "`SCRIPT_NAME`); rules are about paths of the whole service. Of several prefixes that fit, the longest holds, on "
-        'whole segments. "/" is whatever the others leave.',
+        "`SCRIPT_NAME`); rules are about paths of the whole service. Of several prefixes that fit, the longest holds, "
+        'on whole segments. "/" is whatever the others leave.',
         default="/",
         check=_check_prefix,
     )

@@ -8,9 +8,14 @@ from pathlib import Path
 from ..events import Event
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..gate.reloading import CHANGEABLE, cannot_change
+from ..gate.reloading import cannot_change
+from ..keys.parts import Parts
 from .file import Settings, load, policy_of
-from .tables import SETTINGS
+from .tables import FileAlone, in_files
+
+# The gate itself compares the settings of its policy.
+_OF_THE_FILE = tuple(in_files(FileAlone))
+_BUILT_IN = (*_OF_THE_FILE, *in_files(Parts))
 
 
 class Rereader:
@@ -37,9 +42,7 @@ class Rereader:
 
     def _reload(self) -> None:
         found = load(self._file)
-        fixed = [
-            name for name in SETTINGS if name not in CHANGEABLE and _said(found, name) != _said(self._settings, name)
-        ]
+        fixed = [name for name in _BUILT_IN if _said(found, name) != _said(self._settings, name)]
         if fixed:
             raise found.error(fixed[0], cannot_change(fixed))
         try:
@@ -56,4 +59,4 @@ class Rereader:
 
 def _said(settings: Settings, name: str) -> object:
     """What a file says of a setting, for comparison; None if it says nothing."""
-    return getattr(settings, name) if name in ("app", "apps", "webhooks") else settings.gate.get(name)
+    return getattr(settings, name) if name in _OF_THE_FILE else settings.gate.get(name)

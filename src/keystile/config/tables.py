@@ -29,8 +29,8 @@ class FileAlone:
         example='"service.main:app"',
     )
     apps: Sequence[Mount] | None = setting(
-        "Several apps in place of `app`, each below a prefix: all of them ASGI or all WSGI. Where no app is, the answer "
-        "is 404. Their lifespans begin and end together.",
+        "Several apps in place of `app`, each below a prefix: all of them ASGI or all WSGI. Where no app is, the "
+        "answer is 404. Their lifespans begin and end together.",
         default=None,
     )
     webhooks: Webhooks | None = setting(

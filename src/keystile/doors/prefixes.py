@@ -35,7 +35,7 @@ class Places(Generic[A]):
 
     def find(self, path: str) -> Place[A] | None:
         """The place of a path, or None. It costs what the prefixes cost, not what the path does."""
-        ends = []
+        ends: list[int] = []
         at = 0
         while len(ends) <= self._deepest and at != -1:
             at = path.find("/", at + 1)

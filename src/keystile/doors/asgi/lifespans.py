@@ -49,13 +49,13 @@ class _Whole:
         self, scope: Scope, receive: Receive, send: Send, apps: list[tuple[str, Any]], states: dict[str, dict[str, Any]]
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._apps, self._states = apps, states
-        self.up, self.failed = False, ""
+        self.apps, self._states = apps, states
+        self.up = False
         self.failed: str | None = None
 
     async def from_app(self, index: int) -> None:
         """Run the apps from this one on, from start to end. Does not raise: what fails is noted."""
-        if index == len(self._apps):
+        if index == len(self.apps):
             self.up = True
             await self._send({"type": f"{_UP}.complete"})
             await self._receive()
@@ -80,7 +80,7 @@ class _One:
 
     def __init__(self, whole: _Whole, index: int) -> None:
         self._whole, self._index = whole, index
-        self._name, self._app = whole._apps[index]
+        self._name, self._app = whole.apps[index]
         self._asked, self._started, self._went_on = False, False, False
 
     async def run(self) -> None:

@@ -53,7 +53,8 @@ class Mounts:
         state = self._lifespans.states.get(name)
         if state is not None:
             inner["state"] = dict(state)
-        return await app(inner, receive, send)
+        await app(inner, receive, send)
+        return None
 
     async def _not_found(self, scope: Scope, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -63,3 +64,4 @@ class Mounts:
         fields = [(name.encode(), value.encode()) for name, value in headers]
         await send({"type": "http.response.start", "status": NOT_FOUND.status, "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        return None
