@@ -24,10 +24,10 @@ from tests.test_wrap import ASGI_SERVICE, CONFIGURATION, WSGI_SERVICE, bearer, e
 SERVERS = {
     "uvicorn": (ASGI_SERVICE, ["-m", "uvicorn", "keystile.wrap:asgi", "--port", "{port}"]),
     "waitress": (WSGI_SERVICE, ["-m", "waitress", "--listen=127.0.0.1:{port}", "keystile.wrap:wsgi"]),
-    "gunicorn": (WSGI_SERVICE, ["-m", "gunicorn", "keystile.wrap:wsgi", "-b", "127.0.0.1:{port}", "-w", "2"]),
 }
 _GRANIAN = ["-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2", "--interface"]
 OFTEN = {
+    "gunicorn": (WSGI_SERVICE, ["-m", "gunicorn", "keystile.wrap:wsgi", "-b", "127.0.0.1:{port}", "-w", "2"]),
     "uvicorn workers": (ASGI_SERVICE, [*SERVERS["uvicorn"][1], "--workers", "2"]),
     "granian": (ASGI_SERVICE, [*_GRANIAN, "asgi", "keystile.wrap:asgi"]),
     "daphne": (ASGI_SERVICE, ["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "keystile.wrap:asgi"]),

@@ -21,7 +21,7 @@ from .. import __version__
 from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
-from .checking import check
+from .checking.command import check
 from .dashboard.command import dashboard
 from .explain.command import explain
 from .limits import limits

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.file import Settings
-from ..config.importing import ANYTHING
-from ..exceptions import ConfigurationError, StoreUnavailable
-from ..gate import Gate
-from ..model import Window
-from ..rules.limits.subjects import subject
-from ..stores import open_store
-from .opening import Opened, Place, ask, in_memory, opening
-from .shown import print_table, shown_plans, shown_url
-from .webhooks.opening import outbox_of
+from ...config.file import Settings
+from ...config.importing import ANYTHING
+from ...exceptions import ConfigurationError, StoreUnavailable
+from ...gate import Gate
+from ...model import Window
+from ...policy import Policy
+from ...rules.limits.subjects import subject
+from ..opening import Opened, Place, ask, opening
+from ..shown import print_table, shown_plans, shown_url
+from ..webhooks.opening import outbox_of
+from .warnings import warnings_of
 
-_NOTE = "Note: keys in memory end with their process, so no command can make one for a server."
+if TYPE_CHECKING:
+    from ...wrap import Found
 
 
 @click.command()
+@click.option("--strict", is_flag=True, help="Exit with 1 if there is any warning.")
 @click.pass_obj
-def check(place: Place) -> None:
-    """Check that the configuration can be used, and show what it says."""
+def check(place: Place, strict: bool) -> None:
+    """Check that the configuration can be used, and show what it says. What works, but hardly as it was meant, is a
+    warning."""
     with opening(place) as found:
-        gate = found.gate
+        gate, settings = found.gate, found.settings
         gate.keys.list(limit=1)
         _look_at_limiter(found)
+        apps, shown = ([], "-") if settings is None else _apps(settings)
         print_table(
             [
                 found.found_in,
@@ -38,25 +42,28 @@ def check(place: Place) -> None:
                 *shown_plans(gate.policy),
                 *([("dry run", ", ".join(gate.policy.dry_runs()))] if gate.policy.dry_runs() else []),
                 ("rules", str(len(tuple(gate.policy.rules)))),
-                ("public", " ".join(gate.policy.public) or "-"),
-                *([] if found.settings is None else _shown_webhooks(found.settings, gate)),
-                *([] if found.settings is None else _shown_outbox(place, found.settings)),
-                ("app", "-" if found.settings is None else _shown_app(found.settings)),
+                *_shown_open(gate.policy),
+                *([] if settings is None else _shown_webhooks(settings, gate)),
+                *([] if settings is None else _shown_outbox(place, settings)),
+                ("app", shown),
             ]
         )
-        for each in _advice(gate.parts.store):
-            click.echo(f"Note: store: {each}.", err=True)
-        if in_memory(gate, "store"):
-            click.echo(_NOTE, err=True)
+        told = list(warnings_of(gate, settings, apps, os.environ))
+        for each in told:
+            click.echo(f"Warning: {each}.", err=True)
+        if told and strict:
+            raise click.exceptions.Exit(1)
 
 
-def _advice(store: Any) -> Sequence[str]:
-    """What a store that is named by a URL says of the way that it keeps keys."""
-    if not isinstance(store, str):
-        return []
-    with closing(open_store(store)) as opened:
-        advice: Callable[[], Sequence[str]] = getattr(opened, "advice", list)
-        return advice()
+def _shown_open(policy: Policy) -> list[tuple[str, str]]:
+    """What needs no key: paths of `public`, then what rules make public or optional."""
+    by_rule = {kind: [rule.match for rule in policy.rules if rule.public == kind] for kind in (True, "optional")}
+    rows = [("public", " ".join(policy.public) or "-")]
+    if by_rule[True]:
+        rows.append(("by rules", ", ".join(by_rule[True])))
+    if by_rule["optional"]:
+        rows.append(("optional", ", ".join(by_rule["optional"])))
+    return rows
 
 
 def _look_at_limiter(found: Opened) -> None:
@@ -76,7 +83,7 @@ def _shown_webhooks(settings: Settings, gate: Gate) -> list[tuple[str, str]]:
     """Where signed messages arrive, if any do and they could."""
     if settings.webhooks is None or not settings.webhooks.receive:
         return []
-    from ..webhooks.receiving.order import Receiving
+    from ...webhooks.receiving.order import Receiving
 
     found = settings.webhooks
     try:
@@ -95,12 +102,13 @@ def _shown_outbox(place: Place, settings: Settings) -> list[tuple[str, str]]:
         return [("outbox", shown_url(outbox.name))]
 
 
-def _shown_app(settings: Settings) -> str:
-    """The app and the door that serves it. A factory is called: nothing else shows what it makes."""
+def _apps(settings: Settings) -> tuple[list[Found], str]:
+    """The apps, and how they and the doors that serve them are shown. A factory is called: nothing else shows what it
+    makes."""
     if settings.app is None and not settings.apps:
-        return "-"
-    from ..doors.apps import ARGUMENTS, advice, fits
-    from ..wrap import doors_of, find_apps
+        return [], "-"
+    from ...doors.apps import ARGUMENTS, advice, fits
+    from ...wrap import doors_of, find_apps
 
     found = find_apps(settings, ANYTHING)
     for each in found:
@@ -108,4 +116,4 @@ def _shown_app(settings: Settings) -> str:
             raise settings.error(each.key, f"is neither an ASGI nor a WSGI app; {advice(each.app)}")
     doors = " or ".join(f"keystile.wrap:{door}" for door in doors_of(settings, found))
     named = [str(each.name) if each.prefix is None else f"{each.prefix} {each.name}" for each in found]
-    return f"{', '.join(named)} ({doors})"
+    return found, f"{', '.join(named)} ({doors})"
