@@ -277,7 +277,8 @@ def test_pages_that_no_browser_can_open_are_named(folder: Path, app: str, public
 
 
 def test_a_receiver_of_webhooks_that_needs_a_key_is_named(folder: Path) -> None:
-    hook = '[[webhooks.receive]]\nmatch = "/hooks/github"\nscheme = "github"\nsecrets = ["0123456789abcdef01234567"]\n'
+    hook = '[[webhooks.receive]]\nmatch = "/hooks/github"\nscheme = "hex_body"\nheader = "X-Sig"\n'
+    hook += 'secrets = ["0123456789abcdef01234567"]\n'
     assert warnings(folder, STORE + hook) == [
         "webhooks.receive[0].match: '/hooks/github' needs a key, and senders have none: add it to public."
     ]
