@@ -12,8 +12,8 @@ import pytest
 
 from keystile import ConfigurationError, Gate, KeyLimitReached, Plan, Rule
 from keystile.events import Event
-from keystile.gate.reloading import CHANGEABLE
 from keystile.policy import Policy
+from keystile.rules.reloading import CHANGEABLE
 from keystile.testing import override_principal
 from tests.doors import Door
 

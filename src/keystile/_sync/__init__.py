@@ -14,9 +14,8 @@ queues are made on first use, because gevent may replace them after the import.
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
 from .crew import Crew, sleep, start_apart
-from .deferred import Deferred, on_exit
+from .deferred import Deferred, on_exit, on_hangup
 from .flights import Lookups, SingleFlight
-from .hangup import on_hangup
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time, until
 from .offload import Offload, Pool, inline, pooled, rest, worker_count

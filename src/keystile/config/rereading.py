@@ -8,8 +8,8 @@ from pathlib import Path
 from ..events import Event
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..gate.reloading import cannot_change
 from ..keys.parts import Parts
+from ..rules.reloading import cannot_change
 from .file import Settings, load, policy_of
 from .tables import FileAlone, in_files
 

@@ -6,7 +6,7 @@ from copy import copy
 from typing import Self, cast
 
 from ..gate import Gate
-from ..gate.reloading import Turn
+from ..rules.reloading import Turn
 
 
 class Following:
@@ -33,7 +33,7 @@ class Following:
         raise NotImplementedError
 
     def under(self, later: Gate, past: Gate) -> Turn:
-        """See `gate.reloading.Follower`."""
+        """See `rules.reloading.Follower`."""
         heir = copy(self)
         heir._serve(later)  # noqa: SLF001 - it is of this class
         heir._gate = self._latest  # noqa: SLF001

@@ -54,12 +54,12 @@ from ..policy import (
 from ..policy.pages import DEFAULT_PAGE_STYLE, PageStyle
 from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
+from ..rules.reloading import Follower, changes
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
 from ..stores import KeyFinder
 from .dryrun import check_one_step
 from .order import Order
-from .reloading import Follower, changes
 from .settling import Settler
 from .transport import Transport
 
