@@ -91,7 +91,8 @@ def create(*args, **named):
     return app
 """
     folder = service(tmp_path, code, f'{MEMORY}app = """service.main:create({arguments})"""')
-    shown = "from keystile.wrap import find_app; from keystile.config.file import load; print(find_app(load())[1].seen)"
+    imports = "from keystile.wrap import find_apps; from keystile.config.file import load"
+    shown = f"{imports}; print(find_apps(load())[0].app.seen)"
     assert asked(folder, shown).stdout == f"{seen}\n"
 
 

@@ -258,7 +258,7 @@ def test_keys_in_memory_cannot_be_managed(folder: Path, command: list[str], stor
     line = refused(folder, "--gate", "main:gate", *command)
     assert line.startswith("Error: --gate: store: keys in memory end with this command")
     checked = run(folder, "--gate", "main:gate", "check")
-    assert (checked.returncode, checked.stderr.startswith("Note: keys in memory")) == (0, True)
+    assert (checked.returncode, checked.stderr.startswith("Warning: store: keys in memory")) == (0, True)
 
 
 BOTH = {

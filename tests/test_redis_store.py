@@ -638,11 +638,11 @@ def test_check_says_what_may_be_lost(
 
     assert notes(durable.url) == ""
     durable.command("CONFIG", "SET", "appendfsync", "everysec")
-    assert "Note: store: appendfsync is everysec" in notes(durable.url)
+    assert "Warning: store: appendfsync is everysec" in notes(durable.url)
     durable.command("CONFIG", "SET", "appendfsync", "always")
     redis_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    assert "Note: store: maxmemory-policy is allkeys-lru" in notes(redis_server.url)
-    assert "Note: store: the append-only file is off" in notes(redis_server.url)
+    assert "Warning: store: maxmemory-policy is allkeys-lru" in notes(redis_server.url)
+    assert "Warning: store: the append-only file is off" in notes(redis_server.url)
     redis_server.command("ACL", "SETUSER", "default", "-config")
     assert "append-only" in notes(redis_server.url)
     assert "append-only" in notes(emptied("cluster"))

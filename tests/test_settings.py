@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -115,6 +117,7 @@ RIGHT = [
     '[[rules]]\nmatch = "/a"\npublic = true\n[[rules]]\nmatch = "POST /b"\nscopes = ["x"]\ncost = 2\nenvelope = false',
     'peppers = ["a pepper of 16 bytes"]\ncursor_secrets = ["a secret of 16 bytes"]\naccept_crc = true',
     '[webhooks]\nids = "memory://"\n[[webhooks.receive]]\nmatch = "POST /a"\nsecrets = ["whsec_x"]\ntolerance = 60',
+    'store = "memory://"\n[[apps]]\napp = "a:b"\n[[apps]]\napp = "a:${HERE}"\nprefix = "/b"',
     '[[webhooks.receive]]\nmatch = "/a"\nsecrets = ["${HERE}"]\nscheme = "hex_body"\nheader = "X-Y"\nprefix = ""',
 ]
 WRONG = [
@@ -157,6 +160,10 @@ WRONG = [
     "[[webhooks.receive]]\nmatch = '/a'\nsecrets = 'x'",
     "[[webhooks.receive]]\nmatch = '/a'\nsecrets = ['x']\nscheme = 'md5'",
     "[[rules]]\nmatch = '/a'\nscope = []",
+    "[[apps]]\nprefix = '/a'",
+    "[[apps]]\napp = 'a:b'\npath = '/a'",
+    "apps = ['a:b']",
+    "app = 'a:b'\n[[apps]]\napp = 'a:b'",
     "[[rules]]\nmatch = '/a'\nscopes = 'x'",
     "[[rules]]\nmatch = '/a'\ncost = '2'",
 ]
@@ -199,6 +206,26 @@ def test_the_command_prints_the_schema() -> None:
     result = CliRunner().invoke(main, ["schema"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == schema_of_file()
+
+
+def test_the_schema_tells_defaults() -> None:
+    told = schema_of_file()["properties"]
+    assert (told["https"]["default"], told["failure_limits"]["default"]) == ("off", "20/minute")
+    assert "default" not in told["default_plan"]
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [("", None), ("prefixx = 1", "prefixx"), ("envelope = 'yes'", "is not of type"), ("https = 'on'", "'on'")],
+)
+def test_an_editor_checks_a_file_by_the_schema(line: str, wrong: str | None, tmp_path: Path) -> None:
+    """Taplo is what editors run for TOML."""
+    (tmp_path / "keystile.schema.json").write_text(json.dumps(schema_of_file()))
+    (tmp_path / "keystile.toml").write_text(f"#:schema ./keystile.schema.json\n{line}\n{example(None)}")
+    taplo = [str(Path(sys.executable).with_name("taplo")), "lint", "keystile.toml"]
+    done = subprocess.run(taplo, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode == 0) is (wrong is None), done.stderr
+    assert wrong is None or wrong in done.stderr
 
 
 @dataclass(frozen=True)

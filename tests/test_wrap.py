@@ -16,7 +16,7 @@ import pytest
 
 from keystile import ConfigurationError
 from keystile.config.file import load
-from keystile.wrap import find_app
+from keystile.wrap import find_apps
 
 ASGI_SERVICE = """
 from starlette.applications import Starlette
@@ -65,7 +65,7 @@ _LISTENING = re.compile(r"(?:running on|Listening at:) (http://127\.0\.0\.1:[1-9
 def service(folder: Path, code: str, configuration: str = CONFIGURATION) -> Path:
     """A folder with a service and a configuration."""
     package = folder / "service"
-    package.mkdir()
+    package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "main.py").write_text(code)
     (folder / "keystile.toml").write_text(configuration)
@@ -245,7 +245,7 @@ def test_an_app_that_comes_from_the_environment_is_not_shown(tmp_path: Path) -> 
     (tmp_path / "keystile.toml").write_text(MEMORY + 'app = "${APP}"')
     settings = load(tmp_path / "keystile.toml", {"APP": "hunter2:app"})
     with pytest.raises(ConfigurationError) as caught:
-        find_app(settings)
+        find_apps(settings)
     assert "hunter2" not in str(caught.value)
     assert "${APP}" in str(caught.value)
 
@@ -278,3 +278,96 @@ def test_an_unknown_name_is_an_attribute_error(tmp_path: Path) -> None:
     assert asked(tmp_path, "import keystile.wrap; keystile.wrap.app").stderr.endswith(
         "AttributeError: module 'keystile.wrap' has no attribute 'app'\n"
     )
+
+
+STARTED = """
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+def make(name, fails=False):
+    @asynccontextmanager
+    async def lifespan(app):
+        with open("lifespans", "a") as log:
+            print(name, "up", file=log)
+        if fails:
+            raise RuntimeError("no database")
+        yield {"name": name}
+        with open("lifespans", "a") as log:
+            print(name, "down", file=log)
+
+    async def answer(request):
+        return PlainTextResponse(f"{request.state.name} {request.url.path} {request['root_path']}")
+
+    return Starlette(routes=[Route("/things", answer), Route("/", answer)], lifespan=lifespan)
+"""
+PREFIXED = """
+store = "sqlite:///keys.db"
+prefix = "acme"
+public = ["/billing/*"]
+[[apps]]
+app = "service.main:make('rest')"
+[[apps]]
+app = "service.main:make('billing')"
+prefix = "/billing"
+"""
+
+
+def test_several_apps_start_once_and_are_served_below_their_prefixes(tmp_path: Path) -> None:
+    folder = service(tmp_path, STARTED, PREFIXED)
+    secret = keystile(folder, "keys", "create", "ci").strip()
+    log = folder / "lifespans"
+    with serving(folder, [*SERVERS["uvicorn"][1], "--root-path", "/svc"]) as client:
+        assert log.read_text().splitlines() == ["rest up", "billing up"]
+        # uvicorn puts its root path before the path, whether or not a proxy has taken it off.
+        assert client.get("/billing/things").text == "billing /svc/billing/things /svc/billing"
+        assert client.get("/things").json()["error"]["code"] == "missing_api_key"
+        assert client.get("/things", headers=bearer(secret)).text == "rest /svc/things /svc"
+        assert client.get("/billing", headers=bearer(secret)).headers["location"].endswith("/svc/billing/")
+    assert log.read_text().splitlines()[2:] == ["billing down", "rest down"]
+
+
+def test_an_app_of_several_that_cannot_start_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    folder = service(tmp_path, STARTED, PREFIXED.replace("'billing')", "'billing', fails=True)"))
+    command = [sys.executable, *SERVERS["uvicorn"][1]]
+    result = subprocess.run(command, cwd=folder, env=environment(folder), check=False, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "apps[1].app: " in result.stderr
+    assert "no database" in result.stderr
+    assert (folder / "lifespans").read_text().splitlines() == ["rest up", "billing up", "rest down"]
+
+
+PREFIXED_FLASK = """
+from flask import Flask, request
+
+
+def make(name):
+    app = Flask(name)
+
+    @app.get("/things")
+    def answer():
+        return f"{name} {request.root_path} {request.path}"
+
+    return app
+"""
+
+
+def test_several_wsgi_apps_are_served_below_their_prefixes(tmp_path: Path) -> None:
+    folder = service(tmp_path, PREFIXED_FLASK, PREFIXED)
+    secret = keystile(folder, "keys", "create", "ci").strip()
+    with serving(folder, SERVERS["gunicorn"][1], SCRIPT_NAME="/svc") as client:
+        assert client.get("/svc/billing/things").text == "billing /svc/billing /things"
+        assert client.get("/svc/things").status_code == 401
+        assert client.get("/svc/things", headers=bearer(secret)).text == "rest /svc /things"
+
+
+def test_a_root_path_that_the_file_sets_is_taken_off(tmp_path: Path) -> None:
+    """For a server that says nothing of it, behind a proxy that takes nothing off."""
+    code = ASGI_SERVICE.replace('"/health"', '"/svc/health"').replace('"/v1/things"', '"/svc/v1/things"')
+    folder = service(tmp_path, code, 'root_path = "/svc"\n' + CONFIGURATION)
+    with serving(folder, SERVERS["uvicorn"][1]) as client:
+        assert client.get("/svc/health").text == "hello"
+        assert client.get("/svc/v1/things").status_code == 401
+        assert client.get("/health").status_code == 404

@@ -8,7 +8,6 @@ app = WebhookMiddleware(app, receive=[Receiver(...)])  # signed messages, beside
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._sync import pooled
@@ -25,6 +24,7 @@ from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
 from .doors.asgi.sending import Sender
 from .doors.asgi.wire import Message, Receive, Scope, Send
+from .doors.following import Following
 from .exceptions import ConfigurationError
 from .gate import Gate
 from .model import Refused, Request
@@ -132,7 +132,7 @@ def _managed(app: App, gate: Gate, reader: Reader, outbox: Outbox | None) -> App
     return Mounted(app, gate, reader, outbox)
 
 
-class GateMiddleware:
+class GateMiddleware(Following):
     """Lets a request through to the app, or answers it.
 
     A handler finds the `Current` in ``scope["keystile"]`` and through `keystile.current()`. Bodies pass unchanged in
@@ -152,9 +152,11 @@ class GateMiddleware:
         if not isinstance(gate, Gate):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
-        self._gate = gate
-        self._reader = Reader(gate, app)
-        self.app = _managed(app, gate, self._reader, outbox)
+        self.app = _managed(app, gate, Reader(gate, app), outbox)
+        self._follow(gate)
+
+    def _serve(self, gate: Gate) -> None:
+        self._reader = Reader(gate, self.app)
         self._read = self._reader.read
         self._conceal = concealer(gate)
         self._writers: Writers[bytes] = Writers(gate, str.encode)
@@ -165,6 +167,7 @@ class GateMiddleware:
         self._rechecks = gate.policy.recheck_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self = self._now  # noqa: PLW0642 - the whole request meets one policy
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 - faster than a look into a tuple
             return await self._no_request(kind, scope, receive, send)
@@ -251,7 +254,10 @@ class GateMiddleware:
     async def _rechecked(self, current: Current, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app where its caller is judged again before the answer leaves."""
         admitted = current.admitted
-        check = partial(self._gate.recheck, admitted, request, pooled)
+
+        def check() -> Awaitable[Refused | None]:
+            return self._latest.recheck(admitted, request, pooled)
+
         if scope["type"] == "websocket":
             socket = WatchedSocket(receive, send, check)
             return await self._run(current, scope, socket.receive, self._with_fields(socket.send, admitted))

@@ -16,6 +16,7 @@ from .answers.current import Current, charger, enter, leave, shaper
 from .answers.shape import Shape
 from .answers.writers import Writers
 from .doors.apps import check_alone, check_app
+from .doors.following import Following
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
 from .doors.wsgi.concealing import concealer
@@ -131,7 +132,7 @@ def _managed(app: App, gate: Gate, outbox: Outbox | None) -> App:
     return Mounted(app, gate, outbox)
 
 
-class GateMiddleware:
+class GateMiddleware(Following):
     """Lets a request through to the app, or answers it.
 
     A handler finds the `Current` in ``environ["keystile.admitted"]`` and, while the app is being called, through
@@ -157,7 +158,10 @@ class GateMiddleware:
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         self.app = _managed(app, gate, outbox)
-        self._gate = gate
+        self._follow(gate)
+        run_now(gate.limits.open(inline))
+
+    def _serve(self, gate: Gate) -> None:
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")
@@ -168,9 +172,9 @@ class GateMiddleware:
         self._with_cors = sender.with_cors if gate.policy.cors_origins else None
         self._shape, self._charge = shaper(gate), charger(gate)
         self._rechecks = gate.policy.recheck_in_flight
-        run_now(gate.limits.open(inline))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        self = self._now  # noqa: PLW0642 - the whole request meets one policy
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
         request = self._read(environ)
@@ -221,7 +225,7 @@ class GateMiddleware:
         """Run the app where its caller is judged again before the answer leaves."""
         held = HeldAnswer(
             start_response,
-            lambda: run_now(self._gate.recheck(current.admitted, request, inline)),
+            lambda: run_now(self._latest.recheck(current.admitted, request, inline)),
             lambda refused: self._refuse(refused, environ, start_response),
         )
         return held.body(self._answered(current, request, environ, held.start))

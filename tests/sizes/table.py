@@ -17,6 +17,7 @@ from keystile.answers.pages import Page, PageParams
 from keystile.answers.problems import asks_for_problem, prefers
 from keystile.answers.responses import HeaderWriter, given_request_id, merged_cache_control, merged_vary
 from keystile.answers.shape import Pages, Shape
+from keystile.doors.prefixes import Places
 from keystile.events import Event, Events, as_json, as_text, members
 from keystile.exceptions import InvalidRequest
 from keystile.gate.transport import Transport, Visit, event_of, leads_on
@@ -49,6 +50,7 @@ ACCEPT = accepted([*CREDENTIAL_FORMS, "?api_key"])
 MASK = Mask(FORMAT.parse, FORMAT.within)
 PLAIN_MASK = Mask(FORMAT.parse, None)
 WHOLE_MASK = Mask(keys.SK.parse, keys.SK.within, keys.SK.whole)
+PREFIXES = Places((prefix, prefix) for prefix in ("/a", "/a/a/a", "/a/a/a/a/a/a/a/a"))
 PROXY = "10.0.0.1"
 PROXIES = ("10.0.0.0/8",)
 RULES = [
@@ -302,6 +304,7 @@ TABLE = (
         for root in ("/", "/a", "/a/a/a", "/0/9/")
     ),
     *(Row(("rules.requests.paths.RuleTable.demand",), look_up(rules), how=name) for name, rules in RULES),
+    Row(("doors.prefixes.Places.find",), text(lambda sent: PREFIXES.find("/" + sent))),
     Row(("rules.requests.uses.Uses.hold",), hold),
     Row(
         (
@@ -774,6 +777,12 @@ NOT_FED = {
     "doors.asgi.hiding.hide": _DOORS,
     "doors.asgi.reading.Reader.path": _DOORS,
     "doors.asgi.reading.Reader.target": _DOORS,
+    "doors.asgi.reading.own_root_path": "takes the app that the door was built for",
+    "doors.asgi.mounts.Mounts.__call__": "reads the path by Places.find and below alone",
+    "doors.wsgi.mounts.Mounts.__call__": "reads the path by Places.find and below alone",
+    "answers.documents.Documents.error": "see asks_for_problem, which alone reads what was sent",
+    "rules.reloading.Follower.under": _SETTING,
+    "rules.reloading.cannot_change": _SETTING,
     "manage.answers.Answers.data": _OURS,
     "manage.answers.Answers.document": _OURS,
     "manage.answers.Answers.listed": _OURS,
@@ -937,7 +946,13 @@ NO_STRANGERS = {
     "integrations.drf": "looks at what the gate has decided, and not at the request",
     "config.origin": _OPERATOR,
     "config.tables": _OPERATOR,
-    "cli.checking": _OPERATOR,
+    "cli.checking.command": _OPERATOR,
+    "cli.checking.routes": _OPERATOR,
+    "cli.checking.warnings": _OPERATOR,
+    "config.mounts": _OPERATOR,
+    "config.rereading": _OPERATOR,
+    "doors.asgi.lifespans": "takes what the service's own apps say",
+    "_ground.redis.eviction": _SERVERS,
     "cli.explain.command": _OPERATOR,
     "cli.explain.told": _OPERATOR,
     "cli.records.importing": _OPERATOR,

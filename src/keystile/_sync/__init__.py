@@ -14,7 +14,7 @@ queues are made on first use, because gevent may replace them after the import.
 from .background import later, settled
 from .beside import can_wait, loop_beside, waited
 from .crew import Crew, sleep, start_apart
-from .deferred import Deferred, on_exit
+from .deferred import Deferred, on_exit, on_hangup
 from .flights import Lookups, SingleFlight
 from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time, until
@@ -52,6 +52,7 @@ __all__ = [
     "may_block",
     "on_exit",
     "on_fork",
+    "on_hangup",
     "patiently",
     "pooled",
     "quarter_of_threads",

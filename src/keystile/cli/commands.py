@@ -22,7 +22,7 @@ from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
 from ..gate import Gate
-from .checking import check
+from .checking.command import check
 from .dashboard.command import dashboard
 from .explain.command import explain
 from .limits import limits

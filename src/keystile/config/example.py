@@ -12,6 +12,7 @@ EXAMPLE_STORE = "keystile.db"
 _HEAD = """\
 # keystile: who may call this service. `keystile check` says whether this file can be used.
 # Keep it to yourself: it may hold a secret. ${NAME} in a string is taken from the environment.
+# For editors: `keystile schema > keystile.schema.json`, and as the first line "#:schema ./keystile.schema.json".
 """
 _WIDTH = 118
 

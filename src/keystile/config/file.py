@@ -21,10 +21,12 @@ from .._ground.frozen import FrozenDict
 from .._ground.urls import place_of
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..policy import Rule
+from ..policy import Policy, Rule
 from ..policy.kinds import SECRETS
+from ..policy.settings import settings_of
 from ..policy.webhooks import Webhooks
 from .importing import MISREAD, Errors, find, kind_of
+from .mounts import Mount
 from .origin import Origin
 from .tables import SETTINGS, FileAlone, build, in_files, read_table
 
@@ -52,6 +54,7 @@ class Settings:
         source: the file's name, as it was given.
         app: ``"module:attribute"`` of the app that `keystile.wrap` serves, or None.
         on_project_deleted: ``"module:function"``, which `open_gate` imports, or None.
+        apps: the apps that it serves below prefixes; empty if there is one app or none.
         webhooks: the signed messages that it receives, or None. They hold secrets: do not log them.
         gate: keyword arguments of Gate, without what has to be imported. They hold the peppers: do not log them.
     """
@@ -59,6 +62,7 @@ class Settings:
     source: str
     app: str | None = field(repr=False)
     on_project_deleted: str | None = field(repr=False)
+    apps: tuple[Mount, ...] = field(repr=False)
     webhooks: Webhooks | None = field(repr=False)
     gate: Mapping[str, Any] = field(repr=False)
     _origin: Origin = field(repr=False, compare=False)
@@ -105,10 +109,12 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
     for index, open_path in enumerate(found.get("public", ())):
         build(origin, Rule, {"match": open_path, "public": True}, f"public[{index}]", "")
     own = build(origin, FileAlone, {name: found.pop(name) for name in in_files(FileAlone) if name in found}, "", "{}")
-    if own.app is not None and "store" not in found:
+    if (own.app is not None or own.apps) and "store" not in found:
         raise origin.error("store", _NO_STORE)
     webhooks = _settled(origin, file, own.webhooks)
-    return Settings(str(file), own.app, own.on_project_deleted, webhooks, FrozenDict(found), origin)
+    return Settings(
+        str(file), own.app, own.on_project_deleted, tuple(own.apps or ()), webhooks, FrozenDict(found), origin
+    )
 
 
 def _secrets(table: Mapping[str, Any]) -> Iterator[Any]:
@@ -173,6 +179,15 @@ def _function(settings: Settings, key: str, text: str, told_of: Errors) -> Any:
             key, f"'{name}' {'is' if name.call is None else 'gives'} no function: it is {kind_of(found)}"
         )
     return found
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy that the settings describe, without the parts that a gate works with."""
+    names = settings_of(Policy)
+    try:
+        return Policy(**{name: value for name, value in settings.gate.items() if name in names})
+    except ConfigurationError as error:
+        raise settings.error(error.key, error.reason) from None
 
 
 def _parse(origin: Origin, file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..policy import PageStyle, Plan, Policy, Rule
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, settings_of
 from ..policy.webhooks import Receiver, Webhooks
+from .mounts import Mount
 from .tables import SETTINGS, FileAlone, expected
 
 _HEAD = """\
@@ -36,6 +37,7 @@ _PARTS = (
     (Webhooks, "Webhooks", "In a file `[webhooks]`; in code, arguments of `WebhookMiddleware`."),
     (Receiver, "Receivers of webhooks", "In code `Receiver(…)`, in a file `[[webhooks.receive]]`."),
     (FileAlone, "Settings of the file alone", "Only `keystile.toml` has these."),
+    (Mount, "Apps by prefix", "In a file `[[apps]]`."),
 )
 
 

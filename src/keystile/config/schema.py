@@ -1,4 +1,5 @@
-"""The JSON Schema of keystile.toml: names and types, for editors that complete and check while somebody writes.
+"""The JSON Schema of keystile.toml: names, types and defaults, for editors that complete and check while somebody
+writes. A line ``#:schema ./keystile.schema.json`` at the top of the file names it to those that use Taplo.
 
 It cannot check everything: `keystile check` does.
 """
@@ -15,12 +16,14 @@ from .tables import SETTINGS, in_files
 
 # Any string may take its value, or part of it, from the environment.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
+# The defaults that a file can hold as they are.
+_PLAIN = (str, bool, int, float)
 
 
 def schema_of_file() -> dict[str, Any]:
     """The schema (draft 2020-12) of a whole file."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "keystile.toml"}
-    return head | _table(SETTINGS)
+    return head | _table(SETTINGS) | {"not": {"required": ["app", "apps"]}}
 
 
 def _table(settings: Mapping[str, Setting]) -> dict[str, Any]:
@@ -37,7 +40,8 @@ def _setting(each: Setting) -> dict[str, Any]:
     schema = _kind(each.kind)
     if each.takes_false:
         schema = {"anyOf": [*schema.get("anyOf", [schema]), {"const": False}]}
-    return {"description": each.meaning.replace("`", ""), **schema}
+    default = {"default": each.default} if type(each.default) in _PLAIN else {}
+    return {"description": each.meaning.replace("`", ""), **default, **schema}
 
 
 def _kind(kind: Kind) -> dict[str, Any]:

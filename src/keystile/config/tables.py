@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..policy.kinds import Kind, alternatives
 from ..policy.reading import Setting
 from ..policy.settings import REQUIRED, check_settings, setting, settings_of
 from ..policy.webhooks import Webhooks
+from .mounts import Mount, check_mounts
 from .origin import Origin
 
 
@@ -33,6 +34,11 @@ class FileAlone:
         "so it best stands in a small module. Or a call of a function that makes it, with literals alone.",
         default=None,
     )
+    apps: Sequence[Mount] | None = setting(
+        "Several apps in place of `app`, each below a prefix: all of them ASGI or all WSGI. Where no app is, the "
+        "answer is 404. Their lifespans begin and end together.",
+        default=None,
+    )
     webhooks: Webhooks | None = setting(
         "Signed messages that the service receives: verified inside the gate, before the app runs. Their paths belong "
         "in `public` too, for senders have no key. In code they are arguments of `WebhookMiddleware`.",
@@ -41,6 +47,7 @@ class FileAlone:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_mounts(self.apps, self.app)
 
 
 CLASSES = (Parts, Policy, FileAlone)

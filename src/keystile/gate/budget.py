@@ -58,7 +58,8 @@ class FailureBudget:
     """
 
     def __init__(self, policy: Policy, quotas: Quotas, limits: Failsafe) -> None:
-        self._quotas, self._limits = quotas, limits
+        self._limits, self.quotas = limits, quotas
+        """Replaced when the policy is."""
         self._address_wait, self._hashing_wait = policy.address_wait, policy.hashing_wait
         self.places = Places()
         self._crowd = Crowd(PLACES + WAITING, worker_count(), policy.wsgi_threads, MOST_WAITING)
@@ -76,7 +77,7 @@ class FailureBudget:
         Raises:
             Overloaded: too many wait already, or for too long.
         """
-        counted = self._quotas.failures(peer)
+        counted = self.quotas.failures(peer)
         name = counted[0][0] if counted else ""
         until = time.monotonic() + self._hashing_wait
         with self._crowd.joined(name, offload) as crowded:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -103,9 +104,20 @@ class Callers:
         notice: for how many seconds before a key expires this is told.
         remembered: for how many keys; the one whose record was worked out the longest ago is dropped first. A key in
             use has a new record every minute, when its use is noted.
+        earlier: what followed by the policy before this one, by the id of the key; None at first. When a key was last
+            noted in use does not depend on the policy.
     """
 
-    def __init__(self, counting: Counting, quotas: Quotas, events: Events, notice: float, remembered: int) -> None:
+    def __init__(  # noqa: PLR0917 - what a request of a key needs
+        self,
+        counting: Counting,
+        quotas: Quotas,
+        events: Events,
+        notice: float,
+        remembered: int,
+        earlier: MutableMapping[str, Caller] | None = None,
+    ) -> None:
+        self._earlier = {} if earlier is None else earlier
         self._counting, self._quotas, self._events, self._remembered = counting, quotas, events, remembered
         self._notice, self._seldom = notice, Seldom()
         # Not a plain dict: there, removing the oldest entry takes longer the more entries were removed before.
@@ -114,6 +126,7 @@ class Callers:
 
     def meet(self, key: ApiKey, before: Caller | None) -> Caller:
         """Work out what follows from a record, and keep it for as long as the store gives this very record."""
+        before = self._earlier.pop(key.id, None) if before is None else before
         try:
             caller = meet(key, before, self._quotas)
         except Exception as error:  # noqa: BLE001 - whatever it is, only the record can have caused it

@@ -25,16 +25,18 @@ class DryRun:
 
     Args:
         policy: the settings.
-        events: told at once of every dry run that the policy asks for: nobody should forget one.
+        events: told of what would have been refused.
     """
 
     def __init__(self, policy: Policy, events: Events) -> None:
         self.enforces = policy.enforce
-        self._events = events
-        listed = policy.dry_runs()
-        if listed:
-            reason = f"{', '.join(listed)} = false: what these would refuse is only told, as would_refuse"
-            events.tell(Event("dry_run", logging.WARNING, reason=reason))
+        self._events, self._listed = events, policy.dry_runs()
+
+    def announce(self) -> None:
+        """Tell which dry runs the policy asks for: nobody should forget one."""
+        if self._listed:
+            reason = f"{', '.join(self._listed)} = false: what these would refuse is only told, as would_refuse"
+            self._events.tell(Event("dry_run", logging.WARNING, reason=reason))
 
     def softens(self, reason: Reason) -> bool:
         """Whether the gate lets through what is refused for this."""

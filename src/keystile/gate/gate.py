@@ -6,14 +6,17 @@ The order of its checks is `order.Order.check`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
+from weakref import WeakSet
 
 from .._ground.checks import names_checked
 from .._ground.frozen import FrozenDict
-from .._sync import inline, pooled, run_now
-from ..events import Events, L
+from .._sync import Lock, inline, pooled, run_now
+from ..events import Event, Events, L
 from ..exceptions import ConfigurationError
 from ..keys.changes.caps import Caps
 from ..keys.changes.making import Maker
@@ -51,6 +54,7 @@ from ..policy import (
 from ..policy.pages import DEFAULT_PAGE_STYLE, PageStyle
 from ..policy.settings import made
 from ..rules.limits.quotas import Quotas
+from ..rules.reloading import Follower, changes
 from ..rules.requests.credentials import accepted
 from ..rules.requests.paths import RuleTable
 from ..stores import KeyFinder
@@ -58,6 +62,9 @@ from .dryrun import check_one_step
 from .order import Order
 from .settling import Settler
 from .transport import Transport
+
+# What `Gate._hold` sets and others do not keep.
+_HELD = ("policy", "rules", "accepted", "shapes", "charges", "_order", "check", "recheck", "refuse")
 
 
 @names_checked
@@ -137,55 +144,114 @@ class Gate:
         given = locals()
         self.parts = parts = made(Parts, given)
         """What it works with, as it was told; holds secrets."""
-        self.policy = made(Policy, given)
+        policy = made(Policy, given)
         self.events = Events(event_format)
-        self.transport = Transport(self.policy, self.events)
-        self.accepted = accepted(self.policy.all_accepted())
-        self.rules = table = RuleTable(
-            self.policy.all_rules(),
-            envelope=envelope,
-            require_json=require_json,
-            root_path=root_path or "",
-            lists=(self.policy.allow, self.policy.deny),
-            accept=self.policy.accept,
-        )
-        self.shapes = any(demand.envelope or demand.json for demand in table.demands)
-        """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
-        self.charges = any(demand.reserve for demand in table.demands)
-        """Whether some path reserves units, so that what its app charges is settled."""
-        costs = [demand.cost for demand in table.demands]
-        self.quotas = Quotas(self.policy, costs, table.most_windows, table.reserving)
+        self.transport = Transport(policy, self.events)
+        # Before anything is opened.
+        found = self._read(policy)
         self._shop = open_workshop(parts, remembered_keys)
         self.mask, self.is_key, self.ours = self._shop.mask, self._shop.is_key, self._shop.ours
         self.events.hide = self.mask.hide
         self.cursor_secrets = as_cursor_secrets(parts)
         self.limits = Failsafe(as_limiter(parts.limiter), on_limiter_error, self.events)
-        check_one_step(self.policy, self.limits.one_step)
-        records = Records(self._shop, self.events)
-        maker = Maker(self._shop, self.quotas, Caps(self.policy), records)
         self._counting = Counting(self._shop, self.events, usage_retention)
+        self._hold(policy, *found)
+        # For whoever keeps them while the policy changes.
+        self.quotas: Quotas = copy(found[1])
+        self._caps = Caps(policy)
+        records = Records(self._shop, self.events)
+        maker = Maker(self._shop, self.quotas, self._caps, records)
         self.keys = KeyRing(records, maker, self.quotas, UsageReader(records, self._counting), max_grace)
         self.projects = Projects(records, maker, parts.on_project_deleted)
         self.organizations = Organizations(records, self.quotas)
         self.audit, self.aaudit = records.audit, records.aaudit
         purger = Purger(records, self._counting, retention)
         self.purge, self.apurge = purger.purge, purger.apurge
-        self._order = Order(
-            self.policy,
+        if hasattr(self._shop.store, "on_unreadable"):
+            self._shop.store.on_unreadable = self._order.outage.begins
+        self.settle = Settler(self.quotas, self.limits, self.events).settle
+        self._followers: WeakSet[Follower] = WeakSet()
+        self._changing = Lock()
+        self._order.dry.announce()
+
+    def _read(self, policy: Policy) -> tuple[RuleTable, Quotas]:
+        """What a policy says, read."""
+        table = RuleTable(
+            policy.all_rules(),
+            envelope=policy.envelope,
+            require_json=policy.require_json,
+            root_path=policy.root_path or "",
+            lists=(policy.allow, policy.deny),
+            accept=policy.accept,
+        )
+        costs = [demand.cost for demand in table.demands]
+        return table, Quotas(policy, costs, table.most_windows, table.reserving)
+
+    def _hold(self, policy: Policy, table: RuleTable, quotas: Quotas, earlier: Order | None = None) -> None:
+        """Decide by this policy, of which this was read."""
+        check_one_step(policy, self.limits.one_step)
+        self.policy, self.rules, self.quotas = policy, table, quotas
+        self.accepted = accepted(policy.all_accepted())
+        self.shapes = any(demand.envelope or demand.json for demand in table.demands)
+        """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
+        self.charges = any(demand.reserve for demand in table.demands)
+        """Whether some path reserves units, so that what its app charges is settled."""
+        self._order: Order = Order(
+            policy,
             self._shop,
             self.events,
             self.transport,
             table,
-            self.quotas,
+            quotas,
             self.accepted,
             self.limits,
             self._counting,
+            earlier,
         )
-        if hasattr(self._shop.store, "on_unreadable"):
-            self._shop.store.on_unreadable = self._order.outage.begins
         # Not methods of this class: each would cost every request one more frame.
         self.check, self.recheck, self.refuse = self._order.check, self._order.recheck, self._order.refuse
-        self.settle = Settler(self.quotas, self.limits, self.events).settle
+
+    def reload(self, policy: Policy) -> tuple[str, ...]:
+        """Decide by another policy from the next request on: ``gate.reload(replace(gate.policy, plans=…))``.
+
+        All of it holds at once, at every door, or nothing does. Requests that have begun end as they began. Windows go
+        on counting; proofs are kept. `reloading.CHANGEABLE` names the settings that can change.
+
+        Returns:
+            The names of the settings that differ.
+
+        Raises:
+            ConfigurationError: the policy cannot be used, or a setting differs that needs a restart. Nothing changed.
+        """
+        with self._changing:
+            if self.check != self._order.check:
+                raise ConfigurationError("cannot be changed while a test has replaced the gate's check", key="check")
+            differing = changes(self.policy, policy)
+            if differing:
+                self._become(policy)
+        said = ", ".join(differing) or "nothing"
+        self.events.tell(Event("reloaded", logging.WARNING, reason=f"changed: {said}"))
+        return differing
+
+    def _become(self, policy: Policy) -> None:
+        past, later = copy(self), copy(self)
+        later._hold(policy, *self._read(policy), self._order)  # noqa: SLF001 - it is of this class
+        turns = [follower.under(later, past) for follower in list(self._followers)]
+        # From here on nothing can fail. Whoever follows is either wholly in the past or wholly here.
+        for turn in turns:
+            turn.leave()
+        self.quotas.become(later.quotas)
+        self._caps.become(Caps(policy))
+        self._order.prover.count_by(later.quotas)
+        vars(self).update({name: vars(later)[name] for name in _HELD})
+        for turn in turns:
+            turn.enter()
+        self._order.dry.announce()
+
+    def followed_by(self, follower: Follower) -> None:
+        """Have this follow when the policy changes, as long as it lives. For doors."""
+        with self._changing:
+            self._followers.add(follower)
 
     @property
     def needs_await(self) -> bool:

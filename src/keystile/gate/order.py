@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 
 from .._ground.frozen import HiddenBytes
-from .._sync import Offload, at_once
+from .._sync import Offload
 from ..events import Events, Outage
 from ..exceptions import Overloaded, StoreUnavailable
 from ..keys.usage.counting import Counting, Place
@@ -44,8 +44,6 @@ _new = tuple.__new__
 
 # What is demanded of a preflight where the policy lets it pass.
 _PREFLIGHT = Demand(public=True, scopes=frozenset())
-# How long a request waits for a store that another process holds, in seconds.
-READ_PATIENCE = 0.25
 
 
 class Order:
@@ -61,6 +59,7 @@ class Order:
         accepted: where keys are read from, on any path.
         limits: where windows are counted.
         counting: where requests are counted for each key.
+        earlier: the checks by the policy before this one, whose proofs stay good; None at first.
     """
 
     def __init__(  # noqa: PLR0917 - what a gate is made of
@@ -74,11 +73,12 @@ class Order:
         accepted: Accepted,
         limits: Failsafe,
         counting: Counting,
+        earlier: Order | None = None,
     ) -> None:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
         self._clock, self._mask = shop.clock, shop.mask
-        self._dry = DryRun(policy, events)
+        self.dry = DryRun(policy, events)
         self._preflights, self._passes = Preflights(policy, rules, self._mask), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._presenting = Presenting(policy, shop, accepted)
@@ -88,15 +88,15 @@ class Order:
         # A limiter in this process's memory decides without a coroutine.
         self._hit_now = limits.hit_now
         self._request_ids = RequestIds()
-        blocking = getattr(shop.store, "blocking", True)
-        find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
-        find_now = at_once(shop.store.find, blocking=blocking)
-        budget = FailureBudget(policy, quotas, limits)
-        self.prover = Prover(shop, find, find_now, budget, policy.remembered_keys)
+        if earlier is None:
+            self.prover = Prover(shop, FailureBudget(policy, quotas, limits), policy.remembered_keys)
+            self.outage = Outage(events, "store", "every key is refused with 503")
+        else:
+            self.prover, self.outage = earlier.prover, earlier.outage
         self._counting, self._counts = counting, counting.counts
-        self.callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys)
+        met = None if earlier is None else earlier.callers.known
+        self.callers: Callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys, met)
         self._known = self.callers.known
-        self.outage = Outage(events, "store", "every key is refused with 503")
 
     async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
@@ -123,7 +123,7 @@ class Order:
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
         listed = demand.admits is not None or demand.would_admit is not None
-        if listed and self._dry.bars(demand, visit, again=before is not None):
+        if listed and self.dry.bars(demand, visit, again=before is not None):
             return self._refused(outcomes.BARRED, visit)
         if request.preflight is not None:
             answer = await self._preflight(visit, request.preflight, demand, offload)
@@ -165,12 +165,12 @@ class Order:
             return self._refused(outcomes.STORE_DOWN, visit, before)
         place = caller.place if before is None else None
         if reason is not None:
-            if self._dry.enforces or reason.status == 401:
+            if self.dry.enforces or reason.status == 401:
                 return self._noted(place, self._nobody(reason, visit, demand, key))
             if before is None:
-                self._dry.tell(reason, visit, key)
+                self.dry.tell(reason, visit, key)
         elif before is None and (demand.watched or caller.spared is not None):
-            self._dry.tell_spared(caller, demand, visit)
+            self.dry.tell_spared(caller, demand, visit)
         if self.outage.lasts:
             self.outage.ends()
         charges = ()
@@ -209,8 +209,8 @@ class Order:
         """The refusal of a request that is turned away after `check`, by the door or by the app; None if that is told
         only, because the gate is in dry run."""
         visit = self._transport.see(request, admitted.request_id)
-        if self._dry.softens(reason):
-            self._dry.tell(reason, visit, admitted.principal)
+        if self.dry.softens(reason):
+            self.dry.tell(reason, visit, admitted.principal)
             return None
         return self._refused(reason, visit, admitted.principal, admitted.usages)
 
@@ -268,15 +268,15 @@ class Order:
         holding = [usage for usage in usages if not usage.window.watching]
         if refuses(holding):
             return self._refused(outcomes.limited(binding(holding).window, retry_seconds(holding)), visit, key, usages)
-        self._dry.tell(outcomes.limited(binding(usages).window, None), visit, key)
+        self.dry.tell(outcomes.limited(binding(usages).window, None), visit, key)
         return None
 
     def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
         """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
-        if not self._dry.softens(reason):
+        if not self.dry.softens(reason):
             refused = self._refused(reason, visit, key)
             return refused if self._plain else refused._replace(schemes=self._presenting.schemes(visit.request, demand))
-        self._dry.tell(reason, visit, key)
+        self.dry.tell(reason, visit, key)
         return _new(Admitted, (None, visit.request_id, (), demand, self._hsts and visit.secure))
 
     def _refused(self, reason: Reason, visit: Visit, key: Principal | None = None, usages: Usages = ()) -> Refused:
@@ -293,8 +293,8 @@ class Order:
         redirects = self._policy.https == "redirect" and request.scheme == "http"
         if redirects and leads_on(request, self._mask, keyless=keyless):
             reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
-        if self._dry.enforces:
+        if self.dry.enforces:
             return self._refused(reason, visit)
         if before is None:
-            self._dry.tell(reason, visit)
+            self.dry.tell(reason, visit)
         return None

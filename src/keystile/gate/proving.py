@@ -9,13 +9,13 @@ can lock out others who share their address.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .._ground.frozen import HiddenText
-from .._sync import Offload, SingleFlight, worker_count
+from .._sync import Offload, SingleFlight, at_once, worker_count
 from ..exceptions import Overloaded, StoreBusy
 from ..keys.finding import Located, locate, proves
 from ..keys.format import Parsed
@@ -23,10 +23,13 @@ from ..keys.hashing import Proof, ProofCache
 from ..keys.workshop import Workshop
 from ..model import ApiKey, Reason, SecretHash
 from ..rules import outcomes
+from ..rules.limits.quotas import Quotas
 from .budget import FailureBudget
 
 # A record's hash may change between the proof and the reading of the record: by a rehash, or a rotation.
 TRIES = 3
+# How long a request waits for a store that another process holds, in seconds.
+READ_PATIENCE = 0.25
 _HASHING = "hashing"
 
 Proven = tuple[ApiKey, SecretHash]
@@ -38,26 +41,25 @@ class Prover:
 
     Args:
         shop: the store, format and hasher.
-        find: the store's `find`, adapted.
-        find_now: the same as a plain function, if it runs in place; then a warm request awaits nothing.
         budget: says who may try, and counts the failures.
         remembered: how many proofs are remembered.
     """
 
-    def __init__(
-        self,
-        shop: Workshop,
-        find: Callable[..., Awaitable[Any]],
-        find_now: Callable[[str], Any] | None,
-        budget: FailureBudget,
-        remembered: int,
-    ) -> None:
-        self._shop, self._find, self._find_now, self._budget = shop, find, find_now, budget
+    def __init__(self, shop: Workshop, budget: FailureBudget, remembered: int) -> None:
+        self._shop, self._budget = shop, budget
+        blocking = getattr(shop.store, "blocking", True)
+        self._find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
+        # As a plain function, if it runs in place: then a warm request awaits nothing.
+        self._find_now: Callable[[str], Any] | None = at_once(shop.store.find, blocking=blocking)
         self._proofs = ProofCache(remembered)
         self.digest = self._proofs.digest
         """Gives what stands for a raw key here; called once for each request."""
         self._flights = SingleFlight()
         self._decoy = HiddenText(shop.hasher.decoy())
+
+    def count_by(self, quotas: Quotas) -> None:
+        """Count failures in other windows from now on."""
+        self._budget.quotas = quotas
 
     def prove_now(self, digest: bytes) -> Proven | None:
         """What `prove` gives for a key that was proved before, if that needs no waiting, else None."""

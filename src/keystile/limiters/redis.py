@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._ground.redis.cluster import Topology
+from .._ground.redis.eviction import UNTOLD, policies_of
 from .._ground.redis.links import AsyncLinks, Links, answer, open_all
 from .._ground.redis.servers import Servers
 from .._sync import PerLoop, run_now
@@ -20,6 +21,12 @@ from ..model import Charge, Usage, Window
 from ..rules.limits.charges import asking, check_costs
 from . import NotCounted, Usages, ignore
 from .script import FORGET, HIT, LOOK, REFUND, SCRIPT, arguments, is_unreadable, key_of, usages
+
+# Every window has a time to live, so that a policy for such keys alone drops them as well.
+_EVICTS = (
+    "maxmemory-policy is {}: a server that is full forgets windows (keystile:1:*), and callers get more than their "
+    "limits; set noeviction"
+)
 
 
 class RedisLimiter:
@@ -67,6 +74,12 @@ class RedisLimiter:
     def open(self) -> None:
         """Connect before the first request; raises as `hit`."""
         run_now(open_all(self._links, self._servers, self._topology, [SCRIPT]))
+
+    def advice(self) -> list[str]:
+        """What an operator should know of the servers; raises as `hit`."""
+        found = run_now(policies_of(self._links, self._servers, self._topology))
+        evicting = [each for each in found if each is not None and each != "noeviction"]
+        return [*map(_EVICTS.format, evicting), *([UNTOLD] if None in found else [])]
 
     def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """Count each cost in its window if all fit, otherwise none.

@@ -101,6 +101,17 @@ REQUESTS = (
         "WARNING, at most once a minute",
         "the server hides what the gate must know: see [servers](servers.md)",
     ),
+    Told(
+        ("reloaded",),
+        "WARNING",
+        "the policy was replaced while the gate serves; `reason` names the settings that changed: "
+        "[an existing service](../guides/existing-service.md#change-rules-without-a-restart)",
+    ),
+    Told(
+        ("not_reloaded",),
+        "ERROR",
+        "the file was read again and is not used: what held before still holds; `reason` says why",
+    ),
     Told(("wide_trusted_proxies",), "WARNING, at start", "`trusted_proxies` holds more than proxies"),
 )
 PARTS = (

@@ -203,6 +203,12 @@ def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
     return None, False
 
 
+def own_root_path(app: Any) -> str:
+    """The prefix that an app takes off a path by itself; empty if it takes off none."""
+    own, _ = _reader_of(app)
+    return "" if own is None else own()
+
+
 def _root_path_of(app: Any) -> str:
     return app.root_path or ""
 

@@ -18,6 +18,9 @@ def wants_exceptions(app: Any) -> bool:
     usual attributes.
     """
     for _ in range(100):
+        asked = getattr(app, "wants_exceptions", None)
+        if isinstance(asked, bool):
+            return asked
         app = getattr(app, "__self__", app)  # Flask's `wsgi_app` is a method
         config = getattr(app, "config", None)
         if isinstance(config, Mapping) and "PROPAGATE_EXCEPTIONS" in config:

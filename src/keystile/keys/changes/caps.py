@@ -20,6 +20,10 @@ class Caps:
     def __init__(self, policy: Policy) -> None:
         self._plans, self._default = policy.plans, policy.default_plan
 
+    def become(self, other: Caps) -> None:
+        """Hold what these others do from now on, for whoever keeps this object while the policy changes."""
+        vars(self).update(vars(other))
+
     def cap(self, plan: str | None, owners: Any) -> Cap | None:
         """The cap for one more key, or None for no cap.
 

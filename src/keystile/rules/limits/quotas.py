@@ -69,6 +69,10 @@ class Quotas:
         failures = _keyed(policy.failure_limits, "failure_limits", scope="failures")
         self._failures = [charged(_times(factor, failures)) for factor in WIDER] if failures else []
 
+    def become(self, other: Quotas) -> None:
+        """Hold what these others do from now on, for whoever keeps this object while the policy changes."""
+        vars(self).update(vars(other))
+
     @property
     def units(self) -> tuple[str, ...]:
         """The names of all units that plans limit."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-OFF = "the append-only file is off: what was written since the last snapshot is lost in a crash"
+OFF = "the append-only file is off: what was written since the last snapshot is lost in a crash: set appendonly yes"
 REPLICA = "it is a replica: it hears of a revocation later, and takes no writes; name the primary"
-SECOND = "appendfsync is everysec: what was written in the last second may be lost in a crash of the machine"
-SYSTEM = "appendfsync is no: the system decides when what was written is on the disk"
-DROPS = "maxmemory-policy is {}: a server that is full drops keys; set noeviction"
+SECOND = (
+    "appendfsync is everysec: what was written in the last second may be lost in a crash of the machine: set "
+    "appendfsync always"
+)
+SYSTEM = "appendfsync is no: the system decides when what was written is on the disk: set appendfsync always"
+DROPS = (
+    "maxmemory-policy is {}: a server that is full drops API keys and their history (keystile:keys:1:*); set noeviction"
+)
 
 
 def advice_on(

@@ -13,6 +13,7 @@ from typing import Any
 from ..._ground.frozen import HiddenBytes
 from ..._ground.health import Health
 from ..._ground.redis.cluster import Topology
+from ..._ground.redis.eviction import UNTOLD
 from ..._ground.redis.links import answer, open_all
 from ..._ground.redis.roles import REASON, ROLE, is_replica
 from ..._ground.redis.servers import CannotWrite, Servers
@@ -90,8 +91,12 @@ class Server:
             if topology is not None:
                 await topology.look(links.execute)
             for node in ("",) if topology is None else topology.primaries:
-                told = {each: await links.execute(node, "INFO", each) for each in _SECTIONS}
-                found |= dict.fromkeys(advice_on(**told, synced=await self._synced(node)))
+                try:
+                    told = {each: await links.execute(node, "INFO", each) for each in _SECTIONS}
+                except self._servers.reply:
+                    found[UNTOLD] = None
+                else:
+                    found |= dict.fromkeys(advice_on(**told, synced=await self._synced(node)))
         except self._servers.failures as error:
             raise self._servers.unavailable(error) from None
         return list(found)

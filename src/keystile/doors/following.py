@@ -1,0 +1,47 @@
+"""A door that goes on when the policy of its gate changes: `gate.reloading` says how."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Self, cast
+
+from ..gate import Gate
+from ..rules.reloading import Turn
+
+
+class Following:
+    """What both doors have in common here.
+
+    A request asks for `_now` once, and keeps to it: what follows from the policy is never half old and half new.
+    """
+
+    _gate: Gate
+    """The gate by whose policy this door serves: for requests that began before a change, the gate as it was."""
+    _latest: Gate
+    """The gate itself, by whose policy callers are judged again."""
+    _now: Self
+
+    def _follow(self, gate: Gate) -> None:
+        """Serve by this gate, whatever becomes of its policy."""
+        self._gate = self._latest = gate
+        self._serve(gate)
+        self._now = cast("Self", self)
+        gate.followed_by(self)
+
+    def _serve(self, gate: Gate) -> None:
+        """Keep what follows from the policy of this gate."""
+        raise NotImplementedError
+
+    def under(self, later: Gate, past: Gate) -> Turn:
+        """See `rules.reloading.Follower`."""
+        heir = copy(self)
+        heir._serve(later)  # noqa: SLF001 - it is of this class
+        heir._gate = self._latest  # noqa: SLF001
+
+        def leave() -> None:
+            self._now._gate = past  # noqa: SLF001
+
+        def enter() -> None:
+            self._now = cast("Self", heir)
+
+        return Turn(leave, enter)
