@@ -20,7 +20,7 @@ from .local import Lock, on_fork
 from .loops import PerLoop, give_way, in_time, until
 from .offload import Offload, Pool, inline, pooled, rest, worker_count
 from .places import Crowd, Place, Places, quarter_of_threads
-from .running import adapt, at_once, is_async, may_block, patiently, run_now
+from .running import Pulled, adapt, at_once, is_async, may_block, patiently, run_now
 from .seldom import Seldom
 from .shelf import Item, Shelf
 
@@ -36,6 +36,7 @@ __all__ = [
     "Place",
     "Places",
     "Pool",
+    "Pulled",
     "Seldom",
     "Shelf",
     "SingleFlight",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from typing import Any, TypeVar
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, TypeVar
 
 from ..exceptions import StoreBusy, StoreUnavailable
 from .loops import in_time, on_event_loop
@@ -114,3 +117,56 @@ def adapt(
     if awaited is not None:
         return where_it_fits
     return hand_over if blocking else in_place
+
+
+class Pulled(Generic[T]):
+    """A coroutine that hands things out, run from each to the next by whoever asks for it: where an app's answer is
+    pushed, and is to be pulled. For asyncio.
+
+    All of it runs in one context of its own, though several tasks may ask in turn.
+
+    Args:
+        work: given a function, which it calls and awaits with each thing.
+    """
+
+    def __init__(self, work: Callable[[Callable[[T], Awaitable[None]]], Coroutine[Any, Any, object]]) -> None:
+        self._context, self._handed = copy_context(), deque[T]()
+        self._work = work(self._hand)
+
+    async def next(self) -> T | None:
+        """What it hands out next; None if it has ended. Raises what it raises."""
+        if inspect.getcoroutinestate(self._work) != inspect.CORO_CLOSED:
+            await self._run(self._work.send, None)
+        return self._handed.popleft() if self._handed else None
+
+    async def end(self) -> None:
+        """End it as a server does whose client is gone, if it has not ended."""
+        from asyncio import CancelledError  # not at the top, as in `loops`
+
+        with suppress(CancelledError):
+            while inspect.getcoroutinestate(self._work) == inspect.CORO_SUSPENDED:
+                await self._run(self._work.throw, CancelledError())
+        self._work.close()  # it may never have begun
+
+    async def _hand(self, thing: T) -> None:
+        self._handed.append(thing)
+        await self._pause()
+
+    @types.coroutine
+    def _pause(self) -> Generator[Any, Any, None]:
+        yield self
+
+    @types.coroutine
+    def _run(self, step: Callable[[Any], Any], value: Any) -> Generator[Any, Any, None]:
+        """Run it until it hands something out, or ends. Whatever else it waits for, the task that asks waits for."""
+        while True:
+            try:
+                waits_for = self._context.run(step, value)
+            except StopIteration:
+                return
+            if waits_for is self:
+                return
+            try:
+                step, value = self._work.send, (yield waits_for)
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+                step, value = self._work.throw, error

@@ -189,6 +189,7 @@ def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
     attribute.
     """
     for _ in range(100):
+        app = getattr(app, "__self__", app)  # of a method
         kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
         if "fastapi.applications.FastAPI" in kinds:
             return partial(_root_path_of, app), True

@@ -23,7 +23,7 @@ def wants_exceptions(app: Any) -> bool:
         if isinstance(config, Mapping) and "PROPAGATE_EXCEPTIONS" in config:
             asked = config["PROPAGATE_EXCEPTIONS"]
             return bool(app.testing or app.debug) if asked is None else bool(asked)
-        if type(app).__module__.startswith("django."):
+        if any(kind.__module__.startswith("django.") for kind in type(app).__mro__):
             return bool(import_module("django.conf").settings.DEBUG_PROPAGATE_EXCEPTIONS)
         app = next((inner for name in _INNER if (inner := getattr(app, name, None)) is not None), None)
         if app is None:
