@@ -21,6 +21,7 @@ from .. import __version__
 from ..config.example import EXAMPLE_STORE, example
 from ..config.file import PEPPER_VARIABLE, default_path, load, open_gate, write_private
 from ..exceptions import KeystileError
+from ..gate import Gate
 from .checking import check
 from .dashboard.command import dashboard
 from .explain.command import explain
@@ -39,10 +40,11 @@ from .webhooks.group import webhooks
 _WITHOUT_GATE = ("init", "schema", "demo")
 
 
-class _Group(click.Group):
-    """Turns an error into one line."""
+class OneLine(click.Group):
+    """A group that turns an error into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """See click."""
         try:
             return super().invoke(ctx)
         except KeystileError as error:
@@ -53,7 +55,7 @@ class _Group(click.Group):
             raise click.ClickException(error.strerror or type(error).__name__) from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keystile", message="%(prog)s %(version)s")
 @click.option(
     "-c",
@@ -126,3 +128,19 @@ def demo(ctx: click.Context) -> None:
     from ..demo import run
 
     ctx.exit(run())
+
+
+def commands_on(gate: Gate, source: str) -> click.Group:
+    """The commands that work on a gate, for a host with a command line of its own.
+
+    Args:
+        gate: the host's. It stays open when a command ends.
+        source: what has this gate, for errors.
+    """
+
+    def found(ctx: click.Context) -> None:
+        ctx.obj = Place(gate=gate, gate_from=source)
+
+    listed = {name: command for name, command in main.commands.items() if name not in _WITHOUT_GATE}
+    shown = {"help_option_names": ["-h", "--help"]}
+    return OneLine("keystile", listed, callback=click.pass_context(found), help=main.help, context_settings=shown)

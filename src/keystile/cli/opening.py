@@ -40,12 +40,12 @@ class Place(NamedTuple):
 
     Attributes:
         config: the file.
-        gate: the gate in code, ``"main:gate"`` or ``"main:make_gate()"``.
+        gate: the gate in code, ``"main:gate"`` or ``"main:make_gate()"``; or a host's own.
         gate_from: what named it, for errors.
     """
 
     config: Path | None = None
-    gate: str | None = None
+    gate: str | Gate | None = None
     gate_from: str = GATE_OPTION
 
 
@@ -90,12 +90,15 @@ def opened(place: Place, *lasting: str) -> Iterator[Gate]:
 @contextmanager
 def opening(place: Place) -> Iterator[Opened]:
     """The gate and where it was found. If it is async, its blocking names work all the same within this."""
-    found = _in_file(place.config) if place.gate is None else _in_code(place.gate, place.gate_from)
+    gate = place.gate
+    found = _in_file(place.config) if gate is None else _in_code(gate, place.gate_from)
     with loop_beside() if found.gate.needs_await else nullcontext(), _one_line(found):
         try:
             yield found
         finally:
-            if found.gate.needs_await:
+            if found.gate is gate:
+                pass  # it is its host's to close
+            elif found.gate.needs_await:
                 waited(found.gate.aclose)
             else:
                 found.gate.close()
@@ -145,10 +148,12 @@ def _in_file(config: Path | None) -> Opened:
     return Opened(open_gate(settings), ("file", settings.source), settings, settings.error)
 
 
-def _in_code(text: str, source: str) -> Opened:
+def _in_code(text: str | Gate, source: str) -> Opened:
     def error(key: str | None, reason: str) -> ConfigurationError:
         return ConfigurationError(reason, key=key, source=source)
 
+    if isinstance(text, Gate):
+        return Opened(text, ("gate", source), None, error)
     with redirect_stdout(sys.stderr):  # stdout is for what the command prints: a secret, or JSON
         name, gate = find(text, lambda reason: error(None, reason), ANYTHING, "gate")
     if not isinstance(gate, Gate):
