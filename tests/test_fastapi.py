@@ -358,6 +358,21 @@ def test_a_mounted_app_that_nobody_told_refuses_all_the_same() -> None:
         install_docs(sub, gate, prefix="/sub")
 
 
+def test_a_gate_around_the_app_has_its_errors_too() -> None:
+    app, gate = api(), gated(envelope=True)
+    install_docs(app, gate, prefix="")
+
+    @app.get("/fails")
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    headers = {"X-API-Key": gate.keys.create("ada").secret}
+    outside = TestClient(GateMiddleware(app, gate=gate), headers=headers, raise_server_exceptions=False)
+    for path, code in (("/fails", "internal_error"), ("/things/a", "insufficient_scope")):
+        assert outside.get(path).json()["error"]["code"] == code
+    assert security(app.openapi(), "/me") == needs()
+
+
 def test_a_root_path_is_no_part_of_rules() -> None:
     app, gate = FastAPI(), gated(root_path="/api", rules=[Rule("/own", scopes=["a"])])
 

@@ -38,7 +38,7 @@ from keystile.rules.requests.preflights import MOST_TEXT, granted, listed, read_
 from keystile.rules.requests.querykeys import decoded, is_long, take, without_keys, without_values
 from keystile.rules.requests.urls import MOST_PATH, target_of
 from keystile.rules.requests.uses import Uses
-from tests.sizes import api, hooked, hooks, keys, live, managed, pages, parts, places
+from tests.sizes import api, homes, hooked, hooks, keys, live, managed, pages, parts, places
 
 MOST_LINES = 20_000  # of a header with the shortest of names, in a head of 1 MB
 SECRETS = (b"a secret for cursors",)
@@ -902,6 +902,7 @@ NOT_FED = {
     "answers.writers.Writers.splices": "see EnvelopeWriter.spliced",
     "answers.writers.Writers.success": _DOORS,
     "wsgi.GateMiddleware.__call__": _DOORS,
+    **homes.NOT_FED,
     **hooks.NOT_FED,
     **pages.NOT_FED,
 }
@@ -1053,6 +1054,7 @@ NO_STRANGERS = {
     "policy.reading": _OPERATOR,
     "keys.workshop": _OPERATOR,
     "wrap": _OPERATOR,
+    **homes.NO_STRANGERS,
     **hooks.NO_STRANGERS,
     **pages.NO_STRANGERS,
 }
