@@ -800,7 +800,6 @@ NOT_FED = {
     "manage.requests.ManagementRequest.header": "compares names",
     "manage.requests.rooted": "looks at one character",
     "policy.beside.management.check_mount": _SETTING,
-    "cli.commands.commands_on": _SETTING,
     "integrations.django.handing.HeldByWSGI.start": _APP,
     "integrations.django.views.require": _SETTING,
     "integrations.flask.require": _SETTING,

@@ -123,8 +123,7 @@ class Pulled(Generic[T]):
     """A coroutine that hands things out, run from each to the next by whoever asks for it: where an app's answer is
     pushed, and is to be pulled. For asyncio.
 
-    All of it runs in one context, though several tasks may ask in turn. When it ends, the variables of that context are
-    set for whoever asked last, as after an await.
+    All of it runs in one context of its own, though several tasks may ask in turn.
 
     Args:
         work: given a function, which it calls and awaits with each thing.
@@ -164,8 +163,6 @@ class Pulled(Generic[T]):
             try:
                 waits_for = self._context.run(step, value)
             except StopIteration:
-                for variable, set_to in self._context.items():
-                    variable.set(set_to)
                 return
             if waits_for is self:
                 return

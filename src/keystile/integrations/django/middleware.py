@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
@@ -38,6 +38,7 @@ class KeystileMiddleware(MiddlewareMixin):  # type: ignore[misc]
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         super().__init__(get_response)
+        self.async_mode = iscoroutinefunction(get_response)  # Django before 5 keeps it to itself
         self._gate, self._only = get_gate(), get_only()
         # A door is built at start, so that what is wrong shows then. Under ASGI a chain may be sync all the same.
         _ = self._asgi if self.async_mode or self._gate.needs_await else self._wsgi
