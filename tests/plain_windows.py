@@ -92,7 +92,6 @@ class PlainLimiter:
     def refund(self, subject: str, charges: tuple[Charge, ...], at: int, now: int) -> None:
         for each, units in charges:
             self.window(subject, each).give_back(units, at, now)
-        self._drop_ended(subject, now)
 
     def window(self, subject: str, each: Window) -> PlainWindow:
         slot = (subject, each.unit, each.scope, each.seconds)

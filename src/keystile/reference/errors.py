@@ -120,6 +120,13 @@ GATE = (
         "[webhooks](../guides/webhooks.md#the-same-message-twice)",
         "send it again later, with the same id",
     ),
+    Error(
+        "not_found",
+        (404,),
+        "with `[[apps]]`: no app is below this path ([several apps](../guides/existing-service.md#several-apps))",
+        "look at the path",
+        "an app with the prefix `/` gets the rest",
+    ),
     Error("unsupported_media_type", (415,), "with `require_json`: not JSON", "send JSON as `application/json`"),
     Error(
         "payload_too_large",
@@ -180,12 +187,7 @@ MANAGEMENT = (
     Error(
         "organization_required", (403,), "the caller's key belongs to no organization", "use a key of an organization"
     ),
-    Error(
-        "not_found",
-        (404,),
-        "there is nothing here that the caller may see; with `[[apps]]`, no app is below this path",
-        "look at the id and the path",
-    ),
+    Error("not_found", (404,), "there is nothing here that the caller may see", "look at the id and the path"),
     Error("method_not_allowed", (405,), "the path does not know this method", "use one that `Allow` names"),
     Error("request_timeout", (408,), "the body did not arrive in time", "send it again"),
     Error("key_limit_reached", (409,), "the plan allows no more keys", "revoke one, or ask for another plan"),
