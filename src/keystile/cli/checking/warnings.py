@@ -68,7 +68,7 @@ def _of_server(environ: Mapping[str, str]) -> Iterator[str]:
             yield (
                 f"server: {name} is set, so the server may replace the client's address by what a header says, which "
                 "anybody may have sent: unset it (uvicorn: --no-proxy-headers) and name your proxies in "
-                "trusted_proxies; docs/servers.md says what each server does"
+                "trusted_proxies; docs/reference/servers.md says what each server does"
             )
 
 
