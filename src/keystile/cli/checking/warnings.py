@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ...config.file import Settings
+from ...doors.apps import kinds_of
 from ...exceptions import ConfigurationError, StoreUnavailable
 from ...gate import Gate
 from ...policy import METHODS
@@ -14,7 +15,7 @@ from ...policy.rules import public_rules
 from ...rules.requests.templates import rules_for_template
 from ...stores import open_store
 from ..opening import called, in_memory
-from .routes import Routes, app_within, kinds_of, routes_of
+from .routes import Routes, app_within, routes_of
 
 if TYPE_CHECKING:
     from ...wrap import Found
