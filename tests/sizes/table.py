@@ -473,7 +473,10 @@ TABLE = (
         ),
         octets(keys.signed),
     ),
-    Row(("client.waits.told",), text(client.wait)),
+    Row(
+        ("client.waits.told", "rules.waits.retry_after", "rules.waits.seconds_in", "rules.waits.moment_in"),
+        text(client.wait),
+    ),
     Row(("client.raising.error_from",), octets(client.error(b'{"error": [', b"1]}")), 3 * ERROR_MOST, "list"),
     Row(("client.raising.error_from",), octets(client.error(b'{"detail": "', b'"}')), 3 * ERROR_MOST, "text"),
     Row(("client.bodies.BoundedBody.feed",), octets(client.body)),
