@@ -34,8 +34,9 @@ from keystile.client import (
     gate_transport,
     raise_for,
 )
-from keystile.client.waits import MOST_SECONDS, told
+from keystile.client.waits import told
 from keystile.client.walks import MOST_CURSOR
+from keystile.rules.waits import MOST_SECONDS
 from tests.clients import CALLERS, LIBRARIES, PLACES, Caller
 
 URL = "https://api.example.com/v1/things"

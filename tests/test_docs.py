@@ -28,6 +28,13 @@ def test_a_named_module_is_there(named: str) -> None:
     assert (ROOT / named).is_file()
 
 
+def test_each_page_that_the_code_names_is_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
+    named = set(re.findall(r"docs/[\w/-]+\.md", " ".join(texts)))
+    assert len(named) > 10
+    assert {page for page in named if not (ROOT / page).is_file()} == set()
+
+
 def test_every_promise_names_its_test_and_its_exception() -> None:
     promises = [line.split(" | ") for line in PROMISED.partition("\n## How much")[0].splitlines() if "::test_" in line]
     assert len(promises) > 20

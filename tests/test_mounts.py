@@ -130,6 +130,12 @@ def test_the_server_s_root_path_comes_before_the_prefix(doors: Callable[..., Doo
     assert door.get("/svc/files/x").status == 401
 
 
+def test_a_slash_at_the_end_of_the_server_s_root_path_is_not_doubled(doors: Callable[..., Door]) -> None:
+    door = doors()
+    door.extra = {"SCRIPT_NAME": "/svc"} if door.kind == "wsgi" else {"root_path": "/svc/"}
+    assert door.get("/billing/x").body == b"/billing /svc/billing /x"
+
+
 def test_a_root_path_that_is_set_is_taken_off_before_the_prefix(doors: Callable[..., Door]) -> None:
     door = doors(root_path="/svc")
     assert door.get("/svc/billing/x").body == b"/billing /svc/billing /x"

@@ -6,7 +6,8 @@ import gzip
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import anyio
 import pytest
 
 from keystile import ConfigurationError
+from keystile.rules.waits import MOST_SECONDS
 from keystile.webhooks import Scheme, Secret, Targets, sign, verify
 from keystile.webhooks.sending import Attempt, Sender, network, send
 from tests.receivers import CLOSING, LOOPBACK, OK, Answer, Receiver, certificates, drips, hangs, receiving, resolving
@@ -153,7 +155,7 @@ def test_no_proxy_of_the_environment_is_asked(
         ("429 Slow", "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n", False, 0),
         ("503 Later", "Retry-After: soon\r\n", False, None),
         ("503 Later", "Retry-After: -5\r\n", False, None),
-        ("503 Later", "Retry-After: 9999999999999999\r\n", False, None),
+        ("503 Later", "Retry-After: 9999999999999999\r\n", False, MOST_SECONDS),
         ("500 Broken", "", False, None),
     ],
 )
@@ -163,6 +165,22 @@ def test_only_2xx_has_arrived(
     receiver = receiving(f"HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n".encode())
     [attempt] = attempts("asyncio", f"http://127.0.0.1:{receiver.port}/", port=receiver.port)
     assert (attempt.status, attempt.delivered, attempt.retry_after) == (int(status[:3]), delivered, after)
+
+
+@pytest.fixture
+def far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "XXX-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_greenwich")
+def test_a_date_that_names_no_zone_is_of_greenwich(receiving: Callable[..., Receiver]) -> None:
+    receiver = receiving(b"HTTP/1.1 200 OK\r\nDate: Wed Oct 21 07:28:00 2015\r\nContent-Length: 0\r\n\r\n")
+    [attempt] = attempts("asyncio", f"http://127.0.0.1:{receiver.port}/", port=receiver.port)
+    assert attempt.clock == 1_445_412_480
 
 
 def floods(first: bytes, chunk: bytes) -> Answer:

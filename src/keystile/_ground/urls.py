@@ -1,9 +1,11 @@
-"""Which part of a store's URL may be shown."""
+"""What is known of every URL: which part of a store's may be shown, and the ports of the web's schemes."""
 
 from __future__ import annotations
 
 import re
 
+OWN_PORTS = {"http": 80, "https": 443}
+"""The port that a URL of this scheme means if it names none."""
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
 
 

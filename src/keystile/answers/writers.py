@@ -18,7 +18,7 @@ from .headers.cors import CorsWriter
 from .headers.expiry import ExpiryWriter
 from .headers.limits import FieldWriter, shown_names
 from .problems import PROBLEM, asks_for_problem
-from .responses import Fields, HeaderWriter, RefusalWriter, Reply, timestamp
+from .responses import OPT_OUT, Fields, HeaderWriter, RefusalWriter, Reply, timestamp
 from .shape import Shape
 
 
@@ -78,6 +78,12 @@ class Writers(Generic[AnyStr]):
             reply.headers.append(self.strict)
         if reply.status in HTTPS_REDIRECTS:
             reply.headers.append((self._location, self._encode(self._url(*target()))))
+        return reply
+
+    def refusal_within(self, refused: Refused, accept: str) -> Reply[AnyStr]:
+        """The same, given by what stands behind a door. The door writes no second error and no envelope around it."""
+        reply = self.refusal(refused, accept, lambda: ("", b""))
+        reply.headers.append((self._encode(OPT_OUT), self._encode("off")))
         return reply
 
     def _url(self, path: str, query: bytes) -> str:

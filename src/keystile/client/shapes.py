@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from .._ground.urls import OWN_PORTS
+
 
 class Response(Protocol):
     """An answer, read or not."""
@@ -66,15 +68,14 @@ class AsyncClient(Protocol):
 
 Origin = tuple[str, str, int]
 """Scheme, host and port (RFC 6454 section 4), in lower case."""
-_PORTS = {"http": 80, "https": 443}
 
 
 def origin_of(url: Any) -> Origin:
     """The origin of a URL of either library."""
-    return url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS.get(url.scheme, 0)
+    return url.scheme, url.raw_host.decode("ascii").lower(), url.port or OWN_PORTS.get(url.scheme, 0)
 
 
 def written_origin(text: str) -> Origin:
     """The origin that this text names."""
     parts = urlsplit(text.lower())
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    return parts.scheme, parts.hostname or "", parts.port or OWN_PORTS.get(parts.scheme, 0)

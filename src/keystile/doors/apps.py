@@ -50,6 +50,11 @@ def advice(app: Callable[..., Any]) -> str:
     return "is it a factory? then call it"
 
 
+def kinds_of(app: Any) -> set[str]:
+    """The full names of an app's classes, by which a framework is known without importing it."""
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
+
+
 def _takes(app: Callable[..., Any], door: str) -> bool:
     try:
         # The signature of the callable itself: what a decorator wraps may take other arguments.

@@ -63,9 +63,6 @@ from .order import Order
 from .settling import Settler
 from .transport import Transport
 
-# What `Gate._hold` sets and others do not keep.
-_HELD = ("policy", "rules", "accepted", "shapes", "charges", "_order", "check", "recheck", "refuse")
-
 
 @names_checked
 class Gate:
@@ -237,13 +234,16 @@ class Gate:
         past, later = copy(self), copy(self)
         later._hold(policy, *self._read(policy), self._order)  # noqa: SLF001 - it is of this class
         turns = [follower.under(later, past) for follower in list(self._followers)]
+        # What `_hold` has set; but others keep the quotas, so these stay, and become the later ones.
+        held = {name: value for name, value in vars(later).items() if value is not vars(past)[name]}
+        held["quotas"] = self.quotas
         # From here on nothing can fail. Whoever follows is either wholly in the past or wholly here.
         for turn in turns:
             turn.leave()
         self.quotas.become(later.quotas)
         self._caps.become(Caps(policy))
         self._order.prover.count_by(later.quotas)
-        vars(self).update({name: vars(later)[name] for name in _HELD})
+        vars(self).update(held)
         for turn in turns:
             turn.enter()
         self._order.dry.announce()

@@ -122,8 +122,7 @@ class Order:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
         demand = rules.every if request.unreadable else rules.demand(request.method, request.path, request.raw_path)
-        listed = demand.admits is not None or demand.would_admit is not None
-        if listed and self.dry.bars(demand, visit, again=before is not None):
+        if (demand.admits or demand.would_admit) and self.dry.bars(demand, visit, again=before is not None):
             return self._refused(outcomes.BARRED, visit)
         if request.preflight is not None:
             answer = await self._preflight(visit, request.preflight, demand, offload)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._ground.checks import check_scopes as checked_scopes
 from ..answers.current import Current
-from ..answers.responses import OPT_OUT, Reply
+from ..answers.responses import Reply
 from ..answers.writers import Writers
 from ..exceptions import ConfigurationError, KeystileError
 from ..gate import Gate
@@ -107,9 +107,7 @@ def reply_to(refusal: Refusal, accept: str) -> Reply[str]:
         refusal: what was raised.
         accept: the request's ``Accept``, or nothing.
     """
-    reply = Writers(refusal.gate, str).refusal(refusal.refused, accept, lambda: ("", b""))
-    reply.headers.append((OPT_OUT, "off"))  # the door takes it off, and does not write this error a second time
-    return reply
+    return Writers(refusal.gate, str).refusal_within(refusal.refused, accept)
 
 
 def _check_not_public(current: Current) -> None:

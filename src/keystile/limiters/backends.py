@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import limits.aio.storage
 import limits.aio.strategies
 import limits.errors
 import limits.storage
@@ -17,12 +18,12 @@ from .._ground.urls import place_of
 from ..exceptions import ConfigurationError, StoreUnavailable
 from ..model import Charge
 
-# Each with the method that reads its counter.
-_STRATEGIES = {
-    "SlidingWindowCounterRateLimiter": "get_sliding_window",
-    "MovingWindowRateLimiter": None,
-    "FixedWindowRateLimiter": "get",
-}
+# The best first; each with the class of the storages that support it, and the method that reads its counter.
+_STRATEGIES = (
+    ("SlidingWindowCounterRateLimiter", "SlidingWindowCounterSupport", "get_sliding_window"),
+    ("MovingWindowRateLimiter", "MovingWindowSupport", None),
+    ("FixedWindowRateLimiter", "Storage", "get"),
+)
 # Without these timeouts a driver waits for ever.
 _TIMEOUTS = {
     "memcached": {"connect_timeout": 0.25, "timeout": 0.25},
@@ -46,6 +47,7 @@ class Backend:
         self._url = prefix + url
         self._options = {**_TIMEOUTS.get(self._url.partition(":")[0], {}), **options}
         self._strategies: Any = limits.aio.strategies if prefix else limits.strategies
+        self._kinds: Any = limits.aio.storage if prefix else limits.storage
         self._longest = 15 * 86_400 if url.startswith("memcached") else math.inf
         self.failures: tuple[type[Exception], ...] = ()
         scheme = self._url.partition(":")[0]
@@ -64,14 +66,10 @@ class Backend:
             raise self._wrong(f"limits cannot use it: {type(error).__name__}") from None
         own = own if isinstance(own, tuple) else (own,)
         self.failures = (OSError, limits.errors.ConcurrentUpdateError, *own)
-        for name, counter in _STRATEGIES.items():
-            try:
-                strategy = getattr(self._strategies, name)(storage)
-            except NotImplementedError:  # so `limits` says that a storage lacks what this strategy needs
-                continue
-            self.counter = counter
-            return strategy
-        raise AssertionError("every storage supports fixed windows")
+        name, self.counter = next(
+            (name, counter) for name, kind, counter in _STRATEGIES if isinstance(storage, getattr(self._kinds, kind))
+        )
+        return getattr(self._strategies, name)(storage)
 
     def _check_driver(self) -> None:
         """Check before `limits` does. Its errors do not say what to install, and it leaves a half-built storage

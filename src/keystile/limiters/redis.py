@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._ground.redis.cluster import Topology
-from .._ground.redis.eviction import UNTOLD, policies_of
+from .._ground.redis.eviction import UNTOLD, policy_in, told_by_each
 from .._ground.redis.links import AsyncLinks, Links, answer, open_all
 from .._ground.redis.servers import Servers
 from .._sync import PerLoop, run_now
@@ -77,9 +77,12 @@ class RedisLimiter:
 
     def advice(self) -> list[str]:
         """What an operator should know of the servers; raises as `hit`."""
-        found = run_now(policies_of(self._links, self._servers, self._topology))
-        evicting = [each for each in found if each is not None and each != "noeviction"]
-        return [*map(_EVICTS.format, evicting), *([UNTOLD] if None in found else [])]
+        told = run_now(told_by_each(self._links, self._servers, self._topology, self._policy))
+        said = [UNTOLD if each is None else _EVICTS.format(each) for each in told if each != "noeviction"]
+        return list(dict.fromkeys(said))
+
+    async def _policy(self, node: str) -> str:
+        return policy_in(await self._links.execute(node, "INFO", "memory"))
 
     def hit(self, subject: str, charges: Sequence[Charge]) -> tuple[Usage, ...]:
         """Count each cost in its window if all fit, otherwise none.

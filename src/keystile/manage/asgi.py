@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from .._sync import in_time, pooled
 from ..doors.asgi.bodies import read_body, replaying
+from ..doors.asgi.mounts import moved
 from ..doors.asgi.reading import Reader
 from ..doors.asgi.wire import Message, Receive, Scope, Send, head_ends
 from ..gate import Gate
@@ -68,12 +69,10 @@ class Mounted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             return await self.app(scope, receive, send)
-        path, whole = self._below(scope), scope["path"]
+        path = self._below(scope)
         if path != self._path and not path.startswith(f"{self._path}/"):
             return await self.app(scope, receive, send)
-        # Not every server's path has the prefix in it.
-        prefix = whole[: len(whole) - len(path)] or (scope.get("root_path") or "").rstrip("/")
-        return await self._api(dict(scope, root_path=prefix + self._path, path=prefix + path), receive, send)
+        return await self._api(moved(scope, path, self._path), receive, send)
 
 
 class ServedByASGI:

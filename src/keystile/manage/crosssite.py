@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from .._ground.urls import OWN_PORTS
+
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 """They change nothing here (RFC 9110 section 9.2.1)."""
 
@@ -19,7 +21,6 @@ _OURS = frozenset(("same-origin", "none"))  # none: the user did it, by an addre
 _FROM_OTHERS = frozenset(("same-site", "cross-site"))
 _OPENED = frozenset(("document", ""))
 _FRAMES = frozenset(("iframe", "frame"))
-_OWN_PORTS = {"http": 80, "https": 443}
 
 Fields = Iterable[tuple[str, str]]
 
@@ -59,9 +60,9 @@ def origin_of(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return ""
-    if not host or parts.scheme not in _OWN_PORTS:
+    if not host or parts.scheme not in OWN_PORTS:
         return ""
-    shown = "" if port is None or port == _OWN_PORTS[parts.scheme] else f":{port}"
+    shown = "" if port is None or port == OWN_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{shown}"
 
 

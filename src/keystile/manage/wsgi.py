@@ -11,13 +11,13 @@ from werkzeug.wrappers import Request
 from .._sync import inline, run_now
 from ..answers.envelopes import STATUS_LINES
 from ..doors.wsgi.bodies import read_body
+from ..doors.wsgi.mounts import moved, path_of
 from ..doors.wsgi.protocol import Environ, StartResponse
 from ..doors.wsgi.reading import Reader
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..gate.requestids import RequestIds
 from ..model import Reason
-from ..rules.requests.canonical import below
 from .answers import INTERNAL, Answers
 from .api.app import MOST_BODY, APISettings, ManagementAPI
 from .live.stream import Stream
@@ -74,13 +74,10 @@ class Mounted:
         self._api = served(api.handle, gate, most_body=MOST_BODY)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        whole = environ.get("PATH_INFO", "")
-        path = below(whole, self._taken) if self._taken else whole
+        path = path_of(environ, self._taken)
         if path != self._path and not path.startswith(f"{self._path}/"):
             return cast("Iterable[bytes]", self.app(environ, start_response))
-        mount = environ.get("SCRIPT_NAME", "") + whole[: len(whole) - len(path)] + self._path
-        inner = dict(environ, SCRIPT_NAME=mount, PATH_INFO=path[len(self._path) :])
-        return self._api(inner, start_response)
+        return self._api(moved(environ, path, self._path), start_response)
 
 
 class ServedByWSGI:

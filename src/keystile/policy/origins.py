@@ -10,13 +10,14 @@ import re
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
+from .._ground.urls import OWN_PORTS
 from ..exceptions import ConfigurationError
 
 EVERY = "*"
 """In a list of origins: every one."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?")
-_OWN_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
+_OWN_PORTS = OWN_PORTS | {"ws": 80, "wss": 443, "ftp": 21}
 
 
 def check_origins(origins: tuple[str, ...], key: str) -> tuple[str, ...]:

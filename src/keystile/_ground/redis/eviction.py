@@ -1,11 +1,14 @@
-"""What a server does when its memory is full."""
+"""What servers tell of themselves, as what they do when their memory is full."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from .cluster import Topology
 from .servers import Servers
+
+T = TypeVar("T")
 
 UNTOLD = (
     "the server does not tell what it does when it is full (INFO is forbidden): see that its maxmemory-policy is "
@@ -13,25 +16,34 @@ UNTOLD = (
 )
 
 
-async def policies_of(links: Any, servers: Servers, topology: Topology | None) -> list[str | None]:
-    """The ``maxmemory-policy`` of each server, each once; None for one that does not tell.
+def policy_in(memory: Mapping[str, Any]) -> str:
+    """The ``maxmemory-policy`` in the section "memory" of INFO. CONFIG names it too, but many who rent out servers
+    forbid that."""
+    return str(memory.get("maxmemory_policy", "noeviction"))
 
-    INFO names it as well as CONFIG does, which many who rent out servers forbid.
+
+async def told_by_each(
+    links: Any, servers: Servers, topology: Topology | None, ask: Callable[[str], Awaitable[T]]
+) -> list[T | None]:
+    """What each server tells; None for one that refuses to.
+
+    Args:
+        links: the connections.
+        servers, topology: where the servers are.
+        ask: asks the node with this name; ``""`` is the only server.
 
     Raises:
         StoreUnavailable: a server does not answer.
     """
-    found: dict[str | None, None] = {}
+    found: list[T | None] = []
     try:
         if topology is not None:
             await topology.look(links.execute)
         for node in ("",) if topology is None else topology.primaries:
             try:
-                memory = await links.execute(node, "INFO", "memory")
+                found.append(await ask(node))
             except servers.reply:
-                found[None] = None
-            else:
-                found[str(memory.get("maxmemory_policy", "noeviction"))] = None
+                found.append(None)
     except servers.failures as error:
         raise servers.unavailable(error) from None
-    return list(found)
+    return found

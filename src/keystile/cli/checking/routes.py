@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from ...doors.apps import kinds_of
+
 MOST_ROUTES, DEEPEST = 10_000, 20
 
 _DJANGO = "django.core.handlers."
@@ -134,11 +136,6 @@ def _in_django(patterns: Any, prefix: str, found: Routes, depth: int) -> None:
             found.add(template, ())
         else:
             _in_django(inner, template, found, depth + 1)
-
-
-def kinds_of(app: Any) -> set[str]:
-    """The full names of the classes of an app."""
-    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
 
 
 _LOOKS: dict[str, Callable[[Any, str, Routes, int], None]] = {

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ...config.file import Settings
+from ...doors.apps import kinds_of
 from ...exceptions import ConfigurationError, StoreUnavailable
 from ...gate import Gate
 from ...policy import METHODS
@@ -14,7 +15,7 @@ from ...policy.rules import public_rules
 from ...rules.requests.templates import rules_for_template
 from ...stores import open_store
 from ..opening import called, in_memory
-from .routes import Routes, app_within, kinds_of, routes_of
+from .routes import Routes, app_within, routes_of
 
 if TYPE_CHECKING:
     from ...wrap import Found
@@ -68,7 +69,7 @@ def _of_server(environ: Mapping[str, str]) -> Iterator[str]:
             yield (
                 f"server: {name} is set, so the server may replace the client's address by what a header says, which "
                 "anybody may have sent: unset it (uvicorn: --no-proxy-headers) and name your proxies in "
-                "trusted_proxies; docs/servers.md says what each server does"
+                "trusted_proxies; docs/reference/servers.md says what each server does"
             )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...answers.documents import Documents
+from ...answers.writers import Writers
 from ...exceptions import ConfigurationError
 from ...gate import Gate
-from ...rules.requests.canonical import below
+from ...model import Refused
 from ..prefixes import NOT_FOUND, Places
 from .lifespans import Lifespans
-from .reading import accepted_by, own_root_path
+from .reading import Reader, accepted_by, own_root_path
 from .wire import Receive, Scope, Send
 
 
@@ -35,21 +35,17 @@ class Mounts:
                 raise ConfigurationError(reason, key=name)
         self._places = Places((prefix, (name, app)) for prefix, name, app in listed)
         self._lifespans = Lifespans((name, app) for _, name, app in listed)
-        self._fixed, self._documents = gate.policy.root_path, Documents(gate)
+        self._below, self._refusal = Reader(gate, None).path, Writers(gate, str.encode).refusal_within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespans.run(scope, receive, send)
-        root = scope.get("root_path") or ""
-        path = below(scope["path"], root if self._fixed is None else self._fixed)
+        path = self._below(scope)
         place = self._places.find(path)
         if place is None:
             return await self._not_found(scope, send)
         prefix, (name, app) = place
-        # A server may leave its root path out of the path. What an app is given has both, as the ASGI specification
-        # says: not every router finds its prefix otherwise.
-        taken = scope["path"][: len(scope["path"]) - len(path)] or root
-        inner = {**scope, "root_path": taken + prefix, "path": taken + path}
+        inner = moved(scope, path, prefix)
         state = self._lifespans.states.get(name)
         if state is not None:
             inner["state"] = dict(state)
@@ -59,9 +55,22 @@ class Mounts:
     async def _not_found(self, scope: Scope, send: Send) -> None:
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1000})
-        request_id = scope["keystile"].request_id
-        headers, body = self._documents.error(NOT_FOUND, accepted_by(scope), request_id)
-        fields = [(name.encode(), value.encode()) for name, value in headers]
-        await send({"type": "http.response.start", "status": NOT_FOUND.status, "headers": fields})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        reply = self._refusal(Refused(NOT_FOUND, scope["keystile"].request_id), accepted_by(scope))
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
         return None
+
+
+def moved(scope: Scope, path: str, prefix: str) -> Scope:
+    """The scope for what is served below a prefix.
+
+    Args:
+        scope: as it came.
+        path: of it, as rules are relative to it; begins with the prefix.
+        prefix: without a slash at its end.
+    """
+    whole = scope["path"]
+    # A server may leave its root path out of the path. What an app is given has both, as the ASGI specification says:
+    # not every router finds its prefix otherwise.
+    taken = whole[: len(whole) - len(path)] or (scope.get("root_path") or "").rstrip("/")
+    return {**scope, "root_path": taken + prefix, "path": taken + path}

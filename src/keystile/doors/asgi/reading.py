@@ -14,6 +14,7 @@ from ...rules.requests.canonical import OVERRIDES, ambiguous, below
 from ...rules.requests.credentials import spellings
 from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
+from ..apps import kinds_of
 from .wire import CODING, OFFERED, TELLING, Scope, offers_of, read_wire
 
 _new = tuple.__new__
@@ -190,7 +191,7 @@ def _reader_of(app: Any) -> tuple[Callable[[], str] | None, bool]:
     """
     for _ in range(100):
         app = getattr(app, "__self__", app)  # of a method
-        kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(app).__mro__}
+        kinds = kinds_of(app)
         if "fastapi.applications.FastAPI" in kinds:
             return partial(_root_path_of, app), True
         if not kinds.isdisjoint(_STARLETTE):

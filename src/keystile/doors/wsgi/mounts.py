@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from ...answers.documents import Documents
 from ...answers.envelopes import STATUS_LINES
+from ...answers.writers import Writers
 from ...gate import Gate
+from ...model import Refused
 from ...rules.requests.canonical import below
 from ..prefixes import NOT_FOUND, Places
 from .host import wants_exceptions
@@ -25,7 +26,7 @@ class Mounts:
     def __init__(self, apps: Iterable[tuple[str, str, Any]], gate: Gate) -> None:
         listed = list(apps)
         self._places = Places((prefix, app) for prefix, _, app in listed)
-        self._taken, self._documents = gate.policy.root_path or "", Documents(gate)
+        self._taken, self._refusal = gate.policy.root_path or "", Writers(gate, str).refusal_within
         self._apps = [app for _, _, app in listed]
 
     @property
@@ -34,18 +35,39 @@ class Mounts:
         return any(wants_exceptions(app) for app in self._apps)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        whole = environ.get("PATH_INFO", "")
-        path = below(whole, self._taken) if self._taken else whole
+        path = path_of(environ, self._taken)
         place = self._places.find(path)
         if place is None:
             return self._not_found(environ, start_response)
         prefix, app = place
-        mount = environ.get("SCRIPT_NAME", "") + whole[: len(whole) - len(path)] + prefix
-        inner = dict(environ, SCRIPT_NAME=mount, PATH_INFO=path[len(prefix) :])
-        return cast("Iterable[bytes]", app(inner, start_response))
+        return cast("Iterable[bytes]", app(moved(environ, path, prefix), start_response))
 
     def _not_found(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        request_id = environ["keystile.admitted"].request_id
-        headers, body = self._documents.error(NOT_FOUND, environ.get("HTTP_ACCEPT") or "", request_id)
-        start_response(STATUS_LINES[NOT_FOUND.status], headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        refused = Refused(NOT_FOUND, environ["keystile.admitted"].request_id)
+        reply = self._refusal(refused, environ.get("HTTP_ACCEPT") or "")
+        start_response(STATUS_LINES[reply.status], reply.headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
+
+
+def path_of(environ: Environ, root_path: str) -> str:
+    """The path as rules are relative to it, as it came.
+
+    Args:
+        environ: the request.
+        root_path: the prefix that is known to be taken off; empty if none is.
+    """
+    whole: str = environ.get("PATH_INFO", "")
+    return below(whole, root_path) if root_path else whole
+
+
+def moved(environ: Environ, path: str, prefix: str) -> Environ:
+    """The environ for what is served below a prefix.
+
+    Args:
+        environ: as it came.
+        path: as `path_of` gives it; begins with the prefix.
+        prefix: without a slash at its end.
+    """
+    whole = environ.get("PATH_INFO", "")
+    mount = environ.get("SCRIPT_NAME", "") + whole[: len(whole) - len(path)] + prefix
+    return dict(environ, SCRIPT_NAME=mount, PATH_INFO=path[len(prefix) :])

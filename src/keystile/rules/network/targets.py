@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ..._ground.checks import check_strings, errors_under
+from ..._ground.urls import OWN_PORTS
 from ...exceptions import ConfigurationError
 from .addresses import Address, Allowlist, parse
 
@@ -45,7 +46,6 @@ _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 # The last label begins with a letter: what ends in a number is an address to some parsers (WHATWG URL, section 3.5).
 _NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
 _INTERNAL = ("local", "internal", "localhost")
-_PORTS = {"https": 443, "http": 80}
 
 
 class Target(NamedTuple):
@@ -67,7 +67,7 @@ class Target(NamedTuple):
     def authority(self) -> str:
         """The value of ``Host``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == OWN_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class Targets:
@@ -114,7 +114,7 @@ class Targets:
         if found is None:
             raise _wrong("expected 'https://host/path', without a user and without a fragment")
         scheme, host, path = found[1], found[2].lower(), found[4]
-        port = int(found[3] or _PORTS[scheme])
+        port = int(found[3] or OWN_PORTS[scheme])
         if scheme not in self._schemes:
             raise _wrong("messages go over https")
         if port not in self._ports:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
+from ..._ground.urls import OWN_PORTS
 from ...model import Site
 from ..requests.credentials import Unusable
 
 _ELSEWHERE = frozenset(("cross-site", "same-site"))
-_PORTS = {"http": 80, "https": 443}
 # A browser writes no more than this into Origin, and no header of ours is longer than a name and a port.
 _MOST = 300
 # RFC 4648 section 5 has two other digits than section 4.
@@ -89,7 +89,7 @@ def _is_ours(site: Site, origins: Collection[str], public_url: str | None, *, se
     if public_url is not None:
         return _parts(origin) == _parts(public_url.lower()) is not None
     scheme = origin.partition("://")[0]
-    if scheme not in _PORTS or (secure and scheme != "https"):
+    if scheme not in OWN_PORTS or (secure and scheme != "https"):
         return False
     if len(site.hosts) != 1 or len(site.hosts[0]) > _MOST:
         return False
@@ -99,14 +99,14 @@ def _is_ours(site: Site, origins: Collection[str], public_url: str | None, *, se
 def _parts(origin: str) -> tuple[str, str, int] | None:
     """Scheme, host and port; None for what is no origin of a website, such as ``null``."""
     scheme, _, host = origin.partition("://")
-    if scheme not in _PORTS or not _HOST.fullmatch(host):
+    if scheme not in OWN_PORTS or not _HOST.fullmatch(host):
         return None
     try:
         found = urlsplit(origin)
         port = found.port
     except ValueError:
         return None
-    return scheme, found.hostname or "", _PORTS[scheme] if port is None else port
+    return scheme, found.hostname or "", OWN_PORTS[scheme] if port is None else port
 
 
 def is_fetch(site: Site) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..._ground.redis.eviction import policy_in
+
 OFF = "the append-only file is off: what was written since the last snapshot is lost in a crash: set appendonly yes"
 REPLICA = "it is a replica: it hears of a revocation later, and takes no writes; name the primary"
 SECOND = (
@@ -27,7 +29,7 @@ def advice_on(
         synced: the setting ``appendfsync``; None where the server does not tell.
     """
     found = [REPLICA] if replication.get("role") == "slave" else []
-    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    policy = policy_in(memory)
     # Nothing of ours that matters has a time to live.
     if policy.startswith("allkeys"):
         found.append(DROPS.format(policy))

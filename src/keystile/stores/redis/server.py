@@ -13,7 +13,7 @@ from typing import Any
 from ..._ground.frozen import HiddenBytes
 from ..._ground.health import Health
 from ..._ground.redis.cluster import Topology
-from ..._ground.redis.eviction import UNTOLD
+from ..._ground.redis.eviction import UNTOLD, told_by_each
 from ..._ground.redis.links import answer, open_all
 from ..._ground.redis.roles import REASON, ROLE, is_replica
 from ..._ground.redis.servers import CannotWrite, Servers
@@ -85,21 +85,12 @@ class Server:
 
     async def advice(self) -> list[str]:
         """What an operator should know of the servers, each thing once."""
-        links, topology = self._links(), self._topology
-        found: dict[str, None] = {}
-        try:
-            if topology is not None:
-                await topology.look(links.execute)
-            for node in ("",) if topology is None else topology.primaries:
-                try:
-                    told = {each: await links.execute(node, "INFO", each) for each in _SECTIONS}
-                except self._servers.reply:
-                    found[UNTOLD] = None
-                else:
-                    found |= dict.fromkeys(advice_on(**told, synced=await self._synced(node)))
-        except self._servers.failures as error:
-            raise self._servers.unavailable(error) from None
-        return list(found)
+        told = await told_by_each(self._links(), self._servers, self._topology, self._advice_on)
+        return list(dict.fromkeys(said for each in told for said in ([UNTOLD] if each is None else each)))
+
+    async def _advice_on(self, node: str) -> list[str]:
+        told = {each: await self._links().execute(node, "INFO", each) for each in _SECTIONS}
+        return advice_on(**told, synced=await self._synced(node))
 
     async def _synced(self, node: str) -> str | None:
         try:

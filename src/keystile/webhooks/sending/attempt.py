@@ -11,13 +11,13 @@ import ssl
 import time
 from collections.abc import Iterable
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from ..._sync import in_time
 from ...exceptions import Overloaded
 from ...rules.network.targets import Target, Targets
+from ...rules.waits import moment_in, retry_after
 from .network import Blocked, Guarded, Resolve, Unresolved, httpcore2, resolve
 
 CONNECT_SECONDS = 5.0
@@ -30,8 +30,6 @@ KEEP_ALIVE = 5.0
 USER_AGENT = "keystile-webhooks"
 
 _TIMEOUTS = {"connect": CONNECT_SECONDS, "read": WHOLE_SECONDS, "write": WHOLE_SECONDS, "pool": WHOLE_SECONDS}
-_SECONDS = re.compile(rb"[0-9]{1,9}")
-_LONGEST_DATE = 64
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e\n]")
 
 
@@ -158,9 +156,10 @@ def _request(target: Target, body: bytes, headers: Iterable[tuple[str, str]]) ->
 
 
 def _read_head(response: httpcore2.Response) -> Attempt:
-    found = {name.lower(): value for name, value in response.headers}
-    retry_after = _until(found.get(b"retry-after", b""), time.time())
-    return Attempt(response.status, retry_after=retry_after, clock=_moment(found.get(b"date", b"")))
+    found = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+    wait = retry_after(found.get(b"retry-after"), time.time())
+    pause = None if wait is None else round(wait)
+    return Attempt(response.status, retry_after=pause, clock=moment_in(found.get(b"date")))
 
 
 async def _beginning(response: httpcore2.Response) -> str:
@@ -173,23 +172,6 @@ async def _beginning(response: httpcore2.Response) -> str:
             if read > MOST_READ:
                 break
     return _UNPRINTABLE.sub(b"?", kept).decode()
-
-
-def _until(value: bytes, now: float) -> int | None:
-    """The seconds of ``Retry-After`` (RFC 9110 section 10.2.3): a number or a date."""
-    if _SECONDS.fullmatch(value):
-        return int(value)
-    moment = _moment(value)
-    return None if moment is None else max(0, round(moment - now))
-
-
-def _moment(value: bytes) -> float | None:
-    if not 0 < len(value) <= _LONGEST_DATE:
-        return None
-    try:
-        return parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def _said(error: Exception) -> str:
