@@ -12,7 +12,7 @@ import pytest
 
 from keystile import ConfigurationError, Gate, KeyLimitReached, Plan, Rule
 from keystile.events import Event
-from keystile.policy import Policy
+from keystile.policy import Management, Policy
 from keystile.rules.reloading import CHANGEABLE
 from keystile.testing import override_principal
 from tests.doors import Door
@@ -202,6 +202,20 @@ def test_a_door_that_cannot_serve_by_it_keeps_all_as_it_was(gates: Callable[...,
     assert door.get("/x").status == 401
     gate.reload(replace(gate.policy, public=["/x"]))
     assert door.get("/x").status == 200
+
+
+@pytest.mark.parametrize(
+    "change", [{"public": ["/manage/*"]}, {"rules": [Rule("GET /manage/whoami", public="optional")]}], ids=str
+)
+def test_the_management_api_is_not_made_public(door: Door, change: dict[str, Any]) -> None:
+    """As at start: no key would be asked for there, and the API serves nobody without one."""
+    gate = door.open(management=Management("/manage"), cursor_secrets=["s" * 32])
+    secret = door.create(scopes=["keys:read"]).secret
+    with pytest.raises(ConfigurationError, match=r"management\.path: /manage is public"):
+        gate.reload(replace(gate.policy, **change))
+    assert door.get("/manage/whoami", secret).status == 200
+    gate.reload(replace(gate.policy, public=["/x"]))
+    assert (door.get("/x").status, door.get("/manage/whoami", secret).status) == (200, 200)
 
 
 def test_a_change_is_told_with_what_changed(gates: Callable[..., Gate]) -> None:
