@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -216,6 +218,17 @@ def test_the_management_api_is_not_made_public(door: Door, change: dict[str, Any
     assert door.get("/manage/whoami", secret).status == 200
     gate.reload(replace(gate.policy, public=["/x"]))
     assert (door.get("/x").status, door.get("/manage/whoami", secret).status) == (200, 200)
+
+
+def test_nothing_of_policies_that_are_past_is_kept(door: Door) -> None:
+    gate = door.open(management=Management("/manage"), cursor_secrets=["s" * 32])
+    secret, seen = door.create().secret, []
+    for at in range(5):
+        gate.reload(replace(gate.policy, public=[f"/{at}"]))
+        assert door.get(key=secret).status == 200
+        seen += [weakref.ref(part) for part in (gate.rules, gate._order)]
+    gc.collect()
+    assert [part() for part in seen] == [None] * 8 + [gate.rules, gate._order]
 
 
 def test_a_change_is_told_with_what_changed(gates: Callable[..., Gate]) -> None:
