@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -487,6 +488,34 @@ def test_nothing_that_a_websocket_is_told_leaves_after_its_key_ended(way: str, e
     else:
         assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body", "body"]
         assert sent[1]["body"] == b"of the app"
+
+
+def test_an_app_that_goes_on_after_its_stream_was_cut_does_not_end_it() -> None:
+    """Nothing more leaves, and the server is not told that the answer is whole."""
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        gate.keys.revoke(issued.key.id)
+        for octets in (b"2", b""):
+            with suppress(OSError):
+                await send({"type": "http.response.body", "body": octets, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def go() -> None:
+        scope = asgi_scope("GET", "/v1", [("x-api-key", issued.secret)], None)
+        with pytest.raises(ConnectionResetError):
+            await asgi.GateMiddleware(app, gate)(scope, send, send)
+
+    anyio.run(go)
+    assert [message.get("body") for message in sent] == [None, b"1"]
+    assert sent[-1]["more_body"]
 
 
 def test_nothing_of_the_app_leaves_before_its_key_is_looked_at_again() -> None:

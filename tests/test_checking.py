@@ -240,6 +240,24 @@ def test_routes_have_a_bound() -> None:
     assert found.known[0] == Route("/0", frozenset({"GET", "HEAD"}))
 
 
+ENDLESS = """
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+print("of the service")
+app = Starlette()
+app.router.routes += [Mount("/x", app), Mount("/y", app), Mount("/z", app)]
+"""
+
+
+def test_apps_that_hold_each_other_without_end_are_looked_through_to_a_bound(folder: Path) -> None:
+    (folder / "checked_endless.py").write_text(ENDLESS)
+    text = f"""{STORE}app = "checked_endless:app"\n[[rules]]\nmatch = "/other"\nscopes = ["x"]"""
+    result = check(folder, text)
+    assert (result.exit_code, result.stderr) == (0, "of the service\n")
+    assert result.stdout.startswith("file ")
+
+
 def test_rules_for_several_apps_are_about_the_whole_service(folder: Path) -> None:
     (folder / "checked_fastapi.py").write_text(APPS["checked_fastapi"])
     text = f'{STORE}[[apps]]\napp = "checked_fastapi:sub"\nprefix = "/one"\n[[apps]]\napp = "checked_fastapi:app"\n'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -12,7 +14,7 @@ import pytest
 
 from keystile import ConfigurationError, Gate, KeyLimitReached, Plan, Rule
 from keystile.events import Event
-from keystile.policy import Policy
+from keystile.policy import Management, Policy
 from keystile.rules.reloading import CHANGEABLE
 from keystile.testing import override_principal
 from tests.doors import Door
@@ -202,6 +204,31 @@ def test_a_door_that_cannot_serve_by_it_keeps_all_as_it_was(gates: Callable[...,
     assert door.get("/x").status == 401
     gate.reload(replace(gate.policy, public=["/x"]))
     assert door.get("/x").status == 200
+
+
+@pytest.mark.parametrize(
+    "change", [{"public": ["/manage/*"]}, {"rules": [Rule("GET /manage/whoami", public="optional")]}], ids=str
+)
+def test_the_management_api_is_not_made_public(door: Door, change: dict[str, Any]) -> None:
+    """As at start: no key would be asked for there, and the API serves nobody without one."""
+    gate = door.open(management=Management("/manage"), cursor_secrets=["s" * 32])
+    secret = door.create(scopes=["keys:read"]).secret
+    with pytest.raises(ConfigurationError, match=r"management\.path: /manage is public"):
+        gate.reload(replace(gate.policy, **change))
+    assert door.get("/manage/whoami", secret).status == 200
+    gate.reload(replace(gate.policy, public=["/x"]))
+    assert (door.get("/x").status, door.get("/manage/whoami", secret).status) == (200, 200)
+
+
+def test_nothing_of_policies_that_are_past_is_kept(door: Door) -> None:
+    gate = door.open(management=Management("/manage"), cursor_secrets=["s" * 32])
+    secret, seen = door.create().secret, []
+    for at in range(5):
+        gate.reload(replace(gate.policy, public=[f"/{at}"]))
+        assert door.get(key=secret).status == 200
+        seen += [weakref.ref(part) for part in (gate.rules, gate._order)]
+    gc.collect()
+    assert [part() for part in seen] == [None] * 8 + [gate.rules, gate._order]
 
 
 def test_a_change_is_told_with_what_changed(gates: Callable[..., Gate]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -175,6 +176,52 @@ def test_what_is_written_after_a_key_ended_breaks_off() -> None:
     sent = wsgi_environ("GET", "/v1", [("x-api-key", issued.secret)], "127.0.0.1")
     with pytest.raises(ConnectionResetError):
         wsgi.GateMiddleware(app, gate)(sent, server.start_response)
+    assert b"".join(server.written) == b"[1"
+
+
+@pytest.mark.parametrize("rest", [[], [b", 3]"], (b"", b", 3]"), "generator", "written"], ids=str)
+def test_an_app_that_goes_on_after_its_stream_was_cut_does_not_end_it(rest: Any) -> None:
+    """Nothing more leaves, and the server is not told that the answer is whole."""
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", JSON)
+
+        def generated() -> Iterator[bytes]:
+            write(b"[1")
+            gate.keys.revoke(issued.key.id)
+            with suppress(OSError):
+                write(b", 2")
+            with suppress(OSError):
+                write(b"" if rest != "written" else b", 2")
+            yield b", 3]" if rest == "generator" else b""
+
+        if isinstance(rest, str):
+            return generated()
+        list(generated())
+        return rest
+
+    server = Server()
+    sent = wsgi_environ("GET", "/v1", [("x-api-key", issued.secret)], "127.0.0.1")
+    with pytest.raises(ConnectionResetError):
+        server.written += wsgi.GateMiddleware(app, gate)(sent, server.start_response)
+    assert b"".join(server.written) == b"[1"
+
+
+def test_what_is_returned_after_something_was_written_is_judged_too() -> None:
+    gate = Gate(prefix="acme", hasher=HmacHasher(b"p" * 16), recheck_in_flight=True)
+    issued = gate.keys.create("key")
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", JSON)(b"[1")
+        gate.keys.revoke(issued.key.id)
+        return [b", 2]"]
+
+    server = Server()
+    sent = wsgi_environ("GET", "/v1", [("x-api-key", issued.secret)], "127.0.0.1")
+    with pytest.raises(ConnectionResetError):
+        server.written += wsgi.GateMiddleware(app, gate)(sent, server.start_response)
     assert b"".join(server.written) == b"[1"
 
 

@@ -156,6 +156,10 @@ class GateMiddleware(Following):
         self._follow(gate)
 
     def _serve(self, gate: Gate) -> None:
+        if gate.policy.management is not None:
+            from .manage.mounting import place_of
+
+            place_of(gate)
         self._reader = Reader(gate, self.app)
         self._read = self._reader.read
         self._conceal = concealer(gate)

@@ -162,6 +162,10 @@ class GateMiddleware(Following):
         run_now(gate.limits.open(inline))
 
     def _serve(self, gate: Gate) -> None:
+        if gate.policy.management is not None:
+            from .manage.mounting import place_of
+
+            place_of(gate)
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")

@@ -41,6 +41,9 @@ class Rereader:
             self._tell(f"{self._file}: {type(error).__name__}")
 
     def _reload(self) -> None:
+        if self._file.exists() and not self._file.is_file() and not self._file.is_dir():
+            # Nobody may ever write to a pipe, and whoever waits for it does nothing else any more.
+            raise ConfigurationError("is no file, but a pipe or a device", source=str(self._file))
         found = load(self._file)
         fixed = [name for name in _BUILT_IN if _said(found, name) != _said(self._settings, name)]
         if fixed:

@@ -37,6 +37,7 @@ class Following:
         heir = copy(self)
         heir._serve(later)  # noqa: SLF001 - it is of this class
         heir._gate = self._latest  # noqa: SLF001
+        heir._now = heir  # noqa: SLF001 - not the one before it, which would keep all that ever were
 
         def leave() -> None:
             self._now._gate = past  # noqa: SLF001

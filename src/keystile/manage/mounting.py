@@ -25,7 +25,7 @@ def mounted(gate: Gate, outbox: Outbox | None) -> tuple[str, ManagementAPI]:
     Raises:
         ConfigurationError: no key would be asked for there, or `ManagementAPI` refuses a setting.
     """
-    settings = _mount_of(gate)
+    settings = place_of(gate)
     api = ManagementAPI(
         gate,
         field_case=settings.field_case,
@@ -36,7 +36,7 @@ def mounted(gate: Gate, outbox: Outbox | None) -> tuple[str, ManagementAPI]:
     return settings.path, api
 
 
-def _mount_of(gate: Gate) -> Management:
+def place_of(gate: Gate) -> Management:
     """Where, and how.
 
     Raises:

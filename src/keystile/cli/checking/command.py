@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,7 +112,8 @@ def _apps(settings: Settings) -> tuple[list[Found], str]:
     from ...doors.apps import ARGUMENTS, advice, fits
     from ...wrap import doors_of, find_apps
 
-    found = find_apps(settings, ANYTHING)
+    with redirect_stdout(sys.stderr):  # what the service prints when it is imported
+        found = find_apps(settings, ANYTHING)
     for each in found:
         if not any(fits(each.app, door) for door in ARGUMENTS):
             raise settings.error(each.key, f"is neither an ASGI nor a WSGI app; {advice(each.app)}")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...doors.apps import kinds_of
 
-MOST_ROUTES, DEEPEST = 10_000, 20
+MOST_ROUTES, MOST_UNKNOWN, DEEPEST = 10_000, 100, 20
 
 _DJANGO = "django.core.handlers."
 # Middleware that is known to change no path. Another kind of wrapper may serve paths of its own.
@@ -47,13 +47,20 @@ class Routes:
 
     known: list[Route] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    _seen: int = 0
 
     def add(self, template: str, methods: Any) -> None:
-        """Note a route; beyond the bound, that there are more."""
-        if len(self.known) < MOST_ROUTES:
-            self.known.append(Route(template or "/", frozenset(methods or ())))
-        elif "" not in self.unknown:
+        """Note a route."""
+        self.known.append(Route(template or "/", frozenset(methods or ())))
+
+    def goes_on(self) -> bool:
+        """Whether one more thing may be looked at; beyond the bound, that there are more is noted. Apps that hold each
+        other, or themselves, have no end."""
+        self._seen += 1
+        within = self._seen <= MOST_ROUTES and len(self.unknown) <= MOST_UNKNOWN
+        if not within and "" not in self.unknown:
             self.unknown.append("")
+        return within
 
 
 def routes_of(app: Any, prefix: str = "") -> Routes:
@@ -97,6 +104,8 @@ def _in_starlette(app: Any, prefix: str, found: Routes, depth: int) -> None:
 
 def _in_list(routes: Any, prefix: str, found: Routes, depth: int) -> None:
     for each in routes:
+        if not found.goes_on():
+            return
         kinds = {kind.__name__ for kind in type(each).__mro__}
         if depth > DEEPEST:
             found.unknown.append(prefix)
@@ -114,6 +123,8 @@ def _in_list(routes: Any, prefix: str, found: Routes, depth: int) -> None:
 
 def _in_flask(app: Any, prefix: str, found: Routes, _depth: int) -> None:
     for each in app.url_map.iter_rules():
+        if not found.goes_on():
+            return
         converters = getattr(each, "_converters", {})
 
         def written(part: re.Match[str], converters: Any = converters) -> str:
@@ -126,6 +137,8 @@ def _in_flask(app: Any, prefix: str, found: Routes, _depth: int) -> None:
 
 def _in_django(patterns: Any, prefix: str, found: Routes, depth: int) -> None:
     for each in patterns:
+        if not found.goes_on():
+            return
         text = getattr(each.pattern, "_route", None)
         if not isinstance(text, str) or depth > DEEPEST or _ONE.sub("", text).count("<"):
             found.unknown.append(prefix.rstrip("/"))  # a regular expression, or a prefix for a language

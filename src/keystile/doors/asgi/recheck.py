@@ -30,6 +30,7 @@ class HeldAnswer:
         self._held: list[Message] = []
         self._decides = False
         self._pass: Send | None = None
+        self._cut: Refused | None = None
 
     async def send(self, message: Message) -> None:
         """For the app, in the place of the server's."""
@@ -55,10 +56,10 @@ class HeldAnswer:
         return None
 
     async def _judged(self, message: Message) -> None:
-        if message.get("body"):
-            refused = await self._check()
-            if refused is not None:
-                raise cut(refused)  # and again at the next message, if the app goes on
+        if message.get("body") and self._cut is None:
+            self._cut = await self._check()
+        if self._cut is not None:
+            raise cut(self._cut)  # and again if the app goes on: octets are missing, so nothing may end this as whole
         await self._send(message)
 
 

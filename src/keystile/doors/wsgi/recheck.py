@@ -29,6 +29,7 @@ class HeldAnswer:
         self._server_write: Write | None = None
         self._released = False
         self._refusal: Iterable[bytes] | None = None
+        self._cut: Refused | None = None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """For the app, in place of the server's `start_response`."""
@@ -44,7 +45,10 @@ class HeldAnswer:
         try:
             octets = iter(iterable)
             first = next((chunk for chunk in octets if chunk), b"")
-            if self._head is not None and not self._released:
+            written = self._released
+            if written:
+                self._judge(first)
+            elif self._head is not None:
                 self._release()
         except BaseException:  # a time limit of gevent's, too
             close(iterable)
@@ -52,7 +56,7 @@ class HeldAnswer:
         if self._refusal is not None:
             close(iterable)
             return self._refusal
-        if isinstance(iterable, (list, tuple)):
+        if isinstance(iterable, (list, tuple)) and not written:
             return iterable  # servers read its length
         return Body(chain([first], self._judged(octets)), iterable)
 
@@ -66,14 +70,15 @@ class HeldAnswer:
 
     def _judged(self, octets: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in octets:
-            if chunk:
-                self._judge()
+            self._judge(chunk)
             yield chunk
 
-    def _judge(self) -> None:
-        refused = self._check()
-        if refused is not None:
-            raise cut(refused)
+    def _judge(self, chunk: bytes) -> None:
+        """Raise if the caller may not have this, or did not get what came before it."""
+        if chunk and self._cut is None:
+            self._cut = self._check()
+        if self._cut is not None:
+            raise cut(self._cut)
 
     def _start(self) -> None:
         if self._head is None or self._refusal is not None:
@@ -85,7 +90,7 @@ class HeldAnswer:
     def _write(self, data: bytes) -> None:
         if data and not self._released:
             self._release()
-        elif data and self._refusal is None:
-            self._judge()
+        elif self._refusal is None:
+            self._judge(data)
         if data and self._refusal is None and self._server_write is not None:
             self._server_write(data)
