@@ -20,12 +20,13 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from keystile import Argon2Hasher, ConfigurationError, Gate, Management, Plan, Rule, current
+from keystile.doors.asgi.reading import Reader
 from keystile.integrations.django import KeystileMiddleware, get_gate, require, require_scopes
 from keystile.stores.memory import MemoryStore
 from keystile.testing import override_principal
 from tests.async_store import AsyncStore
 from tests.django_site import KINDS, Site
-from tests.doors import Answer
+from tests.doors import Answer, asgi_scope
 from tests.test_doors import TIMES
 
 HASHER = Argon2Hasher(memory_kib=8, time_cost=1)
@@ -340,6 +341,36 @@ def test_a_prefix_that_django_is_told_of_is_taken_off(kind: str) -> None:
     assert (by_door.code, by_middleware.code) == ("insufficient_scope", "insufficient_scope")
 
 
+@pytest.mark.parametrize("django_is_told", [True, False])
+def test_a_prefix_that_django_does_not_take_off_is_not_taken_off(
+    django_is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = make_gate()
+    handler = Site("asgi", gate, URLS, FORCE_SCRIPT_NAME="/app").asgi
+    if not django_is_told:  # so are versions before 5.0, which route by the server's prefix alone
+        monkeypatch.delattr("django.core.handlers.asgi.get_script_prefix")
+    scope = asgi_scope("GET", "/xyz/v1/things", [], None) | {"root_path": "/xyz"}
+    with override_settings(FORCE_SCRIPT_NAME="/app"):
+        read = Reader(gate, handler).read(scope)
+    assert read.path == ("/xyz/v1/things" if django_is_told else "/v1/things")
+
+
+def moving(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Middleware in front of the gate's that has Django route another path than was asked for."""
+
+    def moved(request: Any) -> Any:
+        request.path_info = request.path_info.removeprefix("/en")
+        return get_response(request)
+
+    return moved
+
+
+def test_what_django_will_route_inside_is_inside(kind: str) -> None:
+    site = Site(kind, make_gate(), URLS, only=["/v1/*"], around=("tests.test_django.moving",))
+    assert site.get("/en/v1/things").status == 401
+    assert site.get("/en/site/a").status == 200
+
+
 # What a view sees of a request
 
 
@@ -625,6 +656,15 @@ class Exports(View):
         return HttpResponse("got")
 
 
+@method_decorator(require("b"), name="dispatch")
+class AwaitedExports(View):
+    """One whose methods are async."""
+
+    async def get(self, request: Any) -> HttpResponse:
+        await asyncio.sleep(0)
+        return HttpResponse("got")
+
+
 @csrf_exempt
 @require("a", "b")
 def needs(request: Any) -> HttpResponse:
@@ -637,9 +677,10 @@ async def needs_awaited(request: Any) -> HttpResponse:
 
 
 NEEDING = [path("plain", needs), path("awaited", needs_awaited), path("class", Exports.as_view())]
+NEEDING.append(path("awaited-class", AwaitedExports.as_view()))
 
 
-@pytest.mark.parametrize("name", ["plain", "awaited", "class"])
+@pytest.mark.parametrize("name", ["plain", "awaited", "class", "awaited-class"])
 @pytest.mark.parametrize("shape", [{}, {"envelope": True}, {"error_format": "problem"}], ids=str)
 @pytest.mark.parametrize("outermost", [False, True])
 def test_a_scope_that_a_view_requires(kind: str, name: str, shape: dict[str, Any], outermost: bool) -> None:

@@ -95,6 +95,13 @@ def test_who_is_missing_is_challenged_and_not_forbidden(kind: str, outermost: bo
     assert (answer.status, answer.header("www-authenticate")) == (401, 'Bearer realm="mine"')
 
 
+def test_the_challenge_names_where_the_path_reads_keys(kind: str, outermost: bool) -> None:
+    rules = [Rule("/me", public="optional", accept=["Authorization: Token"])]
+    gate = Gate(prefix="acme", hasher=HASHER, realm="mine", rules=rules)
+    answer = Site(kind, gate, URLS, outermost=outermost).get("/me")
+    assert (answer.status, answer.header("www-authenticate")) == (401, 'Token realm="mine"')
+
+
 def test_without_a_key_the_next_class_is_asked(kind: str, outermost: bool) -> None:
     site = make_site(kind, outermost)
     assert site.get("/anybody").json == {"user": "AnonymousUser", "auth": "None"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import openapi_spec_validator
@@ -310,6 +311,27 @@ def test_routes_that_are_added_later_are_in_the_document() -> None:
 
     some.app.openapi_schema = None  # what hosts do to have it made anew
     assert security(some.app.openapi(), "/later") == needs("later")
+
+
+def test_the_document_follows_the_policy() -> None:
+    some = served(public=OPEN)
+    for more, asked in (
+        ({"public": [*OPEN, "/me"]}, []),
+        ({"rules": [Rule("/me", scopes=["deep"])], "public": OPEN}, [{"bearerKey": ["deep"]}]),
+        ({"rules": []}, [{"bearerKey": []}]),
+    ):
+        some.gate.reload(replace(some.gate.policy, **more))
+        security = some.nobody.get("/openapi.json").json()["paths"]["/me"]["get"]["security"]
+        assert security[:1] == asked
+
+
+def test_routes_of_one_path_may_differ_in_how_much_a_parameter_holds() -> None:
+    gate, app = gated(rules=[Rule("/files/a/b", scopes=["deep"])]), FastAPI()
+    install(app, gate)
+    app.get("/files/{name:path}")(lambda name: name)
+    app.post("/files/{name}")(lambda name: name)
+    told = TestClient(app).get("/openapi.json").json()["paths"]["/files/{name}"]
+    assert told["get"]["security"][0] == {"bearerKey": ["deep"]}
 
 
 def test_the_host_s_own_document_and_security_stay() -> None:

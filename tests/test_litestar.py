@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,6 +225,37 @@ def test_the_document_tells_of_the_gate() -> None:
     assert {"200", "401", "403", "429", "503"} <= answers.keys()
     assert "data" in json.dumps(answers["200"])
     validate(told)
+
+
+def test_the_document_follows_the_policy() -> None:
+    gate = make_gate(public=["/schema/*"])
+    app = Litestar(HANDLERS, plugins=[KeystilePlugin(gate)])
+    with TestClient(app=GateMiddleware(app, gate=gate)) as client:  # type: ignore[arg-type]
+        for rules in ([], [Rule("/me", scopes=["me:deep"])], [Rule("/me", scopes=["other"])]):
+            gate.reload(replace(gate.policy, rules=rules))
+            told = client.get("/schema/openapi.json").json()
+            wanted = [scope for rule in rules for scope in rule.scopes]
+            assert {"bearerKey": wanted} in told["paths"]["/me"]["get"]["security"]
+            assert ("me:deep" in client.get("/schema/swagger").text) is ("me:deep" in wanted)
+        app.openapi_schema.to_schema()  # as others may ask for it
+        gate.reload(replace(gate.policy, public=["/schema/*", "/me"], rules=[]))
+        assert client.get("/schema/openapi.json").json()["paths"]["/me"]["get"]["security"] == []
+
+
+@get("/files/{name:str}")
+async def one_file(name: FromPath[str]) -> str:
+    return name
+
+
+def test_apps_with_one_plugin_have_documents_of_their_own() -> None:
+    gate = make_gate(rules=[Rule("/files/private/x", scopes=["deep"])], public=["/schema/*"])
+    plugin, asked = KeystilePlugin(gate), []
+    apps = [Litestar([handler], plugins=[plugin]) for handler in (files, one_file)]
+    for app in apps:
+        with TestClient(app=GateMiddleware(app, gate=gate)) as client:  # type: ignore[arg-type]
+            told = client.get("/schema/openapi.json").json()
+        asked.append(told["paths"]["/files/{name}"]["get"]["security"][0])
+    assert asked == [{"bearerKey": ["deep"]}, {"bearerKey": []}]
 
 
 def test_an_app_without_a_document_has_none() -> None:

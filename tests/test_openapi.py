@@ -178,6 +178,54 @@ def test_scopes_that_a_handler_requires_are_added() -> None:
     assert REQUIRED not in described["components"]["securitySchemes"]
 
 
+def test_what_an_item_refers_to_meets_the_rules_of_its_own_path() -> None:
+    gate = gated(rules=[Rule("/a", scopes=["a"])], public=["/b"])
+    item = {"get": {"responses": {"200": {"description": "Said."}}}}
+    given: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "Things", "version": "1"},
+        "paths": {path: {"$ref": "#/components/pathItems/One"} for path in ("/a", "/b")}
+        | {"/c": {"$ref": "#/paths/~1a"}, "/d": item, "/e": item},
+        "components": {"pathItems": {"One": deepcopy(item)}},
+    }
+    described = describe(given, gate)
+    openapi_spec_validator.validate(described)
+    found = {path: each["get"]["security"] for path, each in described["paths"].items()}
+    assert found == {"/a": needs("a"), "/b": [], "/c": needs(), "/d": needs(), "/e": needs()}
+    assert described["components"]["pathItems"] == given["components"]["pathItems"]
+
+
+def test_an_item_may_be_shared_by_paths_that_are_not_alike() -> None:
+    one = {"get": {"responses": {"200": {"description": "Said."}}}}
+    paths = describe(document() | {"paths": {"/a": one, "/b": one}}, gated(public=["/a"]))["paths"]
+    assert [paths[path]["get"]["security"] for path in ("/a", "/b")] == [[], needs()]
+
+
+def test_methods_that_rules_cannot_name_are_told_of() -> None:
+    said = {"responses": {"200": {"description": "Said."}}}
+    item = {"get": said, "query": said, "additionalOperations": {"COPY": said}, "x-more": said}
+    given = document() | {"openapi": "3.2.0", "paths": {"/a": item}}
+    found = describe(given, gated(public=["/a"]))["paths"]["/a"]
+    assert (found["get"]["security"], found["query"]["security"]) == ([], needs())
+    assert found["additionalOperations"]["COPY"]["security"] == needs()
+    assert found["x-more"] == said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"paths": None, "components": None},
+        {"paths": {"x-more": "a", "/a": None, "/b": {"get": None, "post": {"responses": None, "security": None}}}},
+        {"paths": {"/a": {"get": {"responses": {"x-more": "a", "200": None}}, "additionalOperations": None}}},
+        {"components": {"securitySchemes": None, "schemas": None, "responses": None, "headers": None}},
+    ],
+)
+def test_extensions_and_what_is_left_empty_stay(more: dict[str, Any]) -> None:
+    described = describe(document() | more, gated())
+    assert described["x-keystile"] is True
+    assert "KeystileUnauthorized" in described["components"]["responses"]
+
+
 def test_schemes_say_where_keys_stand() -> None:
     schemes = describe(document(), gated(accept=EVERYWHERE))["components"]["securitySchemes"]
     said = {

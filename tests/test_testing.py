@@ -178,6 +178,18 @@ def test_who_was_admitted_in_a_block_is_judged_by_the_gate_after_it(door: Door) 
     assert door.get().code == "missing_api_key"
 
 
+def test_a_preflight_for_the_app_is_the_innermost_blocks(door: Door) -> None:
+    asked = [("origin", "https://b.example"), ("access-control-request-method", "GET")]
+    gate = door.open(cors_origins=["https://a.example"])
+    outer, inner = override_principal(gate, id="outer"), override_principal(gate, id="inner")
+    outer.__enter__()
+    with inner as principal:
+        assert door.get(method="OPTIONS", headers=asked).status == 200
+        outer.__exit__(None, None, None)  # so may it be where blocks overlap
+        assert door.get(method="OPTIONS", headers=asked).status == 200
+    assert [admitted.principal for admitted in door.host.calls] == [principal] * 2
+
+
 def test_a_preflight_is_answered_as_without_it(door: Door) -> None:
     asked = [("origin", "https://a.example"), ("access-control-request-method", "GET")]
     gate = door.open(cors_origins=["https://a.example"])

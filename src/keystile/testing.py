@@ -63,14 +63,15 @@ def override_principal(gate: Gate, principal: Principal | None = None, /, **fiel
     """
     if not isinstance(gate, Gate):
         raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
-    stand_in = _StandIn(gate, _made(gate, principal, fields))
+    caller = _made(gate, principal, fields)
     reason = "every request is taken for one of this principal, until a block of a test ends"
-    caller = stand_in.principal
     event = Event("principal_overridden", logging.WARNING, key_id=caller.id, organization_id=caller.organization_id)
     gate.events.tell(event._replace(reason=reason))
-    placed = (stand_in.check, stand_in.recheck)
     with _lock:
-        _standing.setdefault(gate, [(gate.check, gate.recheck)]).append(placed)
+        listed = _standing.get(gate) or [(gate.check, gate.recheck)]
+        stand_in = _StandIn(gate, caller, listed[0][0], listed[-1][1])
+        placed = (stand_in.check, stand_in.recheck)
+        _standing[gate] = [*listed, placed]
         gate.check, gate.recheck = placed
     try:
         yield caller
@@ -102,11 +103,17 @@ def _made(gate: Gate, principal: Principal | None, given: dict[str, Any]) -> Pri
 
 class _StandIn:
     """What decides instead of the gate: as its order of checks, from the proof of the secret on, but for addresses and
-    windows."""
+    windows.
 
-    def __init__(self, gate: Gate, principal: Principal) -> None:
+    Args:
+        gate, principal: as for `override_principal`.
+        check: the gate's own, which answers preflights: that of a block around would let them through as its principal.
+        recheck: what judges whom another has admitted, such as a block around.
+    """
+
+    def __init__(self, gate: Gate, principal: Principal, check: Any, recheck: Any) -> None:
         self._gate, self.principal, self.lasts = gate, principal, True
-        self._check, self._recheck = gate.check, gate.recheck
+        self._check, self._recheck = check, recheck
         known = {each.name: getattr(principal, each.name) for each in fields_of(Principal)}
         key = ApiKey(**known | {"ip_allowlist": None}, hashes=())
         self._caller: Caller = meet(key, None, gate.quotas)
@@ -114,7 +121,7 @@ class _StandIn:
     async def check(self, request: Request, offload: Offload, before: Principal | None = None) -> Admitted | Refused:
         """As `Gate.check`."""
         if request.preflight is not None:
-            outcome = await self._check(request, offload, before)
+            outcome: Admitted | Refused = await self._check(request, offload, before)
             if isinstance(outcome, Admitted) or outcome.granted is not None:
                 return outcome
         request_id = request.request_id or _request_ids.draw()

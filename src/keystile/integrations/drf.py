@@ -86,5 +86,5 @@ class KeystileAuthentication(BaseAuthentication):  # type: ignore[misc]
         """See DRF."""
         current = current_of(request._request)  # noqa: SLF001 - likewise
         gate = get_gate() if current is None or current.gate is None else current.gate
-        schemes = schemes_of(places_of(gate.policy.accept))
-        return challenges_of(outcomes.MISSING, schemes, gate.policy.realm)
+        accept = places_of(gate.policy.accept) if current is None else current.admitted.demand.accept
+        return challenges_of(outcomes.MISSING, schemes_of(accept), gate.policy.realm)

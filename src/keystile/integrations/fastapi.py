@@ -7,7 +7,7 @@ from ..asgi import GateMiddleware
 from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..model import Principal
-from ..openapi import REQUIRED, Described
+from ..openapi import REQUIRED, Described, templates_of
 from .refusing import Refusal, caller_of, check_scopes, passed, reply_to, wanted_scopes
 
 try:
@@ -82,7 +82,8 @@ def _tell(app: FastAPI, gate: Gate, prefix: str, *, openapi: bool, errors: bool)
 def _templates(app: FastAPI) -> dict[str, str]:
     """What routes match, by the paths of the document: these do not tell that a parameter holds several segments."""
     within: Any = getattr(routing, "iter_route_contexts", iter)  # in older versions all routes stand in one list
-    return {each.path_format: each.path for each in within(app.routes) if getattr(each, "path_format", None)}
+    routes = [each for each in within(app.routes) if getattr(each, "path_format", None)]
+    return templates_of((each.path_format, each.path) for each in routes)
 
 
 async def _answer(connection: HTTPConnection, refusal: Refusal) -> Response | None:

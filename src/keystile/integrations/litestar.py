@@ -63,12 +63,14 @@ class KeystilePlugin(InitPlugin, ReceiveRoutePlugin):
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """For Litestar."""
-        app_config.middleware.insert(0, _with_user)
+        self._templates = {}  # of this app; one plugin may serve several
+        documents: list[Described] = []
+        app_config.middleware.insert(0, partial(_with_user, documents))
         for name, provide in (("principal", _provide), ("optional_principal", _provide_optional)):
             app_config.dependencies.setdefault(name, Provide(provide))
         app_config.exception_handlers[Refusal] = _answer
         if app_config.openapi_config is not None:
-            app_config.openapi_config = self._described(app_config.openapi_config)
+            app_config.openapi_config = self._described(app_config.openapi_config, documents)
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
@@ -80,14 +82,15 @@ class KeystilePlugin(InitPlugin, ReceiveRoutePlugin):
                 template = template.replace(f"{{{name}}}", f"{{{name}:path}}")
             self._templates[route.path_format] = template
 
-    def _described(self, config: OpenAPIConfig) -> OpenAPIConfig:
+    def _described(self, config: OpenAPIConfig, documents: list[Described]) -> OpenAPIConfig:
         config = copy(config)  # the host may use its own for another app
-        make = config.to_openapi_schema
+        make, templates = config.to_openapi_schema, self._templates
 
         def made() -> OpenAPI:
             document = make()
-            told = Described(partial(OpenAPI.to_schema, document), self._gate, "", lambda: self._templates)
+            told = Described(partial(OpenAPI.to_schema, document), self._gate, "", lambda: templates)
             document.to_schema = told  # type: ignore[method-assign]
+            documents[:] = [told]
             return document
 
         config.to_openapi_schema = made  # type: ignore[method-assign]
@@ -128,8 +131,10 @@ def require(*scopes: str) -> Guard:
 require_scopes = require
 
 
-def _with_user(app: ASGIApp) -> ASGIApp:
+def _with_user(documents: list[Described], app: ASGIApp) -> ASGIApp:
     async def with_user(scope: Scope, receive: Receive, send: Send) -> None:
+        for document in documents:
+            document.renew()  # Litestar asks for it once
         scope["user"] = scope["auth"] = passed(scope)[0].principal
         await app(scope, receive, send)
 

@@ -5,8 +5,8 @@ gate's refusals, the headers with limits, and the envelope around the app's own 
 alone. Both are plain functions on plain values, for any framework that makes a document.
 """
 
-from .described import Described
+from .described import Described, templates_of
 from .describing import components, describe
 from .schemes import REQUIRED
 
-__all__ = ["REQUIRED", "Described", "components", "describe"]
+__all__ = ["REQUIRED", "Described", "components", "describe", "templates_of"]

@@ -12,14 +12,14 @@ from ..gate import Gate
 from ..policy import METHODS
 from ..policy.places import Place, places_of
 from ..rules.requests.templates import Found, rules_for_template
-from .envelopes import Enveloper
+from .envelopes import Enveloper, resolved
 from .errors import answers_of, counted, headers, limit_names, refs, responses, schemas
 from .schemes import REQUIRED, alternatives, named_schemes, required_by, shown_schemes
 
 Document = dict[str, Any]
 
 _MARK = "x-keystile"
-_OPERATIONS = tuple(method.lower() for method in sorted(METHODS))
+_OPERATIONS = (*(method.lower() for method in sorted(METHODS)), "query")
 _NOTHING: Mapping[str, str] = FrozenDict()
 
 
@@ -86,25 +86,39 @@ class _Writer:
 
     def __init__(self, gate: Gate, prefix: str, templates: Mapping[str, str], document: Document) -> None:
         self._gate, self._mount, self._templates, self._document = gate, prefix, templates, document
-        own = document.setdefault("components", {})
-        own.get("securitySchemes", {}).pop(REQUIRED, None)
-        self._named = named_schemes(_places(gate), _prefix(gate), own.get("securitySchemes", {}))
+        own = document["components"] = document.get("components") or {}
+        schemes = own.get("securitySchemes") or {}
+        schemes.pop(REQUIRED, None)
+        self._named = named_schemes(_places(gate), _prefix(gate), schemes)
         self._used: set[str] = set()
         self._enveloper = Enveloper(gate, document)
         # Before 3.1 only OAuth had scopes.
         self._scoped = not str(document["openapi"]).startswith("3.0")
 
     def written(self) -> Document:
-        for path, item in (self._document.get("paths") or {}).items():
-            for method in _OPERATIONS:
-                if isinstance(item.get(method), dict):
-                    self._describe(path, method, item[method])
+        paths = self._document.get("paths") or {}
+        listed = {path: item for path, item in paths.items() if path.startswith("/") and isinstance(item, dict)}
+        paths |= {path: self._separate(item) for path, item in listed.items()}
+        for path in listed:
+            self._describe_all(path, paths[path])
         ours = components(self._gate)
         ours["securitySchemes"] = shown_schemes(self._named, _prefix(self._gate), self._used)
         for kind, parts in ours.items():
-            self._document["components"][kind] = parts | self._document["components"].get(kind, {})
+            self._document["components"][kind] = parts | (self._document["components"].get(kind) or {})
         self._document[_MARK] = True
         return self._document
+
+    def _separate(self, item: Document) -> Document:
+        """What stands at a path, and at no other: what it refers to, and what it shares, may meet other rules there."""
+        if "$ref" in item:
+            item = resolved(self._document, item) | {name: value for name, value in item.items() if name != "$ref"}
+        return {name: deepcopy(value) for name, value in item.items()}
+
+    def _describe_all(self, path: str, item: Document) -> None:
+        further = item.get("additionalOperations") or {}
+        for method, operation in [*further.items(), *((each, item.get(each)) for each in _OPERATIONS)]:
+            if isinstance(operation, dict):
+                self._describe(path, method, operation)
 
     def _describe(self, path: str, method: str, operation: Document) -> None:
         template = self._mount + self._templates.get(path, path)
@@ -117,9 +131,11 @@ class _Writer:
             scopes = demand.scopes | required if self._scoped else ()
             operation["security"] = alternatives(self._named, demand.accept, scopes, public=demand.public)
         self._used.update(name for each in operation["security"] for name in each)
-        listed: Document = operation.setdefault("responses", {})
+        listed: Document = operation.get("responses") or {}
+        operation["responses"] = listed
         for status, response in list(listed.items()):
-            listed[status] = self._answer(str(status), response, found)
+            if isinstance(response, dict):  # others are extensions
+                listed[status] = self._answer(str(status), response, found)
         said = set(map(str, listed))  # in some documents they are numbers
         listed |= {status: answer for status, answer in answers_of(self._gate, demand).items() if status not in said}
 

@@ -104,13 +104,17 @@ class Enveloper:
         return others | written
 
     def _resolved(self, part: Any) -> Document:
-        """A part that a reference within this document leads to, copied; or the part itself."""
-        for _ in range(8):
-            ref = part.get("$ref") if isinstance(part, Mapping) else None
-            if not isinstance(ref, str) or not ref.startswith("#/"):
-                break
-            found: Any = self._document
-            for name in ref[2:].split("/"):
-                found = found.get(name.replace("~1", "/").replace("~0", "~"), {}) if isinstance(found, Mapping) else {}
-            part = deepcopy(found)
-        return part if isinstance(part, dict) else {}
+        return resolved(self._document, part)
+
+
+def resolved(document: Mapping[str, Any], part: Any) -> Document:
+    """A part that a reference within this document leads to, copied; or the part itself; empty if it is no object."""
+    for _ in range(8):
+        ref = part.get("$ref") if isinstance(part, Mapping) else None
+        if not isinstance(ref, str) or not ref.startswith("#/"):
+            break
+        found: Any = document
+        for name in ref[2:].split("/"):
+            found = found.get(name.replace("~1", "/").replace("~0", "~"), {}) if isinstance(found, Mapping) else {}
+        part = deepcopy(found)
+    return part if isinstance(part, dict) else {}

@@ -215,4 +215,6 @@ def _root_path_of(app: Any) -> str:
 
 
 def _script_name() -> str:
+    if not hasattr(import_module("django.core.handlers.asgi"), "get_script_prefix"):
+        return ""  # before 5.0 Django only writes that prefix into URLs, and routes by the server's
     return str(import_module("django.conf").settings.FORCE_SCRIPT_NAME or "")

@@ -65,7 +65,11 @@ class KeystileMiddleware(MiddlewareMixin):  # type: ignore[misc]
         if self._only is None:
             return False
         read = self._read_asgi(held.given) if isinstance(held, HeldByASGI) else self._read_wsgi(held.given)
-        return not (read.unreadable or self._only.demand(read.method, read.path, read.raw_path).scopes)
+        # Django routes by a reading of its own, which middleware further out may have changed.
+        paths = {read.path, held.request.path_info}
+        return not (
+            read.unreadable or any(self._only.demand(read.method, each, read.raw_path).scopes for each in paths)
+        )
 
     @cached_property
     def _read_asgi(self) -> Callable[[Scope], Request]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import wraps
 from typing import Any
 
@@ -19,6 +19,15 @@ def current_of(request: HttpRequest) -> Current | None:
     scope = getattr(request, "scope", {})
     current: Current | None = getattr(request, "keystile", None) or request.META.get("keystile.admitted")
     return current or scope.get("keystile")
+
+
+class _Refused(HttpResponse):  # type: ignore[misc]
+    """An answer that may be awaited, as the view in whose place it stands may be. No decorator can tell of the method
+    `dispatch` of a class whether it gives answers, or coroutines."""
+
+    def __await__(self) -> Generator[None, None, HttpResponse]:
+        yield from ()
+        return self
 
 
 def require(*scopes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,7 +52,7 @@ def require(*scopes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             check_scopes(current, wanted, request.method, request.path_info)
         except Refusal as refusal:
             reply = reply_to(refusal, request.headers.get("accept", ""))
-            response = HttpResponse(reply.body, status=reply.status)
+            response = _Refused(reply.body, status=reply.status)
             response.headers = ResponseHeaders(dict(reply.headers))
             return response
         return None
