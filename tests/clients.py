@@ -46,6 +46,10 @@ class Caller(NamedTuple):
         """Send one request with a client that has all of `keystile.client`; `client` changes how it is made."""
         return self._run(inner, client or {}, "request", method, url, **request)
 
+    def resend(self, request: Any, *, client: Any = None) -> Any:
+        """Send a request that is there already, as who follows redirects by hand does."""
+        return self._run(None, client or {}, "send", request)
+
     def list(self, url: str, *, inner: Any = None, client: Any = None, by_page: bool = False, **walk: Any) -> list[Any]:
         """The items of a list, or its pages."""
         return self._run(inner, client or {}, "pages" if by_page else "items", url, **walk)
@@ -54,15 +58,15 @@ class Caller(NamedTuple):
         options = {"transport": gate_transport(inner or self.transport())} | given
         if self.mode == "sync":
             with self.http.Client(**{"event_hooks": {"response": [raise_for]}} | options) as client:
-                if what == "request":
-                    return client.request(*args, **named)
+                if what in ("request", "send"):
+                    return getattr(client, what)(*args, **named)
                 return list({"items": items, "pages": pages}[what](client, *args, **named))
         return anyio.run(self._arun, options, what, args, named, backend=self.mode)
 
     async def _arun(self, options: Any, what: str, args: Any, named: Any) -> Any:
         async with self.http.AsyncClient(**{"event_hooks": {"response": [araise_for]}} | options) as client:
-            if what == "request":
-                return await client.request(*args, **named)
+            if what in ("request", "send"):
+                return await getattr(client, what)(*args, **named)
             walk = {"items": aitems, "pages": apages}[what](client, *args, **named)
             return [each async for each in walk]
 

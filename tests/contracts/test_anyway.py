@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,8 @@ def key_of(host: Host, organization: str, **fields: str) -> IssuedKey:
 def test_a1_every_request_needs_a_bearer_key(host: Host, account: IssuedKey) -> None:
     for path in ("/", "/v1/traces", "/v1/projects", "/v1/api-keys", "/v1/webhooks", "/docs", "/nowhere"):
         assert (host.ask(path).status, host.ask(path).code) == (401, "missing_api_key")
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert host.ask(path, method=method, body={}).code == "missing_api_key"
     wrong = host.ask("/v1/traces", f"{account.secret[:-7]}x{account.secret[-6:]}")
     assert (wrong.status, wrong.code) == (401, "invalid_api_key")
     for headers in ({"X-API-Key": account.secret}, {"Authorization": f"Api-Key {account.secret}"}):
@@ -57,28 +61,62 @@ def test_a2_a_new_key_is_shown_once(host: Host, account: IssuedKey) -> None:
     assert on_command not in host.did("keys", "list", "--json")
 
 
+def test_a2_the_key_of_the_readme_reaches_all_that_it_names(host: Host) -> None:
+    text = (host.folder / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    [create] = re.findall(r"`keystile (keys create [^`]+)`", text)
+    key = host.did(*shlex.split(create)).strip()
+    for path in ("/v1/traces", "/v1/projects", "/v1/api-keys", "/v1/webhooks"):
+        assert host.ask(path, key).status == 200
+
+
 def test_a3_bodies_are_json(host: Host, account: IssuedKey) -> None:
-    refused = host.ask("/v1/traces", account.secret, "POST", b'{"name": ')
-    assert refused.status == 400
-    assert refused.json["error"] == {
-        "code": "invalid_request",
-        "message": "The request body is malformed",
-        "details": {},
-    }
-    other = host.ask("/v1/traces", account.secret, "POST", TRACE, headers={"Content-Type": "text/plain"})
-    assert (other.status, other.code) == (415, "unsupported_media_type")
+    paths = ("/v1/traces", "/v1/projects", "/v1/api-keys", "/v1/webhooks")
+    malformed = (b'{"name": ', b"{,}", b"\xff", b'{"name": "a"} x')
+    for refused in (host.ask(path, account.secret, "POST", body) for path in paths for body in malformed):
+        assert refused.status == 400
+        assert refused.json["error"] == {
+            "code": "invalid_request",
+            "message": "The request body is malformed",
+            "details": {},
+        }
+    for path in paths:
+        other = host.ask(path, account.secret, "POST", TRACE, headers={"Content-Type": "text/plain"})
+        assert (other.status, other.code) == (415, "unsupported_media_type")
     taken = host.ask("/v1/traces", account.secret, "POST", TRACE, headers={"Content-Type": "application/json"})
     assert (taken.status, taken.header("content-type")) == (201, "application/json")
+
+
+def members(value: Any) -> Iterator[str]:
+    """The names of all members of an answer."""
+    for name, inner in value.items() if isinstance(value, dict) else ((None, each) for each in value):
+        if name is not None:
+            yield name
+        if isinstance(inner, (dict, list)):
+            yield from members(inner)
 
 
 def test_a4_timestamps_are_iso_8601_in_utc(host: Host, account: IssuedKey) -> None:
     made = host.ask("/v1/traces", account.secret, "POST", TRACE)
     assert made.json["data"]["started_at"] == "2024-01-15T10:30:00Z"
     project = host.ask("/v1/projects", account.secret, "POST", {"name": "shop"})
-    answers = [made, project, host.ask("/v1/api-keys", account.secret), host.ask("/v1/traces"), host.ask("/v1/traces")]
-    found = [each for answer in answers for each in moments(answer.json, ("timestamp", "created_at", "started_at"))]
-    assert len(found) >= 9
-    assert [each for each in found if not WHEN.fullmatch(each)] == []
+    ending = {"name": "CI", "expires_at": "2099-01-15T12:30:00+02:00"}
+    key = host.ask("/v1/api-keys", account.secret, "POST", ending)
+    assert key.json["data"]["expires_at"] == "2099-01-15T10:30:00Z"
+    assert host.ask(f"/v1/api-keys/{project.json['data']['key']['id']}", account.secret, "DELETE").status == 204
+    hook = host.ask("/v1/webhooks", account.secret, "POST", {"url": "https://hooks.example/in"})
+    lists = [
+        host.ask(f"/v1/{each}", account.secret) for each in ("traces", "api-keys", "projects", "webhooks", "audit")
+    ]
+    assert [each.status for each in (key, hook, *lists)] == [201, 201, *[200] * 5]
+    answers = [made, project, key, hook, *lists, host.ask("/v1/traces")]
+    named = {name for answer in answers for name in members(answer.json) if name == "timestamp" or name.endswith("_at")}
+    assert {"created_at", "expires_at", "revoked_at", "last_used_at", "started_at", "timestamp"} <= named
+    found = [each for answer in answers for each in moments(answer.json, sorted(named)) if each is not None]
+    assert len(found) >= 20
+    # The audit trail has fractions of a second.
+    assert [each for each in found if not WHEN.fullmatch(re.sub(r"\.\d{6}Z", "Z", each))] == []
+    [ended] = [each for each in lists[-1].json["data"] if each["event"] == "key.revoke"]
+    assert WHEN.fullmatch(re.sub(r"\.\d{6}Z", "Z", ended["after"]["revoked_at"]))
 
 
 def test_a5_all_answers_have_one_shape(host: Host, account: IssuedKey) -> None:
@@ -195,6 +233,13 @@ def test_a10_all_requests_use_https(host: Host, account: IssuedKey) -> None:
         assert (refused.status, refused.code) == (403, "https_required")
     direct = host.server.get("/v1/traces", {"Authorization": f"Bearer {account.secret}"})
     assert (direct.status, direct.code) == (403, "https_required")
+    for path, method in (
+        ("/v1/api-keys", "POST"),
+        ("/v1/projects", "GET"),
+        ("/v1/webhooks", "DELETE"),
+        ("/docs", "GET"),
+    ):
+        assert host.ask(path, account.secret, method, headers={"X-Forwarded-Proto": "http"}).code == "https_required"
     pretended = host.ask("/v1/traces", account.secret, source="127.0.0.2")
     assert (pretended.status, pretended.code) == (403, "https_required")
     assert host.ask("/v1/traces", account.secret).status == 200

@@ -116,8 +116,9 @@ def test_c5_there_are_four_lists(service: Apitally) -> None:
 def test_c6_another_plan_has_no_access(service: Apitally) -> None:
     service.host.did("organizations", "create", "west", "--plan", "free")
     for key in (service.key("west"), service.key(None), service.key("north", plan="free")):
-        refused = service.get("/v1/apps", key)
-        assert (refused.status, refused.code) == (403, "plan_required")
+        for path in ("/v1/apps", LOGS, "/v1/apps/shop/consumers", "/v1/apps/shop/traffic", "/nowhere"):
+            refused = service.get(path, key)
+            assert (refused.status, refused.code) == (403, "plan_required")
     waiting = service.key("west")
     service.host.did("organizations", "plan", "west", "premium")
     assert service.get("/v1/apps", waiting).status == 200

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, inspect
 
 from keystile import Gate
 from keystile.config.file import load
@@ -40,12 +41,14 @@ class Service:
     Attributes:
         ours, theirs: a managing key of each of two organizations.
         folder: where its own database is.
+        url: where its keys are.
     """
 
     server: Server
     ours: str
     theirs: str
     folder: Path
+    url: str
 
     def ask(
         self, method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
@@ -85,20 +88,22 @@ def kept_in(folder: Path, url: str) -> None:
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     kind, store = request.param
     folder = copied("projects_and_keys", tmp_path_factory.mktemp(kind))
-    module = "projects_and_keys"
+    module, url = "projects_and_keys", "sqlite:///keys.db"
     if store == "memory":
-        kept_in(folder, "memory://")
+        url = "memory://"
+        kept_in(folder, url)
         module = "in_memory"
         (folder / "in_memory.py").write_text(IN_MEMORY)
     else:
         if store == "postgresql":
-            kept_in(folder, emptied(request.getfixturevalue("postgres_url")))
+            url = emptied(request.getfixturevalue("postgres_url"))
+            kept_in(folder, url)
         with closing(Gate(**load(folder / "keystile.toml", SECRETS).gate)) as gate:
             made = [gate.keys.create("manager", organization_id=each, scopes=SCOPES) for each in ("ours", "theirs")]
         (folder / "keys.txt").write_text("\n".join(each.secret for each in made))
     with serving(kind, module, folder, **SECRETS) as server:
         assert server.get("/projects").status == 401  # a server may listen before it has imported the host
-        yield Service(server, *(folder / "keys.txt").read_text().split(), folder)
+        yield Service(server, *(folder / "keys.txt").read_text().split(), folder, url)
 
 
 def test_b1_a_list_has_the_projects_of_one_organization(service: Service) -> None:
@@ -114,12 +119,40 @@ def test_b2_a_new_project_comes_with_a_key_that_is_shown_once(service: Service) 
     assert made.header("cache-control") == "no-store"
     assert made.json["environment"] == "staging"
     assert service.project()["environment"] == "production"
+    other = service.ask("POST", "/projects", {"name": "shop", "environment": "development"})
+    assert (other.status, other.json["environment"]) == (201, "development")
+    assert len(service.ask("GET", f"/projects/{made.json['id']}/api-keys").json["data"]) == 1
     raw = made.json["apiKey"]
     assert service.ask("GET", "/whoami", key=raw).json["key"]["projectId"] == made.json["id"]
     for path in (f"/projects/{made.json['id']}", f"/projects/{made.json['id']}/api-keys"):
         assert raw not in service.ask("GET", path).body.decode()
-    kept = b"".join(path.read_bytes() for path in service.folder.glob("keys.db*"))
-    assert raw.encode() not in kept
+    assert_kept_as_a_hash(service, raw, made.json["key"]["id"])
+
+
+def assert_kept_as_a_hash(service: Service, raw: str, key_id: str) -> None:
+    """The store has the key, and nowhere the whole of it nor its secret part."""
+    if service.url == "memory://":
+        return  # nothing is kept anywhere else
+    kept = stored(service.url, service.folder)
+    assert key_id.encode() in kept
+    for part in (raw, raw.partition(key_id)[2]):
+        assert len(part) >= 32
+        assert part.encode() not in kept
+
+
+def stored(url: str, folder: Path) -> bytes:
+    """All that a store has."""
+    if not url.startswith("postgresql"):
+        return b"".join(path.read_bytes() for path in folder.glob("keys.db*"))
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            tables = inspect(connection).get_table_names()
+            rows = [row for name in tables for row in connection.exec_driver_sql(f'SELECT * FROM "{name}"')]
+    finally:
+        engine.dispose()
+    values = [value for row in rows for value in row]
+    return b"\n".join(bytes(each) if isinstance(each, (bytes, memoryview)) else str(each).encode() for each in values)
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -130,6 +163,10 @@ def test_b3_a_project_is_read_and_changed(service: Service, method: str) -> None
     assert changed.status == 200
     assert (changed.json["name"], changed.json["environment"]) == ("store", "development")
     assert service.ask("GET", path).json == changed.json
+    for alone in ({"name": "shop"}, {"environment": "staging"}):
+        part = service.ask("PATCH", path, alone)
+        assert (part.status, part.json | alone) == (200, part.json)
+    assert (part.json["name"], part.json["environment"]) == ("shop", "staging")
 
 
 def test_b3_a_deleted_project_is_gone_with_its_keys_and_the_hosts_data(service: Service) -> None:
@@ -176,12 +213,15 @@ def test_b5_another_key_is_shown_once(service: Service, body: dict[str, str]) ->
     made = service.ask("POST", f"/projects/{project['id']}/api-keys", body)
     assert (made.status, made.json["name"]) == (201, body.get("name", "default"))
     assert service.ask("GET", "/whoami", key=made.json["apiKey"]).status == 200
-    assert made.json["apiKey"] not in service.ask("GET", f"/api-keys/{made.json['id']}").body.decode()
+    for path in (f"/api-keys/{made.json['id']}", f"/projects/{project['id']}/api-keys", f"/projects/{project['id']}"):
+        assert made.json["apiKey"] not in service.ask("GET", path).body.decode()
+    assert_kept_as_a_hash(service, made.json["apiKey"], made.json["id"])
 
 
 def test_b6_a_revoked_key_is_refused_at_its_next_request(service: Service) -> None:
     project = service.project()
     path = f"/api-keys/{project['key']['id']}"
+    assert service.ask("DELETE", f"/projects/{project['id']}{path}").status == 404
     assert service.ask("GET", "/whoami", key=project["apiKey"]).status == 200
     assert service.ask("DELETE", path).status == 204
     refused = service.ask("GET", "/whoami", key=project["apiKey"])
@@ -205,8 +245,13 @@ def test_b7_names_are_in_camel_case(service: Service) -> None:
     project = service.project()
     assert {"apiKey", "createdAt"} <= set(project)
     key = service.ask("GET", f"/api-keys/{project['key']['id']}").json
+    wanted = {"name": "CI", "expiresAt": "2099-01-15T10:30:00Z", "ipAllowlist": ["192.0.2.0/24"]}
+    made = service.ask("POST", f"/projects/{project['id']}/api-keys", wanted)
+    assert (made.status, made.json | wanted) == (201, made.json)
+    snake = service.ask("POST", f"/projects/{project['id']}/api-keys", {"expires_at": wanted["expiresAt"]})
+    assert (snake.status, snake.json["error"]["details"]["fields"][0]["path"]) == (422, "/expires_at")
     entries = service.ask("GET", "/audit").json["data"]
-    assert [name for name in names([project, key, entries]) if "_" in name] == []
+    assert [name for name in names([project, key, made.json, entries]) if "_" in name] == []
 
 
 @pytest.mark.parametrize(
@@ -218,6 +263,8 @@ def test_b7_names_are_in_camel_case(service: Service) -> None:
         ("DELETE", "/projects/{project}", None),
         ("GET", "/projects/{project}/api-keys", None),
         ("POST", "/projects/{project}/api-keys", {}),
+        ("GET", "/api-keys/{key}", None),
+        ("PATCH", "/api-keys/{key}", {"name": "x"}),
         ("DELETE", "/api-keys/{key}", None),
     ],
 )

@@ -67,6 +67,7 @@ NO_STRANGERS = {
 }
 NOT_FED = {
     "client.auth.Carried.put": "takes a request of the caller's own, or what the library made of a redirect",
+    "client.auth.Carried.leave": "notes in such a request that it is to go without the key",
     "client.auth.carried_by": "one look-up in a request of the caller's own",
     "client.bodies.aread": _READS,
     "client.bodies.read": _READS,

@@ -12,7 +12,7 @@ import base64
 import re
 from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from .._ground.checks import check_flag, check_origin
 from .._ground.frozen import HiddenText
@@ -68,7 +68,10 @@ class KeyAuth:
             KeyNotSent: it would go over plain http.
         """
         asked: Any = request
-        origin = origin_of(asked.url)
+        origin, before = origin_of(asked.url), carried_by(asked)
+        if before is not None and before.key == self._key and before.is_left_at(origin):
+            before.leave(asked)  # the caller follows redirects by hand
+            return request
         if self._origin not in (None, origin):
             return request
         if not self._is_safe(origin):
@@ -91,10 +94,11 @@ class Carried:
         key: the key.
         place: where it belongs.
         origin: where it may go.
+        is_left: whether a redirect has led elsewhere. What comes after it is elsewhere's wish, even if it leads back.
     """
 
-    def __init__(self, key: HiddenText, place: Place, origin: Origin) -> None:
-        self._key, self._place, self._origin, self._left = key, place, origin, False
+    def __init__(self, key: HiddenText, place: Place, origin: Origin, *, is_left: bool = False) -> None:
+        self._key, self._place, self._origin, self._is_left = key, place, origin, is_left
 
     def __repr__(self) -> str:
         return f"<a key in {self._place.shown}>"
@@ -104,18 +108,35 @@ class Carried:
         """The key, for those who hide it."""
         return self._key
 
-    def put(self, request: Any) -> Any:
-        """A copy of the request with the key in its place, or the same request if it is not to have it.
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What an answer that repeats a request may hold of the key, the longest first."""
+        key = self._key.plain
+        basic = _value(key, BASIC).removeprefix("Basic ").rstrip("=")
+        return tuple(sorted({key, quote(key), quote(key, safe=""), basic}, key=len, reverse=True))
 
-        Once a redirect has led elsewhere, what comes after it is elsewhere's wish, even if it leads back.
-        """
-        self._left = self._left or origin_of(request.url) != self._origin
-        if self._left or self._place.header == b"authorization":
+    def is_left_at(self, origin: Origin) -> bool:
+        """Whether a request to this origin goes without the key."""
+        return self._is_left or origin != self._origin
+
+    def leave(self, request: Any) -> None:
+        """Let this request, and those that redirects make of it, go without the key."""
+        left = Carried(self._key, self._place, self._origin, is_left=True)
+        request.extensions = {**request.extensions, EXTENSION: left}
+
+    def put(self, request: Any) -> Any:
+        """A copy of the request with the key in its place, or the same request if it is not to have it."""
+        if self.is_left_at(origin_of(request.url)):
+            self.leave(request)
+            return request
+        if self._place.header == b"authorization":
             return request
         url, fields, place = request.url, request.headers.raw, self._place
         if place.is_parameter:
-            pair = f"{quote(place.header[1:])}={quote(self._key, safe='')}".encode()
-            url = url.copy_with(query=b"&".join(filter(None, (url.query, pair))))
+            name, given = place.header[1:].decode(), url.query.decode("ascii").split("&")
+            kept = [pair for pair in given if pair and unquote_plus(pair.partition("=")[0]) != name]
+            pairs = [*kept, f"{quote(name)}={quote(self._key, safe='')}"]
+            url = url.copy_with(query="&".join(pairs).encode())
         else:
             fields = [pair for pair in fields if pair[0].lower() != place.header]
             fields.append((place.header, _value(self._key.plain, place).encode()))

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import ReferenceType, ref
 
 from .._ground.checks import check_between, check_seconds
 from .shapes import Response
 from .waits import told
 
+EXTENSION = "keystile.spent"
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
 
@@ -31,7 +33,8 @@ class Retry:
     Args:
         attempts: how often a request is sent at most, from 1 (never again) to 100.
         longest_wait: seconds. If a server says more, its answer is returned at once.
-        whole_time: seconds from the first attempt. A wait that would not end within it is not begun.
+        whole_time: seconds from the first attempt, those of redirects included. A wait that would not end within it is
+            not begun.
         jitter: seconds that are added to the first wait at most, by chance. Doubled for each wait after it. So clients
             that were refused together do not come back together, and none earlier than it was told.
 
@@ -50,6 +53,18 @@ class Retry:
             check_seconds(getattr(self, name), name)
 
 
+class Spent(NamedTuple):
+    """What the attempts of a request took. Redirects have it too, so that their waits have one bound in all.
+
+    Attributes:
+        request: whose attempts they were. If it is sent once more as a whole, nothing is spent.
+        seconds: those of the requests that redirects came from are among them.
+    """
+
+    request: ReferenceType[Any]
+    seconds: float
+
+
 class Attempts:
     """The attempts of one request.
 
@@ -60,13 +75,19 @@ class Attempts:
     """
 
     def __init__(self, retry: Retry, request: Any, clock: Callable[[], float]) -> None:
-        self._retry, self._clock, self._begun, self._made = retry, clock, clock(), 0
+        before = request.extensions.get(EXTENSION)
+        spent = before.seconds if isinstance(before, Spent) and before.request() is not request else 0.0
+        self._retry, self._clock, self._begun, self._made = retry, clock, clock() - spent, 0
+        self._request = request
         self._again = _can_be_sent_again(request)
-        self._twice = request.method in IDEMPOTENT or "idempotency-key" in request.headers
+        self._twice = request.method in IDEMPOTENT or bool(request.headers.get("idempotency-key"))
 
     def pause(self, response: Response) -> float | None:
         """Seconds until the next attempt, or None if this answer is the last."""
         self._made += 1
+        if 300 <= response.status_code < 400:
+            spent = Spent(ref(self._request), self._clock() - self._begun)
+            self._request.extensions = {**self._request.extensions, EXTENSION: spent}
         if self._made >= self._retry.attempts or not self._again:
             return None
         if response.status_code != 429 and not (response.status_code == 503 and self._twice):

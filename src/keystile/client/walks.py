@@ -72,8 +72,8 @@ class Walk:
         Raises:
             UnusableAnswer: as in `paging.pages`.
         """
-        status, first = response.status_code, response.history[0] if response.history else response
-        if origin_of(first.request.url) != origin_of(response.request.url):
+        status = response.status_code
+        if len({origin_of(each.request.url) for each in (*response.history, response)}) > 1:
             raise _unusable(status, "a redirect led to another origin")
         if status != 200:
             raise _unusable(status, f"expected 200, got {status}")

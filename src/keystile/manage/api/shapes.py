@@ -79,6 +79,21 @@ def _exact(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def _changed(name: str) -> Member:
+    """What a change took or gave, with its moments written as all the others are."""
+
+    def get(entry: Any) -> dict[str, Any] | None:
+        values = getattr(entry, name)
+        return None if values is None else {each: _as_moment(each, value) for each, value in values.items()}
+
+    return Member(name, MAYBE_OBJECT, get)
+
+
+def _as_moment(name: str, value: Any) -> Any:
+    is_one = isinstance(value, str) and (name.endswith("_at") or name == "before")
+    return _exact(datetime.fromisoformat(value)) if is_one else value
+
+
 def plain(name: str, schema: Schema, at: str | None = None) -> Member:
     """A member whose value is JSON as it is, at this attribute of a record."""
     return Member(name, schema, attrgetter(at or name))
@@ -191,8 +206,8 @@ AUDIT = Shape(
         Member("actor", ACTOR, lambda entry: ACTOR.write(entry.actor)),
         plain("organization_id", MAYBE_TEXT),
         shapes_of("targets", TARGET),
-        plain("before", MAYBE_OBJECT),
-        plain("after", MAYBE_OBJECT),
+        _changed("before"),
+        _changed("after"),
         plain("correlation_id", TEXT),
     ),
 )
