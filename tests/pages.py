@@ -190,8 +190,8 @@ class Reader:
     def _make(program: Path, source: str) -> None:
         script = program.with_suffix(".py")
         script.write_text(source)
-        # Without what is installed Python starts in half the time; pip looks at that.
-        start = [sys.executable, *([] if program.name == "pip" else ["-I", "-S"]), str(script)]
+        # Without what is installed Python starts in half the time; the others need some of that.
+        start = [sys.executable, *(["-I", "-S"] if program.name == "curl" else []), str(script)]
         # A first line that named the interpreter could hold no blank, and the project's folder has any name.
         program.write_text(f'#!/bin/sh\nexec {shlex.join(start)} "$@"\n')
         program.chmod(0o755)

@@ -32,8 +32,8 @@ WORDS = {
     "Django's views without `require_http_methods`. **There a rule that names a method does not guard the handler:** "
     "write `/v1/exports`, not `POST /v1/exports`.",
     "the table's message": "the framework puts the reason on a page of its own, which the gate does not read: the code "
-    "is right, and the message is the one that [Envelopes](../guides/envelopes.md) lists for the status. Answer with JSON "
-    "where clients should see the reason.",
+    "is right, and the message is the one that [Envelopes](../guides/envelopes.md) lists for the status. Answer with "
+    "JSON where clients should see the reason.",
     "not logged": "the framework answers the exception by itself, so that neither gate nor server sees it, and logs it "
     "where its own settings say, which by default is nowhere: `LOGGING` in Django (waitress sets up the logging of its "
     'process, which is why it shows there), `LoggingConfig(log_exceptions="always")` in Litestar, `log.error_file` or '
