@@ -6,7 +6,7 @@ Sybil finds the blocks; here stands what is done with each.
 - ``toml`` blocks are configurations, and ``keystile check`` must accept them.
 - ``console`` blocks are commands behind ``$``, and what they say; ``…`` in it stands for anything. Servers start on a
   free port, which the page calls ``localhost:8000``. They have `` &`` behind them, or their reader could type no more,
-  and run until ``kill %1`` or the end of the page: two do not get one port.
+  and run until ``kill %% && wait`` or the end of the page: two do not get one port.
   ``pip install`` installs nothing: what it names must be installed, and an extra must be one.
 - ``<!-- file: NAME`` holds a file that the page takes for granted.
 - Before a block that cannot be run stands ``<!-- not run: REASON -->``.
@@ -222,7 +222,7 @@ class Reader:
             assert self._server is None, f"line {line}: the server from before has the port: {command}"
             self._start(command.removesuffix(" &"), _SERVERS[name])
             return
-        if command == "kill %1":
+        if command == "kill %% && wait":
             assert self._server is not None, f"line {line}: no server runs"
             self.end_server()
             return
