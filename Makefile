@@ -65,6 +65,7 @@ docs: wheel
 
 site: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	$(BIN)/python .ci/llms.py mkdocs.yml site
 
 fmt: .venv/.dev
 	$(BIN)/ruff format

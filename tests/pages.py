@@ -5,7 +5,8 @@ Sybil finds the blocks; here stands what is done with each.
 - ``python`` blocks are programs. One that begins with ``# main.py`` is that file, for what comes after it.
 - ``toml`` blocks are configurations, and ``keystile check`` must accept them.
 - ``console`` blocks are commands behind ``$``, and what they say; ``…`` in it stands for anything. Servers start on a
-  free port, which the page calls ``localhost:8000``, and run until the next one starts or the page ends.
+  free port, which the page calls ``localhost:8000``. They have `` &`` behind them, or their reader could type no more,
+  and run until ``kill %% && wait`` or the end of the page: two do not get one port.
   ``pip install`` installs nothing: what it names must be installed, and an extra must be one.
 - ``<!-- file: NAME`` holds a file that the page takes for granted.
 - Before a block that cannot be run stands ``<!-- not run: REASON -->``.
@@ -189,8 +190,8 @@ class Reader:
     def _make(program: Path, source: str) -> None:
         script = program.with_suffix(".py")
         script.write_text(source)
-        # Without what is installed Python starts in half the time; pip looks at that.
-        start = [sys.executable, *([] if program.name == "pip" else ["-I", "-S"]), str(script)]
+        # Without what is installed Python starts in half the time; the others need some of that.
+        start = [sys.executable, *(["-I", "-S"] if program.name == "curl" else []), str(script)]
         # A first line that named the interpreter could hold no blank, and the project's folder has any name.
         program.write_text(f'#!/bin/sh\nexec {shlex.join(start)} "$@"\n')
         program.chmod(0o755)
@@ -217,7 +218,13 @@ class Reader:
     def _obey(self, line: int, command: str, said: list[str]) -> None:
         name = command.partition(" ")[0]
         if name in _SERVERS:
-            self._start(command, _SERVERS[name])
+            assert command.endswith(" &"), f"line {line}: the terminal would be the server's: {command}"
+            assert self._server is None, f"line {line}: the server from before has the port: {command}"
+            self._start(command.removesuffix(" &"), _SERVERS[name])
+            return
+        if command == "kill %% && wait":
+            assert self._server is not None, f"line {line}: no server runs"
+            self.end_server()
             return
         answered = self._run(command.replace(_ADDRESS, f"127.0.0.1:{self._port}"), line)
         assert not said or matches(said, answered), f"line {line}: {command}\nsaid:\n{answered}"
@@ -238,7 +245,6 @@ class Reader:
         return done.stdout
 
     def _start(self, command: str, option: str) -> None:
-        self.end_server()
         self._port = free_port()
         log = self.folder / ".log"
         script = f"set -a; . ./.state; exec {command} {option.format(self._port)}"

@@ -141,6 +141,8 @@ def test_what_is_said_is_compared(said: list[str], answered: str, same: bool) ->
         "```console\n$ pip install keystile[nothing]\n```",
         "```console\n$ pip install 'keystile<0'\n```",
         "```console\n$ pip install no-such-thing-at-all\n```",
+        "```console\n$ uvicorn main:app\n```",
+        "```console\n$ kill %% && wait\n```",
         "```python\n1 / 0\n```",
         "```toml\nprefixx = 1\n```",
     ],

@@ -155,5 +155,16 @@ def test_every_public_name_has_its_place_on_the_page_of_python(site: Path) -> No
         assert f'id="{name}"' in made, name
 
 
+def test_programs_find_each_page_in_the_order_of_nav(site: Path) -> None:
+    subprocess.run([sys.executable, ROOT / ".ci" / "llms.py", ROOT / "mkdocs.yml", site], check=True, timeout=60)
+    pages = list(entries(CONFIG["nav"]))
+    linked = re.findall(r"^- \[[^\]]+\]\((\S+)\)$", (site / "llms.txt").read_text("utf-8"), re.MULTILINE)
+    assert linked == [page.removesuffix(".md") + ".html" for page in pages]
+    assert [link for link in linked if not (site / link).is_file()] == []
+    whole = (site / "llms-full.txt").read_text("utf-8")
+    at = [whole.index(f"<!-- {page} -->\n\n{(DOCS / page).read_text('utf-8')}") for page in pages]
+    assert at == sorted(at)
+
+
 def test_the_repository_keeps_no_site() -> None:
     assert "site/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -32,8 +32,8 @@ WORDS = {
     "Django's views without `require_http_methods`. **There a rule that names a method does not guard the handler:** "
     "write `/v1/exports`, not `POST /v1/exports`.",
     "the table's message": "the framework puts the reason on a page of its own, which the gate does not read: the code "
-    "is right, and the message is the one that [Envelopes](../guides/envelopes.md) lists for the status. Answer with JSON where "
-    "clients should see the reason.",
+    "is right, and the message is the one that [Envelopes](../guides/envelopes.md) lists for the status. Answer with "
+    "JSON where clients should see the reason.",
     "not logged": "the framework answers the exception by itself, so that neither gate nor server sees it, and logs it "
     "where its own settings say, which by default is nowhere: `LOGGING` in Django (waitress sets up the logging of its "
     'process, which is why it shows there), `LoggingConfig(log_exceptions="always")` in Litestar, `log.error_file` or '
@@ -43,8 +43,8 @@ WORDS = {
     "a thread": "Django and the frameworks under WSGI have no background tasks. A thread knows the caller if it is "
     "handed the context: `Thread(target=copy_context().run, args=[work])`; else `current()` raises LookupError.",
     "by the gate": "the framework's own CORS works inside of the app, where a preflight, which never has a key, does "
-    "not come: list the origins in `cors_origins` and let the gate answer ([CORS](../guides/cors.md)). The others were asked "
-    "with Starlette's `CORSMiddleware` around the gate; they may use `cors_origins` as well.",
+    "not come: list the origins in `cors_origins` and let the gate answer ([CORS](../guides/cors.md)). The others were "
+    "asked with Starlette's `CORSMiddleware` around the gate; they may use `cors_origins` as well.",
 }
 
 _HEAD = """\

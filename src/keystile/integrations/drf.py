@@ -14,6 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
+try:
+    from rest_framework.authentication import BaseAuthentication
+except ImportError:
+    raise ImportError("keystile.integrations.drf needs DRF: pip install 'keystile[drf]'") from None
+
 from ..answers.responses import challenges_of
 from ..gate.presenting import schemes_of
 from ..model import Principal
@@ -21,11 +26,6 @@ from ..policy.places import places_of
 from ..rules import outcomes
 from .django.configured import get_gate
 from .django.views import current_of
-
-try:
-    from rest_framework.authentication import BaseAuthentication
-except ImportError:
-    raise ImportError("keystile.integrations.drf needs DRF: pip install 'keystile[drf]'") from None
 
 __all__ = ["KeystileAuthentication", "KeystileUser"]
 
