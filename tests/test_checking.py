@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from django import conf
 
 from keystile.cli import main
 from keystile.cli.checking.routes import Route, routes_of
@@ -33,6 +34,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def check(folder: Path, text: str, *options: str) -> Result:
     (folder / "keystile.toml").write_text(text)
     return CliRunner().invoke(main, ["check", *options])
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """As if Django were not set up yet: its settings are one for a process, and other tests have theirs."""
+    before = conf.settings._wrapped
+    conf.settings._wrapped = conf.empty
+    yield
+    conf.settings._wrapped = before
 
 
 def warnings(folder: Path, text: str) -> list[str]:
@@ -163,6 +173,7 @@ IDLE = ("/v1/out/more/in/user/{id}", "/v2/*", "/v1/out/more/in/users/7/exports",
 RULES = "".join(f'[[rules]]\nmatch = "{match}"\nscopes = ["a"]\n' for match in (*HELD, *IDLE))
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("name", APPS)
 def test_a_rule_that_no_route_matches_is_named(folder: Path, name: str) -> None:
     (folder / f"{name}.py").write_text(APPS[name])
