@@ -286,6 +286,15 @@ def test_only_a_gate_can_guard() -> None:
         asgi.GateMiddleware(nobody, gate="memory://")  # type: ignore[arg-type]
 
 
+def test_a_gate_stands_before_an_app_once(gate: Gate) -> None:
+    app = FastAPI()
+    app.add_middleware(asgi.GateMiddleware, gate=gate)
+    for inside in (app, asgi.GateMiddleware(nobody, gate)):
+        with pytest.raises(ConfigurationError, match="gate: stands before this app already"):
+            asgi.GateMiddleware(inside, gate)
+    asgi.GateMiddleware(app, Gate())  # another one decides on other things
+
+
 @pytest.mark.parametrize("path", ["/v1/exports", "/api/v1/exports"])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_prefix_that_the_app_takes_off_itself_dodges_no_rule(path: str, wrapped: bool) -> None:

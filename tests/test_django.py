@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,12 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+NOW = time.time()
+
+
 def make_gate(**settings: Any) -> Gate:
-    return Gate(**{"prefix": "acme", "hasher": HASHER} | settings)
+    # At one moment: what two answers tell of windows is compared.
+    return Gate(**{"prefix": "acme", "hasher": HASHER, "clock": lambda: NOW} | settings)
 
 
 # Views

@@ -270,6 +270,15 @@ def test_an_asgi_app_is_refused_when_the_door_is_built(gate: Gate) -> None:
         wsgi.GateMiddleware(lambda environ, start_response: [], gate=None)  # type: ignore[arg-type]
 
 
+def test_a_gate_stands_before_an_app_once(gate: Gate) -> None:
+    app = Flask(__name__)
+    app.wsgi_app = wsgi.GateMiddleware(app.wsgi_app, gate)  # type: ignore[method-assign]
+    for inside in (app, app.wsgi_app):
+        with pytest.raises(ConfigurationError, match="gate: stands before this app already"):
+            wsgi.GateMiddleware(inside, gate)
+    wsgi.GateMiddleware(app, Gate())  # another one decides on other things
+
+
 def test_exc_info_may_come_by_name_and_a_refused_head_has_no_chunk(gate: Gate) -> None:
     def app(environ: Any, start_response: Any) -> list[bytes]:
         try:

@@ -144,8 +144,8 @@ class GateMiddleware(Following):
         outbox: where webhook endpoints are kept, for a gate that serves the management API.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, the app cannot be called as an ASGI app, or there is an outbox and no
-            management API.
+        ConfigurationError: `gate` is not a Gate or stands before this app already, the app cannot be called as an ASGI
+            app, or there is an outbox and no management API.
     """
 
     def __init__(self, app: App, gate: Gate, *, outbox: Outbox | None = None) -> None:
@@ -153,7 +153,7 @@ class GateMiddleware(Following):
             raise ConfigurationError(f"expected a Gate, got {type(gate).__name__}", key="gate")
         check_app(app, "asgi")
         self.app = _managed(app, gate, Reader(gate, app), outbox)
-        self._follow(gate)
+        self._follow(app, gate)
 
     def _serve(self, gate: Gate) -> None:
         if gate.policy.management is not None:

@@ -146,8 +146,9 @@ class GateMiddleware(Following):
         outbox: where webhook endpoints are kept, for a gate that serves the management API.
 
     Raises:
-        ConfigurationError: `gate` is not a Gate, its store or its limiter is async, it reads keys from subprotocols of
-            websockets, the app cannot be called as a WSGI app, or there is an outbox and no management API.
+        ConfigurationError: `gate` is not a Gate or stands before this app already, its store or its limiter is async,
+            it reads keys from subprotocols of websockets, the app cannot be called as a WSGI app, or there is an outbox
+            and no management API.
     """
 
     def __init__(self, app: App, gate: Gate, *, outbox: Outbox | None = None) -> None:
@@ -158,7 +159,7 @@ class GateMiddleware(Following):
             key = "store" if gate.keys.needs_await else "limiter"
             raise ConfigurationError(f"the {key} is async: WSGI needs one with plain methods", key=key)
         self.app = _managed(app, gate, outbox)
-        self._follow(gate)
+        self._follow(app, gate)
         run_now(gate.limits.open(inline))
 
     def _serve(self, gate: Gate) -> None:

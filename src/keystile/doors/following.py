@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
-from typing import Self, cast
+from typing import Any, Self, cast
 
+from ..exceptions import ConfigurationError
 from ..gate import Gate
 from ..rules.reloading import Turn
 
@@ -21,8 +23,10 @@ class Following:
     """The gate itself, by whose policy callers are judged again."""
     _now: Self
 
-    def _follow(self, gate: Gate) -> None:
-        """Serve by this gate, whatever becomes of its policy."""
+    def _follow(self, app: Any, gate: Gate) -> None:
+        """Serve by this gate, whatever becomes of its policy; ConfigurationError if it serves this app already."""
+        if any(each is gate for each in _gates_of(app)):
+            raise ConfigurationError("stands before this app already, and would count each request twice", key="gate")
         self._gate = self._latest = gate
         self._serve(gate)
         self._now = cast("Self", self)
@@ -46,3 +50,13 @@ class Following:
             self._now = cast("Self", heir)
 
         return Turn(leave, enter)
+
+
+def _gates_of(app: Any) -> Iterator[Gate | None]:
+    """Those that a door inside would ask: the app itself, what Flask serves, what Starlette puts around its router."""
+    for each in (app, getattr(app, "wsgi_app", None)):
+        if isinstance(each, Following):
+            yield each._latest  # noqa: SLF001 - it is of this class
+    for layer in getattr(app, "user_middleware", ()):
+        if isinstance(layer.cls, type) and issubclass(layer.cls, Following):
+            yield layer.kwargs.get("gate")
