@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from tests.redis_server import redis62_url, redis_server, redis_url
 from tests.selection import needs, reasons
 
 __all__ = ["no_leak", "redis62_url", "redis_server", "redis_url", "watching"]
+
+
+# Whoever started the tests in the background, or with nohup, had these ignored, and servers here would inherit that.
+for _ended_by in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_ended_by) is signal.SIG_IGN:
+        signal.signal(_ended_by, signal.SIG_DFL if _ended_by is signal.SIGHUP else signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
