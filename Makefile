@@ -48,7 +48,7 @@ test test-all: .venv/.dev
 
 test-all: export KEYSTILE_SERVICES := 1
 test-all: export KEYSTILE_STRESS := 1
-test-all: export KEYSTILE_FUZZ ?= 4000
+test-all: export KEYSTILE_FUZZ ?= 1200
 
 fuzz: wheel
 	KEYSTILE_FUZZ=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/fuzz

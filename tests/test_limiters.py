@@ -427,7 +427,7 @@ def refunding(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator
 ACTS = st.tuples(st.integers(0, 12), st.sampled_from(["hit", "hit", "back"]), st.integers(1, 6), st.integers(0, 5))
 
 
-@settings(max_examples=often(50, 500), deadline=None)
+@settings(max_examples=often(50, 200), deadline=None)
 @given(calls=st.lists(ACTS, max_size=40))
 def test_what_was_admitted_and_not_given_back_in_time_stays_within_the_limit_in_any_span(refunding, calls):
     subject = refunding()

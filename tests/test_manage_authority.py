@@ -111,7 +111,7 @@ requests = st.builds(
 )
 
 
-@settings(max_examples=often(200, 5000), deadline=None)
+@settings(max_examples=often(200, 2000), deadline=None)
 @given(matches, st.lists(matches, min_size=1, max_size=3), st.lists(requests, min_size=20, max_size=20))
 @example("/a", ["/a/*"], [Request("GET", "/a", b"/a", (), None)])
 @example("WS /a", ["GET /a"], [Request("GET", "/a", b"/a", (), None, scheme="ws")])
@@ -214,7 +214,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=often(150, 3000), deadline=None)
+@settings(max_examples=often(150, 1500), deadline=None)
 @given(holders, targets, steps)
 def test_what_is_made_or_widened_is_never_more_than_its_maker_holds(
     holder: dict[str, Any], target: dict[str, Any], asked: list[Any]

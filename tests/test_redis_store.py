@@ -579,7 +579,7 @@ def test_a_cap_of_5_holds_for_50_creations_at_once_in_four_processes(url: str) -
 
 def test_a_process_that_is_killed_leaves_nothing_half_done(url: str, store: RedisStore) -> None:
     done: list[list[str]] = []
-    for number in range(often(4, 40)):
+    for number in range(often(4, 20)):
         with worker(BUSY, url) as other:
             assert other.stdin is not None
             assert other.stdout is not None
@@ -609,7 +609,7 @@ from tests.redis_stores import patient
 
 @pytest.mark.parametrize("door_kind", ["wsgi", "asyncio"])
 def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(url: str, door_kind: str) -> None:
-    refused_every_time({"store": patient(url)}, door_kind, (PATIENT_REVOKER, url), often(50, 5000))
+    refused_every_time({"store": patient(url)}, door_kind, (PATIENT_REVOKER, url), often(50, 1000))
 
 
 def test_a_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:

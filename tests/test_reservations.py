@@ -108,7 +108,7 @@ STEPS = st.integers(0, 12 * SECOND) | st.sampled_from([0, 0, 1, SECOND // 6, 5 *
 ACTS = st.tuples(STEPS, st.sampled_from(["reserve", "reserve", "settle"]), st.integers(0, 5), st.integers(0, 4))
 
 
-@settings(max_examples=often(100, 1000), deadline=None)
+@settings(max_examples=often(100, 500), deadline=None)
 @given(calls=st.lists(ACTS, max_size=40))
 def test_reserved_and_charged_units_stay_within_the_limit_and_what_was_used_beyond_it(borrowing, calls):
     subject = borrowing()

@@ -567,7 +567,7 @@ while True:
 
 def test_a_process_that_is_killed_leaves_nothing_half_done(url: str, store: SQLStore) -> None:
     done: list[list[str]] = []
-    for number in range(often(8, 60)):
+    for number in range(often(8, 25)):
         with worker(BUSY, url) as other:
             assert other.stdin is not None
             assert other.stdout is not None
@@ -603,7 +603,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("kind", ["wsgi", "asyncio"])
 def test_a_key_revoked_elsewhere_is_refused_here_on_the_next_request_every_time(url: str, kind: str) -> None:
-    refused_every_time({"store": url}, kind, (REVOKER, url), often(100, 5000))
+    refused_every_time({"store": url}, kind, (REVOKER, url), often(100, 1000))
 
 
 def refused_every_time(settings: dict[str, Any], kind: str, revoker: tuple[str, ...], times: int) -> None:

@@ -131,7 +131,7 @@ def test_memory_and_sqlite_agree_whatever_they_are_told(listed: list[tuple[tuple
         agree(MemoryStore(), SQLiteStore(Path(folder) / "keys.db"), listed)
 
 
-@settings(max_examples=often(15, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=often(15, 80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(listed=st.lists(st.tuples(steps, moments), max_size=25))
 def test_memory_and_postgresql_agree_whatever_they_are_told(
     postgres_url: str,  # noqa: F811
@@ -141,7 +141,7 @@ def test_memory_and_postgresql_agree_whatever_they_are_told(
 
 
 @pytest.mark.parametrize("kind", ["valkey", "cluster"])
-@settings(max_examples=often(25, 200), deadline=None)
+@settings(max_examples=often(25, 80), deadline=None)
 @given(listed=st.lists(st.tuples(steps, moments), max_size=25))
 def test_memory_and_redis_agree_whatever_they_are_told(kind: str, listed: list[tuple[tuple[Any, ...], Any]]) -> None:
     agree(MemoryStore(), redis_stores.patient(redis_stores.emptied(kind)), listed)

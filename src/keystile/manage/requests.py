@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
 
 from .._sync import Offload
 from ..model import Admitted, Reason
-from ..rules.requests.querykeys import MOST_PARAMETERS, is_long
+from ..rules.requests.querykeys import decoded, is_long
 from .live.stream import Stream
 
 Pairs = tuple[tuple[str, str], ...]
@@ -94,15 +93,13 @@ Refuse = Callable[[ManagementRequest, Reason], ManagementAnswer]
 
 
 def parameters(query: bytes) -> Pairs:
-    """The parameters of a query or a form, decoded as UTF-8; what is no UTF-8 becomes U+FFFD."""
-    pairs = parse_qsl(
-        query.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=MOST_PARAMETERS
-    )
-    return tuple((_text(name), _text(value)) for name, value in pairs)
+    """The parameters of a query that is not too long (`is_long`), decoded as UTF-8; what is no UTF-8 becomes U+FFFD."""
+    split = (each.partition(b"=") for each in query.split(b"&") if each)
+    return tuple((_text(name), _text(value)) for name, _, value in split)
 
 
-def _text(latin: str) -> str:
-    return latin.encode("latin-1").decode("utf-8", "replace")
+def _text(octets: bytes) -> str:
+    return decoded(octets).decode("utf-8", "replace")
 
 
 def folded(lines: Iterable[tuple[str, str]]) -> Pairs:
