@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import openapi_spec_validator
+import jsonschema
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
@@ -279,7 +280,6 @@ def test_the_document_tells_of_the_gate(enveloped: bool) -> None:
 
 
 def test_answers_are_as_the_document_says(enveloped: bool) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     some = served("exports:write", "exports:read", "things", envelope=enveloped, plans={})
     document = some.app.openapi()
     asked = [

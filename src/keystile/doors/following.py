@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import copy
 from typing import Any, Self, cast
@@ -11,7 +12,7 @@ from ..gate import Gate
 from ..rules.reloading import Turn
 
 
-class Following:
+class Following(ABC):
     """What both doors have in common here.
 
     A request asks for `_now` once, and keeps to it: what follows from the policy is never half old and half new.
@@ -32,9 +33,9 @@ class Following:
         self._now = cast("Self", self)
         gate.followed_by(self)
 
+    @abstractmethod
     def _serve(self, gate: Gate) -> None:
         """Keep what follows from the policy of this gate."""
-        raise NotImplementedError
 
     def under(self, later: Gate, past: Gate) -> Turn:
         """See `rules.reloading.Follower`."""
