@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
-import openapi_spec_validator
 import jsonschema
+import openapi_spec_validator
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
