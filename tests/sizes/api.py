@@ -55,25 +55,27 @@ def through(place: str) -> Callable[[bytes], Callable[[], object]]:
     def feed(octets: bytes) -> Callable[[], object]:
         method, path, lines, body = sent_as(place, octets)
         lines = [*lines, ("content-length", str(len(body)))]
+        # Before the clock runs: what a server makes of the octets is not ours.
+        scope = asgi_scope(method, path, lines, "192.0.2.1")
+        environ = wsgi_environ(method, path, lines, "192.0.2.1") | {"wsgi.input": io.BytesIO(body)}
 
         def run() -> None:
-            environ = wsgi_environ(method, path, lines, "192.0.2.1") | {"wsgi.input": io.BytesIO(body)}
             b"".join(APPS[1](environ, lambda *_: None))
-            anyio.run(_asgi, method, path, lines, body)
+            anyio.run(_asgi, scope, body)
 
         return run
 
     return feed
 
 
-async def _asgi(method: str, path: str, lines: Any, body: bytes) -> None:
+async def _asgi(scope: Any, body: bytes) -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": body}
 
     async def send(_message: Any) -> None:
         pass
 
-    await APPS[0](asgi_scope(method, path, lines, "192.0.2.1"), receive, send)
+    await APPS[0](scope, receive, send)
 
 
 def read_body(octets: bytes) -> None:

@@ -7,6 +7,7 @@ the headers, and of whatever a server or a gateway adds under a name of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 
 from ...gate import Gate
 from ...model import Admitted, Refused
@@ -41,26 +42,27 @@ class Concealer:
 
     def conceal(self, environ: Environ, outcome: Admitted | Refused) -> None:
         """Change the environ in place, for everybody who has it."""
-        refused = isinstance(outcome, Refused)
+        # The same query stands under several names.
+        left = cache(partial(self._hiding.query, refused=isinstance(outcome, Refused)))
         changed = False
         for name in _QUERIES:
             if environ.get(name):
                 before = _octets(environ[name])
-                after = self._hiding.query(before, refused=refused)
+                after = left(before)
                 changed = changed or after != before
                 environ[name] = after.decode("latin-1")
         for name in _TARGETS:
             if environ.get(name) and (changed or self._everything):
-                environ[name] = self._target(environ[name], refused=refused, holds=changed)
+                environ[name] = self._target(environ[name], left, holds=changed)
         if self._everything:
             self._look_through(environ)
 
-    def _target(self, target: str, *, refused: bool, holds: bool) -> str:
+    def _target(self, target: str, left: Callable[[bytes], bytes], *, holds: bool) -> str:
         """A raw target without keys, and then without its fragment, if it has one."""
         whole = target.partition("#")[0]
         path, _, query = whole.partition("?")
         before = _octets(query)
-        rest = self._hiding.query(before, refused=refused)
+        rest = left(before)
         if rest == before and not holds:
             return whole if self._everything else target
         # If the key is not found here, the target spells its query in another way, so the whole query goes.
