@@ -19,6 +19,7 @@ from .doors.apps import check_alone, check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
 from .doors.asgi.concealing import concealer
+from .doors.asgi.glancing import glancer
 from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
@@ -163,6 +164,7 @@ class GateMiddleware(Following):
         self._reader = Reader(gate, self.app)
         self._read = self._reader.read
         self._conceal = concealer(gate)
+        self._glance = glancer(gate, self._reader) if self._conceal is None else None
         self._writers: Writers[bytes] = Writers(gate, str.encode)
         sender = Sender(gate, self._reader, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
@@ -177,18 +179,23 @@ class GateMiddleware(Following):
             return await self._no_request(kind, scope, receive, send)
         if self._with_cors is not None:
             send = self._with_cors(send, scope)
-        request = self._read(scope)
-        outcome = await self._gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it
-        if self._conceal is not None:
-            send = self._conceal(scope, outcome, send)
+        gate, outcome, request = self._gate, None, None
+        if self._glance is not None and gate.admit is not None and kind == "http":
+            outcome = self._glance(scope, gate.admit)
+        if outcome is None:
+            request = self._read(scope)
+            outcome = await gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it
+            if self._conceal is not None:
+                send = self._conceal(scope, outcome, send)
         if isinstance(outcome, Refused):
             return await self._refuse(outcome, scope, receive, send)
         shape = None if self._shape is None else self._shape(outcome)
         charged = None if self._charge is None else self._charge(outcome)
-        current = scope["keystile"] = _new(Current, (outcome, shape, charged, self._gate))
-        if charged is not None:
-            return await self._settled(current, charged, request, scope, receive, send)
-        if self._rechecks or shape is not None:
+        current = scope["keystile"] = _new(Current, (outcome, shape, charged, gate))
+        if charged is not None or self._rechecks or shape is not None:
+            request = self._read(scope) if request is None else request
+            if charged is not None:
+                return await self._settled(current, charged, request, scope, receive, send)
             return await self._answered(current, request, scope, receive, send)
         token = enter(current)
         try:

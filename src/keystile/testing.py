@@ -35,7 +35,7 @@ _NO_SECRET = SecretHash("", "")
 _request_ids = RequestIds()
 _lock = Lock()
 # What is in the place of each gate's own check: the gate's own first, the innermost block's last.
-_standing: WeakKeyDictionary[Gate, list[tuple[Any, Any]]] = WeakKeyDictionary()
+_standing: WeakKeyDictionary[Gate, list[tuple[Any, Any, Any]]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -68,11 +68,11 @@ def override_principal(gate: Gate, principal: Principal | None = None, /, **fiel
     event = Event("principal_overridden", logging.WARNING, key_id=caller.id, organization_id=caller.organization_id)
     gate.events.tell(event._replace(reason=reason))
     with _lock:
-        listed = _standing.get(gate) or [(gate.check, gate.recheck)]
+        listed = _standing.get(gate) or [(gate.check, gate.recheck, gate.admit)]
         stand_in = _StandIn(gate, caller, listed[0][0], listed[-1][1])
-        placed = (stand_in.check, stand_in.recheck)
+        placed = (stand_in.check, stand_in.recheck, None)
         _standing[gate] = [*listed, placed]
-        gate.check, gate.recheck = placed
+        gate.check, gate.recheck, gate.admit = placed
     try:
         yield caller
     finally:
@@ -80,7 +80,7 @@ def override_principal(gate: Gate, principal: Principal | None = None, /, **fiel
             stand_in.lasts = False
             listed = _standing[gate]
             listed.remove(placed)  # not the last one, where blocks of two threads overlap
-            gate.check, gate.recheck = listed[-1]
+            gate.check, gate.recheck, gate.admit = listed[-1]
             if len(listed) == 1:
                 del _standing[gate]
 

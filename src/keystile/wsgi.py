@@ -20,6 +20,7 @@ from .doors.following import Following
 from .doors.wsgi.answering import Answering
 from .doors.wsgi.bodies import read_json
 from .doors.wsgi.concealing import concealer
+from .doors.wsgi.glancing import glancer
 from .doors.wsgi.host import wants_exceptions
 from .doors.wsgi.protocol import Environ, StartResponse
 from .doors.wsgi.reading import Reader, target_of
@@ -170,7 +171,9 @@ class GateMiddleware(Following):
         if gate.accepted.subprotocols:
             reason = "'Sec-WebSocket-Protocol' is for websockets, which WSGI does not have: use keystile.asgi"
             raise ConfigurationError(reason, key="accept")
-        self._read, self._conceal = Reader(gate).read, concealer(gate)
+        reader, self._conceal = Reader(gate), concealer(gate)
+        self._read = reader.read
+        self._glance = glancer(gate, reader) if self._conceal is None else None
         self._writers: Writers[str] = Writers(gate, str)
         sender = Sender(gate, self._writers)
         self._with_fields, self._refuse = sender.with_fields, sender.refuse
@@ -182,15 +185,26 @@ class GateMiddleware(Following):
         self = self._now  # noqa: PLW0642 - the whole request meets one policy
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
-        request = self._read(environ)
-        outcome = run_now(self._gate.check(request, inline))  # anew each time: `keystile.testing` replaces it
-        if self._conceal is not None:
-            self._conceal(environ, outcome)
+        gate, outcome, request = self._gate, None, None
+        if self._glance is not None and gate.admit is not None:
+            outcome = self._glance(environ, gate.admit)
+        if outcome is None:
+            request = self._read(environ)
+            outcome = run_now(gate.check(request, inline))  # anew each time: `keystile.testing` replaces it
+            if self._conceal is not None:
+                self._conceal(environ, outcome)
         if isinstance(outcome, Refused):
             return self._refuse(outcome, environ, start_response)
         shape = None if self._shape is None else self._shape(outcome)
         charged = None if self._charge is None else self._charge(outcome)
-        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged, self._gate))
+        current = environ["keystile.admitted"] = _new(Current, (outcome, shape, charged, gate))
+        if charged is None and shape is None and not self._rechecks:
+            token = enter(current)
+            try:
+                return self.app(environ, self._with_fields(start_response, outcome))
+            finally:
+                leave(token)
+        request = self._read(environ) if request is None else request
         if charged is not None:
             return self._settled(current, charged, request, environ, start_response)
         if self._rechecks and outcome.principal is not None:

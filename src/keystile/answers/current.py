@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -147,12 +147,8 @@ def current() -> Current:
         raise LookupError("no request of a keystile gate is being handled here") from None
 
 
-def enter(handled: Current) -> Token[Current]:
-    """Make this the current request, until `leave`. For doors."""
-    return _current.set(handled)
-
-
-leave = _current.reset
+# For doors: make this the current request, until `leave` is given what `enter` gave. Without frames of our own.
+enter, leave = _current.set, _current.reset
 
 
 def charger(gate: Gate) -> Callable[[Admitted], Charged | None] | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import AnyStr, Generic, NamedTuple
 
 from ..model import Reason, Refused
@@ -18,6 +19,7 @@ from .headers.limits import unit_header_names
 from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
+_name = itemgetter(0)
 
 OPT_OUT = "keystile-envelope"
 
@@ -196,20 +198,27 @@ class HeaderWriter(Generic[AnyStr]):
             protected: whether a key was asked for.
             limits: the fields of a `limits.FieldWriter`; they replace the app's fields of the same names.
         """
-        written = list(headers)
-        others = self._others
-        for field in written:
-            if field[0] not in others and self._concerns_us(field[0]):
-                written, usual = self._merged(written, protected, bool(limits))
-                break
-        else:
-            usual = self._usual if protected else ()
-        written.append((self._id, request_id))
-        written += usual
-        written += limits
-        return written
+        return self.finish(list(headers), self.fields(request_id, limits, protected=protected))
+
+    def fields(self, request_id: AnyStr, limits: Sequence[tuple[AnyStr, AnyStr]], *, protected: bool) -> Fields[AnyStr]:
+        """What an answer gets in which nothing concerns the gate."""
+        return [(self._id, request_id), *(self._usual if protected else ()), *limits]
+
+    def finish(self, headers: Fields[AnyStr], own: Sequence[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
+        """The app's header fields with these of the gate's added, as `write` gives them.
+
+        Args:
+            headers: the app's, in a list that may be changed.
+            own: what `fields` gives, and perhaps more behind it.
+        """
+        if not self._others.issuperset(map(_name, headers)) and any(map(self._concerns_us, map(_name, headers))):
+            return self._merged(headers, own)
+        headers += own
+        return headers
 
     def _concerns_us(self, name: AnyStr) -> bool:
+        if name in self._others:
+            return False
         lowered = name.lower()
         if lowered in self._names or self._grants(lowered):
             return True
@@ -221,19 +230,23 @@ class HeaderWriter(Generic[AnyStr]):
         """Whether a field tells shared caches something that ranks above ``Cache-Control``."""
         return lowered.endswith(self._targeted) or lowered in self._vendors
 
-    def _merged(
-        self, headers: Fields[AnyStr], protected: bool, limited: bool
-    ) -> tuple[Fields[AnyStr], Sequence[tuple[AnyStr, AnyStr]]]:
-        """The app's fields without those that the gate writes itself, and the new fields for caches."""
-        ours = {self._id, self._hidden} | (self._limit_names if limited else set())
-        if not protected:
-            return [field for field in headers if field[0].lower() not in ours], ()
+    def _merged(self, headers: Fields[AnyStr], own: Sequence[tuple[AnyStr, AnyStr]]) -> Fields[AnyStr]:
+        """The app's fields without those that the gate writes itself, and the gate's, of which those for caches take in
+        the app's."""
+        written = {name for name, _ in own}
+        ours = {self._id, self._hidden}
+        if not self._limit_names.isdisjoint(written):
+            ours |= self._limit_names
+        if self._cache not in written:
+            return [field for field in headers if field[0].lower() not in ours] + list(own)
         ours |= {self._cache, self._vary}
-        cache = merged_cache_control(_values(headers, self._cache))
-        vary = merged_vary(_values(headers, self._vary), self._vary_on)
-        usual = [(self._cache, self._encode(cache)), (self._vary, self._encode(vary))]
+        merged = {
+            self._cache: self._encode(merged_cache_control(_values(headers, self._cache))),
+            self._vary: self._encode(merged_vary(_values(headers, self._vary), self._vary_on)),
+        }
         named = ((field[0].lower(), field) for field in headers)
-        return [field for name, field in named if name not in ours and not self._grants(name)], usual
+        kept = [field for name, field in named if name not in ours and not self._grants(name)]
+        return kept + [(name, merged.get(name, value)) for name, value in own]
 
 
 # An element of a list field (RFC 9110 section 5.6.1). A comma inside quotes does not end it.

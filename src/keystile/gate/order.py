@@ -32,12 +32,14 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
+from .clear import InTheClear
 from .dryrun import DryRun
+from .lanes import Admit, Lane, Lanes
 from .preflights import Preflights
 from .presenting import Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
-from .transport import Transport, Visit, event_of, leads_on
+from .transport import Transport, Visit, event_of
 
 # This is on the path of every request, and a named tuple's own constructor costs twice as much.
 _new = tuple.__new__
@@ -77,9 +79,10 @@ class Order:
     ) -> None:
         self._policy, self._events, self._transport, self._rules = policy, events, transport, rules
         self._quotas, self._accepted, self._limits = quotas, accepted, limits
-        self._clock, self._mask = shop.clock, shop.mask
+        self._clock = shop.clock
         self.dry = DryRun(policy, events)
-        self._preflights, self._passes = Preflights(policy, rules, self._mask), policy.preflight == "pass"
+        self._clear = InTheClear(policy, transport, shop.mask, self.dry)
+        self._preflights, self._passes = Preflights(policy, rules, shop.mask), policy.preflight == "pass"
         self._hsts, self._https = policy.hsts is not None, policy.https != "off"
         self._presenting = Presenting(policy, shop, accepted)
         self._plain, self._schemes = self._presenting.plain, schemes_of(places_of(policy.accept))
@@ -97,6 +100,14 @@ class Order:
         met = None if earlier is None else earlier.callers.known
         self.callers: Callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys, met)
         self._known = self.callers.known
+        # Where requests are told apart by nothing but what a lane looks at.
+        alike = self._plain and self.dry.enforces and transport.header is None and self.prover.find_now is not None
+        self._lanes = Lanes(self.prover, rules, limits, counting, shop.clock) if alike else None
+        self.admit: Admit | None = None
+        """Admits a request that is warm, without a look at what cannot have changed; None where there are no lanes."""
+        if self._lanes is not None:
+            full, https, hsts = self._found_full, self._https, self._hsts
+            self.admit = self._lanes.admitting(self._request_ids, self.outage, full, https=https, hsts=hsts)
 
     async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
@@ -115,9 +126,9 @@ class Order:
         if self._looks or request.wire is not None:
             visit = self._transport.see(request, request_id)
             if self._https and not visit.secure:
-                refused = self._in_the_clear(visit, before)
-                if refused is not None:
-                    return refused
+                why = self._clear.refusal(visit, keyless=self._keyless(request), again=before is not None)
+                if why is not None:
+                    return self._refused(why, visit)
         else:
             visit = _new(Visit, (request, request_id, request.peer, request.peer, False))
         rules = self._rules
@@ -186,6 +197,8 @@ class Order:
             outcome = self._counted(key, visit, self._hit_now(caller.subject, charges), demand)
         if type(outcome) is Refused:
             return self._noted(place, outcome)
+        if self._lanes is not None and before is None and secret_hash.expires_at is None:
+            self._lanes.keep(digest, caller, charges, demand, visit)
         if place is not None:  # as `_noted` does, but without a frame
             if not self._counts:
                 self._counting.ask()
@@ -262,6 +275,10 @@ class Order:
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
+    def _found_full(self, lane: Lane, visit: Visit, usages: Usages) -> Admitted | Refused:
+        """As `check` goes on when the windows have been asked, and one is full."""
+        return self._noted(lane.place, self._counted(lane.key, visit, usages, lane.demand))
+
     def _full(self, key: ApiKey | None, visit: Visit, usages: Usages) -> Refused | None:
         """Refuse a request for which a window is full. If only windows in dry run are full, that is told."""
         holding = [usage for usage in usages if not usage.window.watching]
@@ -282,18 +299,3 @@ class Order:
         if self._events.wanted(logging.INFO):
             self._events.tell(event_of(reason.code, logging.INFO, visit, reason.status, key))
         return _new(Refused, (reason, visit.request_id, usages, self._hsts and visit.secure, None, self._schemes))
-
-    def _in_the_clear(self, visit: Visit, before: Principal | None) -> Refused | None:
-        """Refuse a request over http where https is demanded; None in dry run of the gate. Its key is not looked at for
-        that, but it is reported as sent."""
-        request, reason, keyless = visit.request, outcomes.HTTPS_REQUIRED, self._keyless(visit.request)
-        if before is None and not keyless:
-            self._transport.tell_of_clear(visit)
-        redirects = self._policy.https == "redirect" and request.scheme == "http"
-        if redirects and leads_on(request, self._mask, keyless=keyless):
-            reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
-        if self.dry.enforces:
-            return self._refused(reason, visit)
-        if before is None:
-            self.dry.tell(reason, visit)
-        return None

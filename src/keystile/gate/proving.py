@@ -50,10 +50,12 @@ class Prover:
         blocking = getattr(shop.store, "blocking", True)
         self._find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
         # As a plain function, if it runs in place: then a warm request awaits nothing.
-        self._find_now: Callable[[str], Any] | None = at_once(shop.store.find, blocking=blocking)
+        self.find_now: Callable[[str], Any] | None = at_once(shop.store.find, blocking=blocking)
         self._proofs = ProofCache(remembered)
         self.digest = self._proofs.digest
         """Gives what stands for a raw key here; called once for each request."""
+        self.find, self.proofs = self._proofs.find, self._proofs.open()
+        """The proofs, for `lanes`."""
         self._flights = SingleFlight()
         self._decoy = HiddenText(shop.hasher.decoy())
 
@@ -64,10 +66,10 @@ class Prover:
     def prove_now(self, digest: bytes) -> Proven | None:
         """What `prove` gives for a key that was proved before, if that needs no waiting, else None."""
         proof = self._proofs.find(digest)
-        if proof is None or self._find_now is None:
+        if proof is None or self.find_now is None:
             return None
         try:
-            key = self._find_now(proof.key_id)
+            key = self.find_now(proof.key_id)
         except StoreBusy:
             return None
         return None if key is None else _matching(key, proof)

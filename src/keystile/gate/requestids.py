@@ -24,13 +24,14 @@ class RequestIds:
 
     def reset(self) -> None:
         """Drop the ids that are left: a forked child must not use the ids of its parent."""
-        self._ready: list[str] = []
+        self.ready: list[str] = []
+        """Ids that are drawn already."""
 
     def draw(self) -> str:
         """The next id."""
         try:
-            return self._ready.pop()
+            return self.ready.pop()
         except IndexError:
             letters = os.urandom(24 * self.BATCH).translate(_BASE62_OF_OCTET).decode()
-            self._ready = ["req_" + letters[start : start + 24] for start in range(0, len(letters), 24)]
-            return self._ready.pop()
+            self.ready = ["req_" + letters[start : start + 24] for start in range(0, len(letters), 24)]
+            return self.ready.pop()

@@ -13,8 +13,9 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
-from collections.abc import Container
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError
@@ -182,11 +183,17 @@ class HmacHasher:
         return mark + hmac.digest(self._peppers[mark], raw, hashlib.sha256).hex()
 
 
-class Proof(NamedTuple):
-    """What a raw key proved: the id it names, and the stored hash that it matched."""
+@dataclass(slots=True)
+class Proof:
+    """What a raw key proved: the id it names, and the stored hash that it matched.
+
+    Attributes:
+        lanes: what the gate has worked out for whoever presents it (`gate.lanes`).
+    """
 
     key_id: str
     hash: str
+    lanes: dict[int, Any] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         return f"Proof({self.key_id!r})"
@@ -213,6 +220,11 @@ class ProofCache:
         keyed = self._keyed.copy()
         keyed.update(raw)
         return keyed.digest()
+
+    def open(self) -> tuple[Callable[[], Any], Callable[[bytes], Proof | None], Callable[[bytes], None]]:
+        """The parts of `digest` and `find`, for whoever cannot afford their frames: what makes a hash that is to be fed
+        and digested, what finds a proof, and what makes it the most recently used one or raises KeyError."""
+        return self._keyed.copy, self._proofs.get, self._proofs.move_to_end
 
     def find(self, digest: bytes) -> Proof | None:
         """The proof, which becomes the most recently used one."""

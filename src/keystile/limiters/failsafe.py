@@ -72,6 +72,8 @@ class Failsafe:
                 each.on_unreadable = self._tell_unreadable
         self.hit_now = limiter.hit if isinstance(limiter, MemoryLimiter) else None
         """A plain function, if the limiter is in this process's memory and cannot be down; otherwise None."""
+        self.bound = limiter.bound if isinstance(limiter, MemoryLimiter) else None
+        """The same for one subject and its charges, made once for many requests; None likewise."""
 
     async def open(self, offload: _sync.Offload) -> None:
         """Have the limiter connect, so that no request has to. If it cannot, it is down from the start."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from .. import _sync
 from .._ground.urls import place_of
@@ -126,10 +128,18 @@ class MemoryLimiter:
             if not charges:
                 return ()
             decide, costs = self._decider(charges)
+        usages = self._count(self._shards[hash(subject) % SHARDS], subject, decide, costs)
+        return self.hit(_OVERFLOW, charges) if usages is None else usages
+
+    def bound(self, subject: str, charges: Sequence[Charge]) -> Callable[[], tuple[Usage, ...]]:
+        """What does the same as `hit` for this subject, which is not anonymous, and these charges, again and again."""
+        return partial(self._count, self._shards[hash(subject) % SHARDS], subject, *self._decider(charges))
+
+    def _count(self, shard: _Shard, subject: str, decide: Decide, costs: Costs) -> Any:
+        """Count the costs; None for an anonymous subject for which there is no place."""
         now = self._clock() // 1000
         if now >= self._next_turn:
             self._turn(now)
-        shard = self._shards[hash(subject) % SHARDS]
         shard.acquire()
         try:
             packed = shard.kept.get(subject)
@@ -143,7 +153,7 @@ class MemoryLimiter:
                 self._sweep(shard, now)
         finally:
             shard.release()
-        return self.hit(_OVERFLOW, charges) if usages is None else usages
+        return usages
 
     def peek(self, subject: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Where the subject stands; counts nothing."""

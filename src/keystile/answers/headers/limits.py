@@ -10,9 +10,9 @@ and so on. Windows in dry run are told nowhere: clients keep to a limit that the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import AnyStr, Generic
+from math import ceil
+from typing import Any, AnyStr, Generic
 
 from ...model import Usage
 from ...rules.limits.usages import binding
@@ -63,22 +63,40 @@ class FieldWriter(Generic[AnyStr]):
         )
         """The fields that say where the caller stands; none if there are no windows. It takes what the limiter
         answered, and Unix seconds."""
+        # Where they are not, what remains is told in the same way, whenever it is.
+        self._alike = not (ietf or units or watches)
+        self._number: Any = encode("%d")
 
     def _write(self, usages: Sequence[Usage], now: float) -> list[tuple[AnyStr, AnyStr]]:
         if not usages:
             return []
         window, remaining, reset_at, retry_after, _ = binding(usages)
         if retry_after:
-            reset_at = now + max(1, math.ceil(retry_after))
+            reset_at = now + max(1, ceil(retry_after))
         encode = self._encode
         found = [
             (self._limit, encode(str(window.limit))),
             (self._remaining, encode(str(remaining))),
-            (self._reset, encode(str(math.ceil(reset_at)))),
+            (self._reset, encode(str(ceil(reset_at)))),
         ]
         if self._ietf:
             found += [(encode(name), encode(value)) for name, value in _draft(usages, now)]
         return found
+
+    def of_admitted(self, usages: Sequence[Usage], clock: Callable[[], float]) -> list[tuple[AnyStr, AnyStr]]:
+        """The same for a request that was admitted, on the path of every one."""
+        if len(usages) > 2 or not self._alike:
+            return self.write(usages, clock())
+        found, number = usages[0], self._number
+        if len(usages) == 2:
+            other = usages[1]
+            if other[1] < found[1] or (other[1] == found[1] and other[0].seconds > found[0].seconds):
+                found = other
+        return [
+            (self._limit, number % found[0].limit),
+            (self._remaining, number % found[1]),
+            (self._reset, number % ceil(found[2])),
+        ]
 
     def _write_apart(self, usages: Sequence[Usage], now: float) -> list[tuple[AnyStr, AnyStr]]:
         """The fields of each unit, from its own windows. The draft's fields list all windows in any case."""
@@ -98,7 +116,7 @@ def _draft(usages: Sequence[Usage], now: float) -> Fields:
         unit = window.unit
         name = f'"{window.seconds}s{_quoted(unit or window.scope)}"'
         policies.append(f"{name};q={window.limit};w={window.seconds}" + (f';qu="{unit}"' if unit else ""))
-        states.append(f"{name};r={remaining};t={max(0, math.ceil(reset_at - now))}")
+        states.append(f"{name};r={remaining};t={max(0, ceil(reset_at - now))}")
     return [("ratelimit-policy", ", ".join(policies)), ("ratelimit", ", ".join(states))]
 
 

@@ -33,19 +33,24 @@ class Reader:
     def __init__(self, gate: Gate, app: Any) -> None:
         policy = gate.policy
         self._transport, self._credentials = gate.transport, gate.accepted.wanted
-        self._own_root_path, self._strict_router = _reader_of(app)
+        self.own_root_path, self._strict_router = _reader_of(app)
+        """Gives the prefix that the app takes off a path by itself; None if it takes off none."""
         self._fixed_root_path = policy.root_path
-        self._asks_for_root = self._own_root_path is not None or self._fixed_root_path is not None
+        self._asks_for_root = self.own_root_path is not None or self._fixed_root_path is not None
         self._wanted = self._credentials | TELLING | _OVERRIDING
         self._wanted_lengths = frozenset(map(len, self._wanted))
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
         self._parameters, self._offers = gate.accepted.parameters, gate.accepted.subprotocols
         self._browsers = gate.accepted.basic
-        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
+        self.looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         self._looks = gate.transport.header is not None
         further = self._parameters or self._offers or self._browsers or policy.https == "redirect"
         self.read: Callable[[Scope], Request] = self._read_further if further else self._read_head
         """Gives what the gate looks at."""
+        self.telling = self._wanted | ({b"x-request-id"} if self._echo else set())
+        """The names of headers that mean something to the gate, in lower case."""
+        self.glances = not further and not self._looks and self._fixed_root_path is None
+        """Whether for most requests it is enough to know that they have none of these."""
 
     def _read_further(self, scope: Scope) -> Request:
         """The head, and what else may hold a key or say who sent it."""
@@ -98,7 +103,7 @@ class Reader:
                 client[0] if client else None,
                 given_request_id(_header(scope, b"x-request-id"), self._holds_key) if self._echo else None,
                 scope.get("scheme", "http") if http else _scheme_of_websocket(scope),
-                self._preflight(scope) if self._looks_at_options else None,
+                self._preflight(scope) if self.looks_at_options else None,
                 wire,
                 False,
                 unreadable,
@@ -113,13 +118,13 @@ class Reader:
         """The prefix that the app takes off."""
         if self._fixed_root_path is not None:
             return self._fixed_root_path
-        own = "" if self._own_root_path is None else self._own_root_path()
+        own = "" if self.own_root_path is None else self.own_root_path()
         return own or scope.get("root_path") or ""
 
     def _is_ambiguous(self, scope: Scope, path: str, taken: str) -> bool:
         """Whether routers differ in what is left of the path. An app that uses the server's root path, or its own, does
         so whatever prefix a setting takes off here."""
-        own = "" if self._own_root_path is None else self._own_root_path()
+        own = "" if self.own_root_path is None else self.own_root_path()
         prefixes = {taken, own, scope.get("root_path") or ""} - {""}
         return any(ambiguous(path, prefix, strict_router=self._strict_router) for prefix in prefixes)
 

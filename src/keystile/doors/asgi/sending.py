@@ -29,24 +29,23 @@ class Sender:
 
     def __init__(self, gate: Gate, reader: Reader, writers: Writers[bytes]) -> None:
         self._writers, self._clock, self._target = writers, gate.clock, reader.target
-        self._write, self._write_limits = writers.headers.write, writers.limits.write
-        self._write_expiry = writers.expiry.write
+        self._fields, self._finish = writers.headers.fields, writers.headers.finish
+        self._of_admitted, self._write_expiry = writers.limits.of_admitted, writers.expiry.write
 
     def with_fields(self, send: Send, admitted: Admitted) -> Send:
         """For the app, in place of the server's `send`: it adds the gate's fields to the head."""
         principal, name, usages, demand, strict = admitted
-        write, request_id, protected = self._write, name.encode(), demand.public is not True
-        limits = self._write_limits(usages, self._clock()) if usages else ()
+        limits = self._of_admitted(usages, self._clock) if usages else ()
+        own, finish = self._fields(name.encode(), limits, protected=demand.public is not True), self._finish
         if principal is not None and principal.expires_at is not None:
-            limits = [*limits, self._write_expiry(principal.expires_at)]
+            own.append(self._write_expiry(principal.expires_at))
+        if strict:
+            own.append(self._writers.strict)
 
         # Not a coroutine function: the app awaits the server's own awaitable, once for each chunk of a stream.
         def send_written(message: Message) -> Awaitable[None]:
             if message["type"] in _HEADS:
-                headers = write(message.get("headers") or (), request_id, protected=protected, limits=limits)
-                if strict:
-                    headers.append(self._writers.strict)
-                message = dict(message, headers=headers)
+                message = {**message, "headers": finish(list(message.get("headers") or ()), own)}
             return send(message)
 
         return send_written

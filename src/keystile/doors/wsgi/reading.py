@@ -32,10 +32,16 @@ class Reader:
         self._echo, self._holds_key = policy.echo_request_id, gate.mask.holds
         self._parameters, self._browsers = gate.accepted.parameters, gate.accepted.basic
         self._wire = variable_of(gate.transport.header.decode()) if gate.transport.header else ""
-        self._looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
+        self.looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         further = self._parameters or self._browsers or policy.https == "redirect"
         self.read: Callable[[Environ], Request] = self._read_further if further else self._read_head
         """Gives what the gate looks at."""
+        self.credentials = tuple(variable for variable, _ in self._wanted)
+        """The variables that may hold a key."""
+        self.telling = frozenset((_OVERRIDE, _METHOD, _METHOD_OVERRIDE, *(["HTTP_X_REQUEST_ID"] if self._echo else ())))
+        """What else means something to the gate, if it is there."""
+        self.glances = not further and not self._wire and not self._root_path
+        """Whether for most requests it is enough to know that nothing of that is there."""
 
     def _read_further(self, environ: Environ) -> Request:
         """The head, and what else may hold a key or say who sent it."""
@@ -69,7 +75,7 @@ class Reader:
                 environ.get("REMOTE_ADDR"),
                 given_request_id(environ.get("HTTP_X_REQUEST_ID"), self._holds_key) if self._echo else None,
                 environ.get("wsgi.url_scheme", "http"),
-                read_preflight(method, partial(_lines, environ)) if self._looks_at_options else None,
+                read_preflight(method, partial(_lines, environ)) if self.looks_at_options else None,
                 self._read_wire(environ) if self._wire else None,
                 False,
                 unreadable,

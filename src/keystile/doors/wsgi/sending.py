@@ -23,21 +23,21 @@ class Sender:
 
     def __init__(self, gate: Gate, writers: Writers[str]) -> None:
         self._writers, self._clock = writers, gate.clock
-        self._write, self._write_limits = writers.headers.write, writers.limits.write
-        self._write_expiry = writers.expiry.write
+        self._fields, self._finish = writers.headers.fields, writers.headers.finish
+        self._of_admitted, self._write_expiry = writers.limits.of_admitted, writers.expiry.write
 
     def with_fields(self, start_response: StartResponse, admitted: Admitted) -> StartResponse:
         """For the app, in place of the server's `start_response`: it adds the gate's fields to the head."""
         principal, request_id, usages, demand, strict = admitted
-        write, protected = self._write, demand.public is not True
-        limits = self._write_limits(usages, self._clock()) if usages else ()
+        limits = self._of_admitted(usages, self._clock) if usages else ()
+        own, finish = self._fields(request_id, limits, protected=demand.public is not True), self._finish
         if principal is not None and principal.expires_at is not None:
-            limits = [*limits, self._write_expiry(principal.expires_at)]
+            own.append(self._write_expiry(principal.expires_at))
+        if strict:
+            own.append(self._writers.strict)
 
         def start_written(status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-            written = write(headers, request_id, protected=protected, limits=limits)
-            if strict:
-                written.append(self._writers.strict)
+            written = finish(list(headers), own)
             return start_response(status, written, exc_info) if exc_info else start_response(status, written)
 
         return start_written

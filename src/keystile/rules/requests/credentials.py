@@ -94,6 +94,12 @@ def spellings(name: str) -> Iterator[bytes]:
         yield "".join(letters).encode()
 
 
+def spelled(schemes: Iterable[bytes]) -> frozenset[bytes]:
+    """Schemes as nearly every client spells them. Others are theirs too: case means nothing (RFC 9110 section 11.1)."""
+    title = (b"-".join(word.capitalize() for word in scheme.split(b"-")) for scheme in schemes)
+    return frozenset((*schemes, *title))
+
+
 def accepted(forms: Iterable[str]) -> Accepted:
     """Places as a client writes them (`policy.places`), compiled."""
     places = places_of(forms)

@@ -71,7 +71,8 @@ class RuleTable:
         self._tree = PatternTree([each.pattern for each in self.rules])
         self._permitting = {place for place, each in enumerate(self.rules) if each.rule.public or each.rule.cost == 0}
         self._added = lru_cache(maxsize=REMEMBERED)(self._add_up)
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._demand)
+        self.met: dict[tuple[str, str, bytes], Demand] = {}
+        """What requests that came before must bring, by method, path and raw path."""
         self.every = self._all_of(self.rules)
         """What is demanded where no rule can be told: everything that any rule demands."""
         self.demands, self.most_windows = [self.every], {True: 0, False: 0}
@@ -82,9 +83,15 @@ class RuleTable:
 
     def demand(self, method: str, path: str, raw_path: bytes = b"") -> Demand:
         """What a request for this path must bring."""
-        if len(method) + len(path) + len(raw_path) < MAX_REMEMBERED:
-            return self._remembered(method, path, raw_path)
-        return self._demand(method, path, raw_path)
+        asked = method, path, raw_path
+        found = self.met.get(asked)
+        if found is None:
+            found = self._demand(method, path, raw_path)
+            if len(method) + len(path) + len(raw_path) < MAX_REMEMBERED:
+                if len(self.met) >= REMEMBERED:
+                    self.met.clear()
+                self.met[asked] = found
+        return found
 
     def holding(self, method: str, path: str, raw_path: bytes = b"") -> list[Held]:
         """The rules that hold for a request, the most specific first; all of them, if no rule can be told."""

@@ -1,0 +1,60 @@
+"""A glance at a WSGI request: enough for one that is warm and in which there is nothing unusual (`gate.lanes`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...gate import Gate
+from ...gate.lanes import Admit
+from ...model import Admitted, Refused
+from ...rules.requests.credentials import MAX_CREDENTIAL, spelled
+from .protocol import Environ
+from .reading import Reader
+
+Glance = Callable[[Environ, Admit], Admitted | Refused | None]
+
+_AUTHORIZATION = "HTTP_AUTHORIZATION"
+
+
+def glancer(gate: Gate, reader: Reader) -> Glance | None:
+    """A function that asks a gate's lanes about a request, or gives None where it has to be read; None where each has.
+
+    Args:
+        gate: its settings hold.
+        reader: reads whatever is unusual.
+    """
+    if not reader.glances:
+        return None
+    others = tuple(variable for variable in reader.credentials if variable != _AUTHORIZATION)
+    telling = frozenset((*reader.telling, *others))
+    schemes = frozenset(each.decode() for each in spelled(gate.accepted.schemes))
+    looks_at_options = reader.looks_at_options
+    looks_at_scheme = gate.policy.https != "off" or gate.policy.hsts is not None
+
+    def other(environ: Environ) -> str:
+        """The one credential of a request without ``Authorization``; empty if there is none, or one cannot say."""
+        present = [variable for variable in others if variable in environ]
+        usual = len(present) == 1 and environ.keys().isdisjoint(reader.telling)
+        return environ[present[0]] if usual else ""
+
+    # One function, its values in its closure: a frame that is cold costs as much as its work.
+    def glance(environ: Environ, admit: Admit) -> Admitted | Refused | None:
+        value = environ.get(_AUTHORIZATION)
+        if value is None:
+            token = other(environ)
+        else:
+            scheme, _, token = value.partition(" ")
+            if scheme not in schemes or not environ.keys().isdisjoint(telling):
+                return None
+        if not token or len(token) > MAX_CREDENTIAL or environ.get("SCRIPT_NAME"):
+            return None
+        path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+        target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+        if "%" in target or not path.isascii() or (looks_at_options and method == "OPTIONS"):
+            return None
+        octets = token.encode("latin-1", "replace")
+        client = environ.get("REMOTE_ADDR")
+        secure = looks_at_scheme and environ.get("wsgi.url_scheme") == "https"
+        return admit(octets, client, (method, path, b""), secure)
+
+    return glance

@@ -1,0 +1,376 @@
+"""Lanes admit what the order of checks admits, and nothing else: the two side by side, through both doors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from keystile import Gate, HmacHasher, Plan, Rule
+from keystile.events import Event
+from keystile.exceptions import KeystileError
+from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS
+from keystile.limiters.memory import MemoryLimiter
+from keystile.stores.memory import MemoryStore
+from keystile.testing import override_principal
+from tests.doors import Answer, Door
+from tests.selection import often
+
+HASHER = HmacHasher(b"lanes" * 4)
+RULES = [
+    Rule("/v1/exports/*", scopes=["exports:write"]),
+    Rule("POST /v1/things", limits="3/minute", cost=2),
+    Rule("/office/*", allow=["10.0.0.0/8"]),
+    Rule("/v1/shaped", envelope=True),
+    Rule("/v1/metered", reserve={"tokens": 5}),
+    Rule("/v1/optional", public="optional"),
+    Rule("/v1/watched", scopes=["admin"], enforce=False),
+]
+PLANS = {
+    "free": Plan("5/minute; 20/hour"),
+    "pro": Plan(None),
+    "metered": Plan("100/minute", units={"tokens": "1000/day"}),
+    "watching": Plan("3/minute", enforce=False),
+    "closed": Plan(access=False),
+}
+POLICIES: list[dict[str, Any]] = [
+    {},
+    {"https": "redirect", "public_url": "https://api.example.com"},
+    {"https": "require"},
+    {"hsts": 300},
+    {"cors_origins": ["https://app.example"]},
+    {"preflight": "pass"},
+    {"echo_request_id": True},
+    {"trusted_proxies": ["10.0.0.0/8"]},
+    {"root_path": "/api"},
+    {"ietf_headers": True},
+    {"allow": ["10.0.0.0/8", "192.0.2.0/24"], "deny": ["10.0.0.9"]},
+    {"enforce": False},
+    {"recheck_in_flight": True},
+    {"envelope": True},
+    {"hide_credentials": True},
+    {"accept": ["Authorization: Bearer", "X-API-Key", "?api_key", "Authorization: Basic"]},
+]
+
+
+class Twins:
+    """Two gates that differ in nothing but that one has no lanes. Both have one store and one clock."""
+
+    def __init__(self, kind: str, policy: dict[str, Any]) -> None:
+        self.now, self.store = 1e9, MemoryStore()
+        self.doors = [self._door(kind, policy) for _ in range(2)]
+        self.doors[1].gate.admit = None
+        self.told: list[list[Any]] = [[], []]
+        for door, told in zip(self.doors, self.told, strict=True):
+            door.gate.on_event(partial(_tell, told))
+        self.keys = [self.doors[0].gate.keys.create(f"key {number}") for number in range(3)]
+        self.secrets = [each.secret for each in self.keys]
+
+    def _door(self, kind: str, policy: dict[str, Any]) -> Door:
+        limiter = MemoryLimiter(clock=lambda: int(self.now * 1e9), wall=lambda: int(self.now * 1e9))
+        return Door(
+            lambda: Gate(
+                self.store,
+                prefix="acme",
+                hasher=HASHER,
+                plans=PLANS,
+                default_plan="free",
+                public=["/open/*"],
+                rules=RULES,
+                limiter=limiter,
+                clock=lambda: self.now,
+                anonymous_limits="10/minute",
+                **policy,
+            ),
+            kind,
+        )
+
+    def ask(self, *args: Any, **named: Any) -> list[Any]:
+        """What both answer, and what their apps were told, without the ids of requests."""
+        found = []
+        for door in self.doors:
+            calls = len(door.host.calls)
+            answer = door.get(*args, **named)
+            found.append((_masked(answer), [_seen(each) for each in door.host.calls[calls:]]))
+        return found
+
+    def change(self, name: str, number: int, **changes: Any) -> None:
+        """Change a key; one that is revoked already cannot be."""
+        ring, key_id = self.doors[0].gate.keys, self.keys[number].key.id
+        try:
+            if name == "rotate":
+                self.secrets.append(ring.rotate(key_id, **changes).secret)
+            else:
+                getattr(ring, name)(key_id, **changes)
+        except KeystileError:
+            return
+
+    def reload(self, **changes: Any) -> None:
+        for number, door in enumerate(self.doors):
+            policy = replace(door.gate.policy, **changes)
+            door.gate.admit = door.gate._order.admit
+            door.gate.reload(policy)
+            if number:
+                door.gate.admit = None
+
+
+def _tell(told: list[Any], event: Event) -> None:
+    if "." not in event.code:  # changes go through one of the two
+        told.append(event._replace(request_id=""))
+
+
+def _masked(answer: Answer) -> Any:
+    text = re.sub(rb"req_[0-9A-Za-z]{24}", b"req_", answer.body)
+    return answer.status, [(name, re.sub("req_[0-9A-Za-z]{24}", "req_", value)) for name, value in answer.headers], text
+
+
+def _seen(current: Any) -> Any:
+    admitted = current.admitted
+    # Each gate has lists of its own.
+    demand = admitted.demand._replace(admits=admitted.demand.admits is None, would_admit=None)
+    return admitted._replace(request_id="", demand=demand), current.shape is None, current.charged is None
+
+
+times = st.sampled_from([0.0, 0.001, 0.5, 10.0, 59.9, 61.0, 3600.0, 86_400.0, -1.0, -100.0])
+paths = st.sampled_from(
+    [
+        *("/v1/things", "/v1/exports/7", "/office/x", "/open/x", "/v1/shaped", "/v1/metered", "/v1/optional"),
+        *("/v1/watched", "/v1/things/", "/v1//things", "/v1/%74hings", "/api/v1/things", "/v1/caf%C3%A9", "/v1/a?x=1"),
+    ]
+)
+forms = st.sampled_from(
+    [
+        *("Bearer {}", "bearer {}", "BEARER {}", "Api-Key {}", "Bearer  {}", " Bearer {}", "Bearer {} ", "Bearer {},"),
+        *("Basic {}", "{}", "X-API-Key", "x-api-key", "none", "both", "twice", "empty", "?api_key"),
+    ]
+)
+extras = st.lists(
+    st.sampled_from(
+        [
+            *(("accept", "application/problem+json"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "https")),
+            *(("x-http-method-override", "DELETE"), ("origin", "https://app.example"), ("x-request-id", "mine")),
+            *(("cookie", "a=1"), ("cookie", "b=2"), ("x_api_key", "k"), ("access-control-request-method", "PUT")),
+            *(("user-agent", "x"), ("x-odd-1", "y"), ("upgrade", "h2c"), ("accept-encoding", "gzip")),
+        ]
+    ),
+    max_size=2,
+)
+asked = st.tuples(
+    st.just("ask"),
+    st.integers(0, 4),
+    st.sampled_from(["GET", "GET", "HEAD", "POST", "OPTIONS", "get"]),
+    paths,
+    forms,
+    st.sampled_from(["127.0.0.1", "127.0.0.1", "10.0.0.1", "10.0.0.9", "::ffff:10.0.0.1", "192.0.2.7", None, "x"]),
+    st.sampled_from(["http", "https"]),
+    extras,
+)
+changes = st.tuples(
+    st.just("change"),
+    st.integers(0, 2),
+    st.sampled_from(
+        [
+            *(("rotate", {}), ("rotate", {"grace": 3600}), ("suspend", {}), ("resume", {}), ("revoke", {})),
+            *(("update", {"plan": name}) for name in PLANS),
+            *(("update", {"scopes": scopes}) for scopes in ([], ["exports:write"])),
+            *(("update", {"ip_allowlist": listed}) for listed in (None, ["10.0.0.0/8"], ["127.0.0.1"])),
+            *(("update", {"may": may}) for may in (None, ["GET /v1/*"], ["POST /v1/things", "/office/*"])),
+            *(("update", {"expires_at": datetime.fromtimestamp(1e9 + later, UTC)}) for later in (30, 4000)),
+            *(("update", {"limits": limits}) for limits in (None, "2/minute", "0/minute")),
+        ]
+    ),
+)
+moved = st.tuples(st.just("move"), times)
+reloads = st.tuples(
+    st.just("reload"),
+    st.sampled_from(
+        [
+            *({"rules": RULES}, {"rules": RULES[:1]}, {"plans": PLANS | {"free": Plan("2/minute")}}),
+            *({"deny": ["127.0.0.1"]}, {"deny": None}, {"allow": ["10.0.0.0/8"]}, {"allow": None}),
+        ]
+    ),
+)
+# Warm requests are what matters: most steps are requests, and most of these ask again for what was asked before.
+again = st.tuples(st.just("again"), st.integers(1, 3))
+steps = st.lists(st.one_of(asked, asked, again, again, again, changes, moved, reloads), min_size=4, max_size=40)
+
+
+def headers_of(form: str, secret: str) -> list[tuple[str, str]]:
+    both = [("Authorization", f"Bearer {secret}"), ("X-API-Key", secret)]
+    special = {"none": [], "both": both, "twice": both[:1] * 2, "empty": [("Authorization", "Bearer ")]}
+    if form in special or form == "?api_key":
+        return special.get(form, [])
+    return [("Authorization", form.format(secret))] if "{}" in form else [(form, secret)]
+
+
+def play(twins: Twins, steps: list[Any]) -> None:
+    last: Callable[[], list[Any]] | None = None
+    for name, *step in steps:
+        if name == "ask":
+            number, method, path, form, peer, scheme, more = step
+            secret = twins.secrets[number % len(twins.secrets)]
+            path += f"?api_key={secret}" if form == "?api_key" else ""
+            sent = {"method": method, "headers": [*more, *headers_of(form, secret)], "peer": peer, "scheme": scheme}
+            last = lambda path=path, sent=sent: twins.ask(path, **sent)  # noqa: E731 - it is asked again
+        for _ in range({"ask": 1, "again": step[0]}.get(name, 0)):
+            if last is not None:
+                with_lanes, without = last()
+                assert with_lanes == without
+        if name == "change":
+            twins.change(step[1][0], step[0], **step[1][1])
+        elif name == "move":
+            twins.now += step[0]
+        elif name == "reload":
+            twins.reload(**step[0])
+    assert twins.told[0] == twins.told[1]
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "wsgi"])
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: next(iter(policy), "plain"))
+@settings(max_examples=often(12, 150), deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(steps=steps)
+def test_a_lane_answers_as_the_order_of_checks_does(kind: str, policy: dict[str, Any], steps: list[Any]) -> None:
+    play(Twins(kind, policy), steps)
+
+
+# That lanes are used at all, where they should be.
+
+
+class NoOrder:
+    """In place of a gate's check: says which requests went through the order."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._check, self.asked = gate.check, 0
+        gate.check = self.check
+
+    def check(self, *args: Any) -> Any:
+        self.asked += 1
+        return self._check(*args)
+
+
+@pytest.fixture(params=["asyncio", "trio", "wsgi"])
+def some(request: pytest.FixtureRequest) -> Door:
+    policy = {"rules": RULES, "plans": PLANS, "default_plan": "pro", "hasher": HASHER, "prefix": "acme"}
+    return Door(lambda **changes: Gate(**policy | changes), request.param)
+
+
+SERVED: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ({}, {}, {}),
+    ({}, {"ip_allowlist": ["127.0.0.0/8"], "limits": "100/minute; 1000/day"}, {}),
+    ({}, {"may": ["GET /v1/*"], "limits": "9/minute"}, {}),
+    ({"allow": ["127.0.0.0/8", "10.0.0.0/8"]}, {}, {}),
+    ({"hsts": 300, "https": "require"}, {}, {"scheme": "https"}),
+    ({"cors_origins": ["https://app.example"]}, {}, {"headers": [("origin", "https://app.example")]}),
+    ({"envelope": True}, {}, {}),
+    ({"recheck_in_flight": True}, {}, {}),
+    ({"echo_request_id": True}, {}, {}),
+    ({"ietf_headers": True}, {"limits": "9/minute"}, {}),
+    ({}, {}, {"headers": [("user-agent", "x"), ("x-odd", "y"), ("cookie", "z")], "method": "PUT"}),
+]
+
+
+@pytest.mark.parametrize(("policy", "key", "sent"), SERVED, ids=lambda each: next(iter(each), "plain"))
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "Api-Key {}", "X-API-Key"])
+def test_a_warm_request_does_not_go_through_the_order(some: Door, form: str, policy: Any, key: Any, sent: Any) -> None:
+    some.open(**policy)
+    secret = some.create(**key).secret
+    sent = {**sent, "headers": [*sent.get("headers", ()), *headers_of(form, secret)]}
+    assert some.get("/v1/things", **sent).status == 200
+    order = NoOrder(some.gate)
+    answers = [some.get("/v1/things", **sent) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200] * 3
+    assert order.asked == 0
+    if "limits" in key:
+        left = [int(str(answer.header("x-ratelimit-remaining"))) for answer in answers]
+        assert left == [left[0], left[0] - 1, left[0] - 2]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-http-method-override", "DELETE")],
+        [("x-forwarded-for", "10.0.0.1"), ("x-http-method", "PUT")],
+        [("x-api-key", "other")],
+        [("Authorization", "Bearer other")],
+    ],
+)
+def test_what_is_unusual_goes_through_the_order(some: Door, headers: list[tuple[str, str]]) -> None:
+    secret = some.create().secret
+    for _ in range(2):
+        assert some.get(key=secret).status == 200
+    order = NoOrder(some.gate)
+    some.get(key=secret, headers=headers)
+    assert order.asked == 1
+
+
+def test_a_full_window_is_refused_by_a_lane_and_told_as_ever(some: Door) -> None:
+    told: list[Event] = []
+    secret = some.create(limits="2/minute").secret
+    some.gate.on_event(told.append)
+    assert [some.get(key=secret).status for _ in range(2)] == [200, 200]
+    order = NoOrder(some.gate)
+    answer = some.get("/v1/things", key=secret)
+    assert (answer.status, answer.code, answer.header("x-ratelimit-remaining"), order.asked) == (
+        *(429, "rate_limited", "0", 0),
+    )
+    assert [(event.code, event.status, event.path) for event in told[-1:]] == [
+        ("rate_limited", 429, "/v1/things")
+    ]
+
+
+def test_a_store_that_fails_under_a_lane_is_told_and_refused(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = some.create().secret
+    some.get(key=secret)
+    store: Any = some.gate._shop.store
+    monkeypatch.setattr(store, "_keys", None)
+    assert some.get(key=secret).status == 503
+    monkeypatch.undo()
+    assert [some.get(key=secret).status for _ in range(2)] == [200, 200]
+
+
+def test_a_replaced_check_is_not_passed_by(some: Door) -> None:
+    secret = some.create().secret
+    for _ in range(2):
+        some.get(key=secret)
+    with override_principal(some.gate, id="stand-in"):
+        some.get(key=secret)
+        assert some.host.calls[-1].caller.id == "stand-in"
+    some.get(key=secret)
+    assert some.host.calls[-1].caller.id != "stand-in"
+
+
+def test_what_is_remembered_for_a_key_has_bounds(some: Door) -> None:
+    rules = [Rule(f"/r{number}/*", scopes=["a"], cost=number + 1) for number in range(3 * MOST_LANES)]
+    some.open(rules=rules, plans={"pro": PLANS["pro"]}, allow=["10.0.0.0/8"])
+    secret = some.create(may=["/*"], scopes=["a"]).secret
+    for number in range(3 * MOST_LANES):
+        assert some.get(f"/r{number}/x", key=secret, peer="10.0.0.1").status == 200
+    for number in range(3 * max(MOST_CLIENTS, MOST_TARGETS)):
+        assert some.get(f"/r0/{number}", key=secret, peer=f"10.0.1.{number}").status == 200
+    (proof,) = some.gate._order.prover._proofs._proofs.values()
+    assert 0 < len(proof.lanes) <= MOST_LANES
+    for lane in proof.lanes.values():
+        assert lane.clients is not None
+        assert lane.targets is not None
+        assert 0 < len(lane.clients) <= MOST_CLIENTS
+        assert 0 < len(lane.targets) <= MOST_TARGETS
+
+
+def test_strangers_do_not_decide_what_names_are_remembered(some: Door) -> None:
+    if some.kind == "wsgi":
+        return  # an environ is a dict already: no names are remembered
+    secret = some.create().secret
+    for number in range(40):
+        many = [(f"x-{number}-{each}", "1") for each in range(50)] + [("x-" + "y" * 70 + str(number), "1")]
+        assert some.get(key=secret, headers=many).status == 200
+    order = NoOrder(some.gate)
+    assert some.get(key=secret, headers=[("x-never-seen", "1")]).status == 200
+    assert some.get(key=secret).status == 200
+    assert order.asked == 1
