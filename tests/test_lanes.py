@@ -56,6 +56,9 @@ POLICIES: list[dict[str, Any]] = [
     {"recheck_in_flight": True},
     {"envelope": True},
     {"hide_credentials": True},
+    {"accept": ["X-API-Key"]},
+    {"trusted_hops": 1},
+    {"trusted_proxies": ["127.0.0.1"], "client_header": "Forwarded", "https": "require"},
     {"accept": ["Authorization: Bearer", "X-API-Key", "?api_key", "Authorization: Basic"]},
 ]
 
@@ -155,6 +158,12 @@ extras = st.lists(
     st.sampled_from(
         [
             *(("accept", "application/problem+json"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "https")),
+            *(
+                ("x-forwarded-for", "127.0.0.1"),
+                ("x-forwarded-for", "192.0.2.7, 10.0.0.1"),
+                ("forwarded", "for=10.0.0.1"),
+            ),
+            *(("x_forwarded_for", "10.0.0.1"), ("transfer-encoding", "chunked"), ("authorization", "Digest x")),
             *(("x-http-method-override", "DELETE"), ("origin", "https://app.example"), ("x-request-id", "mine")),
             *(("cookie", "a=1"), ("cookie", "b=2"), ("x_api_key", "k"), ("access-control-request-method", "PUT")),
             *(("user-agent", "x"), ("x-odd-1", "y"), ("upgrade", "h2c"), ("accept-encoding", "gzip")),
@@ -272,6 +281,12 @@ SERVED: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"recheck_in_flight": True}, {}, {}),
     ({"echo_request_id": True}, {}, {}),
     ({"ietf_headers": True}, {"limits": "9/minute"}, {}),
+    ({"trusted_proxies": ["127.0.0.1"]}, {}, {"headers": [("x-forwarded-for", "10.0.0.1")]}),
+    (
+        {"trusted_hops": 1, "https": "require"},
+        {"ip_allowlist": ["192.0.2.0/24"]},
+        {"headers": [("x-forwarded-for", "6.6.6.6, 192.0.2.7"), ("x-forwarded-proto", "https")]},
+    ),
     ({}, {}, {"headers": [("user-agent", "x"), ("x-odd", "y"), ("cookie", "z")], "method": "PUT"}),
 ]
 
@@ -320,9 +335,7 @@ def test_a_full_window_is_refused_by_a_lane_and_told_as_ever(some: Door) -> None
     assert (answer.status, answer.code, answer.header("x-ratelimit-remaining"), order.asked) == (
         *(429, "rate_limited", "0", 0),
     )
-    assert [(event.code, event.status, event.path) for event in told[-1:]] == [
-        ("rate_limited", 429, "/v1/things")
-    ]
+    assert [(event.code, event.status, event.path) for event in told[-1:]] == [("rate_limited", 429, "/v1/things")]
 
 
 def test_a_store_that_fails_under_a_lane_is_told_and_refused(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:

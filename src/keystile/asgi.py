@@ -179,11 +179,12 @@ class GateMiddleware(Following):
             return await self._no_request(kind, scope, receive, send)
         if self._with_cors is not None:
             send = self._with_cors(send, scope)
-        gate, outcome, request = self._gate, None, None
+        gate, request = self._gate, None
+        outcome: Any = None
         if self._glance is not None and gate.admit is not None and kind == "http":
             outcome = self._glance(scope, gate.admit)
-        if outcome is None:
-            request = self._read(scope)
+        if outcome is None or outcome.__class__ is list:
+            request = self._read(scope, outcome)
             outcome = await gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it
             if self._conceal is not None:
                 send = self._conceal(scope, outcome, send)

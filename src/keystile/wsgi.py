@@ -185,7 +185,8 @@ class GateMiddleware(Following):
         self = self._now  # noqa: PLW0642 - the whole request meets one policy
         if self._with_cors is not None:
             start_response = self._with_cors(start_response, environ)
-        gate, outcome, request = self._gate, None, None
+        gate, request = self._gate, None
+        outcome: Any = None
         if self._glance is not None and gate.admit is not None:
             outcome = self._glance(environ, gate.admit)
         if outcome is None:

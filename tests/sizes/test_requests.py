@@ -69,6 +69,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "forwarded": {"client_header": "Forwarded", "trusted_hops": 3, "trusted_proxies": ()},
     "dry run": {"enforce": False, "require_json": True},
     "redirect": {"https": "redirect"},
+    "glances": {"accept": list(CREDENTIAL_FORMS)},
+    "glances behind proxies": {"accept": list(CREDENTIAL_FORMS), "trusted_hops": 2, "trusted_proxies": ()},
     "cors": {"cors_origins": [PAGE], "allow": ["0.0.0.0/0"], "deny": ["10.0.0.2"]},
 }
 

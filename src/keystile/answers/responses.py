@@ -20,6 +20,7 @@ from .problems import ENVELOPE, MEDIA_TYPES, ErrorText, error_text
 
 Fields = list[tuple[AnyStr, AnyStr]]
 _name = itemgetter(0)
+_new = tuple.__new__
 
 OPT_OUT = "keystile-envelope"
 
@@ -110,7 +111,8 @@ class RefusalWriter(Generic[AnyStr]):
             written[1] = (written[1][0], self._encode(str(len(body))))
         written.append((self._id, self._encode(request_id)))
         written += limits
-        return Reply(reason.status, written, body)
+        found: Reply[AnyStr] = _new(Reply, (reason.status, written, body))
+        return found
 
     def _prepare(self, reason: Reason, schemes: tuple[str, ...], form: str) -> tuple[Fields[AnyStr], ErrorText, int]:
         text = error_text(form, reason.status, reason.code, reason.message, reason.details)

@@ -206,8 +206,8 @@ class Gate:
             earlier,
         )
         # Not methods of this class: each would cost every request one more frame.
-        order = self._order
-        self.check, self.admit, self.recheck, self.refuse = order.check, order.admit, order.recheck, order.refuse
+        self.check, self.admit = self._order.check, self._order.admit
+        self.recheck, self.refuse = self._order.recheck, self._order.refuse
 
     def reload(self, policy: Policy) -> tuple[str, ...]:
         """Decide by another policy from the next request on: ``gate.reload(replace(gate.policy, plans=…))``.

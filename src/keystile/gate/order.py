@@ -32,11 +32,10 @@ from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.paths import RuleTable
 from .budget import FailureBudget
 from .callers import Callers, judge
-from .clear import InTheClear
 from .dryrun import DryRun
 from .lanes import Admit, Lane, Lanes
 from .preflights import Preflights
-from .presenting import Presenting, schemes_of
+from .presenting import InTheClear, Presenting, schemes_of
 from .proving import Prover
 from .requestids import RequestIds
 from .transport import Transport, Visit, event_of
@@ -101,7 +100,7 @@ class Order:
         self.callers: Callers = Callers(counting, quotas, events, policy.expiry_notice, policy.remembered_keys, met)
         self._known = self.callers.known
         # Where requests are told apart by nothing but what a lane looks at.
-        alike = self._plain and self.dry.enforces and transport.header is None and self.prover.find_now is not None
+        alike = self._plain and self.dry.enforces and self.prover.find_now is not None
         self._lanes = Lanes(self.prover, rules, limits, counting, shop.clock) if alike else None
         self.admit: Admit | None = None
         """Admits a request that is warm, without a look at what cannot have changed; None where there are no lanes."""
@@ -289,7 +288,7 @@ class Order:
 
     def _nobody(self, reason: Reason, visit: Visit, demand: Demand, key: Principal | None = None) -> Admitted | Refused:
         """Refuse a caller without a key that is good and alive; in dry run of the gate, admit it as nobody."""
-        if not self.dry.softens(reason):
+        if self.dry.enforces or not self.dry.softens(reason):
             refused = self._refused(reason, visit, key)
             return refused if self._plain else refused._replace(schemes=self._presenting.schemes(visit.request, demand))
         self.dry.tell(reason, visit, key)

@@ -1,4 +1,4 @@
-"""The key that a request presents, and which ways of presenting one a refusal names.
+"""The key that a request presents, which ways of presenting one a refusal names, and what becomes of one over http.
 
 A gate that reads plain headers or parameters, the same on every path, needs none of this: `plain` says so, and then
 `requests.credentials.extract` alone reads the key.
@@ -10,12 +10,16 @@ from collections.abc import Iterable
 
 from ..exceptions import ConfigurationError
 from ..keys.workshop import Workshop
-from ..model import Demand, Request
+from ..model import Demand, Reason, Request
 from ..policy import Policy
 from ..policy.places import BASIC, Place
+from ..rules import outcomes
 from ..rules.places.basic import is_ambient, is_fetch
 from ..rules.places.finding import Finder
 from ..rules.requests.credentials import Accepted, Unusable
+from ..rules.requests.masks import Mask
+from .dryrun import DryRun
+from .transport import Transport, Visit, leads_on
 
 _BEARER, _API_KEY = "bearer", "api-key"
 
@@ -98,3 +102,37 @@ def _check_prefix(policy: Policy, accepted: Accepted) -> None:
         raise ConfigurationError(f"'ignore' cannot be used: {needing}", key="foreign")
     if accepted.subprotocols:
         raise ConfigurationError(f"'Sec-WebSocket-Protocol' cannot be used: {needing}", key="accept")
+
+
+class InTheClear:
+    """Says why a request over http is refused.
+
+    Args:
+        policy: the settings.
+        transport: reports keys that came over http.
+        mask: finds keys within a text.
+        dry: whether the gate is in dry run.
+    """
+
+    def __init__(self, policy: Policy, transport: Transport, mask: Mask, dry: DryRun) -> None:
+        self._policy, self._transport, self._mask, self._dry = policy, transport, mask, dry
+
+    def refusal(self, visit: Visit, *, keyless: bool, again: bool) -> Reason | None:
+        """Why, or None in dry run of the gate.
+
+        Args:
+            visit: the request.
+            keyless: it presents no key. One that it presents is not looked at for that, but it is reported as sent.
+            again: the request is judged once more, so that nothing is reported.
+        """
+        request, reason = visit.request, outcomes.HTTPS_REQUIRED
+        if not again and not keyless:
+            self._transport.tell_of_clear(visit)
+        redirects = self._policy.https == "redirect" and request.scheme == "http"
+        if redirects and leads_on(request, self._mask, keyless=keyless):
+            reason = outcomes.HTTPS_REDIRECTS[self._policy.redirect_status]
+        if self._dry.enforces:
+            return reason
+        if not again:
+            self._dry.tell(reason, visit)
+        return None

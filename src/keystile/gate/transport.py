@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._sync import Seldom
 from ..events import Event, Events
-from ..model import Principal, Request
+from ..model import Principal, Request, Sight, Wire
 from ..policy import Policy
 from ..rules.network.addresses import is_wide
 from ..rules.requests.masks import Mask
@@ -17,6 +17,7 @@ from ..rules.requests.urls import MOST_PATH
 if TYPE_CHECKING:
     from ..rules.network.clients import ClientResolver
 
+MOST_SIGHTS = 4096
 _SECURE = ("https", "wss")
 _REWRITTEN = (
     "the server has already replaced the peer by an address from a header, which anybody may have sent: the client is "
@@ -86,6 +87,8 @@ class Transport:
 
             self._resolver = ClientResolver(tuple(policy.trusted_proxies), policy.trusted_hops, policy.client_header)
         self._events, self._seldom = events, Seldom()
+        self.sights: dict[Sight, tuple[str | None, bool]] = {}
+        """The client, and whether over https, of what was seen before and gave nothing to report."""
         self._warn_of_wide(tuple(policy.trusted_proxies))
         self.header = self._resolver.header if self._resolver else None
         """The name of the header with the client that doors hand over, in lower case, or None."""
@@ -120,7 +123,7 @@ class Transport:
 
             secure = secure and not wire.insecure
             if not is_rewritten(peer, wire.port, wire.listed, trusted=False):
-                return Visit(request, request_id, peer, peer, secure)
+                return self._noted(wire, Visit(request, request_id, peer, peer, secure))
             found = REWRITTEN
         else:
             found = self._resolver.resolve(
@@ -136,7 +139,17 @@ class Transport:
             self._warn("peer_rewritten", peer, _REWRITTEN)
         if self._resolver is not None and wire.proto:
             secure = False  # the server may have taken the scheme from this header, and no trusted proxy said it
-        return Visit(request, request_id, found.address, found.counted, secure if found.https is None else found.https)
+        secure = secure if found.https is None else found.https
+        visit = Visit(request, request_id, found.address, found.counted, secure)
+        return visit if found.rewritten else self._noted(wire, visit)
+
+    def _noted(self, wire: Wire, visit: Visit) -> Visit:
+        sight = wire.sight(visit.request.peer, visit.request.scheme)
+        if sight is not None:
+            if len(self.sights) >= MOST_SIGHTS:
+                self.sights.clear()
+            self.sights[sight] = visit.client, visit.secure
+        return visit
 
     def _warn(self, code: str, peer: str | None, reason: str) -> None:
         if self._seldom.due(code):

@@ -37,6 +37,22 @@ class Wire(NamedTuple):
     insecure: bool = False
     trailing: bool = False
 
+    def sight(self, peer: str | None, scheme: str) -> Sight | None:
+        """What says who is calling, if each header came once at most and none is in doubt; None if it is long."""
+        lines = self.forwarded, self.proto, self.listed
+        if self.doubtful or self.insecure or self.trailing or max(map(len, lines)) > 1:
+            return None
+        told = [each[0] if each else None for each in lines]
+        if sum(map(len, filter(None, told))) > LONGEST_SIGHT:
+            return None
+        return peer, self.port, scheme, told[0], told[1], told[2]
+
+
+Sight = tuple[str | None, int | None, str, bytes | None, bytes | None, bytes | None]
+"""The peer, its port and the scheme as the server says; and the lines, or None, of the header that names the client, of
+``X-Forwarded-Proto`` and of ``X-Forwarded-For``."""
+LONGEST_SIGHT = 512
+
 
 class Asked(NamedTuple):
     """What a CORS preflight asks for (Fetch standard, 4.8).

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
+from operator import itemgetter
 from typing import Any
 
 from ...answers.responses import given_request_id
@@ -15,9 +16,11 @@ from ...rules.requests.credentials import spellings
 from ...rules.requests.preflights import read_preflight
 from ...rules.requests.querykeys import UNREAD, is_long, take
 from ..apps import kinds_of
+from .names import Names
 from .wire import CODING, OFFERED, TELLING, Scope, offers_of, read_wire
 
 _new = tuple.__new__
+_value = itemgetter(1)
 _OVERRIDING = frozenset(spelling for name in OVERRIDES for spelling in spellings(name))
 _STARLETTE = frozenset(("starlette.applications.Starlette", "starlette.routing.Router"))
 
@@ -45,16 +48,16 @@ class Reader:
         self.looks_at_options = policy.preflight == "pass" or bool(policy.cors_origins)
         self._looks = gate.transport.header is not None
         further = self._parameters or self._offers or self._browsers or policy.https == "redirect"
-        self.read: Callable[[Scope], Request] = self._read_further if further else self._read_head
-        """Gives what the gate looks at."""
-        self.telling = self._wanted | ({b"x-request-id"} if self._echo else set())
-        """The names of headers that mean something to the gate, in lower case."""
-        self.glances = not further and not self._looks and self._fixed_root_path is None
-        """Whether for most requests it is enough to know that they have none of these."""
+        self.read: Callable[..., Request] = self._read_further if further else self._read_head
+        """Gives what the gate looks at: of a scope, and perhaps the only lines of its headers that matter."""
+        telling = self._wanted | ({b"x-request-id"} if self._echo else set())
+        self.names = Names(telling, gate.accepted.headers, gate.transport)
+        self.glances = not further and self._fixed_root_path is None
+        """Whether for most requests a glance at their headers is enough."""
 
-    def _read_further(self, scope: Scope) -> Request:
+    def _read_further(self, scope: Scope, lines: Iterable[tuple[bytes, bytes]] | None = None) -> Request:
         """The head, and what else may hold a key or say who sent it."""
-        request = self._read_head(scope)
+        request = self._read_head(scope, lines)
         presented, query = [*request.credentials], scope.get("query_string") or b""
         long_query = is_long(query)
         for parameter in self._parameters:
@@ -67,10 +70,10 @@ class Reader:
         site = _site_of(scope, websocket=websocket) if self._browsers else None
         return request._replace(credentials=presented, long_query=long_query, site=site)
 
-    def _read_head(self, scope: Scope) -> Request:
+    def _read_head(self, scope: Scope, lines: Iterable[tuple[bytes, bytes]] | None = None) -> Request:
         lengths, wanted, looks = self._wanted_lengths, self._wanted, self._looks
         presented, wire, unreadable = [], None, False
-        for name, value in scope["headers"]:
+        for name, value in scope["headers"] if lines is None else lines:
             # Most names already differ in length. Servers should send names in lower case, but not all do.
             if len(name) in lengths and (lowered := name.lower()) in wanted:
                 if lowered in TELLING:
@@ -152,10 +155,8 @@ def accepted_by(scope: Scope) -> str:
 
 def asks_for_form(scope: Scope) -> str:
     """The same if it may ask for a problem document, else empty: the gate's own answers are that or plain JSON."""
-    for name, value in scope["headers"]:
-        if len(name) == 6 and name.lower() == b"accept" and b"problem" in value.lower():
-            return accepted_by(scope)
-    return ""
+    # Nearly no client does, and then one look at all values is enough.
+    return accepted_by(scope) if b"problem" in b" ".join(map(_value, scope["headers"])).lower() else ""
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

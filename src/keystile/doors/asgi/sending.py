@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from functools import partial
 
-from ...answers.responses import Reply
 from ...answers.writers import Writers
 from ...gate import Gate
 from ...model import Admitted, Refused
@@ -66,14 +65,10 @@ class Sender:
         """Send the gate's own answer, in the app's place."""
         reply = self._writers.refusal(refused, asks_for_form(scope), partial(self._target, scope))
         if scope["type"] == "http":
-            body = b"" if scope["method"] == "HEAD" else reply.body
-            return await _answer(send, "http.response", reply, body)
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+            return await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
         await receive()  # websocket.connect, which comes before any answer in the protocol
         if "websocket.http.response" in (scope.get("extensions") or ()):
-            return await _answer(send, "websocket.http.response", reply, reply.body)
+            await send({"type": "websocket.http.response.start", "status": reply.status, "headers": reply.headers})
+            return await send({"type": "websocket.http.response.body", "body": reply.body})
         return await send({"type": "websocket.close", "code": 1008, "reason": refused.reason.code})
-
-
-async def _answer(send: Send, kind: str, reply: Reply[bytes], body: bytes) -> None:
-    await send({"type": f"{kind}.start", "status": reply.status, "headers": reply.headers})
-    await send({"type": f"{kind}.body", "body": body})

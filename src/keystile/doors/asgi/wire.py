@@ -72,7 +72,7 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
     unsure = not late.isdisjoint(credentials)
     doubtful = header in late
     wire = Wire(
-        port=_port(client[1]) if client else None,
+        port=port_of_peer(client[1]) if client else None,
         forwarded=found.get(header or b"", ()),
         proto=found.get(PROTO, ()),
         listed=found.get(LISTED, ()),
@@ -83,6 +83,6 @@ def read_wire(scope: Scope, header: bytes | None, twin: bytes, credentials: froz
     return wire, unsure
 
 
-def _port(given: int | str | None) -> int | None:
+def port_of_peer(given: int | str | None) -> int | None:
     """A port as a number. granian gives it as text."""
     return port_of(given) if isinstance(given, str) else given

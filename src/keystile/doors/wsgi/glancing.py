@@ -16,8 +16,9 @@ Glance = Callable[[Environ, Admit], Admitted | Refused | None]
 _AUTHORIZATION = "HTTP_AUTHORIZATION"
 
 
-def glancer(gate: Gate, reader: Reader) -> Glance | None:
-    """A function that asks a gate's lanes about a request, or gives None where it has to be read; None where each has.
+def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `glance`
+    """A function that asks a gate's lanes about a request. It gives what they say, or None where the request has to be
+    read. There is no such function where each has to be.
 
     Args:
         gate: its settings hold.
@@ -25,36 +26,44 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:
     """
     if not reader.glances:
         return None
-    others = tuple(variable for variable in reader.credentials if variable != _AUTHORIZATION)
-    telling = frozenset((*reader.telling, *others))
-    schemes = frozenset(each.decode() for each in spelled(gate.accepted.schemes))
-    looks_at_options = reader.looks_at_options
+    credentials, telling = reader.credentials, reader.telling
+    others = credentials - {_AUTHORIZATION}
+    beside, schemes = telling | others, frozenset(each.decode() for each in spelled(gate.accepted.schemes))
+    looks_at_options, sights, wire = reader.looks_at_options, gate.transport.sights, reader.wire
     looks_at_scheme = gate.policy.https != "off" or gate.policy.hsts is not None
 
     def other(environ: Environ) -> str:
         """The one credential of a request without ``Authorization``; empty if there is none, or one cannot say."""
         present = [variable for variable in others if variable in environ]
-        usual = len(present) == 1 and environ.keys().isdisjoint(reader.telling)
-        return environ[present[0]] if usual else ""
+        found: str = environ[present[0]] if len(present) == 1 and environ.keys().isdisjoint(telling) else ""
+        return found
 
     # One function, its values in its closure: a frame that is cold costs as much as its work.
     def glance(environ: Environ, admit: Admit) -> Admitted | Refused | None:
         value = environ.get(_AUTHORIZATION)
-        if value is None:
-            token = other(environ)
-        else:
+        if value is not None:
             scheme, _, token = value.partition(" ")
-            if scheme not in schemes or not environ.keys().isdisjoint(telling):
+            if scheme not in schemes or not environ.keys().isdisjoint(beside):
                 return None
+        elif environ.keys().isdisjoint(others):
+            return None
+        else:
+            token = other(environ)
         if not token or len(token) > MAX_CREDENTIAL or environ.get("SCRIPT_NAME"):
             return None
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         if "%" in target or not path.isascii() or (looks_at_options and method == "OPTIONS"):
             return None
-        octets = token.encode("latin-1", "replace")
         client = environ.get("REMOTE_ADDR")
-        secure = looks_at_scheme and environ.get("wsgi.url_scheme") == "https"
-        return admit(octets, client, (method, path, b""), secure)
+        if wire is None:
+            secure = looks_at_scheme and environ.get("wsgi.url_scheme") == "https"
+        else:
+            sight = wire(environ).sight(client, environ.get("wsgi.url_scheme", "http"))
+            seen = None if sight is None else sights.get(sight)
+            if seen is None:
+                return None
+            client, secure = seen
+        return admit(token.encode("latin-1", "replace"), client, (method, path, b""), secure)
 
     return glance

@@ -36,11 +36,13 @@ class Reader:
         further = self._parameters or self._browsers or policy.https == "redirect"
         self.read: Callable[[Environ], Request] = self._read_further if further else self._read_head
         """Gives what the gate looks at."""
-        self.credentials = tuple(variable for variable, _ in self._wanted)
+        self.credentials = frozenset(variable for variable, _ in self._wanted)
         """The variables that may hold a key."""
         self.telling = frozenset((_OVERRIDE, _METHOD, _METHOD_OVERRIDE, *(["HTTP_X_REQUEST_ID"] if self._echo else ())))
         """What else means something to the gate, if it is there."""
-        self.glances = not further and not self._wire and not self._root_path
+        self.wire: Callable[[Environ], Wire] | None = self._read_wire if self._wire else None
+        """Gives what proxies say; None where none is trusted."""
+        self.glances = not further and not self._root_path
         """Whether for most requests it is enough to know that nothing of that is there."""
 
     def _read_further(self, environ: Environ) -> Request:

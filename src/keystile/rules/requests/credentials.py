@@ -42,6 +42,8 @@ class Unusable(Enum):
     ELSEWHERE = "a credential in a place that is not accepted on this path"
     AMBIENT = "a credential that a browser may have added on its own, for a page of somebody else"
 
+    __hash__ = object.__hash__  # that of Enum costs every refusal a frame
+
 
 class Accepted(NamedTuple):
     """Where keys are read from: lower-case header names, ``?name`` for parameters of the query, lower-case schemes of
