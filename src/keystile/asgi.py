@@ -19,7 +19,7 @@ from .doors.apps import check_alone, check_app
 from .doors.asgi.answering import Answering
 from .doors.asgi.bodies import read_json
 from .doors.asgi.concealing import concealer
-from .doors.asgi.glancing import glancer
+from .doors.asgi.glancing import Lines, glancer
 from .doors.asgi.hiding import hide, hide_short_cuts
 from .doors.asgi.reading import Reader, accepted_by
 from .doors.asgi.recheck import HeldAnswer, WatchedSocket
@@ -183,7 +183,7 @@ class GateMiddleware(Following):
         outcome: Any = None
         if self._glance is not None and gate.admit is not None and kind == "http":
             outcome = self._glance(scope, gate.admit)
-        if outcome is None or outcome.__class__ is list:
+        if outcome is None or outcome.__class__ is Lines:
             request = self._read(scope, outcome)
             outcome = await gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it
             if self._conceal is not None:

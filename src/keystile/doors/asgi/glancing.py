@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..._ground.frozen import HiddenRow
 from ...gate import Gate
 from ...gate.lanes import Admit
 from ...model import Admitted, Refused
@@ -12,11 +13,14 @@ from .names import AUTHORIZATION
 from .reading import Reader
 from .wire import Scope
 
-Lines = list[tuple[bytes, bytes]]
+Lines = HiddenRow
+"""Lines of headers, with credentials."""
 Glance = Callable[[Scope, Admit], Admitted | Refused | Lines | None]
 
+_NO_LINES = Lines()
 
-def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `glance`
+
+def glancer(gate: Gate, reader: Reader) -> Glance | None:
     """A function that asks a gate's lanes about a request; None where each request has to be read.
 
     It gives what they say. Where they say nothing, it gives the lines with a credential, if nothing else in the headers
@@ -28,15 +32,13 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
     """
     if not reader.glances:
         return None
-    names, schemes, own_root_path = reader.names, spelled(gate.accepted.schemes), reader.own_root_path
+    names, schemes, own_root_path = reader.names, {*spelled(gate.accepted.schemes), None}, reader.own_root_path
     usual, looks_at_options = names.usual, reader.looks_at_options
     looks_at_scheme = gate.policy.https != "off" or gate.policy.hsts is not None
 
     # One function, its values in its closure: a frame that is cold costs as much as its work.
-    def glance(  # noqa: C901 - what is usual
-        scope: Scope, admit: Admit
-    ) -> Admitted | Refused | Lines | None:
-        headers, lines = scope["headers"], None
+    def glance(scope: Scope, admit: Admit) -> Admitted | Refused | Lines | None:
+        headers = scope["headers"]
         try:
             # In this order: whatever has no length may be read once only.
             if len(headers) != len(named := dict(headers)):
@@ -44,28 +46,29 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
             client, port = scope["client"]
         except (KeyError, TypeError, ValueError):
             return None
-        if usual.issuperset(named):
+        only = usual.issuperset(named)
+        if only:
             name, value = AUTHORIZATION, named.get(AUTHORIZATION)
             if value is None:
-                return []
-            lines, secure = [(name, value)], looks_at_scheme and scope.get("scheme") == "https"
+                return _NO_LINES
+            secure = looks_at_scheme and scope.get("scheme") == "https"
         else:
             found = names.read(named, scope)
             if found is None:
                 return None
             name, value, client, secure = found
-        token = value
+        scheme, token, method, outcome = None, value, scope["method"], None
         if name == AUTHORIZATION:
             scheme, _, token = value.partition(b" ")
-            if scheme not in schemes:
-                return lines
-        if len(token) > MAX_CREDENTIAL or (port.__class__ is int and not 0 < port < 65536):
-            return lines
-        if scope.get("root_path") or (own_root_path is not None and own_root_path()):
-            return lines
-        method = scope["method"]
-        if looks_at_options and method == "OPTIONS":
-            return lines
-        return admit(token, client, (method, scope["path"], scope.get("raw_path") or b""), secure) or lines
+        if (
+            scheme in schemes
+            and len(token) <= MAX_CREDENTIAL
+            and not (port.__class__ is int and not 0 < port < 65536)
+            and not scope.get("root_path")
+            and (own_root_path is None or not own_root_path())
+            and not (looks_at_options and method == "OPTIONS")
+        ):
+            outcome = admit(token, client, (method, scope["path"], scope.get("raw_path") or b""), secure)
+        return Lines(((name, value),)) if outcome is None and only else outcome
 
     return glance
