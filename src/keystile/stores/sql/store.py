@@ -28,8 +28,8 @@ class SQLStore(Work):
     """A `KeyStore` in a database that many machines share.
 
     Every `find` reads the database, in one round trip, so a change by another process takes effect on the next request.
-    The row is decoded only if a revision has changed: its own, its project's, or its organization's. Only the first
-    `last_used_at` is such a change, as in `stores.sqlite`.
+    The row is decoded only if a revision has changed: its own, its project's, or its organization's. A use is no such
+    change, as in `stores.sqlite`.
 
     For callers that may block: WSGI, and trio through worker threads. Under asyncio use `for_asyncio()`. Threads and
     forked processes may share it; each process makes its own connections.
