@@ -99,6 +99,24 @@ def test_three_that_take_turns_for_ten_minutes_decode_a_record_once_each(
         assert {host.ask(gate, issued.secret).code for gate in three} == {"revoked_api_key"}
 
 
+def test_a_store_that_a_gate_opens_remembers_as_many_records_as_the_gate(url: str, decoded: list[Any]) -> None:
+    with (
+        closing(Gate(url, prefix="acme", hasher=HmacHasher(b"p" * 16), remembered_keys=5)) as gate,
+        hosting("wsgi", threads=1) as host,
+    ):
+        secrets = [gate.keys.create(f"key {number}").secret for number in range(7)]
+        decoded.clear()
+        for each in [*secrets[:5], *secrets[:5]]:
+            assert host.ask(gate, each).code == "ok"
+        assert len(decoded) == 5
+        for each in secrets:  # one more than fits, and another; then the first comes again as a stranger
+            assert host.ask(gate, each).code == "ok"
+        assert len(decoded) == 7
+        assert host.ask(gate, secrets[0]).code == "ok"
+        assert len(decoded) == 8
+        assert len(gate._order._known) == len(gate._order.prover._proofs) == 5
+
+
 PROCESS = """
     import sys
     from keystile import Gate, HmacHasher, _sync

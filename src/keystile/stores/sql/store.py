@@ -36,7 +36,7 @@ class SQLStore(Work):
 
     Args:
         url: as for `places.Place`.
-        remembered_keys: how many decoded records are kept; 1 kB each, and what its metadata needs.
+        remembered_keys: how many decoded records are kept; 1.3 kB each, and what its metadata needs.
 
     Raises:
         ConfigurationError: the URL is wrong, the driver is not installed, the database does not answer, or its tables
