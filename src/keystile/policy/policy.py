@@ -120,8 +120,8 @@ class Policy:
     )
     remembered_keys: int = setting(
         "For how many keys each process remembers what it proved, what it read of them and what follows from that, so "
-        "that they cost microseconds. Each takes 1 kB of memory with a store in memory, 2 kB with SQLite, PostgreSQL or "
-        "MySQL, 3 kB with Redis; and what its metadata needs.",
+        "that they cost microseconds. Each takes 1 kB with a store in memory, 2 kB with SQLite, PostgreSQL or MySQL, "
+        "3 kB with Redis; and what its metadata needs.",
         default=REMEMBERED_KEYS,
     )
     on_limiter_error: OnLimiterError = setting(
