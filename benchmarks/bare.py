@@ -65,9 +65,14 @@ def through_asgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str
     return lambda: run(app(dict(scope), receive, send))
 
 
-def through_wsgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
+def wsgi_environ(key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> dict[str, str]:
     environ = {f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode() for name, value in HEADERS}
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": path, "REMOTE_ADDR": peer}
     if key:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    return environ
+
+
+def through_wsgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
+    environ = wsgi_environ(key, peer, method, path)
     return lambda: app(dict(environ), start_response)

@@ -30,31 +30,36 @@ def made(first: int, end: int) -> Pairs:
     for number in range(first, end):
         at, name = T0 + timedelta(seconds=number), f"key {number}"
         key = ApiKey(id=key_id(number), name=name, created_at=at, hashes=(HASH,), scopes=("read", "write"))
-        told = f"aud_{number:022d}0000"
-        target = Target("key", key.id, name)
-        yield (
-            key,
-            AuditEntry(
-                id=told,
-                at=at,
-                event="key.create",
-                actor=Actor(),
-                organization_id=None,
-                targets=(target,),
-                correlation_id=told,
-            ),
-        )
+        yield key, told_of(key, number)
+
+
+def told_of(key: ApiKey, number: int) -> AuditEntry:
+    """The entry about a key's creation."""
+    name = f"aud_{number:022d}0000"
+    return AuditEntry(
+        id=name,
+        at=key.created_at,
+        event="key.create",
+        actor=Actor(),
+        organization_id=None,
+        targets=(Target("key", key.id, key.name),),
+        correlation_id=name,
+    )
 
 
 async def fill(url: str, store: Any, first: int, end: int) -> None:
     """Write the keys from one number on and before another."""
+    await keep(url, store, made(first, end))
+
+
+async def keep(url: str, store: Any, pairs: Pairs) -> None:
+    """Write these keys."""
     scheme = url.partition(":")[0]
     bulk = {"sqlite": _sqlite, "redis": _redis}.get(scheme, _sql if url.startswith(("postgresql", "m")) else None)
     if bulk is not None and scheme != "memory":
-        pairs = made(first, end)
         bulk(url, iter(lambda: list(islice(pairs, BATCH)), []))
         return
-    for key, entry in made(first, end):
+    for key, entry in pairs:
         found = store.add(key, [entry])
         if is_async(store.add):
             await found

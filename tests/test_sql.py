@@ -726,7 +726,7 @@ def test_tables_must_be_there_and_of_this_version(postgres_url: str) -> None:  #
     assert migrate(url, quiet) == count
     assert migrate(url, quiet) == 0
     SQLStore(url).close()
-    for version, reason in [(0, "keystile migrate"), (3, "newer keystile")]:
+    for version, reason in [(0, "keystile migrate"), (4, "newer keystile")]:
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE keystile_schema SET version = %s", (version,))
         with pytest.raises(ConfigurationError, match=reason) as caught:
@@ -736,23 +736,42 @@ def test_tables_must_be_there_and_of_this_version(postgres_url: str) -> None:  #
         migrate(url, quiet)
 
 
-def test_tables_of_the_first_version_become_those_of_today(postgres_url: str) -> None:  # noqa: F811
+# What `migrations` made for these versions: how tables of today become theirs.
+WITH_FIRST_USE = """DROP TRIGGER keystile_revised ON keystile_keys;
+    CREATE TRIGGER keystile_revised BEFORE UPDATE ON keystile_keys FOR EACH ROW
+        WHEN (NOT (NEW.scopes IS NOT DISTINCT FROM OLD.scopes
+            AND ((NEW.last_used_at IS NULL) = (OLD.last_used_at IS NULL))) OR NEW.revision <> OLD.revision)
+        EXECUTE FUNCTION keystile_revise();"""
+BACK_TO = {1: WITH_FIRST_USE + "".join(f"DROP INDEX {name};" for name in BY_END), 2: WITH_FIRST_USE}
+
+
+@pytest.mark.parametrize("version", BACK_TO)
+def test_tables_of_an_older_version_become_those_of_today(postgres_url: str, version: int) -> None:  # noqa: F811
     old, new = new_database(postgres_url), new_database(postgres_url)
     for url in (old, new):
         migrate(url, quiet)
     with closing(SQLStore(old)) as store:
         put(store)
     with psycopg.connect(old, autocommit=True) as connection:
-        for name in BY_END:
-            connection.execute(f"DROP INDEX {name}")
-        connection.execute("UPDATE keystile_schema SET version = 1")
-    with pytest.raises(ConfigurationError, match="has version 1 of the tables, and this keystile needs 2"):
+        connection.execute(BACK_TO[version])
+        connection.execute("UPDATE keystile_schema SET version = %s", (version,))
+    with pytest.raises(ConfigurationError, match=f"has version {version} of the tables, and this keystile needs 3"):
         SQLStore(old)
-    assert migrate(old, quiet) == len(BY_END) + 2
+    assert migrate(old, quiet) == {1: len(BY_END) + 4, 2: 4}[version]
     assert migrate(old, quiet) == 0
     assert tables_of(old) == tables_of(new)
-    with closing(SQLStore(old)) as store:
-        assert store.find(ID) == a_key()
+    with closing(SQLStore(old)) as store, psycopg.connect(old, autocommit=True) as typed:
+        found = store.find(ID)
+        assert found == a_key()
+        store.touch(ID, T0, True)
+        assert store.find(ID) is found
+        saved = typed.execute("SELECT scopes, revision FROM keystile_keys").fetchone()
+        typed.execute("UPDATE keystile_keys SET scopes = '[\"a\"]'")
+        assert store.find(ID).scopes == ("a",)  # type: ignore[union-attr]
+        typed.execute("UPDATE keystile_keys SET scopes = %s, revision = %s", saved)
+        back = store.find(ID)
+        assert back is not None
+        assert (back.scopes, back.revision != found.revision) == ((), True)
 
 
 def test_what_is_printed_makes_the_same_tables(postgres_url: str) -> None:  # noqa: F811

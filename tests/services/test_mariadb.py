@@ -103,10 +103,52 @@ def test_what_somebody_types_into_the_table_holds_on_the_next_request(url: str) 
         assert changed.scopes == ("Admin",)
         typed.cursor().execute("UPDATE keystile_keys SET scopes = '[\"admin\"]'")  # differs in case alone
         assert store.find(ID) != changed
-        typed.cursor().execute("UPDATE keystile_keys SET last_used_at = 1")
-        first = store.find(ID)
-        typed.cursor().execute("UPDATE keystile_keys SET last_used_at = 2")
-        assert store.find(ID) is first is not before
+        again = store.find(ID)
+        assert again is not before
+        for moment in (1, 2):
+            typed.cursor().execute(f"UPDATE keystile_keys SET last_used_at = {moment}, grace_used_at = {moment}")
+            assert store.find(ID) is again
+        typed.cursor().execute("UPDATE keystile_keys SET last_used_at = 3, revoked_at = 3")
+        assert store.find(ID) is not again
+
+
+# What `migrations` made for version 2: there, the first use counted as a change.
+OF_VERSION_2 = (
+    "DROP TRIGGER keystile_keys_changed",
+    """CREATE TRIGGER keystile_keys_revised BEFORE UPDATE ON keystile_keys FOR EACH ROW
+        IF NOT (CAST(NEW.name AS BINARY) <=> CAST(OLD.name AS BINARY)
+            AND ((NEW.last_used_at IS NULL) = (OLD.last_used_at IS NULL))) OR NEW.revision <> OLD.revision
+        THEN SET NEW.revision = UUID_SHORT() & 0x7fffffffffffffff; END IF""",
+    "UPDATE keystile_schema SET version = 2",
+)
+
+
+def test_no_change_goes_unseen_while_tables_of_an_older_version_become_those_of_today(url: str) -> None:
+    with closing(SQLStore(url)) as store, closing(connected(url)) as typed:
+        store.add(a_key(), [told("key.create", ID)])
+        for statement in OF_VERSION_2:
+            typed.cursor().execute(statement)
+        stops = [2]
+
+        def change(number: int, count: int, _statement: str) -> None:
+            typed.cursor().execute(f"UPDATE keystile_keys SET name = '{number} of {count}, {stops}'")
+            assert store.find(ID).name == f"{number} of {count}, {stops}"  # type: ignore[union-attr]
+            if number in stops:
+                stops.remove(number)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            migrate(url, change)
+        assert migrate(url, change) == 4
+        found = store.find(ID)
+        store.touch(ID, T0, True)
+        assert store.find(ID) is found
+        change(9, 9, "")
+        cursor = typed.cursor()
+        cursor.execute(
+            "SELECT trigger_name FROM information_schema.triggers WHERE event_object_table = 'keystile_keys'"
+        )
+        assert {name for (name,) in cursor.fetchall()} == {"keystile_keys_inserted", "keystile_keys_changed"}
 
 
 def test_as_many_as_are_made_at_once_a_cap_holds(url: str) -> None:

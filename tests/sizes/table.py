@@ -843,6 +843,7 @@ NOT_FED = {
     "manage.live.serving.LiveEvents.serve": "see Hub.join, which gets the one text of the client's",
     "gate.callers.Callers.graced": _OURS,
     "gate.callers.Callers.touch": _OURS,
+    "gate.callers.Callers.first_use": _OURS,
     "gate.callers.judge": _DOORS,
     "gate.dryrun.DryRun.bars": _DOORS,
     "gate.dryrun.DryRun.tell": _DOORS,

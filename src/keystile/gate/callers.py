@@ -13,7 +13,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .._sync import Seldom
+from .._sync import Offload, Seldom
 from ..events import Events
 from ..exceptions import UnreadableRecord
 from ..keys.usage.counting import Counting, Place
@@ -28,6 +28,8 @@ from ..stores import USE_EVERY
 from .transport import Visit, event_of
 
 NOTICE_EVERY = 86_400.0
+# For so many seconds a use is not noted while the store is asked whether it is the first.
+_ASKING = 1.0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Caller:
         touch_due: when its use is due to be noted next, in Unix seconds; at the end of the hour at the latest.
         notice_due: when it is due to be told next that it expires soon, in Unix seconds.
         place: where its admitted requests are counted until `touch_due`; None if they are not.
+        used: whether the key is known to have been used. Its record may not say so: a use is no change of it.
     """
 
     key: ApiKey
@@ -60,6 +63,7 @@ class Caller:
     touch_due: float
     notice_due: float
     place: Place | None
+    used: bool
 
 
 def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
@@ -91,6 +95,7 @@ def meet(key: ApiKey, before: Caller | None, quotas: Quotas) -> Caller:
         touch_due=0.0 if before is None else before.touch_due,
         notice_due=0.0 if before is None else before.notice_due,
         place=None if before is None else before.place,
+        used=key.last_used_at is not None or (before is not None and before.used),
     )
 
 
@@ -102,8 +107,7 @@ class Callers:
         quotas: which windows hold for whom.
         events: where a key's first use is reported, that it ends soon, and that its older secret is still in use.
         notice: for how many seconds before a key expires this is told.
-        remembered: for how many keys; the one whose record was worked out the longest ago is dropped first. A key in
-            use has a new record every minute, when its use is noted.
+        remembered: for how many keys; the one whose record was worked out the longest ago is dropped first.
         earlier: what followed by the policy before this one, by the id of the key; None at first. When a key was last
             noted in use does not depend on the policy.
     """
@@ -138,6 +142,22 @@ class Callers:
             self.known.popitem(last=False)
         return caller
 
+    async def first_use(self, caller: Caller, now: float, visit: Visit, offload: Offload) -> None:
+        """Tell that a key is used for the first time, unless the store knows of another use.
+
+        It is asked once for each key that this process meets without a use in its record.
+        """
+        caller.used, caller.touch_due = True, now + _ASKING  # others need not wait for the store's answer
+        if not self._events.wanted(logging.INFO):
+            return
+        try:
+            was_used = await self._counting.was_used(offload, caller.key.id)
+        except BaseException:  # the request is given up: the next one asks
+            caller.used = False
+            raise
+        if not was_used:
+            self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
+
     def touch(self, caller: Caller, now: float, visit: Visit) -> None:
         """Have `last_used_at` written, outside this request's path, at most once a minute for each key; and begin to
         count in another hour."""
@@ -145,8 +165,6 @@ class Callers:
         caller.place = self._counting.place(caller.key.id)
         self._counting.ask()
         used, at = caller.key.last_used_at, datetime.fromtimestamp(now, UTC)
-        if used is None and self._events.wanted(logging.INFO):
-            self._events.tell(event_of("first_use", logging.INFO, visit, key=caller.key))
         if used is None or at - used >= timedelta(seconds=USE_EVERY):
             self._counting.use(caller.key.id, at)
         if caller.ends - now <= self._notice and now >= caller.notice_due:

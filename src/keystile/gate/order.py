@@ -88,8 +88,7 @@ class Order:
         # Whether a browser's page is ours depends on the scheme too.
         self._looks = transport.header is not None or self._https or self._hsts or accepted.basic
         # A limiter in this process's memory decides without a coroutine.
-        self._hit_now = limits.hit_now
-        self._request_ids = RequestIds()
+        self._hit_now, self._request_ids = limits.hit_now, RequestIds()
         if earlier is None:
             self.prover = Prover(shop, FailureBudget(policy, quotas, limits), policy.remembered_keys)
             self.outage = Outage(events, "store", "every key is refused with 503")
@@ -164,6 +163,8 @@ class Order:
                 caller = self.callers.meet(key, caller)
             reason = judge(caller, secret_hash, demand, visit, now)
             if reason is None and now >= caller.touch_due:
+                if not caller.used:
+                    await self.callers.first_use(caller, now, visit, offload)
                 self.callers.touch(caller, now, visit)
             if reason is None and secret_hash.expires_at is not None:
                 key = self.callers.graced(key, secret_hash, visit, now)

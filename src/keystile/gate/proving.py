@@ -20,7 +20,7 @@ from ..exceptions import Overloaded, StoreBusy
 from ..keys.finding import Located, locate, proves
 from ..keys.format import Parsed
 from ..keys.hashing import Proof, ProofCache
-from ..keys.workshop import Workshop
+from ..keys.workshop import READ_PATIENCE, Workshop
 from ..model import ApiKey, Reason, SecretHash
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
@@ -28,8 +28,6 @@ from .budget import FailureBudget
 
 # A record's hash may change between the proof and the reading of the record: by a rehash, or a rotation.
 TRIES = 3
-# How long a request waits for a store that another process holds, in seconds.
-READ_PATIENCE = 0.25
 _HASHING = "hashing"
 
 Proven = tuple[ApiKey, SecretHash]

@@ -20,8 +20,8 @@ from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .parts import Parts
 
-# How long a write waits for other writers to the same file, in seconds.
-WRITE_PATIENCE = 5.0
+# How long a request waits for a store that another process holds, and how long a write waits for others, in seconds.
+READ_PATIENCE, WRITE_PATIENCE = 0.25, 5.0
 # How many new keys may wait to be hashed. At 20 ms each, the last one waits a bit more than a second. Proofs wait
 # elsewhere (`gate.budget`); no more of them come here than there are threads.
 HASH_QUEUE = 64

@@ -119,8 +119,9 @@ class Policy:
         default=None,
     )
     remembered_keys: int = setting(
-        "For how many keys each process remembers what it proved and read, so that they cost microseconds. Each takes "
-        "1 kB of memory, or with a store in SQLite 2 kB and what its metadata needs.",
+        "For how many keys each process remembers what it proved, what it read of them and what follows from that, so "
+        "that they cost microseconds. Each takes 1 kB with a store in memory, 2 kB with SQLite, PostgreSQL or MySQL, "
+        "3 kB with Redis; and what its metadata needs.",
         default=REMEMBERED_KEYS,
     )
     on_limiter_error: OnLimiterError = setting(

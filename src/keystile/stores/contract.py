@@ -143,7 +143,8 @@ class KeyFinder(Protocol):
     More methods may be there, of the same kind as `find`:
 
     - ``touch(key_id, at, graced)``, ``last_used(key_id, graced)``, ``rehash(key_id, old, new)``: as in `KeyStore`.
-      Without `touch` nobody notes when a key was used; without `rehash` old hashes stay.
+      Without `touch` nobody notes when a key was used; without `last_used` the record alone says whether it ever was;
+      without `rehash` old hashes stay.
     - ``add_usage(counts, uses)``, ``usage(key_id, first, end, step)``, ``forget_usage(before, most)``: as in
       `KeyStore`. Without `add_usage` requests are not counted, and `touch` is called for each use.
     - ``close()``.
@@ -167,8 +168,8 @@ class KeyStore(KeyFinder, Protocol):
 
     def touch(self, key_id: str, at: datetime, graced: bool = False) -> Perhaps[None]:
         """Set `last_used_at`, and with `graced` also `grace_used_at`, never backwards, and nothing else. An unknown id
-        is no error. `find` may go on returning the same object, with an older moment: only the first `last_used_at`
-        counts as a change."""
+        is no error. A use is no change of the record, not even the first one: `find` goes on returning the same
+        object, with the `last_used_at` that it has."""
 
     def last_used(self, key_id: str, graced: bool = False) -> Perhaps[datetime | None]:
         """`last_used_at`, or with `graced` `grace_used_at`, as it is now; None for never, and for an unknown id."""

@@ -38,7 +38,7 @@ class MemoryStore:
         self._lock = _sync.Lock()
 
     def find(self, key_id: str) -> ApiKey | None:
-        """The record, or None. Its `last_used_at` is the first one; `last_used` gives the last."""
+        """The record, or None. Its `last_used_at` is the one that it was added with; `last_used` gives the last."""
         return self._keys.get(key_id)
 
     def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
@@ -211,16 +211,13 @@ class MemoryStore:
 
     def _touch(self, key_id: str, at: datetime, graced: bool, every: float = 0.0) -> None:
         """Note a use, where the noted one is before it, and at least so many seconds."""
-        key = self._keys.get(key_id)
-        if key is None:
+        if key_id not in self._keys:
             return
         least = timedelta(seconds=every) or timedelta.resolution
         for each in (False, True) if graced else (False,):
             before = self._used.get((key_id, each))
             if before is None or at - before >= least:
                 self._used[key_id, each] = at
-        if key.last_used_at is None:  # the first use counts as a change of the record
-            self._keep(key, last_used_at=at)
 
     def _shown(self, key_id: str) -> ApiKey:
         used, graced = self._used.get((key_id, False)), self._used.get((key_id, True))

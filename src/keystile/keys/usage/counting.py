@@ -26,7 +26,7 @@ from ...events import Event, Events
 from ...exceptions import StoreUnavailable
 from ...model import Counted, Used
 from ...model.counts import ADMITTED, HOUR
-from ..workshop import WRITE_PATIENCE, Workshop
+from ..workshop import READ_PATIENCE, WRITE_PATIENCE, Workshop
 
 EVERY = 10.0
 # So many counts are written in one step, and so many old ones are deleted in one. In SQLite that takes 1 to 3 ms, for
@@ -51,6 +51,10 @@ class Counting:
     def __init__(self, shop: Workshop, events: Events, retention: int) -> None:
         self._events, self._clock, self._retention = events, shop.clock, retention
         self._add, self._touch, self._forget = (_call(shop, name) for name in ("add_usage", "touch", "forget_usage"))
+        self._last_used = None
+        if hasattr(shop.store, "last_used"):
+            blocking = getattr(shop.store, "blocking", True)
+            self._last_used = shop.adapted("last_used", blocking=blocking, patience=READ_PATIENCE)
         self.counts: defaultdict[Place, int] = defaultdict(int)
         """What was counted. Whoever adds to it when it is empty must call `ask`."""
         self._uses: dict[tuple[str, bool], datetime] = {}
@@ -83,6 +87,15 @@ class Counting:
         if self._add is not None or self._touch is not None:
             self._uses[key_id, graced] = at
             self.ask()
+
+    async def was_used(self, offload: Offload, key_id: str) -> bool:
+        """Whether a use of this key is noted, or about to be; no if the store does not say."""
+        if (key_id, False) in self._uses or self._last_used is None:
+            return (key_id, False) in self._uses
+        try:
+            return await self._last_used(offload, key_id) is not None
+        except Exception:  # noqa: BLE001 - whatever a store raises, the request goes on
+            return False
 
     async def flush(self, offload: Offload) -> None:
         """Write what was counted before this call. If that fails it is told, and what was counted waits."""

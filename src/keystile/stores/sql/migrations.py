@@ -48,6 +48,7 @@ _DRAW = {
     # Unique on its server, whatever the clock does. RAND() is seeded with little more than the time.
     "mysql": "UUID_SHORT() & 0x7fffffffffffffff",
 }
+_REVISE, _SET = "EXECUTE FUNCTION keystile_revise()", f"SET NEW.revision = {_DRAW['mysql']}"
 
 
 def version_in(connection: sa.Connection, schema: Schema) -> int | None:
@@ -155,28 +156,39 @@ def _by_end(dialect: sa.Dialect) -> list[str]:
 
 
 def _triggers(dialect: sa.Dialect) -> Iterator[str]:
-    """What draws the revisions. A later use of a key is no change, the first one is."""
+    """What draws the revisions."""
     if dialect.name == "postgresql":
         draw = f"BEGIN NEW.revision := {_DRAW['postgresql']}; RETURN NEW; END"
         yield f"CREATE FUNCTION keystile_revise() RETURNS trigger LANGUAGE plpgsql AS $$ {draw} $$"
     for table in tables.owned:
-        same = [_same(dialect, name) for name in tables.counted(table)]
-        if "last_used_at" in table.c:
-            same.append("((NEW.last_used_at IS NULL) = (OLD.last_used_at IS NULL))")
-        changed = f"NOT ({' AND '.join(same)})"
         if dialect.name == "postgresql":
-            revise = "EXECUTE FUNCTION keystile_revise()"
-            yield f"CREATE TRIGGER keystile_inserted BEFORE INSERT ON {table.name} FOR EACH ROW {revise}"
-            # A row that is put back as it was, with its revision, is another row to whoever remembers that number.
-            changed += " OR NEW.revision <> OLD.revision"
-            begin = f"CREATE TRIGGER keystile_revised BEFORE UPDATE ON {table.name} FOR EACH ROW"
-            yield f"{begin} WHEN ({changed}) {revise}"
+            yield f"CREATE TRIGGER keystile_inserted BEFORE INSERT ON {table.name} FOR EACH ROW {_REVISE}"
         else:
-            draw = f"SET NEW.revision = {_DRAW['mysql']}"
-            begin = "CREATE TRIGGER IF NOT EXISTS"
-            yield f"{begin} {table.name}_inserted BEFORE INSERT ON {table.name} FOR EACH ROW {draw}"
-            when = f"IF {changed} OR NEW.revision <> OLD.revision THEN {draw}; END IF"
-            yield f"{begin} {table.name}_revised BEFORE UPDATE ON {table.name} FOR EACH ROW {when}"
+            begin = f"CREATE TRIGGER IF NOT EXISTS {table.name}_inserted BEFORE INSERT ON {table.name}"
+            yield f"{begin} FOR EACH ROW {_SET}"
+        yield _revising(dialect, table)
+
+
+def _revising(dialect: sa.Dialect, table: sa.Table) -> str:
+    """What draws the revision of a row that is changed. A use of a key is no change."""
+    same = " AND ".join(_same(dialect, name) for name in tables.counted(table))
+    # A row that is put back as it was, with its revision, is another row to whoever remembers that number.
+    changed = f"NOT ({same}) OR NEW.revision <> OLD.revision"
+    if dialect.name == "postgresql":
+        begin = f"CREATE TRIGGER keystile_revised BEFORE UPDATE ON {table.name} FOR EACH ROW"
+        return f"{begin} WHEN ({changed}) {_REVISE}"
+    name = "keystile_keys_changed" if table is tables.keys else f"{table.name}_revised"
+    begin = f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE UPDATE ON {table.name} FOR EACH ROW"
+    return f"{begin} IF {changed} THEN {_SET}; END IF"
+
+
+def _without_uses(dialect: sa.Dialect) -> list[str]:
+    """What version 3 changed: until then the first use counted as a change of the key."""
+    begin = _revising(dialect, tables.keys)
+    if dialect.name == "postgresql":
+        return ["DROP TRIGGER keystile_revised ON keystile_keys", begin]
+    # Here others write meanwhile. No moment may be without a trigger, so the new one comes first, under another name.
+    return [begin, "DROP TRIGGER IF EXISTS keystile_keys_revised"]
 
 
 def _same(dialect: sa.Dialect, name: str) -> str:
@@ -202,6 +214,6 @@ KEYS = Schema(
     [table for table in tables.metadata.sorted_tables if table is not tables.schema],
     "keystile migrate",
     _triggers,
-    {1: _by_end},
+    {1: _by_end, 2: _without_uses},
 )
 """The tables of the key store."""

@@ -28,15 +28,15 @@ class SQLStore(Work):
     """A `KeyStore` in a database that many machines share.
 
     Every `find` reads the database, in one round trip, so a change by another process takes effect on the next request.
-    The row is decoded only if a revision has changed: its own, its project's, or its organization's. Only the first
-    `last_used_at` is such a change, as in `stores.sqlite`.
+    The row is decoded only if a revision has changed: its own, its project's, or its organization's. A use is no such
+    change, as in `stores.sqlite`.
 
     For callers that may block: WSGI, and trio through worker threads. Under asyncio use `for_asyncio()`. Threads and
     forked processes may share it; each process makes its own connections.
 
     Args:
         url: as for `places.Place`.
-        remembered_keys: how many decoded records are kept; 1 kB each, and what its metadata needs.
+        remembered_keys: how many decoded records are kept; 1.3 kB each, and what its metadata needs.
 
     Raises:
         ConfigurationError: the URL is wrong, the driver is not installed, the database does not answer, or its tables

@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..rows import AUDIT_COLUMNS, KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, USES
 
-COMPONENT, VERSION = "keys", 2
+COMPONENT, VERSION = "keys", 3
 # As long as any text that `keys.changes.fields` lets into a record, with room for names of other stores' keys.
 _LONGEST = 255
 

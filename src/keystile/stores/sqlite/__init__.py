@@ -44,8 +44,8 @@ class SQLiteStore:
 
     Every `find` reads the file, so a change by another process takes effect on the next request. It first reads the
     revisions of the key's row and of those it inherits from. The rows themselves are read and decoded only if one of
-    these has changed. Only the first `last_used_at` is such a change: the record from `find` may show an older moment,
-    and `last_used` reads the current one.
+    these has changed. A use is no such change: the record from `find` may show an older `last_used_at`, or none, and
+    `last_used` reads the current one.
 
     Args:
         path: of the file; created if it is missing.

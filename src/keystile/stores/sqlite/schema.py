@@ -12,24 +12,20 @@ from __future__ import annotations
 from ..rows import KEY_COLUMNS, ORGANIZATION_COLUMNS, PROJECT_COLUMNS, USES
 
 
-def _draws(table: str, columns: tuple[str, ...], more: str = "") -> tuple[str, str]:
+def _draws(table: str, columns: tuple[str, ...]) -> tuple[str, str]:
     """The triggers that draw a row's revision. It does not protect itself: whoever puts back a saved row puts back its
     revision too, and some process may remember another record under that number."""
     draw = f"BEGIN UPDATE {table} SET revision = random() WHERE id = new.id; END"  # noqa: S608 - only constants
-    same = " AND ".join(f"new.{name} IS old.{name}" for name in columns) + more
+    same = " AND ".join(f"new.{name} IS old.{name}" for name in columns)
     return (
         f"CREATE TRIGGER {table}_revised AFTER UPDATE ON {table} WHEN NOT ({same}) {draw}",
         f"CREATE TRIGGER {table}_inserted AFTER INSERT ON {table} {draw}",
     )
 
 
-# A later `last_used_at` does not count: otherwise a key that is used less than once a minute would be read and decoded
-# anew for every request. The first use does count as a change.
-_KEYS_DRAW = _draws(
-    "keystile_keys",
-    tuple(name for name in KEY_COLUMNS if name not in USES),
-    " AND (new.last_used_at IS NULL) = (old.last_used_at IS NULL)",
-)
+# A use does not count: otherwise a key that is used less than once a minute would be read and decoded anew for every
+# request.
+_KEYS_DRAW = _draws("keystile_keys", tuple(name for name in KEY_COLUMNS if name not in USES))
 _REVISION = "revision INTEGER NOT NULL DEFAULT (random())"
 _OWNERS = (
     f"""CREATE TABLE keystile_organizations (
@@ -88,7 +84,7 @@ _ENDS = (
 )
 SCHEMA = (
     "keys",
-    5,
+    6,
     (
         f"""CREATE TABLE keystile_keys (
             id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, organization_id TEXT, project_id TEXT, owner_id TEXT,
@@ -105,7 +101,7 @@ SCHEMA = (
     ),
 )
 STEPS = {
-    # Versions 1 to 3 differ in their triggers alone, which the last step replaces.
+    # Versions 1 to 3 differ in their triggers alone, which step 3 replaces.
     1: (),
     2: (),
     3: (
@@ -118,5 +114,7 @@ STEPS = {
         *_USAGE,
     ),
     4: (*_TARGETS, _NAMED.format("entry", "keystile_audit entry,"), *_ENDS),
+    # Until then the first use counted as a change of the key.
+    5: ("DROP TRIGGER IF EXISTS keystile_keys_revised", _KEYS_DRAW[0]),
 }
 """By version, the statements that lead to the next one."""

@@ -105,15 +105,7 @@ class Keys:
         """Note a use, where the noted one is before it, and at least so many seconds."""
         slot, least = Slot("key", use.key_id), int(every * 1e6) or 1
         names = [slot.name(what) for what in ("record", "used", "graced")]
-        if not await self._server.run(TOUCH, names, microseconds(use.at), int(use.graced), least):
-            return
-        for _ in range(TRIES):  # the first use counts as a change of the record
-            kept = await self._reading.key(use.key_id)
-            if kept is None or kept.key.last_used_at is not None:
-                return
-            after = key_text(replace(kept.key, last_used_at=use.at), kept.token)
-            if await self._writing.swap(slot, kept.raw, after) == "written":
-                return
+        await self._server.run(TOUCH, names, microseconds(use.at), int(use.graced), least)
 
     async def last_used(self, key_id: str, graced: bool = False) -> datetime | None:
         """When the key, or its older secret, was used last."""
