@@ -895,6 +895,8 @@ NOT_FED = {
     "keys.existing.opaque.OpaqueHasher.needs_rehash": _RECORDS,
     "keys.existing.opaque.OpaqueHasher.verify": _BOUNDED,
     "keys.existing.opaque.digest_of": _BOUNDED,
+    "_ground.subkeys.subkey": _SETTING,
+    "keys.existing.foreign.AdoptingHasher.adopted": _RECORDS,
     "keys.quick.QuickProofs.made": _BOUNDED,
     "keys.quick.QuickProofs.decides": _RECORDS,
     "keys.quick.QuickProofs.proves": _BOUNDED,
