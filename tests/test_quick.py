@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from keystile.config.file import load
 from keystile.exceptions import KeystileError
 from keystile.keys.format import PrefixedFormat, keyed_check
 from keystile.keys.quick import QuickProofs
+from keystile.keys.workshop import STORE_QUEUE, STORE_SLOTS
 from keystile.model import ApiKey, Refused, Request, SecretHash
 from keystile.stores.memory import MemoryStore
 from tests.command_line import Desk
@@ -413,6 +415,35 @@ def test_first_uses_at_once_wait_for_no_place_where_hashes_are_computed(kind: st
         assert [actor.code for actor in actors] == ["ok"] * 200
         host.close(gate)
     assert hasher.runs == []
+
+
+class Slow(MemoryStore):
+    """A store whose calls go to the worker pool, and that answers when the test lets it."""
+
+    blocking = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+
+    def find(self, key_id: str) -> ApiKey | None:
+        assert self.answers.wait(60)
+        return super().find(key_id)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("given", [{"hasher": HeldHasher(), "quick_proofs": True}, {"hasher": "hmac-sha256"}])
+def test_more_first_uses_than_a_slow_store_has_room_for_wait_for_it_in_turn(kind: str, given: dict[str, Any]) -> None:
+    store, number = Slow(), STORE_SLOTS + STORE_QUEUE + 30
+    gate = Gate(store, prefix="acme", peppers=[NEW], hashing_wait=3600.0, **given)
+    keys = [gate.keys.create("key").secret for _ in range(number)]
+    with hosting(kind, threads=number) as host:
+        places = gate._order.prover._budget.places
+        actors = [host.ask(gate, key, f"10.0.{at // 250}.{at % 250}") for at, key in enumerate(keys)]
+        until(lambda: places.waiting("looking") == number - STORE_SLOTS)
+        store.answers.set()
+        assert [actor.code for actor in actors] == ["ok"] * number
+        host.close(gate)
 
 
 def test_nothing_that_people_or_programs_are_shown_has_it(tmp_path: Path) -> None:

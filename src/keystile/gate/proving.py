@@ -14,12 +14,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .._sync import Offload, SingleFlight, at_once, worker_count
+from .._sync import Offload, Place, SingleFlight, at_once, worker_count
 from ..exceptions import Overloaded, StoreBusy
 from ..keys.finding import Located, holds_up, locate, proves
 from ..keys.format import Parsed
 from ..keys.hashing import Proof, ProofCache
-from ..keys.workshop import Workshop
+from ..keys.workshop import STORE_SLOTS, Workshop
 from ..model import ApiKey, Reason, SecretHash
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
@@ -29,7 +29,7 @@ from .budget import FailureBudget
 TRIES = 3
 # How long a request waits for a store that another process holds, in seconds.
 READ_PATIENCE = 0.25
-_HASHING = "hashing"
+_HASHING, _LOOKING = "hashing", "looking"
 
 Proven = tuple[ApiKey, SecretHash]
 Candidates = tuple[Parsed, ...]
@@ -112,15 +112,28 @@ class Prover:
     ) -> Proof | None:
         """Do one run, when its turn has come if it takes long."""
         if self._shop.quick.on or not self._shop.hasher.blocking:
-            located = await locate(self._find, candidates, offload)
+            located = await self._located(candidates, name, until, offload)
             if not holds_up(self._shop, self._decoy if located is None else located.secret_hash):
                 return await self._compare(located, digest, raw, offload)
-        places, seconds = self._budget.places, max(0.0, until - time.monotonic())
-        place = await places.enter(_HASHING, worker_count(), name, offload, seconds)
+        place = await self._enter(_HASHING, worker_count(), name, until, offload)
         try:
             return await self._compare(await locate(self._find, candidates, offload), digest, raw, offload)
         finally:
-            places.leave(place)
+            self._budget.places.leave(place)
+
+    async def _located(self, candidates: Candidates, name: Hashable, until: float, offload: Offload) -> Located | None:
+        """The record of a key that no hashing place kept waiting. Where the store takes its time, first uses wait for
+        it in turn: all at once would be refused as too many."""
+        if self._find_now is not None:
+            return await locate(self._find, candidates, offload)
+        place = await self._enter(_LOOKING, STORE_SLOTS, name, until, offload)
+        try:
+            return await locate(self._find, candidates, offload)
+        finally:
+            self._budget.places.leave(place)
+
+    async def _enter(self, what: Hashable, count: int, name: Hashable, until: float, offload: Offload) -> Place:
+        return await self._budget.places.enter(what, count, name, offload, max(0.0, until - time.monotonic()))
 
     async def _compare(self, located: Located | None, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
         # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret. With quick proofs that
