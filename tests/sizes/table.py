@@ -898,7 +898,6 @@ NOT_FED = {
     "_ground.subkeys.subkey": _SETTING,
     "keys.existing.foreign.AdoptingHasher.adopted": _RECORDS,
     "keys.quick.QuickProofs.made": _BOUNDED,
-    "keys.quick.QuickProofs.decides": _RECORDS,
     "keys.quick.QuickProofs.proves": _BOUNDED,
     "keys.quick.QuickProofs.renewed": _BOUNDED,
     "keys.existing.foreign.AdoptingHasher.blocks": _RECORDS,
