@@ -30,6 +30,7 @@ from keystile.keys.existing import ring as known
 from keystile.keys.existing.opaque import OpaqueFormat, OpaqueHasher
 from keystile.keys.format import CHECK_LENGTH, ID_LENGTH, SECRET_LENGTH, PrefixedFormat
 from keystile.keys.hashing import Argon2Hasher, HmacHasher
+from keystile.keys.quick import QuickProofs
 from keystile.webhooks.receiving import order
 
 OWN = str(Path(keystile.__file__).parent)
@@ -154,6 +155,7 @@ class Watch(logging.Handler):
         _after(patch, known, "existing", secrets.learn_imported)
         for hasher in (Argon2Hasher, HmacHasher, OpaqueHasher):
             _after(patch, hasher, "hash", secrets.learn_hash)
+        _after(patch, QuickProofs, "_mac", secrets.learn_hash)
         for module, name in ((workshop, "as_secrets"), (cursors, "_usable")):
             _after(patch, module, name, lambda found: [secrets.learn_text(secret) for secret in found])
 

@@ -13,7 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from keystile import Gate, HmacHasher
+from keystile import Gate, HmacHasher, _sync
+from keystile.gate.budget import PLACES
 from keystile.limiters.memory import MemoryLimiter
 from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
@@ -252,3 +253,38 @@ def test_200_first_uses_at_once_wait_for_their_proof(host: Host, store: str, tmp
         hasher.open()
         assert [actor.code for actor in actors] == ["ok"] * 200
     gate.close()
+
+
+@pytest.mark.parametrize("peers", ["one", "many"])
+def test_first_uses_queue_until_all_are_proved_and_nobody_waits_behind_another_address(host: Host, peers: str) -> None:
+    """As after a restart. What a queue may take is said by `hashing_wait` alone, which never ends here."""
+    hasher, number = HeldHasher(), often(300, 1000)
+    store = Gate(prefix="acme", hasher=hasher)
+    keys = [store.keys.create("key").secret for _ in range(number)]
+    alone = [store.keys.create("key").secret for _ in range(3)]
+    gate = Gate(store._shop.store, prefix="acme", hasher=hasher, hashing_wait=3600.0)  # type: ignore[arg-type]
+    hasher.held = True
+    with hosting(host.kind, threads=number + len(alone)) as crowd:
+        actors = [
+            crowd.ask(gate, key, "192.0.2.1" if peers == "one" else f"10.0.{at // 250}.{at % 250}")
+            for at, key in enumerate(keys)
+        ]
+        at_once = _sync.worker_count() if peers == "many" else min(_sync.worker_count(), PLACES)
+        until(lambda: len(hasher.runs) == at_once)
+        places = gate._order.prover._budget.places
+        if peers == "one":
+            until(lambda: waiting(places) == number - at_once)
+            late = [crowd.ask(gate, key, f"192.0.2.{at + 2}") for at, key in enumerate(alone)]
+            until(lambda: waiting(places) == number + len(late) - max(at_once, _sync.worker_count()))
+            hasher.let_go(2 * len(late) + 2 * PLACES)
+            assert [actor.code for actor in late] == ["ok"] * len(late), "each address has its turn"
+            assert not all(actor.done for actor in actors)
+        hasher.open()
+        assert [actor.code for actor in actors] == ["ok"] * number
+    assert len(hasher.runs) == number + (len(alone) if peers == "one" else 0), "once each"
+    gate.close()
+
+
+def waiting(places: _sync.Places) -> int:
+    """How many wait for a place of whatever kind."""
+    return sum(places.waiting(what) for what in list(places._taken))

@@ -245,6 +245,20 @@ def test_a_hash_that_is_no_longer_there_is_not_brought_back(store: Store, gone: 
     assert store.find("0123456789AB") == a_key()
 
 
+def test_a_quick_proof_is_added_and_renewed_in_its_place(store: Store) -> None:
+    older, other = replace(OLD, quick="$quick$a"), SecretHash("$other", "othX", later(9), "$quick$o")
+    store.put(a_key(hashes=(OLD, other), metadata=frozen({"a": 1})))
+    before = store.find("0123456789AB")
+    store.rehash("0123456789AB", OLD, older)
+    found = store.find("0123456789AB")
+    assert [(each, each.quick) for each in found.hashes] == [(older, "$quick$a"), (other, "$quick$o")]
+    assert (replace(found, hashes=before.hashes) == before, found.revision == before.revision) == (True, False)
+    store.rehash("0123456789AB", OLD, replace(OLD, quick="$quick$late"))
+    assert store.find("0123456789AB").hashes == (older, other), "it is not the one any more that was read"
+    store.rehash("0123456789AB", older, replace(OLD, quick="$quick$b"))
+    assert store.find("0123456789AB").hashes == (replace(OLD, quick="$quick$b"), other)
+
+
 def test_two_renewals_of_one_hash_leave_the_first(store: Store) -> None:
     store.put(a_key())
     store.rehash("0123456789AB", OLD, NEW)

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from .._ground.checks import check_all
+from .._ground.subkeys import CURSOR, subkey
 from ..exceptions import ConfigurationError, InvalidRequest
 from ..policy import MIN_PEPPER_BYTES
 
@@ -27,7 +28,6 @@ Filters = tuple[tuple[bytes, bytes], ...]
 """Query parameters, decoded, as often and in the order in which they were sent."""
 
 MAX_CURSOR = 4096  # a cursor is sent in a query, and servers refuse a request line of about 8 KiB
-_DOMAIN = b"keystile cursor 1"
 _VERSION = b"\x01"
 # RFC 2104 section 5: at least half of the hash's output. In base64 that is 22 characters.
 _MAC_BYTES, _MAC_LENGTH = 16, 22
@@ -148,6 +148,5 @@ class Cursor:
         parts = [payload, *context, *(part for pair in named for part in pair)]
         # With the lengths included, no two lists of parts give the same bytes.
         message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-        # A separate key: no MAC that the same secret makes for another purpose is valid here.
-        key = hmac.digest(secret, _DOMAIN, hashlib.sha256)
+        key = subkey(secret, CURSOR)
         return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)[:_MAC_BYTES]).rstrip(b"=")

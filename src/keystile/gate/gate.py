@@ -93,6 +93,7 @@ class Gate:
         peppers: Sequence[str | bytes] = (),
         accept_crc: bool = False,
         hasher: HasherName | Hasher = "argon2id",
+        quick_proofs: bool = False,
         key_format: KeyFormatName | KeyFormat | None = None,
         limiter: str | RateLimiter = "memory://",
         plans: Mapping[str, Plan] = FrozenDict(),
@@ -193,18 +194,8 @@ class Gate:
         """Whether answers of some path get more than headers: the envelope, or the check for a JSON body."""
         self.charges = any(demand.reserve for demand in table.demands)
         """Whether some path reserves units, so that what its app charges is settled."""
-        self._order: Order = Order(
-            policy,
-            self._shop,
-            self.events,
-            self.transport,
-            table,
-            quotas,
-            self.accepted,
-            self.limits,
-            self._counting,
-            earlier,
-        )
+        parts = (self._shop, self.events, self.transport, table, quotas, self.accepted, self.limits, self._counting)
+        self._order: Order = Order(policy, *parts, earlier)
         # Not methods of this class: each would cost every request one more frame.
         self.check, self.admit = self._order.check, self._order.admit
         self.recheck, self.refuse = self._order.recheck, self._order.refuse

@@ -14,13 +14,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .._ground.frozen import HiddenText
-from .._sync import Offload, SingleFlight, at_once, worker_count
+from .._sync import Offload, Place, SingleFlight, at_once, worker_count
 from ..exceptions import Overloaded, StoreBusy
-from ..keys.finding import Located, locate, proves
+from ..keys.finding import Located, holds_up, locate, proves
 from ..keys.format import Parsed
 from ..keys.hashing import Proof, ProofCache
-from ..keys.workshop import READ_PATIENCE, Workshop
+from ..keys.workshop import READ_PATIENCE, STORE_SLOTS, Workshop
 from ..model import ApiKey, Reason, SecretHash
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
@@ -28,7 +27,7 @@ from .budget import FailureBudget
 
 # A record's hash may change between the proof and the reading of the record: by a rehash, or a rotation.
 TRIES = 3
-_HASHING = "hashing"
+_HASHING, _LOOKING = "hashing", "looking"
 
 Proven = tuple[ApiKey, SecretHash]
 Candidates = tuple[Parsed, ...]
@@ -55,7 +54,7 @@ class Prover:
         self.find, self.proofs = self._proofs.find, self._proofs.open()
         """The proofs, for `lanes`."""
         self._flights = SingleFlight()
-        self._decoy = HiddenText(shop.hasher.decoy())
+        self._decoy = shop.decoy()
 
     def count_by(self, quotas: Quotas) -> None:
         """Count failures in other windows from now on."""
@@ -112,40 +111,68 @@ class Prover:
         self, candidates: Candidates, digest: bytes, raw: bytes, name: Hashable, until: float, offload: Offload
     ) -> Proof | None:
         """Do one run, when its turn has come if it takes long."""
-        hasher = self._shop.hasher
-        if not hasher.blocking:
-            located = await locate(self._find, candidates, offload)
-            if located is None or not hasher.blocks(located.secret_hash.hash):
+        if self._shop.quick.on or not self._shop.hasher.blocking:
+            located = await self._located(candidates, name, until, offload)
+            if not holds_up(self._shop, self._decoy if located is None else located.secret_hash):
                 return await self._compare(located, digest, raw, offload)
-        places, seconds = self._budget.places, max(0.0, until - time.monotonic())
-        place = await places.enter(_HASHING, worker_count(), name, offload, seconds)
+        place = await self._enter(_HASHING, worker_count(), name, until, offload)
         try:
             return await self._compare(await locate(self._find, candidates, offload), digest, raw, offload)
         finally:
-            places.leave(place)
+            self._budget.places.leave(place)
+
+    async def _located(self, candidates: Candidates, name: Hashable, until: float, offload: Offload) -> Located | None:
+        """The record of a key that no hashing place kept waiting. Where the store takes its time, first uses wait for
+        it in turn: all at once would be refused as too many."""
+        if self._find_now is not None:
+            return await locate(self._find, candidates, offload)
+        place = await self._enter(_LOOKING, STORE_SLOTS, name, until, offload)
+        try:
+            return await locate(self._find, candidates, offload)
+        finally:
+            self._budget.places.leave(place)
+
+    async def _enter(self, what: Hashable, count: int, name: Hashable, until: float, offload: Offload) -> Place:
+        return await self._budget.places.enter(what, count, name, offload, max(0.0, until - time.monotonic()))
 
     async def _compare(self, located: Located | None, digest: bytes, raw: bytes, offload: Offload) -> Proof | None:
-        # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret.
+        # Always exactly one proof: an unknown id or hint must cost as much as a wrong secret. With quick proofs that
+        # is a quick one, as for every key that has been used since.
         if located is None:
             await proves(self._shop, self._decoy, raw, offload)
             return None
-        if not await proves(self._shop, located.secret_hash.hash, raw, offload, located.key.id):
+        if not await proves(self._shop, located.secret_hash, raw, offload, located.key.id):
             return None
         proof = Proof(located.key.id, located.secret_hash.hash)
         self._proofs.remember(digest, proof)
-        await self._renew_hash(located, raw, offload)
+        await self._renew(located, raw, offload)
         return proof
 
-    async def _renew_hash(self, located: Located, raw: bytes, offload: Offload) -> None:
-        """Hash a proved key again if it was hashed with other settings. The request does not fail if this fails."""
+    async def _renew(self, located: Located, raw: bytes, offload: Offload) -> None:
+        """Make anew what was made of a proved key with other settings: its hash, its quick proof. The request does not
+        fail if this fails."""
         shop, (key, old, hint) = self._shop, located
-        if not shop.hasher.needs_rehash(old.hash):
-            return
+        new = shop.quick.renewed(old, raw, adopted=shop.hasher.adopted(old.hash))
+        if shop.hasher.needs_rehash(old.hash):
+            renewed = await self._rehashed(old, raw, offload)
+            new = new if renewed is None else replace(new, hash=renewed, hint=hint)
+        if new != old:
+            shop.renew_hash(key.id, old, new)
+
+    async def _rehashed(self, old: SecretHash, raw: bytes, offload: Offload) -> str | None:
+        """Another hash of a proved key; None if there is no room for it now: the next proof will try again."""
+        shop, place = self._shop, None
+        if shop.quick.decides(old):  # it has no place, and waits for none: after a restart all keys come at once
+            place = self._budget.places.take(_HASHING, worker_count())
+            if place is None:
+                return None
         try:
-            renewed = await offload.run(shop.hash_pool, shop.hasher.hash, raw)
+            return await offload.run(shop.hash_pool, shop.hasher.hash, raw)
         except Overloaded:
-            return  # the next proof will try again
-        shop.renew_hash(key.id, old, replace(old, hash=renewed, hint=hint))
+            return None
+        finally:
+            if place is not None:
+                self._budget.places.leave(place)
 
 
 def _matching(key: ApiKey, proof: Proof) -> Proven | None:

@@ -48,12 +48,18 @@ def _hash_for(key: ApiKey, hint: str) -> SecretHash | None:
     return max(fitting, key=lambda each: len(each.hint), default=None)
 
 
-async def proves(shop: Workshop, stored: str, raw: bytes, offload: Offload, key_id: str = "") -> bool:
-    """Whether a raw key proves this hash, computed where it holds nobody up.
+def holds_up(shop: Workshop, found: SecretHash) -> bool:
+    """Whether proving this secret takes too long for an event loop."""
+    return not shop.quick.decides(found) and shop.hasher.blocks(found.hash)
+
+
+async def proves(shop: Workshop, found: SecretHash, raw: bytes, offload: Offload, key_id: str = "") -> bool:
+    """Whether a raw key proves this secret: its quick proof if it has one, else its hash, computed where it holds
+    nobody up.
 
     Args:
-        shop: its hasher and pools.
-        stored: the hash.
+        shop: its quick proofs, hasher and pools.
+        found: the secret.
         raw: the key.
         offload: how this door runs what blocks.
         key_id: whose hash it is, for the error.
@@ -62,10 +68,12 @@ async def proves(shop: Workshop, stored: str, raw: bytes, offload: Offload, key_
         Overloaded: too much hashing is under way.
         UnreadableRecord: a library that it needs is missing.
     """
+    if shop.quick.decides(found):
+        return shop.quick.proves(found, raw)
     try:
-        if not shop.hasher.blocks(stored):
-            return shop.hasher.verify(stored, raw)
-        return await offload.run(shop.hash_pool, shop.hasher.verify, stored, raw)
+        if not shop.hasher.blocks(found.hash):
+            return shop.hasher.verify(found.hash, raw)
+        return await offload.run(shop.hash_pool, shop.hasher.verify, found.hash, raw)
     except ConfigurationError as error:
         reason = error.reason
     raise UnreadableRecord("the key store", key_id, reason)
@@ -81,4 +89,4 @@ async def owner_of(shop: Workshop, find: Find, raw: bytes, offload: Offload) -> 
     if located is None:
         return None
     key = located.key
-    return key if await proves(shop, located.secret_hash.hash, raw, offload, key.id) else None
+    return key if await proves(shop, located.secret_hash, raw, offload, key.id) else None

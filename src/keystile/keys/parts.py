@@ -74,6 +74,13 @@ class Parts:
     hasher: HasherName | Hasher = setting(
         'How keys are kept at rest: "argon2id", or "hmac-sha256" (keyed with the first pepper).', default="argon2id"
     )
+    quick_proofs: bool = setting(
+        "Keep an HMAC-SHA256 of each new key beside its hash, under a part of the first pepper, so that no process "
+        "waits for argon2 after a restart; a key from before gets one at its first proof. Where this is false, those "
+        "in the store are not believed. Needs peppers, and excludes `accept_crc`, `key_format` and a quick `hasher`: "
+        "docs/guides/keys.md says when to take it.",
+        default=False,
+    )
     key_format: KeyFormatName | KeyFormat | None = setting(
         'What keys look like, in place of the default format: "opaque" for the keys that a service already has, in any '
         'form, or a KeyFormat. `prefix` belongs to the default format and to "opaque", where without it keys may begin '

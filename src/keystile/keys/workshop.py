@@ -19,6 +19,7 @@ from .existing.opaque import OpaqueFormat, OpaqueHasher
 from .format import KeyFormat, Parsed, PrefixedFormat
 from .hashing import Argon2Hasher, Hasher, HasherName, HmacHasher
 from .parts import Parts
+from .quick import QuickProofs
 
 # How long a request waits for a store that another process holds, and how long a write waits for others, in seconds.
 READ_PATIENCE, WRITE_PATIENCE = 0.25, 5.0
@@ -45,6 +46,7 @@ class Workshop:
     Attributes:
         store, key_format, hasher: where keys live, what they look like, how they are kept. The hasher proves what other
             programs hashed as well.
+        quick: makes and checks quick proofs, if the settings ask for them.
         hash_pool, store_pool: the bounds on blocking work.
         clock: Unix seconds.
     """
@@ -52,6 +54,7 @@ class Workshop:
     store: KeyFinder
     key_format: KeyFormat
     hasher: AdoptingHasher
+    quick: QuickProofs
     hash_pool: Pool
     store_pool: Pool
     clock: Callable[[], float]
@@ -114,6 +117,10 @@ class Workshop:
         if rehash is not None:
             self.later(rehash, key_id, old, new)
 
+    def decoy(self) -> SecretHash:
+        """A secret that no key proves, and that costs as much to try as one that was made with these settings."""
+        return self.quick.decoy() if self.quick.on else SecretHash(self.hasher.decoy(), "")
+
     def closes(self) -> Iterable[Callable[[], Any]]:
         """What closes the store under an event loop, one after the other; each gives what is to be awaited, or None."""
         twin = getattr(self.store, "for_asyncio", lambda: None)()
@@ -129,9 +136,13 @@ def open_workshop(parts: Parts, remembered_keys: int) -> Workshop:
     """The workshop that these settings of a gate ask for; ConfigurationError if one is wrong."""
     peppers = as_secrets(parts.peppers, "peppers")
     key_format = _as_key_format(parts, peppers)
+    hasher = _as_hasher(parts.hasher, peppers, key_format)
+    if parts.quick_proofs:
+        _check_quick(parts, peppers, hasher)
     return Workshop(
         key_format=key_format,
-        hasher=AdoptingHasher(_as_hasher(parts.hasher, peppers, key_format)),
+        hasher=AdoptingHasher(hasher),
+        quick=QuickProofs(peppers if parts.quick_proofs else ()),
         store=_as_store(parts.store, remembered_keys),  # last, so that a wrong setting leaves no file behind
         hash_pool=Pool(worker_count(), HASH_QUEUE),
         store_pool=Pool(STORE_SLOTS, STORE_QUEUE),
@@ -210,6 +221,21 @@ def _as_hasher(hasher: Any, peppers: tuple[bytes, ...], key_format: KeyFormat) -
         raise ConfigurationError(f"expected {names} or a Hasher", key="hasher")
     _check_has(hasher, ("hash", "verify", "needs_rehash", "decoy"), "Hasher", "hasher")
     return cast("Hasher", hasher)
+
+
+def _check_quick(parts: Parts, peppers: tuple[bytes, ...], hasher: Hasher) -> None:
+    """Refuse what quick proofs contradict. They are for keys that keystile made, and the keyed check tells these."""
+    finds_only = not isinstance(parts.store, str) and not callable(getattr(parts.store, "rehash", None))
+    refused = {
+        "needs a pepper; set peppers": not peppers,
+        "is for keys that keystile made, and accept_crc lets in those that anybody can make": parts.accept_crc,
+        "belongs to the default key format, but key_format names another": parts.key_format is not None,
+        "has no use with this hasher, which is as quick": not hasher.blocking,
+        "has no use with a store that only finds keys and cannot keep it": finds_only,
+    }
+    for reason, holds in refused.items():
+        if holds:
+            raise ConfigurationError(f"{reason}; leave one of them out" if peppers else reason, key="quick_proofs")
 
 
 def _check_has(given: Any, methods: Iterable[str], contract: str, key: str) -> None:

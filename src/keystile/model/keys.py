@@ -27,7 +27,7 @@ class SecretHash:
         hash: in the hasher's own encoding. Never shown.
         hint: the last 4 characters of the raw key: they pick the one hash to prove, and let people tell keys apart.
         expires_at: when a rotated secret expires, or None.
-        quick: room for a second, quick proof of the same secret; None where there is none. Never shown.
+        quick: a second, quick proof of the same secret (`keys.quick`); None where there is none. Never shown.
     """
 
     hash: str = field(repr=False)

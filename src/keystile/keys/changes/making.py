@@ -102,8 +102,9 @@ class Maker:
                 raise ConfigurationError("cannot read the keys that it makes itself", key="key_format")
             if parsed.hint not in hints:  # or a key would need two proofs
                 break
-        stored = await offload.run(shop.hash_pool, shop.hasher.hash, HiddenBytes(raw.encode()))
-        return raw, parsed.id, SecretHash(stored, parsed.hint)
+        octets = HiddenBytes(raw.encode())
+        stored = await offload.run(shop.hash_pool, shop.hasher.hash, octets)
+        return raw, parsed.id, SecretHash(stored, parsed.hint, quick=shop.quick.made(octets))
 
     async def cap(self, offload: Offload, key: ApiKey) -> Cap | None:
         """What a key counts against, by the plan that holds for it."""

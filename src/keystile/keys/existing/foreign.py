@@ -76,7 +76,7 @@ class AdoptingHasher:
 
     def blocks(self, stored: str) -> bool:
         """Whether proving this hash takes too long for an event loop."""
-        return self.own.blocking or stored.startswith(_MARK)
+        return self.own.blocking or self.adopted(stored)
 
     def adopt(self, text: str) -> str:
         """The form in which to store a hash that another program made.
@@ -113,7 +113,12 @@ class AdoptingHasher:
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether another program made it, or our own hasher with other settings."""
-        return stored.startswith(_MARK) or self.own.needs_rehash(stored)
+        return self.adopted(stored) or self.own.needs_rehash(stored)
+
+    @staticmethod
+    def adopted(stored: str) -> bool:
+        """Whether another program made this hash."""
+        return stored.startswith(_MARK)
 
 
 class _Unusable(ConfigurationError):

@@ -16,6 +16,7 @@ from ...exceptions import ConfigurationError, IdTaken, StoreUnavailable
 from ...model import ApiKey, Environment
 from ..finding import ANY_HINT, Find, proves
 from ..format import BASE62, ID_LENGTH, Parsed
+from ..quick import QuickProofs
 from ..workshop import Workshop
 from .foreign import AdoptingHasher, plain_digest
 from .opaque import LONGEST, OpaqueFormat
@@ -53,7 +54,7 @@ class Existing(NamedTuple):
 
     def workshop(self, shop: Workshop, *, dry_run: bool) -> Workshop:
         """One that makes this very key; for a dry run, where nothing is kept."""
-        given = replace(shop, key_format=_Given(self))
+        given = replace(shop, key_format=_Given(self), quick=QuickProofs(imports=True))
         if self.stored is not None:
             given = replace(given, hasher=AdoptingHasher(_Kept(self.stored)))
         if dry_run:  # what is not kept need not be hashed either
@@ -116,7 +117,7 @@ async def _found(shop: Workshop, find: Find, given: Existing, offload: Offload) 
         if given.raw is None:
             return key
         for each in key.hashes:
-            if await proves(shop, each.hash, HiddenBytes(given.raw.encode()), offload, key.id):
+            if await proves(shop, each, HiddenBytes(given.raw.encode()), offload, key.id):
                 return key
         raise ConfigurationError(f"another key has its id, {place}", key="key")
     return None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
 from ..._ground.checks import check_all
+from ..._ground.subkeys import OPAQUE_LOOKUP, subkey
 from ...exceptions import ConfigurationError
 from ...model import Environment
 from ...policy import MIN_PEPPER_BYTES
@@ -36,11 +37,6 @@ _LETTER = r"[0-9A-Za-z\-._~+/]"
 # The same in a text, where "/" ends a name in a path; and percent-encoded.
 _LETTER_WITHIN = r"(?:[0-9A-Za-z\-._~+]|%[0-9A-Fa-f]{2})"
 _MARK = "$opaque$"
-
-
-def subkey(pepper: bytes, use: str) -> bytes:
-    """The part of a pepper for one use, so that a MAC that was made for one use is worth nothing for another."""
-    return hmac.digest(pepper, f"keystile: {use}".encode(), hashlib.sha256)
 
 
 def digest_of(kind: Digest, raw: bytes) -> bytes:
@@ -77,7 +73,7 @@ class OpaqueFormat:
         if separator is not None and (not isinstance(separator, str) or separator not in tuple(SEPARATORS)):
             raise ConfigurationError(f"expected one of {' '.join(SEPARATORS)}", key="separator")
         self.prefix, self._separator = prefix, separator
-        self._keys = tuple(subkey(pepper, "opaque look-up") for pepper in listed)
+        self._keys = tuple(subkey(pepper, OPAQUE_LOOKUP) for pepper in listed)
         begins = "" if prefix is None else f"{prefix}_"
         self._shape = re.compile(rf"(?=.{{{SHORTEST},{LONGEST}}}\Z){begins}{_LETTER}+=*".encode())
         self.within = re.compile(
