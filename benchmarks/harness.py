@@ -1,7 +1,7 @@
 """How all benchmarks here measure and print.
 
-The cases take turns: a round runs every case once, so that a slow moment of the machine affects all of them, and what is
-compared is compared within a round. The first round is not counted: in it callers are new, caches are cold and
+The cases take turns: a round runs every case once, so that a slow moment of the machine affects all of them, and what
+is compared is compared within a round. The first round is not counted: in it callers are new, caches are cold and
 connections are made.
 """
 

@@ -1,5 +1,5 @@
-"""What a gate costs behind real servers, beside its peers: CPU time a request and the share of the bare app's requests a
-second.
+"""What a gate costs behind real servers, beside its peers: CPU time a request, and the share of the bare app's requests
+a second.
 
     python -m benchmarks.served [--seconds 20] [--only gthread] [--steps 0]
 

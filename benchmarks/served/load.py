@@ -1,5 +1,5 @@
-"""What sends requests to a server: one process, raw sockets that are kept alive, and as many requests under way as there
-are connections. It reads orders, one JSON object a line, and answers each with one.
+"""What sends requests to a server: one process, raw sockets that are kept alive, and as many requests under way as
+there are connections. It reads orders, one JSON object a line, and answers each with one.
 
 It has to be faster than every server that it loads. That it was is seen in each result: `busy` is the share of the time
 for which it had work to do, and the server's own share is measured beside it.
@@ -14,69 +14,85 @@ import sys
 import time
 from typing import Any
 
+STATUS = b"HTTP/1.1 200 "
 END = b"\r\n\r\n{}"
-"""All apps answer with this body, so an answer that ends with it is whole."""
+"""All apps answer with this status and this body: what ends with it is whole."""
 
 
-def connected(port: int, request: bytes) -> socket.socket:
-    """A connection on which a request is under way."""
-    found = socket.create_connection(("127.0.0.1", port), 10)
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    found.send(request)
-    found.setblocking(False)
-    return found
+class Load:
+    """Requests to one server. `done` counts the answers, of which each has to be 200."""
+
+    def __init__(self, port: int, request: bytes, connections: int, *, keep: bool) -> None:
+        self._port, self._request, self._keep = port, request, keep
+        self._poll = select.epoll()
+        self._open: dict[int, socket.socket] = {}
+        self._parts: dict[int, bytes] = {}
+        self.done = 0
+        for _ in range(connections):
+            self._connect()
+
+    def _connect(self) -> None:
+        """One connection more, on which a request is under way."""
+        found = socket.create_connection(("127.0.0.1", self._port), 10)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.send(self._request)
+        found.setblocking(False)
+        self._open[found.fileno()] = found
+        self._poll.register(found, select.EPOLLIN)
+
+    def run(self, seconds: float) -> float:
+        """Ask again whenever an answer is whole, for this long; returns how long it was."""
+        begun = time.perf_counter()
+        end = begun + seconds
+        while (now := time.perf_counter()) < end:
+            for number, _ in self._poll.poll(end - now):
+                if self._answered(number):
+                    self.done += 1
+                    self._again(number)
+        return time.perf_counter() - begun
+
+    def _answered(self, number: int) -> bool:
+        """Whether what has come on a connection is a whole answer."""
+        got = self._open[number].recv(65_536)
+        data = self._parts.pop(number, b"") + got
+        if not got or not data.startswith(STATUS[: len(data)]):
+            raise ConnectionError(f"an answer was {data!r}")
+        if not data.endswith(END):
+            self._parts[number] = data
+            return False
+        return True
+
+    def _again(self, number: int) -> None:
+        if self._keep:
+            self._open[number].send(self._request)
+        else:
+            self._open.pop(number).close()
+            self._connect()
+
+    def close(self) -> None:
+        """Let what is under way end: the next one's turn begins with a server that has nothing to do."""
+        for number, each in self._open.items():
+            each.settimeout(10)
+            while not self._answered(number):
+                pass
+            each.close()
+        self._poll.close()
 
 
-def run(port: int, request: bytes, connections: int, seconds: float, *, keep: bool) -> dict[str, Any]:
-    """Load a server for this long; then let what is under way end, uncounted."""
-    poll, status = select.epoll(), b"HTTP/1.1 200 "
-    open_ones = {each.fileno(): each for each in (connected(port, request) for _ in range(connections))}
-    for each in open_ones:
-        poll.register(each, select.EPOLLIN)
-    parts: dict[int, bytes] = {}
-    done, spent, begun = 0, time.process_time(), time.perf_counter()
-    end = begun + seconds
-    while (now := time.perf_counter()) < end:
-        for number, _ in poll.poll(end - now):
-            got = open_ones[number].recv(65_536)
-            data = parts.pop(number, b"") + got
-            if not data.endswith(END):
-                if not got:
-                    raise ConnectionError(f"the server hung up after {data!r}")
-                parts[number] = data
-                continue
-            if not data.startswith(status):
-                raise ConnectionError(f"an answer was {data!r}")
-            done += 1
-            if keep:
-                open_ones[number].send(request)
-            else:
-                open_ones.pop(number).close()
-                fresh = connected(port, request)
-                open_ones[fresh.fileno()] = fresh
-                poll.register(fresh, select.EPOLLIN)
-    took = time.perf_counter() - begun
-    used = time.process_time() - spent
-    for each in open_ones.values():
-        each.setblocking(True)
-        each.settimeout(10)
-        while not parts.get(each.fileno(), b"").endswith(END):
-            got = each.recv(65_536)
-            if not got:
-                break
-            parts[each.fileno()] = parts.get(each.fileno(), b"") + got
-        each.close()
-    poll.close()
-    return {"requests": done, "seconds": took, "busy": used / took}
+def ran(order: dict[str, Any]) -> dict[str, Any]:
+    """What came of an order."""
+    load = Load(order["port"], order["request"].encode(), order["connections"], keep=order["keep"])
+    spent = time.process_time()
+    took = load.run(order["seconds"])
+    busy = (time.process_time() - spent) / took
+    done = load.done
+    load.close()
+    return {"requests": done, "seconds": took, "busy": busy}
 
 
 def main() -> None:
     for line in sys.stdin:
-        order = json.loads(line)
-        found = run(
-            order["port"], order["request"].encode(), order["connections"], order["seconds"], keep=order["keep"]
-        )
-        print(json.dumps(found), flush=True)
+        print(json.dumps(ran(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Real servers, each with one worker, and what a request costs behind them.
 
-The apps of a group (one server, one framework) are started together and loaded in turns: bare, keystile, each peer, the
-same again backwards. CPU time is that of the server's processes, by their own clocks; a peer's is compared with the bare
-app's of the same round. A server that waits for a request costs nothing.
+The apps of a group (one server, one framework) are started together and loaded in turns: bare, keystile, each peer,
+the same again backwards. CPU time is that of the server's processes, by their own clocks; it is compared with the bare
+app's of the same round. A server that waits for a request costs next to nothing.
 """
 
 from __future__ import annotations
@@ -39,15 +39,12 @@ class Server(NamedTuple):
     connections: int = 16
 
 
+_QUIET = ["--log-level", "warning", "--factory", APP]
+_UVICORN = ["uvicorn", "--http", "httptools", "--loop", "uvloop", "--port", "{port}", "--no-access-log", *_QUIET]
+_GRANIAN = ["granian", "--interface", "asgi", "--workers", "1", "--host", "127.0.0.1", "--port", "{port}", *_QUIET]
 SERVERS = {
-    "uvicorn": Server(
-        ["uvicorn", "--http", "httptools", "--loop", "uvloop", "--port", "{port}", "--no-access-log", "--log-level"]
-        + ["warning", "--factory", APP]
-    ),
-    "granian": Server(
-        ["granian", "--interface", "asgi", "--workers", "1", "--host", "127.0.0.1", "--port", "{port}", "--log-level"]
-        + ["warning", "--factory", APP]
-    ),
+    "uvicorn": Server(_UVICORN),
+    "granian": Server(_GRANIAN),
     "gunicorn sync": Server([*_GUNICORN, f"{APP}()"], keeps=False, connections=4),
     "gunicorn gthread": Server([*_GUNICORN, "-k", "gthread", "--threads", "4", f"{APP}()"]),
 }
