@@ -1,10 +1,10 @@
 """What a gate costs behind real servers, beside its peers: CPU time a request, and the share of the bare app's requests
 a second.
 
-    python -m benchmarks.served [--seconds 20] [--only gthread] [--steps 0]
+    python -m benchmarks.served [--seconds 20] [--only gthread] [--controls]
 
-The median over the rounds, with the least and the most. `--steps` adds the bare app with so many steps of arithmetic in
-front, to be compared with what any work of that length costs.
+The median over the rounds, with the least and the most. `--controls` puts two more beside gunicorn's: the bare app with
+the fields that a gate has the server read and write, and the bare app after other work of about a gate's length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 
 from benchmarks.harness import Spread
 
-from .apps import GUARDS
+from .apps import CONTROLS, GUARDS
 from .servers import GROUPS, Taken, measured
 
 
@@ -31,13 +31,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=20.0, help="how long each app is loaded")
     options.add_argument("--only", default="", help="groups whose name has this in it")
-    options.add_argument("--steps", type=int, default=0, help="of arithmetic, in front of the bare WSGI app")
+    options.add_argument("--controls", action="store_true", help="beside gunicorn's, two apps that are no gate")
     given = options.parse_args()
     print(f"{'':44}{'CPU us':>8}{'req/s':>8}{'added us':>10}{'(least, most)':>18}{'share':>8}   server, load busy")
     for kind, host in GROUPS:
         if given.only not in f"{kind} + {host}":
             continue
-        guards = (*GUARDS[host], f"busy {given.steps}") if given.steps else GUARDS[host]
+        guards = GUARDS[host] + (CONTROLS if given.controls and host == "Flask" else ())
         rounds = measured(kind, host, given.seconds, guards)
         for guard, each in rounds.items():
             cpu, rate, server, load = (Spread.of(column).middle for column in zip(*each, strict=True))

@@ -13,11 +13,15 @@ same holds: two sliding windows in memory, wide enough for every request, and li
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from benchmarks.bare import asgi_app, wsgi_app
 from keystile import Gate, Plan, asgi, wsgi
@@ -172,23 +176,40 @@ GUARDS = {
 """slowapi needs the app of a Starlette, flask-limiter that of a Flask, keyshield a framework's dependency."""
 
 
+CONTROLS = ("the same fields", "other work")
+"""Behind a WSGI server these stand beside the bare app: what the fields alone cost that a gate has the server read and
+write, and what other Python code costs that takes about as long as the gate in a loop of its own."""
+_FIELDS = [
+    ("x-request-id", "req_93GovsRkFI44sGOcJm01cY9x"),
+    ("cache-control", "private"),
+    ("vary", "api-key, authorization, x-api-key"),
+    ("x-ratelimit-limit", "10000000"),
+    ("x-ratelimit-remaining", "9999999"),
+    ("x-ratelimit-reset", "1795324464"),
+]
+
+
 def from_environ() -> Any:
     """What a server serves: the app that the environment names. Its key goes into the file that it names."""
     host, guard, place = os.environ[ENVIRON].split("|")
-    made = padded(host, guard) if guard.startswith("busy") else HOSTS[host](guard, WIDE)
-    if made.key:
-        Path(place).write_text(made.key)
+    made = control(guard, HOSTS[host]("bare", WIDE).app) if guard in CONTROLS else HOSTS[host](guard, WIDE)
+    fresh = Path(f"{place}.new")
+    fresh.write_text(made.key or "")
+    fresh.rename(place)
     return made.app
 
 
-def padded(host: str, guard: str) -> Made:
-    """The bare app, with so many steps of arithmetic before it: what any work of that length would add."""
-    steps, inner = int(guard.removeprefix("busy ")), HOSTS[host]("bare", WIDE).app
+def control(name: str, app: Any) -> Made:
+    """A bare WSGI app with something before it that is no gate."""
 
-    def busy(environ: Any, start_response: Any) -> Any:
-        total = 0
-        for each in range(steps):
-            total += each * each
-        return inner(environ, start_response)
+    def with_fields(environ: Any, start_response: Any) -> Any:
+        return app(environ, lambda status, fields, exc_info=None: start_response(status, fields + _FIELDS, exc_info))
 
-    return Made(busy)
+    def with_work(environ: Any, start_response: Any) -> Any:
+        parse_qsl("a=1&b=2")
+        json.dumps(json.loads('{"a":[1,2,3],"b":"c"}'), separators=(",", ":"))
+        hashlib.blake2b(b"x" * 50, digest_size=16).digest()
+        datetime.now(UTC).isoformat()
+        return app(environ, start_response)
+
+    return Made(with_fields, "acme_live_" + "x" * 50) if name == CONTROLS[0] else Made(with_work)

@@ -103,19 +103,19 @@ def serving(kind: str, host: str, guard: str, folder: Path) -> Iterator[Running]
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True)
     try:
         wait_for_port(port, process, log)
-        yield Running(port, process.pid, _request(place, server, needs_key=guard.startswith("key")), server)
+        yield Running(port, process.pid, _request(place, server), server)
     finally:
         stop(process)
 
 
-def _request(place: Path, server: Server, *, needs_key: bool) -> str:
+def _request(place: Path, server: Server) -> str:
     deadline = time.monotonic() + 30
-    while needs_key and not place.exists() and time.monotonic() < deadline:
+    while not place.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     fields = [f"GET {PATH} HTTP/1.1", "Host: localhost", "User-Agent: python-httpx/0.28.1", "Accept: */*"]
     fields += ["Accept-Encoding: gzip, deflate", f"Connection: {'keep-alive' if server.keeps else 'close'}"]
-    if needs_key:
-        fields.append(f"Authorization: Bearer {place.read_text()}")
+    if key := place.read_text():
+        fields.append(f"Authorization: Bearer {key}")
     return "\r\n".join(fields) + "\r\n\r\n"
 
 
