@@ -60,7 +60,7 @@ def fill(raw: redis.Redis, subject: str) -> None:
     for window in (Window(WIDE, DAY), Window(WIDE, MINUTE)):
         for step in range(59):
             moment = now - window.seconds * (59 - step) * 1_000_000 // 60
-            raw.execute_command("EVALSHA", script, *arguments(HIT, subject, [window], 1)[2:], moment)
+            raw.execute_command("EVALSHA", script, *arguments(HIT, subject, charged((window,)))[2:], moment)
 
 
 def commands_of(raw: redis.Redis, request: Request) -> list[str]:
@@ -170,7 +170,7 @@ def main() -> None:
         print(
             f"{row.name:28} {row.state:8} {row.commands:8} {row.server:10.1f} {row.trip:10.0f} {row.pings:8.2f}", end=""
         )
-        print(f" {row.bytes:9,}", flush=True)
+        print(f" {row.pings:8.2f} {row.bytes:9,}", flush=True)
 
 
 if __name__ == "__main__":
