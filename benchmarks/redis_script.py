@@ -167,9 +167,7 @@ def main() -> None:
     print(f"{Path(binary).name}, two windows: a minute and a day")
     print(f"{'':28} {'caller':8} {'commands':>8} {'server us':>10} {'trip us':>10} {'x PING':>8} {'bytes':>9}")
     for row in measured(binary):
-        print(
-            f"{row.name:28} {row.state:8} {row.commands:8} {row.server:10.1f} {row.trip:10.0f} {row.pings:8.2f}", end=""
-        )
+        print(f"{row.name:28} {row.state:8} {row.commands:8} {row.server:10.1f} {row.trip:10.0f}", end="")
         print(f" {row.pings:8.2f} {row.bytes:9,}", flush=True)
 
 

@@ -20,7 +20,7 @@ END = b"\r\n\r\n{}"
 
 
 class Load:
-    """Requests to one server. `done` counts the answers, of which each has to be 200."""
+    """Requests to one server; a context manager. `done` counts the answers, of which each has to be 200."""
 
     def __init__(self, port: int, request: bytes, connections: int, *, keep: bool) -> None:
         self._port, self._request, self._keep = port, request, keep
@@ -41,11 +41,11 @@ class Load:
         self._poll.register(found, select.EPOLLIN)
 
     def run(self, seconds: float) -> float:
-        """Ask again whenever an answer is whole, for this long; returns how long it was."""
+        """Ask again whenever an answer is whole, for this long and until there was one; returns how long it was."""
         begun = time.perf_counter()
         end = begun + seconds
-        while (now := time.perf_counter()) < end:
-            for number, _ in self._poll.poll(end - now):
+        while (now := time.perf_counter()) < end or not self.done:
+            for number, _ in self._poll.poll(max(end - now, 0.01)):
                 if self._answered(number):
                     self.done += 1
                     self._again(number)
@@ -69,25 +69,30 @@ class Load:
             self._open.pop(number).close()
             self._connect()
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Let what is under way end: the next one's turn begins with a server that has nothing to do."""
         for number, each in self._open.items():
-            each.settimeout(10)
+            each.settimeout(30)
             while not self._answered(number):
                 pass
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        for each in self._open.values():
             each.close()
         self._poll.close()
 
 
 def ran(order: dict[str, Any]) -> dict[str, Any]:
     """What came of an order."""
-    load = Load(order["port"], order["request"].encode(), order["connections"], keep=order["keep"])
-    spent = time.process_time()
-    took = load.run(order["seconds"])
-    busy = (time.process_time() - spent) / took
-    done = load.done
-    load.close()
-    return {"requests": done, "seconds": took, "busy": busy}
+    with Load(order["port"], order["request"].encode(), order["connections"], keep=order["keep"]) as load:
+        spent = time.process_time()
+        took = load.run(order["seconds"])
+        found = {"requests": load.done, "seconds": took, "busy": (time.process_time() - spent) / took}
+        load.finish()
+        return found
 
 
 def main() -> None:

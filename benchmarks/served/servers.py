@@ -142,22 +142,25 @@ def load() -> Iterator[Callable[[Running, float], dict[str, Any]]]:
         orders.close()
 
 
-def measured(kind: str, host: str, seconds: float, guards: tuple[str, ...] = ()) -> dict[str, list[Taken]]:
-    """Every round of each app of a group; each app is loaded for about this many seconds in all."""
+def measured(
+    kind: str, host: str, seconds: float, guards: tuple[str, ...] = (), length: float = ROUND
+) -> dict[str, list[Taken]]:
+    """Every round of each app of a group; each app is loaded for about this many seconds in all, each time for this
+    long."""
     guards = guards or GUARDS[host]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         send = stack.enter_context(load())
         running = {guard: stack.enter_context(serving(kind, host, guard, folder)) for guard in guards}
         for each in running.values():
-            send(each, min(ROUND, seconds))  # first uses: proofs, imports, threads
+            send(each, length)  # first uses: proofs, imports, threads
         pids = {guard: family(each.pid) for guard, each in running.items()}
 
         def taken(guard: str) -> Taken:
             before = cpu_of(pids[guard])
-            found = send(running[guard], ROUND)
+            found = send(running[guard], length)
             spent = cpu_of(pids[guard]) - before
-            requests, length = found["requests"], found["seconds"]
-            return Taken(spent / requests * 1e6, requests / length, spent / length, found["busy"])
+            requests, took = found["requests"], found["seconds"]
+            return Taken(spent / requests * 1e6, requests / took, spent / took, found["busy"])
 
         return in_turn_for(seconds * len(guards), {guard: lambda guard=guard: taken(guard) for guard in guards})
