@@ -9,6 +9,7 @@ nobody's place. `--seconds` is how long an app is loaded behind a server; a case
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ def main() -> None:
         found, measured = part(settings)
         tables += found
         figures |= measured
+        gc.collect()  # what a part leaves behind is not the next one's affair
     for path in write(into, head(command, machine(), load), [compared(figures), *tables]):
         print(os.path.relpath(path))
     say(f"{time.monotonic() - begun:6.0f} s  done")

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from keystile import Gate, Plan, Rule, asgi, wsgi
 from keystile.limiters import memory as limiter_module
+from keystile.limiters.memory import MemoryLimiter
 from keystile.stores import memory as store_module
 
 from .bare import asgi_app, receive, scope_of, send, through_asgi, through_wsgi, wsgi_app
@@ -156,6 +157,9 @@ def cases() -> dict[str, dict[str, Case]]:
 
 def _gate(plan: Plan, **settings: Any) -> tuple[Gate, str]:
     rules = [Rule("POST /v1/exports", scopes=["exports:write"])]
+    # On a clock that stands: a request in another part of a window costs a few bytecodes more. A number's conjugate is
+    # itself, and a function in C like the clock that a limiter has otherwise.
+    settings.setdefault("limiter", MemoryLimiter(clock=(10**15).conjugate))
     gate = Gate(prefix="acme", plans={"p": plan}, default_plan="p", public=["/health"], rules=rules, **settings)
     key = gate.keys.create("key", ip_allowlist=["127.0.0.0/8"]).secret
     through_wsgi(wsgi.GateMiddleware(wsgi_app, gate), key)()  # proves the key

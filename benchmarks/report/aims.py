@@ -55,6 +55,7 @@ AIMS = [
     ),
     Aim("counted: no windows: bytecodes", 450, "", "counts", _counted("warm, no windows", "bytecodes")),
     *(Aim(f"counted: {name}: bytecodes", 500, "", "counts", _counted(name, "bytecodes")) for name in _REFUSED),
+    Aim("counted: 429: bytecodes more than a warm key", 250, "", "counts", _counted("429", "more")),
     Aim(f"{_IN} to a raw app", 6, "µs", "doors", _both(_OURS)),
     Aim(f"{_IN} to Starlette", 8, "µs", "doors", (f"Starlette: {_OURS}",)),
     Aim(f"{_IN} in FastAPI, in Flask", 12, "µs", "doors", (f"FastAPI: {_OURS}", f"Flask: {_OURS}")),

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from .tables import Bar, Table, shown
 
-ROW, TEXT, WIDE, RIGHT = 22, 330, 760, 80
+ROW, TEXT, WIDE, RIGHT = 22, 390, 820, 70
 _STYLE = """<style>
 .g{fill:#fff;stroke:#d0d7de}.t{fill:#1f2328;font:12px system-ui,sans-serif}.h{font-weight:600;font-size:13px}
 .o{fill:#1f6feb}.p{fill:#8c959f}.w{stroke:#1f2328;stroke-width:1}.u{fill:#59636e}
@@ -34,16 +34,16 @@ def drawn(table: Table) -> str:
 
 
 def _end(bars: list[Bar]) -> float:
-    """What the whole width means: no more than eight times the middle one of all."""
+    """What the whole width means: no more than four times the middle one of all."""
     lengths = sorted(max(bar.spread.middle, 0.0) for bar in bars)
-    return max(min(lengths[-1], 8 * lengths[len(lengths) // 2]), 1e-9) * 1.05
+    return max(min(lengths[-1], 4 * lengths[len(lengths) // 2]), 1e-9) * 1.05
 
 
 def _bar(bar: Bar, top: int, scale: float) -> list[str]:
     room = WIDE - TEXT - RIGHT
     middle, low, high = (min(max(each * scale, 0), room) for each in bar.spread)
     parts = [
-        f'<text class="t" x="{TEXT - 8}" y="{top + 14}" text-anchor="end">{escape(bar.label)}</text>',
+        f'<text class="t" x="{TEXT - 8}" y="{top + 14}" text-anchor="end">{escape(bar.label.replace("`", ""))}</text>',
         f'<rect class="{"o" if bar.ours else "p"}" x="{TEXT}" y="{top + 3}" width="{middle:.1f}" height="14"/>',
     ]
     if high - low > 1:
