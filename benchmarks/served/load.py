@@ -70,11 +70,15 @@ class Load:
             self._connect()
 
     def finish(self) -> None:
-        """Let what is under way end: the next one's turn begins with a server that has nothing to do."""
-        for number, each in self._open.items():
-            each.settimeout(30)
-            while not self._answered(number):
-                pass
+        """Let what is under way end: the next one's turn begins with a server that has nothing to do. Whoever was
+        answered hangs up at once: a server may wait for that before it answers another."""
+        while self._open:
+            ready = self._poll.poll(30)
+            if not ready:
+                raise TimeoutError(f"{len(self._open)} requests were not answered")
+            for number, _ in ready:
+                if self._answered(number):
+                    self._open.pop(number).close()
 
     def __enter__(self) -> Load:
         return self
