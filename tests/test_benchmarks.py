@@ -11,6 +11,7 @@ from benchmarks.harness import Spread, in_turn_for
 from benchmarks.report.aims import AIMS, compared
 from benchmarks.report.charts import drawn
 from benchmarks.report.pages import PAGE, RESULTS, ROOT, renewed, write
+from benchmarks.report.parts import read_restarts
 from benchmarks.report.tables import Table, shown
 from benchmarks.served.apps import CONTROLS, GUARDS
 from benchmarks.served.load import Load
@@ -83,6 +84,19 @@ def test_a_picture_is_whole_and_says_what_the_table_says() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (12, "12"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1,234")])
 def test_a_figure_has_the_digits_that_mean_something(value: float, text: str) -> None:
     assert shown(value) == text
+
+
+def test_what_the_restart_prints_is_read() -> None:
+    head = "milliseconds                          200   429   503 first 503       p50      p99  longest"
+    lines = [head]
+    for name, refused in (("quick proofs, ASGI, one address", 0), ("argon2, WSGI, many addresses", 7)):
+        lines.append(
+            f"{name:34}{200 - refused:6}{2 if refused else 0:6}{refused:6}{'-':>9}{1234.5:10,.1f}{2.5:9,.1f}{3.5:9,.1f}"
+        )
+    [found], figures = read_restarts("\n".join(lines))
+    assert [row[0] for row in found.rows] == ["quick proofs, ASGI, one address", "argon2, WSGI, many addresses"]
+    assert found.rows[1][1:] == ("193", "2", "7", "-", "1,234.5", "2.5", "3.5")
+    assert figures == {"restart quick": 0, "restart argon2": 2}
 
 
 def test_the_page_is_written_between_its_lines_and_nowhere_else(tmp_path: Path) -> None:
