@@ -27,7 +27,8 @@ help:
 	@echo "make docs    write the pages of docs/reference that follow from the code anew"
 	@echo "make site    build the pages into site/, and fail where a link leads nowhere"
 	@echo "make fmt     format the code and mend what ruff can mend"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   measure beside other libraries and write benchmarks/RESULTS.md, in 20 minutes (SECONDS=20);"
+	@echo "             QUICK=1 shows in five that it works, and writes below build/bench"
 	@echo "make clean   remove everything that these made"
 	@echo
 	@echo "PYTHON=... picks the Python for the virtual environment (now: $(or $(PYTHON),none found))."
@@ -73,8 +74,7 @@ fmt: .venv/.dev
 
 bench: wheel
 	@$(PIP) install '.[bench]'
-	@set -e; for each in $(shell grep -l __main__ benchmarks/*.py); do \
-		echo "== $$each"; $(BIN)/python -m $$(echo $${each%.py} | tr / .); done
+	$(BIN)/python -m benchmarks $(if $(SECONDS),--seconds $(SECONDS)) $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .venv dist build site .mypy_cache .pytest_cache .ruff_cache .hypothesis

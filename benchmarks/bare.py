@@ -48,8 +48,8 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     raise AssertionError("it suspended")
 
 
-def through_asgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
-    scope = {
+def scope_of(key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> dict[str, Any]:
+    return {
         "type": "http",
         "method": method,
         "path": path,
@@ -62,10 +62,14 @@ def through_asgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str
         "server": ("127.0.0.1", 8000),
         "extensions": {},
     }
+
+
+def through_asgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
+    scope = scope_of(key, peer, method, path)
     return lambda: run(app(dict(scope), receive, send))
 
 
-def wsgi_environ(key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> dict[str, str]:
+def environ_of(key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> dict[str, Any]:
     environ = {f"HTTP_{name.decode().upper().replace('-', '_')}": value.decode() for name, value in HEADERS}
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": path, "REMOTE_ADDR": peer}
     if key:
@@ -74,5 +78,5 @@ def wsgi_environ(key: str | None, peer: str = "127.0.0.1", method: str = "GET", 
 
 
 def through_wsgi(app: Any, key: str | None, peer: str = "127.0.0.1", method: str = "GET", path: str = PATH) -> Case:
-    environ = wsgi_environ(key, peer, method, path)
+    environ = environ_of(key, peer, method, path)
     return lambda: app(dict(environ), start_response)

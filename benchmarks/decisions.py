@@ -134,16 +134,17 @@ async def timed_async(hit: AsyncHit, number: int) -> float:
     return (time.perf_counter() - start) / number * 1e6
 
 
-def print_commands(folder: Path, url: str) -> None:
+def commands(folder: Path, url: str) -> dict[str, int]:
     """What MONITOR sees of one request under two windows, headers included."""
     import redis
 
-    print("\nRedis commands a request, 2 windows")
-    raw = redis.Redis.from_url(url)
-    for name, (_, hit) in plain_cases(folder, url).items():
-        if " redis" in name and ("keystile" in name or "usage" in name):
-            hit("caller")
-            print(f"{name:52}{len(commands_of(raw, lambda hit=hit: hit('caller'))):9}")
+    found = {}
+    with redis.Redis.from_url(url) as raw:
+        for name, (_, hit) in plain_cases(folder, url).items():
+            if " redis" in name and ("keystile" in name or "usage" in name):
+                hit("caller")
+                found[name] = len(commands_of(raw, lambda hit=hit: hit("caller")))
+    return found
 
 
 def main() -> None:
@@ -152,7 +153,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, redis_server() as url:
         print_quartiles("one decision, 1,000 callers; windows", in_each_place(Path(folder), url, arguments.rounds))
         if url:
-            print_commands(Path(tempfile.mkdtemp(dir=folder)), url)
+            print("\nRedis commands a request, 2 windows")
+            for name, count in commands(Path(tempfile.mkdtemp(dir=folder)), url).items():
+                print(f"{name:52}{count:9}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How all benchmarks here measure and print.
 
-The cases take turns: a round runs every case once, so that a slow moment of the machine affects all of them. The first
-round is not counted: in it callers are new, caches are cold and connections are made.
+The cases take turns: a round runs every case once, so that a slow moment of the machine affects all of them, and what
+is compared is compared within a round. The first round is not counted: in it callers are new, caches are cold and
+connections are made.
 """
 
 from __future__ import annotations
@@ -10,10 +11,26 @@ import argparse
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 Case = Callable[[], object]
 Samples = dict[str, list[float]]
+T = TypeVar("T")
+FEWEST = 5
+
+
+class Spread(NamedTuple):
+    """The median of what was measured in the rounds, and its bounds."""
+
+    middle: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        found = list(values)
+        return cls(statistics.median(found), min(found), max(found))
 
 
 def parser(document: str | None, *, rounds: int = 15, number: int | None = None) -> argparse.ArgumentParser:
@@ -33,14 +50,29 @@ def mean(case: Case, number: int) -> float:
     return (time.perf_counter() - started) / number * 1e6
 
 
-def in_turn(samplers: Mapping[str, Callable[[], float]], rounds: int) -> Samples:
+def in_turn(samplers: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """The results of each sampler in each round, without the first round."""
-    samples: Samples = {name: [] for name in samplers}
+    samples: dict[str, list[T]] = {name: [] for name in samplers}
     for turn in range(rounds + 1):
         for name, sample in samplers.items():
             found = sample()
             if turn:
                 samples[name].append(found)
+    return samples
+
+
+def in_turn_for(seconds: float, samplers: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+    """As many rounds as take this long, but a few at least. Every other round goes backwards, so that nobody always
+    runs after the same one."""
+    names = list(samplers)
+    samples: dict[str, list[T]] = {name: [] for name in names}
+    for name in names:
+        samplers[name]()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(samples[names[0]]) < FEWEST:
+        for name in names:
+            samples[name].append(samplers[name]())
+        names.reverse()
     return samples
 
 

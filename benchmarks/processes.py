@@ -8,9 +8,11 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 from keystile._sync import patiently
 from keystile.limiters import subject
@@ -21,9 +23,23 @@ from .decisions import CALLERS, WINDOWS
 from .harness import parser, percentiles
 
 
-def processes(seconds: float) -> None:
-    """Transactions in one SQLite file from several processes, at a steady pace and as fast as they can."""
-    print(f"\n{'sqlite, 2 windows':28}{'per s':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit   least/most")
+class Row(NamedTuple):
+    """Transactions in one SQLite file.
+
+    Attributes:
+        rate: a second, of all processes.
+        waits: µs a transaction: p50, p99, p99.9 and the longest.
+        shares: what the process got that got least, of what the one got that got most.
+    """
+
+    name: str
+    rate: float
+    waits: list[float]
+    shares: float
+
+
+def measured(seconds: float) -> Iterator[Row]:
+    """From several processes, at a steady pace and as fast as they can."""
     for count in (1, 2, 4):
         for rate in (500, 0):
             with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(count, get_context("spawn")) as pool:
@@ -32,9 +48,16 @@ def processes(seconds: float) -> None:
                 waiting = [pool.submit(one_process, path, start, seconds, rate, seed) for seed in range(count)]
                 served = [each.result() for each in waiting]
             shares = min(map(len, served)) / max(map(len, served))
-            columns = "".join(f"{each:9.1f}" for each in percentiles([wait for each in served for wait in each]))
+            waits = percentiles([wait for each in served for wait in each])
             name = f"{count} x {'500/s' if rate else 'saturated'}"
-            print(f"{name:28}{sum(map(len, served)) / seconds:9.0f}{columns}{shares:22.2f}", flush=True)
+            yield Row(name, sum(map(len, served)) / seconds, waits, shares)
+
+
+def processes(seconds: float) -> None:
+    print(f"\n{'sqlite, 2 windows':28}{'per s':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit   least/most")
+    for row in measured(seconds):
+        columns = "".join(f"{each:9.1f}" for each in row.waits)
+        print(f"{row.name:28}{row.rate:9.0f}{columns}{row.shares:22.2f}", flush=True)
 
 
 def one_process(path: str, start: float, seconds: float, rate: int, seed: int) -> list[float]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import limits
 import redis
@@ -59,7 +60,7 @@ def fill(raw: redis.Redis, subject: str) -> None:
     for window in (Window(WIDE, DAY), Window(WIDE, MINUTE)):
         for step in range(59):
             moment = now - window.seconds * (59 - step) * 1_000_000 // 60
-            raw.execute_command("EVALSHA", script, *arguments(HIT, subject, [window], 1)[2:], moment)
+            raw.execute_command("EVALSHA", script, *arguments(HIT, subject, charged((window,)))[2:], moment)
 
 
 def commands_of(raw: redis.Redis, request: Request) -> list[str]:
@@ -78,10 +79,29 @@ def commands_of(raw: redis.Redis, request: Request) -> list[str]:
     return names
 
 
-def server_time(raw: redis.Redis, request: Request) -> float:
+class Row(NamedTuple):
+    """A request about a caller in some state.
+
+    Attributes:
+        server: µs of server time.
+        trip: µs for the whole round trip; `pings`: how many times a PING's that is; `more`: µs more than a PING.
+        bytes: of memory for the caller.
+    """
+
+    name: str
+    state: str
+    commands: int
+    server: float
+    trip: float
+    pings: float
+    more: float
+    bytes: int
+
+
+def server_time(raw: redis.Redis, request: Request, rounds: int) -> float:
     """Microseconds of server time for a request: the best of several rounds."""
     names, best = set(commands_of(raw, request)), float("inf")
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         raw.config_resetstat()
         for _ in range(CALLS):
             request()
@@ -90,14 +110,20 @@ def server_time(raw: redis.Redis, request: Request) -> float:
     return best
 
 
-def round_trips(raw: redis.Redis, request: Request) -> tuple[float, float]:
-    """Microseconds for a request, and how many times a PING that is: medians of rounds taken in turn."""
-    pairs = [(mean(request, CALLS), mean(raw.ping, CALLS)) for _ in range(ROUNDS)]
-    return statistics.median(pair[0] for pair in pairs), statistics.median(mine / ping for mine, ping in pairs)
+def round_trips(raw: redis.Redis, request: Request, rounds: int) -> tuple[float, float, float]:
+    """Microseconds for a request, how many times a PING that is, and how much more: medians of rounds in turn."""
+    pairs = [(mean(request, CALLS), mean(raw.ping, CALLS)) for _ in range(rounds)]
+    return (
+        statistics.median(pair[0] for pair in pairs),
+        statistics.median(mine / ping for mine, ping in pairs),
+        statistics.median(mine - ping for mine, ping in pairs),
+    )
 
 
-def measure(raw: redis.Redis, name: str, make: Callable[[str, int, int], Request], full: Callable[[str], None]) -> None:
-    """Print a line for a caller's first calls, one whose windows are full of batches, and one who is refused."""
+def states(
+    raw: redis.Redis, name: str, make: Callable[[str, int, int], Request], full: Callable[[str], None], rounds: int
+) -> Iterator[Row]:
+    """A caller's first calls, one whose windows are full of batches, and one who is refused."""
     for state in ("few", "full", "refused"):
         raw.flushdb()
         if state != "few":
@@ -107,24 +133,18 @@ def measure(raw: redis.Redis, name: str, make: Callable[[str, int, int], Request
         if state == "refused":
             request = make("caller", 60, 60)
         commands = len(commands_of(raw, request))
-        spent = server_time(raw, request)
-        trip, ratio = round_trips(raw, request)
+        spent = server_time(raw, request, rounds)
+        trips = round_trips(raw, request, rounds)
         size = sum(raw.memory_usage(key) or 0 for key in raw.scan_iter())
-        print(f"{name:28} {state:8} {commands:8} {spent:10.1f} {trip:10.0f} {ratio:8.2f} {size:9,}")
+        yield Row(name, state, commands, spent, *trips, size)
 
 
-def main() -> None:
-    """Measure everything, in about half a minute."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--redis62", action="store_true", help="on Redis 6.2 rather than a recent Valkey")
-    binary = redis62_binary() if parser.parse_args().redis62 else valkey_binary()
+def measured(binary: str, rounds: int = ROUNDS) -> Iterator[Row]:
     # The same timeouts for all: with one, the driver makes a system call more for each reply.
     timeouts = {"socket_timeout": 10.0, "socket_connect_timeout": 10.0}
     with Server(binary) as server, redis.Redis.from_url(server.url, **timeouts) as raw:
-        print(f"{Path(binary).name}, two windows: a minute and a day")
-        print(f"{'':28} {'caller':8} {'commands':>8} {'server us':>10} {'trip us':>10} {'x PING':>8} {'bytes':>9}")
         limiter = RedisLimiter.from_url(server.url, **timeouts)
-        measure(raw, "keystile", lambda *args: with_keystile(limiter, *args), lambda who: fill(raw, who))
+        yield from states(raw, "keystile", partial(with_keystile, limiter), partial(fill, raw), rounds)
         assert raw.exists(key_of("caller"))
         limiter.close()
         storage = RedisStorage(server.url, **timeouts)
@@ -136,7 +156,19 @@ def main() -> None:
                 strategy.hit(limits.RateLimitItemPerDay(WIDE), who, cost=5000)
 
             name = f"limits {kind.__name__.removesuffix('RateLimiter')}"
-            measure(raw, name, lambda *args, strategy=strategy: with_limits(strategy, *args), filled)
+            yield from states(raw, name, partial(with_limits, strategy), filled, rounds)
+
+
+def main() -> None:
+    """Measure everything, in about half a minute."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--redis62", action="store_true", help="on Redis 6.2 rather than a recent Valkey")
+    binary = redis62_binary() if parser.parse_args().redis62 else valkey_binary()
+    print(f"{Path(binary).name}, two windows: a minute and a day")
+    print(f"{'':28} {'caller':8} {'commands':>8} {'server us':>10} {'trip us':>10} {'x PING':>8} {'bytes':>9}")
+    for row in measured(binary):
+        print(f"{row.name:28} {row.state:8} {row.commands:8} {row.server:10.1f} {row.trip:10.0f}", end="")
+        print(f" {row.pings:8.2f} {row.bytes:9,}", flush=True)
 
 
 if __name__ == "__main__":

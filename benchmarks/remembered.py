@@ -24,7 +24,7 @@ from keystile import Gate, HmacHasher, asgi, wsgi
 from keystile._sync import run_now
 from keystile.stores import USE_EVERY
 
-from .bare import asgi_app, start_response, through_asgi, through_wsgi, wsgi_app, wsgi_environ
+from .bare import asgi_app, start_response, through_asgi, through_wsgi, wsgi_app, environ_of
 from .filling import keep, told_of
 from .harness import Case, in_turn, mean, parser, print_quartiles
 
@@ -88,7 +88,7 @@ def many(stack: ExitStack, store: str, keys: int) -> Callable[[], float]:
     run_now(keep(store, gate._shop.store, kept))
     made = [f"Bearer {each.secret}" for each in issued]
     del elsewhere, issued, kept
-    door, environ = wsgi.GateMiddleware(wsgi_app, gate), wsgi_environ(None)
+    door, environ = wsgi.GateMiddleware(wsgi_app, gate), environ_of(None)
 
     def sample() -> float:
         begun = time.thread_time()

@@ -12,7 +12,9 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from limits import strategies
 
@@ -21,17 +23,33 @@ from keystile.limiters.memory import MemoryLimiter
 from .decisions import WINDOWS, keystile_hit, limits_hit
 from .harness import parser, percentiles
 
+COUNTS = (1000, 100_000, 1_000_000)
 
-def subjects() -> None:
-    """Bytes for each subject after one hit each, and the time of single random hits after that."""
-    print(f"\n{'memory, 2 windows, subjects':28}{'bytes':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit")
+
+class Row(NamedTuple):
+    """Bytes for each subject after one hit each, and the time of single random hits after that, in µs: p50, p99, p99.9
+    and the longest."""
+
+    limiter: str
+    count: int
+    bytes: float
+    hits: list[float]
+
+
+def measured(counts: Iterable[int] = COUNTS) -> Iterator[Row]:
     for limiter in ("keystile", "limits"):
-        for count in (1000, 100_000, 1_000_000):
+        for count in counts:
             command = [sys.executable, "-m", "benchmarks.subjects", "--inner", limiter, str(count)]
             found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-            size = f"{found['bytes']:9.0f}" if count > 1000 else f"{'':9}"
-            columns = "".join(f"{each:9.2f}" for each in found["hits"])
-            print(f"{limiter:9}{count:>19,}{size}{columns}", flush=True)
+            yield Row(limiter, count, found["bytes"], found["hits"])
+
+
+def subjects() -> None:
+    print(f"\n{'memory, 2 windows, subjects':28}{'bytes':>9}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>10}  µs a hit")
+    for row in measured():
+        size = f"{row.bytes:9.0f}" if row.count > COUNTS[0] else f"{'':9}"
+        columns = "".join(f"{each:9.2f}" for each in row.hits)
+        print(f"{row.limiter:9}{row.count:>19,}{size}{columns}", flush=True)
 
 
 def many_subjects(limiter: str, count: int) -> None:
