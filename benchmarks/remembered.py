@@ -24,7 +24,7 @@ from keystile import Gate, HmacHasher, asgi, wsgi
 from keystile._sync import run_now
 from keystile.stores import USE_EVERY
 
-from .bare import asgi_app, start_response, through_asgi, through_wsgi, wsgi_app, environ_of
+from .bare import asgi_app, environ_of, start_response, through_asgi, through_wsgi, wsgi_app
 from .filling import keep, told_of
 from .harness import Case, in_turn, mean, parser, print_quartiles
 

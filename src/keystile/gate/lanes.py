@@ -28,6 +28,7 @@ from ..keys.usage.counting import Counting, Place
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
 from ..model import Admitted, ApiKey, Charges, Demand, Principal, Refused, Request
+from ..policy import Policy
 from ..rules.requests.paths import MAX_REMEMBERED, RuleTable
 from .callers import Caller
 from .proving import Prover
@@ -125,19 +126,18 @@ class Lanes:
         return Lane(caller.key, demand, caller.key.principal, 0.0, clients, targets, caller.place, hit)
 
     def admitting(  # noqa: C901 - as `admit`
-        self, ids: RequestIds, outage: Outage, full: Full, *, https: bool, hsts: bool
+        self, policy: Policy, ids: RequestIds, outage: Outage, full: Full
     ) -> Admit:
         """A function that takes the one token, the client, the target, and whether they came over https, of a request
         in which there is nothing else; and gives what becomes of it, or None where only the order can say.
 
         Args:
+            policy: the settings: whether https is demanded, now and for the future.
             ids: of requests.
             outage: of the store.
             full: refuses where a window is full.
-            https: whether it is demanded.
-            hsts: whether answers over https demand it for the future.
         """
-        prover, counting = self._prover, self._counting
+        prover, counting, https, hsts = self._prover, self._counting, policy.https != "off", policy.hsts is not None
         copy, proofs, recent, find = *prover.proofs, prover.find_now
         met, look_up, clock, counts = self._rules.met.get, self._rules.demand, self._clock, counting.counts
         assert find is not None  # noqa: S101 - for the type checker

@@ -104,8 +104,7 @@ class Order:
         self.admit: Admit | None = None
         """Admits a request that is warm, without a look at what cannot have changed; None where there are no lanes."""
         if self._lanes is not None:
-            full, https, hsts = self._found_full, self._https, self._hsts
-            self.admit = self._lanes.admitting(self._request_ids, self.outage, full, https=https, hsts=hsts)
+            self.admit = self._lanes.admitting(policy, self._request_ids, self.outage, self._found_full)
 
     async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None

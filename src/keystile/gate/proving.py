@@ -124,7 +124,7 @@ class Prover:
     async def _located(self, candidates: Candidates, name: Hashable, until: float, offload: Offload) -> Located | None:
         """The record of a key that no hashing place kept waiting. Where the store takes its time, first uses wait for
         it in turn: all at once would be refused as too many."""
-        if self._find_now is not None:
+        if self.find_now is not None:
             return await locate(self._find, candidates, offload)
         place = await self._enter(_LOOKING, STORE_SLOTS, name, until, offload)
         try:
