@@ -24,8 +24,7 @@ from .exceptions import ConfigurationError
 from .gate import Gate
 from .gate.callers import Caller, judge, meet
 from .gate.presenting import schemes_of
-from .gate.requestids import RequestIds
-from .gate.transport import Visit, event_of
+from .gate.transport import RequestIds, Visit, event_of
 from .keys.changes.fields import UNSET, check_text, checked
 from .model import Admitted, ApiKey, Demand, Principal, Reason, Refused, Request, SecretHash
 

@@ -22,7 +22,8 @@ ROWS = 5_000
 SERVED = """
 from datasette.app import Datasette
 
-datasette = Datasette(["data.db"], secret="only the service knows this", settings={"max_csv_mb": 0})
+settings = {"max_csv_mb": 0, "sql_time_limit_ms": 60_000}
+datasette = Datasette(["data.db"], secret="only the service knows this", settings=settings)
 datasette._root_token = "once"
 app = datasette.app()
 """

@@ -32,8 +32,7 @@ from ..policy import Policy
 from ..rules.requests.paths import MAX_REMEMBERED, RuleTable
 from .callers import Caller
 from .proving import Prover
-from .requestids import RequestIds
-from .transport import Visit
+from .transport import RequestIds, Visit
 
 # How many demands, clients and paths are remembered for a key. Beyond that they are forgotten, and met anew.
 MOST_LANES, MOST_CLIENTS, MOST_TARGETS = 8, 64, 64

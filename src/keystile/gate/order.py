@@ -37,8 +37,7 @@ from .lanes import Admit, Lane, Lanes
 from .preflights import Preflights
 from .presenting import InTheClear, Presenting, schemes_of
 from .proving import Prover
-from .requestids import RequestIds
-from .transport import Transport, Visit, event_of
+from .transport import RequestIds, Transport, Visit, event_of
 
 # This is on the path of every request, and a named tuple's own constructor costs twice as much.
 _new = tuple.__new__

@@ -1,13 +1,15 @@
-"""How a request reached the gate: from whom, through which proxies, and whether in the clear."""
+"""How a request reached the gate: under which id, from whom, through which proxies, and whether in the clear."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._sync import Seldom
+from .._sync import Seldom, on_fork
 from ..events import Event, Events
+from ..keys.format import BASE62
 from ..model import Principal, Request, Sight, Wire
 from ..policy import Policy
 from ..rules.network.addresses import is_wide
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ..rules.network.clients import ClientResolver
 
 MOST_SIGHTS = 4096
+_BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
 _SECURE = ("https", "wss")
 _REWRITTEN = (
     "the server has already replaced the peer by an address from a header, which anybody may have sent: the client is "
@@ -28,6 +31,33 @@ _TRAILING = (
     "this server puts trailers among the headers, so a header after Transfer-Encoding may be one: the gate trusts none "
     "of these; use another parser (uvicorn: --http h11), or let a proxy buffer request bodies"
 )
+
+
+class RequestIds:
+    """``req_`` and 24 random base62 characters (about 142 bits; a name, not a secret).
+
+    They are drawn in batches: asking the system for random octets each time would cost a tenth of the whole check.
+    """
+
+    BATCH = 128
+
+    def __init__(self) -> None:
+        self.reset()
+        on_fork(self)
+
+    def reset(self) -> None:
+        """Drop the ids that are left: a forked child must not use the ids of its parent."""
+        self.ready: list[str] = []
+        """Ids that are drawn already."""
+
+    def draw(self) -> str:
+        """The next id."""
+        try:
+            return self.ready.pop()
+        except IndexError:
+            letters = os.urandom(24 * self.BATCH).translate(_BASE62_OF_OCTET).decode()
+            self.ready = ["req_" + letters[start : start + 24] for start in range(0, len(letters), 24)]
+            return self.ready.pop()
 
 
 class Visit(NamedTuple):

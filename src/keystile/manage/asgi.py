@@ -14,7 +14,7 @@ from ..doors.asgi.mounts import moved
 from ..doors.asgi.reading import Reader
 from ..doors.asgi.wire import Message, Receive, Scope, Send, head_ends
 from ..gate import Gate
-from ..gate.requestids import RequestIds
+from ..gate.transport import RequestIds
 from ..model import Reason
 from ..rules.requests.canonical import below
 from .answers import INTERNAL, TOO_SLOW, Answers

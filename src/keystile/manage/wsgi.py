@@ -16,7 +16,7 @@ from ..doors.wsgi.protocol import Environ, StartResponse
 from ..doors.wsgi.reading import Reader
 from ..exceptions import ConfigurationError
 from ..gate import Gate
-from ..gate.requestids import RequestIds
+from ..gate.transport import RequestIds
 from ..model import Reason
 from .answers import INTERNAL, Answers
 from .api.app import MOST_BODY, APISettings, ManagementAPI

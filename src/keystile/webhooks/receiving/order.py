@@ -19,8 +19,7 @@ from ...answers.current import Current
 from ...events import Events, Outage
 from ...exceptions import ConfigurationError, InvalidSignature, Overloaded
 from ...gate import Gate
-from ...gate.requestids import RequestIds
-from ...gate.transport import Visit, event_of
+from ...gate.transport import RequestIds, Visit, event_of
 from ...model import Reason, Refused, Request
 from ...policy.webhooks import Receiver, check_ids
 from ...rules import outcomes
