@@ -20,7 +20,7 @@ from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS
 from keystile.limiters.memory import MemoryLimiter
 from keystile.stores.memory import MemoryStore
 from keystile.testing import override_principal
-from tests.doors import Answer, Door
+from tests.doors import Answer, Door, asgi_scope
 from tests.selection import often
 
 HASHER = HmacHasher(b"lanes" * 4)
@@ -171,6 +171,22 @@ extras = st.lists(
     ),
     max_size=2,
 )
+# What servers hand over in more than one way: of scopes and of environs.
+odd = st.sampled_from(
+    [
+        *({}, {}, {}, {}, {"root_path": "/api", "SCRIPT_NAME": "/api"}, {"root_path": "/v1", "SCRIPT_NAME": "/v1"}),
+        *(
+            {"client": (host, port), "REMOTE_ADDR": host, "REMOTE_PORT": str(port)}
+            for host, port in (
+                *(("127.0.0.1", 0), ("127.0.0.1", "50000"), ("10.0.0.1", "0"), ("10.0.0.1", 70_000), ("", 50_000)),
+                *(("10.0.0.1", 50_001), ("unix:", "x"), ("10.0.0.1", None), ("192.0.2.7", 50_000)),
+            )
+        ),
+        *({"client": ["127.0.0.1", 50_000]}, {"client": ()}, {"client": ["10.0.0.1"]}),
+        *({"raw_path": None, "RAW_URI": ""}, {"raw_path": b"/%2e/x", "RAW_URI": "", "REQUEST_URI": "/%2e/x"}),
+        *({"scheme": "wss", "wsgi.url_scheme": "HTTPS"}, {"http_version": "2", "SERVER_PROTOCOL": "HTTP/2"}),
+    ]
+)
 asked = st.tuples(
     st.just("ask"),
     st.integers(0, 4),
@@ -180,6 +196,12 @@ asked = st.tuples(
     st.sampled_from(["127.0.0.1", "127.0.0.1", "10.0.0.1", "10.0.0.9", "::ffff:10.0.0.1", "192.0.2.7", None, "x"]),
     st.sampled_from(["http", "https"]),
     extras,
+    odd,
+)
+# A path that was asked for as a websocket before, or will be.
+opened = st.tuples(
+    *(st.just("open"), st.integers(0, 4), paths, forms, st.sampled_from(["127.0.0.1", "10.0.0.1", "192.0.2.7"])),
+    st.sampled_from(["ws", "wss"]),
 )
 changes = st.tuples(
     st.just("change"),
@@ -191,6 +213,7 @@ changes = st.tuples(
             *(("update", {"scopes": scopes}) for scopes in ([], ["exports:write"])),
             *(("update", {"ip_allowlist": listed}) for listed in (None, ["10.0.0.0/8"], ["127.0.0.1"])),
             *(("update", {"may": may}) for may in (None, ["GET /v1/*"], ["POST /v1/things", "/office/*"])),
+            *(("update", {"may": may}) for may in (["WS /v1/things", "WS /office/*"], ["WS /*", "GET /v1/things"])),
             *(("update", {"expires_at": datetime.fromtimestamp(1e9 + later, UTC)}) for later in (30, 4000)),
             *(("update", {"limits": limits}) for limits in (None, "2/minute", "0/minute")),
         ]
@@ -208,7 +231,7 @@ reloads = st.tuples(
 )
 # Warm requests are what matters: most steps are requests, and most of these ask again for what was asked before.
 again = st.tuples(st.just("again"), st.integers(1, 3))
-steps = st.lists(st.one_of(asked, asked, again, again, again, changes, moved, reloads), min_size=4, max_size=40)
+steps = st.lists(st.one_of(asked, asked, opened, again, again, again, changes, moved, reloads), min_size=4, max_size=40)
 
 
 def headers_of(form: str, secret: str) -> list[tuple[str, str]]:
@@ -219,20 +242,45 @@ def headers_of(form: str, secret: str) -> list[tuple[str, str]]:
     return [("Authorization", form.format(secret))] if "{}" in form else [(form, secret)]
 
 
+def handshake(door: Door, path: str, headers: list[tuple[str, str]], peer: str, scheme: str) -> list[Any]:
+    """What a websocket is answered first, of the door that has any: its type, status and why it was closed."""
+    if door.kind == "wsgi":
+        return []
+    sent: list[Any] = []
+    scope = asgi_scope("GET", path, headers, peer) | {"type": "websocket", "scheme": scheme}
+    del scope["method"]
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    door.run(door.asgi, scope, receive, send)
+    return [(each["type"], each.get("status"), each.get("reason")) for each in sent]
+
+
 def play(twins: Twins, steps: list[Any]) -> None:
     last: Callable[[], list[Any]] | None = None
     for name, *step in steps:
         if name == "ask":
-            number, method, path, form, peer, scheme, more = step
+            number, method, path, form, peer, scheme, more, given = step
             secret = twins.secrets[number % len(twins.secrets)]
             path += f"?api_key={secret}" if form == "?api_key" else ""
             sent = {"method": method, "headers": [*more, *headers_of(form, secret)], "peer": peer, "scheme": scheme}
+            for door in twins.doors:
+                door.extra = given
             last = lambda path=path, sent=sent: twins.ask(path, **sent)  # noqa: E731 - it is asked again
         for _ in range({"ask": 1, "again": step[0]}.get(name, 0)):
             if last is not None:
                 with_lanes, without = last()
                 assert with_lanes == without
-        if name == "change":
+        if name == "open":
+            number, path, form, peer, scheme = step
+            sent = headers_of(form, twins.secrets[number % len(twins.secrets)])
+            with_lanes, without = [handshake(door, path, sent, peer, scheme) for door in twins.doors]
+            assert with_lanes == without
+        elif name == "change":
             twins.change(step[1][0], step[0], **step[1][1])
         elif name == "move":
             twins.now += step[0]
@@ -357,6 +405,53 @@ def test_a_replaced_check_is_not_passed_by(some: Door) -> None:
         assert some.host.calls[-1].caller.id == "stand-in"
     some.get(key=secret)
     assert some.host.calls[-1].caller.id != "stand-in"
+
+
+def test_what_opened_a_websocket_is_no_use_over_http() -> None:
+    door = Door(lambda **changes: Gate(hasher=HASHER, prefix="acme", **changes), "asyncio")
+    secret = door.create(may=["WS /v1/things"]).secret
+    headers = headers_of("Bearer {}", secret)
+    for scheme in ("ws", "wss"):
+        assert handshake(door, "/v1/things", headers, "127.0.0.1", scheme)[0][1] == 200
+        assert door.get("/v1/things", headers=headers, scheme=scheme.replace("ws", "http")).status == 403
+
+
+def test_a_limiter_with_a_hit_of_the_hosts_is_asked_each_time(some: Door) -> None:
+    class Own(MemoryLimiter):
+        asked = 0
+
+        def hit(self, *args: Any) -> Any:
+            self.asked += 1
+            return super().hit(*args)
+
+    replaced, asked = MemoryLimiter(), []
+    hit = replaced.hit
+    replaced.hit = lambda *args: (asked.append(args), hit(*args))[1]  # type: ignore[method-assign]
+    for limiter in (own := Own(), replaced):
+        some.open(limiter=limiter)
+        secret = some.create(limits="9/minute").secret
+        assert [some.get(key=secret).status for _ in range(4)] == [200] * 4
+    assert (own.asked, len(asked)) == (4, 4)
+
+
+def test_lanes_that_go_while_a_request_looks_are_not_missed(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = some.create().secret
+    for _ in range(2):
+        some.get(key=secret)
+
+    class Vanishing:
+        """In place of a gate's lanes: gone when they are looked at again, as when a test in another thread begins."""
+
+        def __get__(self, gate: Any, _: Any = None) -> Any:
+            seen = vars(gate).setdefault("seen", [])
+            seen.append(True)
+            return gate._order.admit if len(seen) % 2 else None
+
+        def __set__(self, gate: Any, value: Any) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(Gate, "admit", Vanishing(), raising=False)
+    assert [some.get(key=secret).status for _ in range(4)] == [200] * 4
 
 
 def test_what_is_remembered_for_a_key_has_bounds(some: Door) -> None:

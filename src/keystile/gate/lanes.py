@@ -10,7 +10,7 @@ the specification. A lane is made of what was decided there, and serves only whi
     credential, format and check, proof    the octets are those of a key that was proved
     state, plan, scopes                    the store gives the very same record, read for this request
     expiry, the note of its use            the clock is before the first moment at which one of these is due
-    uses                                   method and path are some that they permitted
+    uses                                   method and path are some that they permitted over http, not a websocket
 
 Windows are asked as ever. Where a ground has gone, or where anything else would have to be looked at, there is no lane:
 the request goes through the order. That is never wrong, only slow. So a lane admits, or finds a window full, and
@@ -98,7 +98,8 @@ class Lanes:
             visit: the request.
         """
         request, proof = visit.request, self._prover.find(digest)
-        if proof is None or not _is_plain(caller, charges, demand):
+        # What a key may do hangs on the scheme too: what opened a websocket says nothing about a request over http.
+        if proof is None or request.scheme in {"ws", "wss"} or not _is_plain(caller, charges, demand):
             return
         lane = proof.lanes.get(id(demand))
         if lane is None or lane.key is not caller.key:
