@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -16,11 +19,12 @@ from hypothesis import strategies as st
 from keystile import Gate, HmacHasher, Plan, Rule
 from keystile.events import Event
 from keystile.exceptions import KeystileError
-from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS
+from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS, ROOM
 from keystile.limiters.memory import MemoryLimiter
 from keystile.stores.memory import MemoryStore
 from keystile.testing import override_principal
 from tests.doors import Answer, Door, asgi_scope
+from tests.leaks import OWN
 from tests.selection import often
 
 HASHER = HmacHasher(b"lanes" * 4)
@@ -182,7 +186,7 @@ odd = st.sampled_from(
                 *(("10.0.0.1", 50_001), ("unix:", "x"), ("10.0.0.1", None), ("192.0.2.7", 50_000)),
             )
         ),
-        *({"client": ["127.0.0.1", 50_000]}, {"client": ()}, {"client": ["10.0.0.1"]}),
+        *({"client": ["127.0.0.1", 50_000]}, {"client": ()}, {"client": ["192.0.2.7", 0]}),
         *({"raw_path": None, "RAW_URI": ""}, {"raw_path": b"/%2e/x", "RAW_URI": "", "REQUEST_URI": "/%2e/x"}),
         *({"scheme": "wss", "wsgi.url_scheme": "HTTPS"}, {"http_version": "2", "SERVER_PROTOCOL": "HTTP/2"}),
     ]
@@ -396,6 +400,33 @@ def test_a_store_that_fails_under_a_lane_is_told_and_refused(some: Door, monkeyp
     assert [some.get(key=secret).status for _ in range(2)] == [200, 200]
 
 
+def test_a_failure_under_a_lane_shows_no_key(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing: list[Exception] = []
+
+    def clock() -> int:
+        if failing:
+            raise failing[0]
+        return 10**15
+
+    for form in ("Bearer {}", "X-API-Key"):
+        some.open(limiter=MemoryLimiter(clock=clock), trusted_proxies=["127.0.0.1"])
+        secret = some.create(limits="9/minute").secret
+        for _ in range(2):
+            assert some.get(headers=headers_of(form, secret)).status == 200
+        order = NoOrder(some.gate)
+        failing.append(OSError("no clock"))
+        with pytest.raises(OSError, match="no clock") as caught:
+            some.get(headers=headers_of(form, secret))
+        failing.clear()
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+        ours = [frame for frame in frames if frame.f_code.co_filename.startswith(OWN)]
+        assert {"glance", "admit"} <= {frame.f_code.co_name for frame in ours}
+        assert order.asked == 0
+        for frame in ours:
+            shown = {name: repr(value) for name, value in frame.f_locals.items() if name not in {"scope", "environ"}}
+            assert [name for name, text in shown.items() if secret in text] == []
+
+
 def test_a_replaced_check_is_not_passed_by(some: Door) -> None:
     secret = some.create().secret
     for _ in range(2):
@@ -469,6 +500,47 @@ def test_what_is_remembered_for_a_key_has_bounds(some: Door) -> None:
         assert lane.targets is not None
         assert 0 < len(lane.clients) <= MOST_CLIENTS
         assert 0 < len(lane.targets) <= MOST_TARGETS
+
+
+def lanes_of(gate: Gate) -> list[Any]:
+    return [lane for proof in gate._order.prover._proofs._proofs.values() for lane in proof.lanes.values()]
+
+
+def test_what_is_remembered_for_all_keys_has_one_bound(some: Door) -> None:
+    some.open(remembered_keys=16, rules=[], deny=["192.0.2.7"])
+    secrets, most = [some.create(may=["/*"]).secret for _ in range(4)], 0
+    for number in range(240):
+        sent = {"key": secrets[number % 4], "peer": f"10.0.0.{number}"}
+        assert [some.get(f"/{number}/{'x' * 200}", **sent).status for _ in range(2)] == [200, 200]
+        targets = [target for lane in lanes_of(some.gate) for target in lane.targets]
+        most = max(most, sum(len(text) for target in targets for text in target))
+    assert 8 * 200 < most < 16 * ROOM
+    order = NoOrder(some.gate)
+    some.get(f"/{number}/{'x' * 200}", **sent)
+    assert order.asked == 0
+
+
+def test_a_policy_that_has_gone_is_not_kept_by_lanes(some: Door) -> None:
+    some.open(deny=["192.0.2.7"])
+    secrets = [some.create().secret for _ in range(3)]
+    gone = []
+    for number, secret in enumerate(secrets):
+        assert some.get(key=secret).status == 200
+        gone.append(ref(some.gate.rules._lists[0].deny))
+        some.gate.reload(replace(some.gate.policy, deny=[f"192.0.2.{number}"]))
+    some.host.calls.clear()
+    some.host.seen = None
+    gc.collect()
+    assert [each() for each in gone[1:]] == [None, None]  # the door itself keeps the one that it began with
+
+
+def test_a_record_that_has_changed_is_not_kept_by_lanes(some: Door) -> None:
+    made = some.create()
+    for path in ("/v1/things", "/v1/exports-of-none", "/open/x", "/v1/watched"):
+        some.get(path, key=made.secret)
+    some.gate.keys.update(made.key.id, name="other")
+    some.get(key=made.secret)
+    assert {lane.key.name for lane in lanes_of(some.gate)} == {"other"}
 
 
 def test_strangers_do_not_decide_what_names_are_remembered(some: Door) -> None:
