@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -16,11 +19,12 @@ from hypothesis import strategies as st
 from keystile import Gate, HmacHasher, Plan, Rule
 from keystile.events import Event
 from keystile.exceptions import KeystileError
-from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS
+from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS, ROOM
 from keystile.limiters.memory import MemoryLimiter
 from keystile.stores.memory import MemoryStore
 from keystile.testing import override_principal
-from tests.doors import Answer, Door
+from tests.doors import Answer, Door, asgi_scope
+from tests.leaks import OWN
 from tests.selection import often
 
 HASHER = HmacHasher(b"lanes" * 4)
@@ -171,6 +175,22 @@ extras = st.lists(
     ),
     max_size=2,
 )
+# What servers hand over in more than one way: of scopes and of environs.
+odd = st.sampled_from(
+    [
+        *({}, {}, {}, {}, {"root_path": "/api", "SCRIPT_NAME": "/api"}, {"root_path": "/v1", "SCRIPT_NAME": "/v1"}),
+        *(
+            {"client": (host, port), "REMOTE_ADDR": host, "REMOTE_PORT": str(port)}
+            for host, port in (
+                *(("127.0.0.1", 0), ("127.0.0.1", "50000"), ("10.0.0.1", "0"), ("10.0.0.1", 70_000), ("", 50_000)),
+                *(("10.0.0.1", 50_001), ("unix:", "x"), ("10.0.0.1", None), ("192.0.2.7", 50_000)),
+            )
+        ),
+        *({"client": ["127.0.0.1", 50_000]}, {"client": ()}, {"client": ["192.0.2.7", 0]}),
+        *({"raw_path": None, "RAW_URI": ""}, {"raw_path": b"/%2e/x", "RAW_URI": "", "REQUEST_URI": "/%2e/x"}),
+        *({"scheme": "wss", "wsgi.url_scheme": "HTTPS"}, {"http_version": "2", "SERVER_PROTOCOL": "HTTP/2"}),
+    ]
+)
 asked = st.tuples(
     st.just("ask"),
     st.integers(0, 4),
@@ -180,6 +200,12 @@ asked = st.tuples(
     st.sampled_from(["127.0.0.1", "127.0.0.1", "10.0.0.1", "10.0.0.9", "::ffff:10.0.0.1", "192.0.2.7", None, "x"]),
     st.sampled_from(["http", "https"]),
     extras,
+    odd,
+)
+# A path that was asked for as a websocket before, or will be.
+opened = st.tuples(
+    *(st.just("open"), st.integers(0, 4), paths, forms, st.sampled_from(["127.0.0.1", "10.0.0.1", "192.0.2.7"])),
+    st.sampled_from(["ws", "wss"]),
 )
 changes = st.tuples(
     st.just("change"),
@@ -191,6 +217,7 @@ changes = st.tuples(
             *(("update", {"scopes": scopes}) for scopes in ([], ["exports:write"])),
             *(("update", {"ip_allowlist": listed}) for listed in (None, ["10.0.0.0/8"], ["127.0.0.1"])),
             *(("update", {"may": may}) for may in (None, ["GET /v1/*"], ["POST /v1/things", "/office/*"])),
+            *(("update", {"may": may}) for may in (["WS /v1/things", "WS /office/*"], ["WS /*", "GET /v1/things"])),
             *(("update", {"expires_at": datetime.fromtimestamp(1e9 + later, UTC)}) for later in (30, 4000)),
             *(("update", {"limits": limits}) for limits in (None, "2/minute", "0/minute")),
         ]
@@ -208,7 +235,7 @@ reloads = st.tuples(
 )
 # Warm requests are what matters: most steps are requests, and most of these ask again for what was asked before.
 again = st.tuples(st.just("again"), st.integers(1, 3))
-steps = st.lists(st.one_of(asked, asked, again, again, again, changes, moved, reloads), min_size=4, max_size=40)
+steps = st.lists(st.one_of(asked, asked, opened, again, again, again, changes, moved, reloads), min_size=4, max_size=40)
 
 
 def headers_of(form: str, secret: str) -> list[tuple[str, str]]:
@@ -219,20 +246,45 @@ def headers_of(form: str, secret: str) -> list[tuple[str, str]]:
     return [("Authorization", form.format(secret))] if "{}" in form else [(form, secret)]
 
 
+def handshake(door: Door, path: str, headers: list[tuple[str, str]], peer: str, scheme: str) -> list[Any]:
+    """What a websocket is answered first, of the door that has any: its type, status and why it was closed."""
+    if door.kind == "wsgi":
+        return []
+    sent: list[Any] = []
+    scope = asgi_scope("GET", path, headers, peer) | {"type": "websocket", "scheme": scheme}
+    del scope["method"]
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    door.run(door.asgi, scope, receive, send)
+    return [(each["type"], each.get("status"), each.get("reason")) for each in sent]
+
+
 def play(twins: Twins, steps: list[Any]) -> None:
     last: Callable[[], list[Any]] | None = None
     for name, *step in steps:
         if name == "ask":
-            number, method, path, form, peer, scheme, more = step
+            number, method, path, form, peer, scheme, more, given = step
             secret = twins.secrets[number % len(twins.secrets)]
             path += f"?api_key={secret}" if form == "?api_key" else ""
             sent = {"method": method, "headers": [*more, *headers_of(form, secret)], "peer": peer, "scheme": scheme}
+            for door in twins.doors:
+                door.extra = given
             last = lambda path=path, sent=sent: twins.ask(path, **sent)  # noqa: E731 - it is asked again
         for _ in range({"ask": 1, "again": step[0]}.get(name, 0)):
             if last is not None:
                 with_lanes, without = last()
                 assert with_lanes == without
-        if name == "change":
+        if name == "open":
+            number, path, form, peer, scheme = step
+            sent = headers_of(form, twins.secrets[number % len(twins.secrets)])
+            with_lanes, without = [handshake(door, path, sent, peer, scheme) for door in twins.doors]
+            assert with_lanes == without
+        elif name == "change":
             twins.change(step[1][0], step[0], **step[1][1])
         elif name == "move":
             twins.now += step[0]
@@ -348,6 +400,33 @@ def test_a_store_that_fails_under_a_lane_is_told_and_refused(some: Door, monkeyp
     assert [some.get(key=secret).status for _ in range(2)] == [200, 200]
 
 
+def test_a_failure_under_a_lane_shows_no_key(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing: list[Exception] = []
+
+    def clock() -> int:
+        if failing:
+            raise failing[0]
+        return 10**15
+
+    for form in ("Bearer {}", "X-API-Key"):
+        some.open(limiter=MemoryLimiter(clock=clock), trusted_proxies=["127.0.0.1"])
+        secret = some.create(limits="9/minute").secret
+        for _ in range(2):
+            assert some.get(headers=headers_of(form, secret)).status == 200
+        order = NoOrder(some.gate)
+        failing.append(OSError("no clock"))
+        with pytest.raises(OSError, match="no clock") as caught:
+            some.get(headers=headers_of(form, secret))
+        failing.clear()
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+        ours = [frame for frame in frames if frame.f_code.co_filename.startswith(OWN)]
+        assert {"glance", "admit"} <= {frame.f_code.co_name for frame in ours}
+        assert order.asked == 0
+        for frame in ours:
+            shown = {name: repr(value) for name, value in frame.f_locals.items() if name not in {"scope", "environ"}}
+            assert [name for name, text in shown.items() if secret in text] == []
+
+
 def test_a_replaced_check_is_not_passed_by(some: Door) -> None:
     secret = some.create().secret
     for _ in range(2):
@@ -357,6 +436,53 @@ def test_a_replaced_check_is_not_passed_by(some: Door) -> None:
         assert some.host.calls[-1].caller.id == "stand-in"
     some.get(key=secret)
     assert some.host.calls[-1].caller.id != "stand-in"
+
+
+def test_what_opened_a_websocket_is_no_use_over_http() -> None:
+    door = Door(lambda **changes: Gate(hasher=HASHER, prefix="acme", **changes), "asyncio")
+    secret = door.create(may=["WS /v1/things"]).secret
+    headers = headers_of("Bearer {}", secret)
+    for scheme in ("ws", "wss"):
+        assert handshake(door, "/v1/things", headers, "127.0.0.1", scheme)[0][1] == 200
+        assert door.get("/v1/things", headers=headers, scheme=scheme.replace("ws", "http")).status == 403
+
+
+def test_a_limiter_with_a_hit_of_the_hosts_is_asked_each_time(some: Door) -> None:
+    class Own(MemoryLimiter):
+        asked = 0
+
+        def hit(self, *args: Any) -> Any:
+            self.asked += 1
+            return super().hit(*args)
+
+    replaced, asked = MemoryLimiter(), []
+    hit = replaced.hit
+    replaced.hit = lambda *args: (asked.append(args), hit(*args))[1]  # type: ignore[method-assign]
+    for limiter in (own := Own(), replaced):
+        some.open(limiter=limiter)
+        secret = some.create(limits="9/minute").secret
+        assert [some.get(key=secret).status for _ in range(4)] == [200] * 4
+    assert (own.asked, len(asked)) == (4, 4)
+
+
+def test_lanes_that_go_while_a_request_looks_are_not_missed(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = some.create().secret
+    for _ in range(2):
+        some.get(key=secret)
+
+    class Vanishing:
+        """In place of a gate's lanes: gone when they are looked at again, as when a test in another thread begins."""
+
+        def __get__(self, gate: Any, _: Any = None) -> Any:
+            seen = vars(gate).setdefault("seen", [])
+            seen.append(True)
+            return gate._order.admit if len(seen) % 2 else None
+
+        def __set__(self, gate: Any, value: Any) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(Gate, "admit", Vanishing(), raising=False)
+    assert [some.get(key=secret).status for _ in range(4)] == [200] * 4
 
 
 def test_what_is_remembered_for_a_key_has_bounds(some: Door) -> None:
@@ -374,6 +500,47 @@ def test_what_is_remembered_for_a_key_has_bounds(some: Door) -> None:
         assert lane.targets is not None
         assert 0 < len(lane.clients) <= MOST_CLIENTS
         assert 0 < len(lane.targets) <= MOST_TARGETS
+
+
+def lanes_of(gate: Gate) -> list[Any]:
+    return [lane for proof in gate._order.prover._proofs._proofs.values() for lane in proof.lanes.values()]
+
+
+def test_what_is_remembered_for_all_keys_has_one_bound(some: Door) -> None:
+    some.open(remembered_keys=16, rules=[], deny=["192.0.2.7"])
+    secrets, most = [some.create(may=["/*"]).secret for _ in range(4)], 0
+    for number in range(240):
+        sent = {"key": secrets[number % 4], "peer": f"10.0.0.{number}"}
+        assert [some.get(f"/{number}/{'x' * 200}", **sent).status for _ in range(2)] == [200, 200]
+        targets = [target for lane in lanes_of(some.gate) for target in lane.targets]
+        most = max(most, sum(len(text) for target in targets for text in target))
+    assert 8 * 200 < most < 16 * ROOM
+    order = NoOrder(some.gate)
+    some.get(f"/{number}/{'x' * 200}", **sent)
+    assert order.asked == 0
+
+
+def test_a_policy_that_has_gone_is_not_kept_by_lanes(some: Door) -> None:
+    some.open(deny=["192.0.2.7"])
+    secrets = [some.create().secret for _ in range(3)]
+    gone = []
+    for number, secret in enumerate(secrets):
+        assert some.get(key=secret).status == 200
+        gone.append(ref(some.gate.rules._lists[0].deny))
+        some.gate.reload(replace(some.gate.policy, deny=[f"192.0.2.{number}"]))
+    some.host.calls.clear()
+    some.host.seen = None
+    gc.collect()
+    assert [each() for each in gone[1:]] == [None, None]  # the door itself keeps the one that it began with
+
+
+def test_a_record_that_has_changed_is_not_kept_by_lanes(some: Door) -> None:
+    made = some.create()
+    for path in ("/v1/things", "/v1/exports-of-none", "/open/x", "/v1/watched"):
+        some.get(path, key=made.secret)
+    some.gate.keys.update(made.key.id, name="other")
+    some.get(key=made.secret)
+    assert {lane.key.name for lane in lanes_of(some.gate)} == {"other"}
 
 
 def test_strangers_do_not_decide_what_names_are_remembered(some: Door) -> None:

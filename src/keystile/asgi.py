@@ -181,8 +181,9 @@ class GateMiddleware(Following):
             send = self._with_cors(send, scope)
         gate, request = self._gate, None
         outcome: Any = None
-        if self._glance is not None and gate.admit is not None and kind == "http":
-            outcome = self._glance(scope, gate.admit)
+        admit = gate.admit  # read once: another thread may replace it
+        if admit is not None and self._glance is not None and kind == "http":
+            outcome = self._glance(scope, admit)
         if outcome is None or outcome.__class__ is Lines:
             request = self._read(scope, outcome)
             outcome = await gate.check(request, pooled)  # anew each time: `keystile.testing` replaces it

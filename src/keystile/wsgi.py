@@ -187,8 +187,9 @@ class GateMiddleware(Following):
             start_response = self._with_cors(start_response, environ)
         gate, request = self._gate, None
         outcome: Any = None
-        if self._glance is not None and gate.admit is not None:
-            outcome = self._glance(environ, gate.admit)
+        admit = gate.admit  # read once: another thread may replace it
+        if admit is not None and self._glance is not None:
+            outcome = self._glance(environ, admit)
         if outcome is None:
             request = self._read(environ)
             outcome = run_now(gate.check(request, inline))  # anew each time: `keystile.testing` replaces it

@@ -238,6 +238,7 @@ class Gate:
         vars(self).update(held)
         for turn in turns:
             turn.enter()
+        self._order.prover.forget_lanes()  # they would keep the lists and rules of every policy that ever was
         self._order.dry.announce()
 
     def followed_by(self, follower: Follower) -> None:

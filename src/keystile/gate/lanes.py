@@ -10,7 +10,7 @@ the specification. A lane is made of what was decided there, and serves only whi
     credential, format and check, proof    the octets are those of a key that was proved
     state, plan, scopes                    the store gives the very same record, read for this request
     expiry, the note of its use            the clock is before the first moment at which one of these is due
-    uses                                   method and path are some that they permitted
+    uses                                   method and path are some that they permitted over http, not a websocket
 
 Windows are asked as ever. Where a ground has gone, or where anything else would have to be looked at, there is no lane:
 the request goes through the order. That is never wrong, only slow. So a lane admits, or finds a window full, and
@@ -36,6 +36,9 @@ from .transport import RequestIds, Visit
 
 # How many demands, clients and paths are remembered for a key. Beyond that they are forgotten, and met anew.
 MOST_LANES, MOST_CLIENTS, MOST_TARGETS = 8, 64, 64
+# For all keys together: so many octets for each key that a process remembers, wherever they are. What a lane takes, and
+# what each client or path takes beside its text.
+ROOM, _LANE, _NOTE = 2048, 512, 128
 
 Target = tuple[str, str, bytes]
 """Method, path, and the path as it came over the wire."""
@@ -85,6 +88,7 @@ class Lanes:
     ) -> None:
         self._prover, self._rules, self._limits = prover, rules, limits
         self._counting, self._clock = counting, clock
+        self._room, self._taken = ROOM * prover.remembered, 0
 
     def keep(self, digest: bytes, caller: Caller, charges: Charges, demand: Demand, visit: Visit) -> None:
         """Keep what was found out about a request of a key that is admitted unless a window is full.
@@ -97,22 +101,27 @@ class Lanes:
             visit: the request.
         """
         request, proof = visit.request, self._prover.find(digest)
-        if proof is None or not _is_plain(caller, charges, demand):
+        # What a key may do hangs on the scheme too: what opened a websocket says nothing about a request over http.
+        if proof is None or request.scheme in {"ws", "wss"} or not _is_plain(caller, charges, demand):
             return
+        if self._taken >= self._room:
+            self._prover.forget_lanes()
+            self._taken = 0
         lane = proof.lanes.get(id(demand))
         if lane is None or lane.key is not caller.key:
+            if lane is not None or len(proof.lanes) >= MOST_LANES:  # of another record, as are those beside it
+                proof.lanes.clear()
             lane = self._made(caller, charges, demand)
             if lane is None:
                 return
-            if len(proof.lanes) >= MOST_LANES:
-                proof.lanes.clear()
             proof.lanes[id(demand)] = lane
+            self._taken += _LANE
         lane.until, lane.place = min(caller.ends, caller.touch_due), caller.place
         if lane.clients is not None:
-            _note(lane.clients, visit.client, MOST_CLIENTS)
+            self._note(lane.clients, visit.client, MOST_CLIENTS, len(visit.client or ""))
         target = request.method, request.path, request.raw_path
-        if lane.targets is not None and sum(map(len, target)) < MAX_REMEMBERED:
-            _note(lane.targets, target, MOST_TARGETS)
+        if lane.targets is not None and (length := sum(map(len, target))) < MAX_REMEMBERED:
+            self._note(lane.targets, target, MOST_TARGETS, length)
 
     def _made(self, caller: Caller, charges: Charges, demand: Demand) -> Lane | None:
         hit = None
@@ -123,6 +132,13 @@ class Lanes:
         clients: set[str | None] | None = None if caller.allowlist is None and demand.admits is None else set()
         targets: set[Target] | None = None if caller.uses is None else set()
         return Lane(caller.key, demand, caller.key.principal, 0.0, clients, targets, caller.place, hit)
+
+    def _note(self, known: set[Any], seen: Any, most: int, length: int) -> None:
+        if seen not in known:
+            if len(known) >= most:
+                known.clear()
+            known.add(seen)
+            self._taken += _NOTE + length
 
     def admitting(  # noqa: C901 - as `admit`
         self, policy: Policy, ids: RequestIds, outage: Outage, full: Full
@@ -147,6 +163,7 @@ class Lanes:
         ) -> Admitted | Refused | None:
             keyed = copy()
             keyed.update(token)
+            del token  # no traceback shows it, whatever fails from here on
             digest = keyed.digest()
             proof = proofs(digest)
             if proof is None or (https and not secure):
@@ -190,9 +207,3 @@ def _is_plain(caller: Caller, charges: Charges, demand: Demand) -> bool:
     """Whether nothing has to be told of the request, and nothing of it is settled later."""
     told = demand.watched or demand.would_admit is not None or caller.spared is not None
     return not told and not demand.reserve and not any(window.watching for window, _ in charges)
-
-
-def _note(known: set[Any], seen: Any, most: int) -> None:
-    if len(known) >= most:
-        known.clear()
-    known.add(seen)

@@ -48,11 +48,12 @@ class Prover:
         self._find = shop.adapted("find", blocking=blocking, patience=READ_PATIENCE)
         # As a plain function, if it runs in place: then a warm request awaits nothing.
         self.find_now: Callable[[str], Any] | None = at_once(shop.store.find, blocking=blocking)
-        self._proofs = ProofCache(remembered)
+        self._proofs, self.remembered = ProofCache(remembered), remembered
         self.digest = self._proofs.digest
         """Gives what stands for a raw key here; called once for each request."""
         self.find, self.proofs = self._proofs.find, self._proofs.open()
         """The proofs, for `lanes`."""
+        self.forget_lanes = self._proofs.forget_lanes
         self._flights = SingleFlight()
         self._decoy = shop.decoy()
 

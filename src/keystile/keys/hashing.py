@@ -242,5 +242,10 @@ class ProofCache:
         if len(self._proofs) > self._capacity:
             self._proofs.popitem(last=False)
 
+    def forget_lanes(self) -> None:
+        """Drop what the gate has worked out beside the proofs, which stay."""
+        for proof in list(self._proofs.values()):
+            proof.lanes.clear()
+
     def __len__(self) -> int:
         return len(self._proofs)

@@ -72,8 +72,10 @@ class Failsafe:
                 each.on_unreadable = self._tell_unreadable
         self.hit_now = limiter.hit if isinstance(limiter, MemoryLimiter) else None
         """A plain function, if the limiter is in this process's memory and cannot be down; otherwise None."""
-        self.bound = limiter.bound if isinstance(limiter, MemoryLimiter) else None
-        """The same for one subject and its charges, made once for many requests; None likewise."""
+        own = getattr(limiter.hit, "__func__", None) is MemoryLimiter.hit
+        self.bound = limiter.bound if own and isinstance(limiter, MemoryLimiter) else None
+        """The same for one subject and its charges, made once for many requests; None likewise, and where the host has
+        put a `hit` of its own in place of the limiter's, which this would pass by."""
 
     async def open(self, offload: _sync.Offload) -> None:
         """Have the limiter connect, so that no request has to. If it cannot, it is down from the start."""

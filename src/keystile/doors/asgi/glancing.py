@@ -20,7 +20,7 @@ Glance = Callable[[Scope, Admit], Admitted | Refused | Lines | None]
 _NO_LINES = Lines()
 
 
-def glancer(gate: Gate, reader: Reader) -> Glance | None:
+def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `glance`
     """A function that asks a gate's lanes about a request; None where each request has to be read.
 
     It gives what they say. Where they say nothing, it gives the lines with a credential, if nothing else in the headers
@@ -68,7 +68,12 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:
             and (own_root_path is None or not own_root_path())
             and not (looks_at_options and method == "OPTIONS")
         ):
-            outcome = admit(token, client, (method, scope["path"], scope.get("raw_path") or b""), secure)
+            try:
+                outcome = admit(token, client, (method, scope["path"], scope.get("raw_path") or b""), secure)
+            except BaseException:
+                headers = found = value = token = None  # what a traceback would show
+                named = {}
+                raise
         return Lines(((name, value),)) if outcome is None and only else outcome
 
     return glance

@@ -64,6 +64,10 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
             if seen is None:
                 return None
             client, secure = seen
-        return admit(token.encode("latin-1", "replace"), client, (method, path, b""), secure)
+        try:
+            return admit(token.encode("latin-1", "replace"), client, (method, path, b""), secure)
+        except BaseException:
+            value = token = None  # what a traceback would show
+            raise
 
     return glance
