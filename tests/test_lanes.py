@@ -551,6 +551,8 @@ def test_strangers_do_not_decide_what_names_are_remembered(some: Door) -> None:
         many = [(f"x-{number}-{each}", "1") for each in range(50)] + [("x-" + "y" * 70 + str(number), "1")]
         assert some.get(key=secret, headers=many).status == 200
     order = NoOrder(some.gate)
-    assert some.get(key=secret, headers=[("x-never-seen", "1")]).status == 200
-    assert some.get(key=secret).status == 200
-    assert order.asked == 1
+    for _ in range(3):  # neither are the names of others crowded out for good, nor do these take up more and more
+        assert some.get(key=secret, headers=[("x-never-seen", "1")]).status == 200
+        assert some.get(key=secret).status == 200
+    assert order.asked <= 1
+    assert len(some.asgi._reader.names._idle) <= 1024

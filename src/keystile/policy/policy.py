@@ -121,7 +121,8 @@ class Policy:
     remembered_keys: int = setting(
         "For how many keys each process remembers what it proved, what it read of them and what follows from that, so "
         "that they cost microseconds. Each takes 1 kB with a store in memory, 2 kB with SQLite, PostgreSQL or MySQL, "
-        "3 kB with Redis; and what its metadata needs.",
+        "3 kB with Redis, and what its metadata needs; and up to 2 kB more, as a mean of all, for what follows on the "
+        "paths that it is used for.",
         default=REMEMBERED_KEYS,
     )
     on_limiter_error: OnLimiterError = setting(

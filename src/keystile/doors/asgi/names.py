@@ -50,8 +50,13 @@ class Names:
         return None
 
     def _learn(self, named: Mapping[bytes, Any]) -> None:
-        """Note the names that mean nothing. A stranger can send many: only so many are noted."""
+        """Note the names that mean nothing. A stranger can send many: beyond so many, all are noted anew."""
         for name in named.keys() - self._idle:
-            if len(name) <= _LONGEST_NAME and len(self._idle) < _MOST_NAMES and name.lower() not in self._telling:
+            if len(name) > _LONGEST_NAME or name.lower() in self._telling:
+                continue
+            if len(self._idle) >= _MOST_NAMES:
+                gone = set(self._idle)
                 for known in self._known:
-                    known.add(name)
+                    known.difference_update(gone)
+            for known in self._known:
+                known.add(name)
