@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -434,6 +437,61 @@ def test_two_that_make_a_project_at_once_make_one(kind: str) -> None:
             assert len(made) == 1
             assert store.find_project("p") == a_project()
             assert events(store, "project.create") == ["p"]
+
+
+async def in_any_order(store: RedisStore, random: Random, doing: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Do all this at once, one command at a time, each of whoever the dice say."""
+    links, waiting = store.for_asyncio()._links.get(), list[asyncio.Future[None]]()
+    execute = links.execute
+
+    async def in_turn(*args: Any, **named: Any) -> Any:
+        waiting.append(turn := asyncio.get_running_loop().create_future())
+        await turn
+        return await execute(*args, **named)
+
+    links.execute = in_turn  # type: ignore[method-assign]
+    tasks = [asyncio.ensure_future(each()) for each in doing]
+    while live := sum(not task.done() for task in tasks):
+        if len(waiting) < live:
+            await asyncio.sleep(0)
+        else:
+            waiting.pop(random.randrange(len(waiting))).set_result(None)
+    del links.execute
+    for task in tasks:
+        task.result()
+
+
+async def make_one(store: RedisStore, kind: str, ids: Sequence[str], seed: int) -> list[str]:
+    """Whoever made the project that several make at once, each with a key of this id."""
+    emptied(kind)
+    made = list[str]()
+
+    async def make(name: str, key_id: str) -> None:
+        key, first = a_key(key_id, organization_id="o", project_id="p"), told("project.create", "p")
+        entries = [first, first.followed_by(1, told("key.create", key_id))]
+        with suppress(KeyError):
+            await store.for_asyncio().add_project(a_project(name=name), key, entries)
+            made.append(name)
+
+    calls = [partial(make, f"{number} with {key_id}", key_id) for number, key_id in enumerate(ids)]
+    await in_any_order(store, Random(seed), calls)
+    return made
+
+
+@pytest.mark.parametrize("ids", [("a", "a", "a"), ("a", "b", "c"), ("a", "a", "b")])
+def test_several_that_make_a_project_in_any_order_make_one(kind: str, ids: Sequence[str], store: RedisStore) -> None:
+    """The key has the same id where the same request was sent twice."""
+
+    async def try_all() -> None:
+        for seed in range(often(60, 400)):
+            made = await make_one(store, kind, ids, seed)
+            known = await store.for_asyncio().list(KeyFilter(), None, 100)
+            project = await store.for_asyncio().find_project("p")
+            assert [f"{made[0][:1]} with {key.id}" for key in known] == made if made else not known, seed
+            assert [project.name] == made if project is not None else not made, seed
+        await store.for_asyncio().close()
+
+    asyncio.run(try_all())
 
 
 def test_a_change_of_an_owner_that_was_not_copied_to_every_key_is_finished_by_whoever_looks(kind: str) -> None:

@@ -111,7 +111,6 @@ def whole(store: Any) -> list[Any]:
     return [
         plain,
         [(store.last_used(each), store.last_used(each, True)) for each in "abcd"],
-        [each and each.last_used_at is None for each in found],
         list(store.list(KeyFilter(), None, 100)),
         list(store.list(KeyFilter(organization_id="x", state=("live", later(3))), None, 100)),
         [list(store.list(KeyFilter(state=(each, later(3))), None, 100)) for each in KEY_STATES],

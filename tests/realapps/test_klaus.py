@@ -19,6 +19,7 @@ from tests.selection import program
 APP = "klaus:make_app(['demo'], 'code', use_smarthttp=True, unauthenticated_push=True)"
 SETTINGS = 'accept = ["X-API-Key", "Authorization: Basic"]\n'
 ME = b"A <a@example.com>"
+LONG_AGO = 1_700_000_000
 PYTHONS = [sys.executable, "-m", "dulwich"]
 
 
@@ -37,12 +38,12 @@ def did(folder: Path, *arguments: str, command: list[str] = PYTHONS) -> None:
 
 
 def commit(folder: Path, name: str, octets: bytes) -> None:
-    """Commit a file."""
+    """Commit a file, long ago: the pages tell how many seconds have passed since."""
     (folder / name).write_bytes(octets)
     with closing(Repo(folder)) as repository:
         work = repository.get_worktree()
         work.stage([name])
-        work.commit(name.encode(), author=ME, committer=ME)
+        work.commit(name.encode(), author=ME, committer=ME, author_timestamp=LONG_AGO, commit_timestamp=LONG_AGO)
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,7 @@ def test_as_many_as_are_made_at_once_a_cap_holds(url: str) -> None:
 def test_a_migration_that_was_cut_short_goes_on(url: str) -> None:
     with closing(connected(url)) as typed:
         typed.cursor().execute("DELETE FROM keystile_schema")
-        typed.cursor().execute("DROP TRIGGER keystile_keys_revised")
+        typed.cursor().execute("DROP TRIGGER keystile_keys_changed")
         typed.cursor().execute("DROP TABLE keystile_audit_targets")
     with pytest.raises(ConfigurationError, match="keystile migrate"):
         SQLStore(url)
