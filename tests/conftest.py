@@ -74,17 +74,25 @@ DOORS = [
     ("wsgi", "pool"),
 ]
 
+# Where lanes admit nobody, every request goes through the order of checks.
+WITHOUT_LANES = [
+    pytest.param((kind, store, "without lanes"), marks=pytest.mark.stress)
+    for kind, store in (("asyncio", "memory"), ("wsgi", "sqlite"))
+]
 
-@pytest.fixture(params=DOORS, ids="-".join)
+
+@pytest.fixture(params=[*DOORS, *WITHOUT_LANES], ids="-".join)
 def door(request: pytest.FixtureRequest, tmp_path: Path, cheap_hasher: Argon2Hasher) -> Iterator[Door]:
-    """Every way through the gate: both protocols, both event loops, each kind of store."""
-    kind, store = request.param
+    """Every way through the gate: both protocols, both event loops, each kind of store; with lanes and without."""
+    kind, store, *without = request.param
     opened: list[Gate] = []
     shared = STORES[store](tmp_path)
 
     def make(**settings: Any) -> Gate:
-        opened.append(Gate(**{"store": shared, "prefix": "acme", "hasher": cheap_hasher} | settings))
-        return opened[-1]
+        opened.append(gate := Gate(**{"store": shared, "prefix": "acme", "hasher": cheap_hasher} | settings))
+        if without:
+            gate.admit = None
+        return gate
 
     yield Door(make, kind)
     for gate in opened:

@@ -78,7 +78,9 @@ class Twins:
         for door, told in zip(self.doors, self.told, strict=True):
             door.gate.on_event(partial(_tell, told))
         self.keys = [self.doors[0].gate.keys.create(f"key {number}") for number in range(3)]
-        self.secrets = [each.secret for each in self.keys]
+        good = [each.secret for each in self.keys]
+        # Then some that are none: a wrong check, a wrong secret, a wrong form.
+        self.secrets = [*good, good[0][:-1] + "~", good[0][:-7] + good[1][-7:], "acme_live_x", "zzz", "a,b"]
 
     def _door(self, kind: str, policy: dict[str, Any]) -> Door:
         limiter = MemoryLimiter(clock=lambda: int(self.now * 1e9), wall=lambda: int(self.now * 1e9))
@@ -193,7 +195,7 @@ odd = st.sampled_from(
 )
 asked = st.tuples(
     st.just("ask"),
-    st.integers(0, 4),
+    st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
     st.sampled_from(["GET", "GET", "HEAD", "POST", "OPTIONS", "get"]),
     paths,
     forms,
@@ -388,6 +390,55 @@ def test_a_full_window_is_refused_by_a_lane_and_told_as_ever(some: Door) -> None
         *(429, "rate_limited", "0", 0),
     )
     assert [(event.code, event.status, event.path) for event in told[-1:]] == [("rate_limited", 429, "/v1/things")]
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "Api-Key {}", "X-API-Key"])
+def test_what_cannot_be_a_key_is_refused_at_a_glance_and_told_as_ever(some: Door, form: str) -> None:
+    told: list[Event] = []
+    secret = some.create().secret
+    some.gate.on_event(told.append)
+    order = NoOrder(some.gate)
+    wrong = some.get("/v1/things", headers=headers_of(form, secret[:-1] + "~"))
+    missing = some.get("/v1/things", method="POST")
+    assert [(each.status, each.code) for each in (wrong, missing)] == [
+        (401, "invalid_api_key"),
+        (401, "missing_api_key"),
+    ]
+    assert [(each.code, each.method, each.path, each.client) for each in told] == [
+        ("invalid_api_key", "GET", "/v1/things", "127.0.0.1"),
+        ("missing_api_key", "POST", "/v1/things", "127.0.0.1"),
+    ]
+    assert [each.request_id for each in told] == [each.header("x-request-id") for each in (wrong, missing)]
+    assert order.asked == 0
+
+
+@pytest.mark.parametrize("headers", [[], headers_of("Bearer {}", "zzz"), headers_of("X-API-Key", "zzz")])
+def test_whoever_needs_no_key_is_admitted_at_a_glance_unless_somebody_counts(some: Door, headers: Any) -> None:
+    for changes, asked in (({}, 0), ({"anonymous_limits": "9/minute"}, 1), ({"deny": ["192.0.2.7"]}, 1)):
+        some.open(public=["/open/*"], **changes)
+        order = NoOrder(some.gate)
+        assert some.get("/open/x", headers=headers).status == 200
+        assert order.asked == asked
+
+
+def test_a_key_without_a_scope_is_refused_by_a_lane_until_it_has_it(some: Door) -> None:
+    told: list[Event] = []
+    made = some.create(may=["GET /v1/exports/*"])
+    some.get("/v1/exports/7", key=made.secret, method="PUT")
+    some.gate.on_event(told.append)
+    order = NoOrder(some.gate)
+    answers = [some.get(f"/v1/exports/{number}", key=made.secret, method="PUT") for number in range(3)]
+    assert [(answer.status, answer.code) for answer in answers] == [(403, "insufficient_scope")] * 3
+    assert [(event.code, event.key_id, event.path) for event in told] == [
+        ("insufficient_scope", made.key.id, f"/v1/exports/{number}") for number in range(3)
+    ]
+    assert order.asked == 0
+    some.gate.keys.update(made.key.id, scopes=["exports:write"])
+    assert [some.get("/v1/exports/7", key=made.secret).status for _ in range(2)] == [200, 200]
+    # What the key may do is looked at after its scopes, and for each request.
+    assert some.get("/v1/exports/7", key=made.secret, method="PUT").status == 403
+    counted = [each.refused for each in some.gate.keys.usage(made.key.id) if each.refused]
+    assert sum(each["insufficient_scope"] for each in counted) == 5
 
 
 def test_a_store_that_fails_under_a_lane_is_told_and_refused(some: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ class RefusalWriter(Generic[AnyStr]):
             headers, text, length = self._templates[form][reason, schemes]
         except KeyError:
             headers, text, length = self._prepare(reason, schemes, form)
-        body = text.with_id(request_id, timestamp(now))
+        body = text.with_id(request_id, _timestamp(int(now)))
         written = headers.copy()
         if len(body) != length:  # the client chose the request id
             written[1] = (written[1][0], self._encode(str(len(body))))

@@ -13,8 +13,8 @@ the specification. A lane is made of what was decided there, and serves only whi
     uses                                   method and path are some that they permitted over http, not a websocket
 
 Windows are asked as ever. Where a ground has gone, or where anything else would have to be looked at, there is no lane:
-the request goes through the order. That is never wrong, only slow. So a lane admits, or finds a window full, and
-refuses for nothing else.
+the request goes through the order. That is never wrong, only slow. So a lane admits, or finds a window full, or is that
+of a key without a scope that is demanded; it refuses for nothing else.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .._ground.frozen import HiddenBytes
 from ..events import Outage
 from ..keys.usage.counting import Counting, Place
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Charges, Demand, Principal, Refused, Request
+from ..model import Admitted, ApiKey, Charges, Demand, Principal, Reason, Refused, Request
 from ..policy import Policy
+from ..rules.outcomes import lacking
 from ..rules.requests.paths import MAX_REMEMBERED, RuleTable
 from .callers import Caller
 from .proving import Prover
-from .transport import RequestIds, Visit
+from .strangers import Meet
+from .transport import RequestIds, Target, Visit
 
 # How many demands, clients and paths are remembered for a key. Beyond that they are forgotten, and met anew.
 MOST_LANES, MOST_CLIENTS, MOST_TARGETS = 8, 64, 64
@@ -40,10 +43,8 @@ MOST_LANES, MOST_CLIENTS, MOST_TARGETS = 8, 64, 64
 # what each client or path takes beside its text.
 ROOM, _LANE, _NOTE = 2048, 512, 128
 
-Target = tuple[str, str, bytes]
-"""Method, path, and the path as it came over the wire."""
-Admit = Callable[[bytes, "str | None", Target, bool], "Admitted | Refused | None"]
-Full = Callable[["Lane", Visit, Usages], "Admitted | Refused"]
+Admit = Callable[["bytes | None", "str | None", Target, bool], "Admitted | Refused | None"]
+Refuse = Callable[["Lane", Visit, Usages], "Admitted | Refused"]
 
 _new = tuple.__new__
 
@@ -60,6 +61,7 @@ class Lane:
         targets: what the key was used for; None where it may be used for everything.
         place: where its admitted requests are counted; None if they are not.
         hit: counts a request in all windows; None where there are none.
+        reason: why the key is refused here, whatever it asks for; None where it is admitted.
     """
 
     key: ApiKey
@@ -70,6 +72,7 @@ class Lane:
     targets: set[Target] | None
     place: Place | None
     hit: Callable[[], Usages] | None
+    reason: Reason | None
 
 
 class Lanes:
@@ -90,8 +93,16 @@ class Lanes:
         self._counting, self._clock = counting, clock
         self._room, self._taken = ROOM * prover.remembered, 0
 
-    def keep(self, digest: bytes, caller: Caller, charges: Charges, demand: Demand, visit: Visit) -> None:
-        """Keep what was found out about a request of a key that is admitted unless a window is full.
+    def keep(  # noqa: PLR0917 - what was found out
+        self,
+        digest: bytes,
+        caller: Caller,
+        charges: Charges,
+        demand: Demand,
+        visit: Visit,
+        reason: Reason | None = None,
+    ) -> None:
+        """Keep what was found out about a request of a key that is admitted unless a window is full, or lacks a scope.
 
         Args:
             digest: of the raw key.
@@ -99,10 +110,13 @@ class Lanes:
             charges: what the request costs.
             demand: of its path.
             visit: the request.
+            reason: why it is refused, or None. Other reasons than the want of a scope are not kept.
         """
         request, proof = visit.request, self._prover.find(digest)
         # What a key may do hangs on the scheme too: what opened a websocket says nothing about a request over http.
         if proof is None or request.scheme in {"ws", "wss"} or not _is_plain(caller, charges, demand):
+            return
+        if reason is not None and reason is not lacking(demand.scopes):
             return
         if self._taken >= self._room:
             self._prover.forget_lanes()
@@ -111,27 +125,29 @@ class Lanes:
         if lane is None or lane.key is not caller.key:
             if lane is not None or len(proof.lanes) >= MOST_LANES:  # of another record, as are those beside it
                 proof.lanes.clear()
-            lane = self._made(caller, charges, demand)
+            lane = self._made(caller, charges, demand, reason)
             if lane is None:
                 return
             proof.lanes[id(demand)] = lane
             self._taken += _LANE
-        lane.until, lane.place = min(caller.ends, caller.touch_due), caller.place
+        # A refusal is no use, and is counted in the hour in which it happens.
+        lane.until = caller.ends if reason is not None else min(caller.ends, caller.touch_due)
+        lane.place = caller.place
         if lane.clients is not None:
             self._note(lane.clients, visit.client, MOST_CLIENTS, len(visit.client or ""))
         target = request.method, request.path, request.raw_path
         if lane.targets is not None and (length := sum(map(len, target))) < MAX_REMEMBERED:
             self._note(lane.targets, target, MOST_TARGETS, length)
 
-    def _made(self, caller: Caller, charges: Charges, demand: Demand) -> Lane | None:
+    def _made(self, caller: Caller, charges: Charges, demand: Demand, reason: Reason | None) -> Lane | None:
         hit = None
         if charges:
             if self._limits.bound is None:
                 return None
             hit = self._limits.bound(caller.subject, charges)
         clients: set[str | None] | None = None if caller.allowlist is None and demand.admits is None else set()
-        targets: set[Target] | None = None if caller.uses is None else set()
-        return Lane(caller.key, demand, caller.key.principal, 0.0, clients, targets, caller.place, hit)
+        targets: set[Target] | None = None if caller.uses is None or reason is not None else set()
+        return Lane(caller.key, demand, caller.key.principal, 0.0, clients, targets, caller.place, hit, reason)
 
     def _note(self, known: set[Any], seen: Any, most: int, length: int) -> None:
         if seen not in known:
@@ -141,16 +157,17 @@ class Lanes:
             self._taken += _NOTE + length
 
     def admitting(  # noqa: C901 - as `admit`
-        self, policy: Policy, ids: RequestIds, outage: Outage, full: Full
+        self, policy: Policy, ids: RequestIds, outage: Outage, meet: Meet, refuse: Refuse
     ) -> Admit:
-        """A function that takes the one token, the client, the target, and whether they came over https, of a request
-        in which there is nothing else; and gives what becomes of it, or None where only the order can say.
+        """A function that takes the one token or None, the client, the target, and whether they came over https, of a
+        request in which there is nothing else; and gives what becomes of it, or None where only the order can say.
 
         Args:
             policy: the settings: whether https is demanded, now and for the future.
             ids: of requests.
             outage: of the store.
-            full: refuses where a window is full.
+            meet: says what becomes of a request without a key that is known.
+            refuse: refuses where a window is full, or the lane's key lacks a scope.
         """
         prover, counting, https, hsts = self._prover, self._counting, policy.https != "off", policy.hsts is not None
         copy, proofs, recent, find = *prover.proofs, prover.find_now
@@ -158,15 +175,20 @@ class Lanes:
         assert find is not None  # noqa: S101 - for the type checker
 
         # One function, its values in its closure: a frame that is cold costs as much as its work.
-        def admit(  # noqa: C901 - what a lane skips, in the order
-            token: bytes, client: str | None, target: Target, secure: bool
+        def admit(  # noqa: C901, PLR0912 - what a lane skips, in the order
+            token: bytes | None, client: str | None, target: Target, secure: bool
         ) -> Admitted | Refused | None:
+            if token is None:
+                return meet(None, client, target, secure)
             keyed = copy()
             keyed.update(token)
-            del token  # no traceback shows it, whatever fails from here on
             digest = keyed.digest()
             proof = proofs(digest)
-            if proof is None or (https and not secure):
+            if proof is None:
+                token = HiddenBytes(token)
+                return meet(token, client, target, secure)
+            del token  # no traceback shows it, whatever fails from here on
+            if https and not secure:
                 return None
             demand = met(target) or look_up(*target)
             # Of a demand that a lane holds, the identity is no other's.
@@ -188,12 +210,14 @@ class Lanes:
             except IndexError:
                 request_id = ids.draw()
             usages: Usages = ()
+            if lane.reason is not None:
+                return refuse(lane, Visit(Request(*target, (), client), request_id, client, client, secure), ())
             if lane.hit is not None:
                 usages = lane.hit()
                 for usage in usages:
                     if usage[3] != 0.0:
                         request = Request(*target, credentials=(), peer=client)
-                        return full(lane, Visit(request, request_id, client, client, secure), usages)
+                        return refuse(lane, Visit(request, request_id, client, client, secure), usages)
             if lane.place is not None:
                 if not counts:
                     counting.ask()

@@ -34,9 +34,9 @@ from .budget import FailureBudget
 from .callers import Callers, judge
 from .dryrun import DryRun
 from .lanes import Admit, Lane, Lanes
-from .preflights import Preflights
 from .presenting import InTheClear, Presenting, schemes_of
 from .proving import Prover
+from .strangers import Preflights, meeting
 from .transport import RequestIds, Transport, Visit, event_of
 
 # This is on the path of every request, and a named tuple's own constructor costs twice as much.
@@ -103,7 +103,9 @@ class Order:
         self.admit: Admit | None = None
         """Admits a request that is warm, without a look at what cannot have changed; None where there are no lanes."""
         if self._lanes is not None:
-            self.admit = self._lanes.admitting(policy, self._request_ids, self.outage, self._found_full)
+            ids, form = self._request_ids, shop.candidates
+            meet = meeting(policy, rules, quotas, ids, events, form, self._schemes, self._refused)
+            self.admit = self._lanes.admitting(policy, ids, self.outage, meet, self._refused_by)
 
     async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
@@ -122,7 +124,7 @@ class Order:
         if self._looks or request.wire is not None:
             visit = self._transport.see(request, request_id)
             if self._https and not visit.secure:
-                why = self._clear.refusal(visit, keyless=self._keyless(request), again=before is not None)
+                why = self._clear.refusal(visit, keyless=self._presenting.is_missing(request), again=before is not None)
                 if why is not None:
                     return self._refused(why, visit)
         else:
@@ -174,6 +176,8 @@ class Order:
         place = caller.place if before is None else None
         if reason is not None:
             if self.dry.enforces or reason.status == 401:
+                if self._lanes is not None and before is None and secret_hash.expires_at is None:
+                    self._lanes.keep(digest, caller, (), demand, visit, reason)
                 return self._noted(place, self._nobody(reason, visit, demand, key))
             if before is None:
                 self.dry.tell(reason, visit, key)
@@ -243,11 +247,6 @@ class Order:
             return self._refused(outcomes.OVERLOADED, visit, key)
         return self._counted(key, visit, usages, demand)
 
-    def _keyless(self, request: Request) -> bool:
-        if not self._plain:
-            return self._presenting.is_missing(request)
-        return extract(request.credentials, self._accepted) is Unusable.MISSING
-
     async def _preflight(
         self, visit: Visit, asked: Asked, demand: Demand, offload: Offload
     ) -> Admitted | Refused | None:
@@ -256,7 +255,7 @@ class Order:
         allowed = self._preflights.granted(visit.request, asked)
         if allowed is not None:  # it runs nothing, and is not counted
             return self._refused(outcomes.PREFLIGHT, visit)._replace(granted=allowed)
-        if not self._passes or demand is self._rules.every or not self._keyless(visit.request):
+        if not self._passes or demand is self._rules.every or not self._presenting.is_missing(visit.request):
             return None
         outcome = await self._count(None, visit, charged(self._quotas.for_anyone(())), _PREFLIGHT, offload)
         if isinstance(outcome, Admitted) and self._events.wanted(logging.INFO):
@@ -273,8 +272,10 @@ class Order:
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
-    def _found_full(self, lane: Lane, visit: Visit, usages: Usages) -> Admitted | Refused:
-        """As `check` goes on when the windows have been asked, and one is full."""
+    def _refused_by(self, lane: Lane, visit: Visit, usages: Usages) -> Admitted | Refused:
+        """As `check` goes on for want of a scope, or when the windows have been asked, and one is full."""
+        if lane.reason is not None:
+            return self._noted(lane.place, self._refused(lane.reason, visit, lane.key))
         return self._noted(lane.place, self._counted(lane.key, visit, usages, lane.demand))
 
     def _full(self, key: ApiKey | None, visit: Visit, usages: Usages) -> Refused | None:

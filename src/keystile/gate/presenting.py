@@ -16,7 +16,7 @@ from ..policy.places import BASIC, Place
 from ..rules import outcomes
 from ..rules.places.basic import is_ambient, is_fetch
 from ..rules.places.finding import Finder
-from ..rules.requests.credentials import Accepted, Unusable
+from ..rules.requests.credentials import Accepted, Unusable, extract
 from ..rules.requests.masks import Mask
 from .dryrun import DryRun
 from .transport import Transport, Visit, leads_on
@@ -45,7 +45,7 @@ class Presenting:
             raise ConfigurationError(f"True cannot be used: {reason}", key="hide_credentials")
         self.plain = not (ignores or accepted.basic or accepted.subprotocols or _by_path(policy))
         """Whether a key is read in the same way on every path, and from plain headers or parameters alone."""
-        self._basic, self._public_url = accepted.basic, policy.public_url
+        self._accepted, self._public_url = accepted, policy.public_url
         self._origins = frozenset(origin.lower() for origin in policy.cors_origins)
         self._finder = Finder(accepted, shop.ours, lambda raw: shop.key_format.parse(raw) is not None, ignores=ignores)
 
@@ -70,6 +70,8 @@ class Presenting:
 
     def is_missing(self, request: Request) -> bool:
         """Whether a request presents no key at all, wherever it may stand."""
+        if self.plain:
+            return extract(request.credentials, self._accepted) is Unusable.MISSING
         return self._finder.find(request.credentials).key is Unusable.MISSING
 
     def schemes(self, request: Request, demand: Demand) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..rules.network.clients import ClientResolver
 
 MOST_SIGHTS = 4096
+Target = tuple[str, str, bytes]
+"""Method, path, and the path as it came over the wire."""
 _BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
 _SECURE = ("https", "wss")
 _REWRITTEN = (

@@ -49,8 +49,6 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
         only = usual.issuperset(named)
         if only:
             name, value = AUTHORIZATION, named.get(AUTHORIZATION)
-            if value is None:
-                return _NO_LINES
             secure = looks_at_scheme and scope.get("scheme") == "https"
         else:
             found = names.read(named, scope)
@@ -58,11 +56,11 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
                 return None
             name, value, client, secure = found
         scheme, token, method, outcome = None, value, scope["method"], None
-        if name == AUTHORIZATION:
+        if name == AUTHORIZATION and value is not None:
             scheme, _, token = value.partition(b" ")
         if (
             scheme in schemes
-            and len(token) <= MAX_CREDENTIAL
+            and (not token or len(token) <= MAX_CREDENTIAL)
             and not (port.__class__ is int and not 0 < port < 65536)
             and not scope.get("root_path")
             and (own_root_path is None or not own_root_path())
@@ -74,6 +72,8 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
                 headers = found = value = token = None  # what a traceback would show
                 named = {}
                 raise
-        return Lines(((name, value),)) if outcome is None and only else outcome
+        if outcome is None and only:
+            return _NO_LINES if value is None else Lines(((name, value),))
+        return outcome
 
     return glance

@@ -39,17 +39,22 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
         return found
 
     # One function, its values in its closure: a frame that is cold costs as much as its work.
-    def glance(environ: Environ, admit: Admit) -> Admitted | Refused | None:
+    def glance(  # noqa: C901 - what is unusual, one after the other
+        environ: Environ, admit: Admit
+    ) -> Admitted | Refused | None:
         value = environ.get(_AUTHORIZATION)
         if value is not None:
             scheme, _, token = value.partition(" ")
             if scheme not in schemes or not environ.keys().isdisjoint(beside):
                 return None
-        elif environ.keys().isdisjoint(others):
-            return None
         else:
-            token = other(environ)
-        if not token or len(token) > MAX_CREDENTIAL or environ.get("SCRIPT_NAME"):
+            token = None if environ.keys().isdisjoint(beside) else other(environ)
+        if not token:
+            if token is not None:
+                return None
+        elif len(token) > MAX_CREDENTIAL:
+            return None
+        if environ.get("SCRIPT_NAME"):
             return None
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
@@ -65,7 +70,7 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
                 return None
             client, secure = seen
         try:
-            return admit(token.encode("latin-1", "replace"), client, (method, path, b""), secure)
+            return admit(token and token.encode("latin-1", "replace"), client, (method, path, b""), secure)
         except BaseException:
             value = token = None  # what a traceback would show
             raise

@@ -28,7 +28,7 @@ _MOST_COMMAS = 256
 # RFC 9110: token (the scheme), then 1*SP token68. HTAB does not separate the two, but may surround the value.
 _SCHEME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*")
 _TOKEN68 = rb"([0-9A-Za-z\-._~+/]+=*)"
-_TOKEN_CHARS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
+TOKEN_CHARS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
 _WITHOUT_SCHEME = re.compile(rb"[ \t]*" + _TOKEN68 + rb"[ \t]*")
 _IN_QUERY = re.compile(_TOKEN68)
 
@@ -147,7 +147,7 @@ def read(name: bytes, value: bytes, accept: Accepted) -> bytes | Unusable:
         scheme, _, token = value.partition(b" ")
         if scheme.lower() not in accept.schemes:
             token = b""
-    if token and len(token) <= MAX_CREDENTIAL and not token.translate(None, _TOKEN_CHARS):
+    if token and len(token) <= MAX_CREDENTIAL and not token.translate(None, TOKEN_CHARS):
         return token
     return _read_slowly(name, value, accept)
 
