@@ -20,6 +20,7 @@ from keystile import Gate, HmacHasher, Plan, Rule
 from keystile.events import Event
 from keystile.exceptions import KeystileError
 from keystile.gate.lanes import MOST_CLIENTS, MOST_LANES, MOST_TARGETS, ROOM
+from keystile.keys.format import Parsed, PrefixedFormat
 from keystile.limiters.memory import MemoryLimiter
 from keystile.stores.memory import MemoryStore
 from keystile.testing import override_principal
@@ -190,6 +191,8 @@ odd = st.sampled_from(
         ),
         *({"client": ["127.0.0.1", 50_000]}, {"client": ()}, {"client": ["192.0.2.7", 0]}),
         *({"raw_path": None, "RAW_URI": ""}, {"raw_path": b"/%2e/x", "RAW_URI": "", "REQUEST_URI": "/%2e/x"}),
+        *({"headers": []}, {"headers": [], "scheme": "https"}, {"headers": [], "client": ("10.0.0.1", "0")}),
+        *({"scheme": "wss", "wsgi.url_scheme": "wss"}, {"scheme": "HTTPS", "wsgi.url_scheme": "HTTPS"}),
         *({"scheme": "wss", "wsgi.url_scheme": "HTTPS"}, {"http_version": "2", "SERVER_PROTOCOL": "HTTP/2"}),
     ]
 )
@@ -476,6 +479,50 @@ def test_a_failure_under_a_lane_shows_no_key(some: Door, monkeypatch: pytest.Mon
         for frame in ours:
             shown = {name: repr(value) for name, value in frame.f_locals.items() if name not in {"scope", "environ"}}
             assert [name for name, text in shown.items() if secret in text] == []
+
+
+@pytest.mark.parametrize("policy", [{"trusted_hops": 1}, {"trusted_proxies": ["127.0.0.1"]}], ids=str)
+def test_without_any_header_proxies_are_looked_at_all_the_same(some: Door, policy: dict[str, Any]) -> None:
+    told: list[Event] = []
+    some.open(https="require", hsts=300, public=["/open/*"], **policy)
+    some.gate.on_event(told.append)
+    some.extra = {"headers": []}  # as HTTP/1.0 allows
+    answers = [some.get(path, scheme="https") for path in ("/open/x", "/v1/things")]
+    some.gate.admit = None
+    expected = [some.get(path, scheme="https") for path in ("/open/x", "/v1/things")]
+    assert [_masked(each) for each in answers] == [_masked(each) for each in expected]
+    assert [each._replace(request_id="") for each in told[: len(told) // 2]] == [
+        each._replace(request_id="") for each in told[len(told) // 2 :]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss", "http", "ws"])
+def test_what_came_over_tls_is_the_same_at_a_glance(some: Door, scheme: str) -> None:
+    some.open(hsts=300, public=["/open/*"])
+    secret = some.create().secret
+    sent = ({}, {"key": secret}, {"headers": [("X-API-Key", secret)]}, {"path": "/open/x"})
+    for _ in range(2):
+        answers = [some.get(scheme=scheme, **each) for each in sent]
+        strict = "max-age=300" if scheme in {"https", "wss"} else None
+        assert [each.header("strict-transport-security") for each in answers] == [strict] * 4
+
+
+def test_a_form_that_cannot_be_read_is_refused_and_told_as_ever(some: Door) -> None:
+    class Own(PrefixedFormat):
+        def parse(self, raw: bytes) -> Parsed | None:
+            if raw.startswith(b"odd"):
+                raise ValueError(raw)
+            return super().parse(raw)
+
+    told: list[Event] = []
+    some.open(prefix=None, key_format=Own("acme"))
+    secret = some.create().secret
+    some.gate.on_event(told.append)
+    for form in ("Bearer {}", "X-API-Key"):
+        assert some.get(headers=headers_of(form, "odd")).status == 503
+        assert some.get(key=secret).status == 200
+    codes = [each.code for each in told]
+    assert codes == ["store_down", "unavailable", "first_use", "store_up", "store_down", "unavailable", "store_up"]
 
 
 def test_a_replaced_check_is_not_passed_by(some: Door) -> None:

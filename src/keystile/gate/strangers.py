@@ -94,7 +94,10 @@ def meeting(  # noqa: PLR0917 - what a gate is made of
             return None
         reason = outcomes.MISSING
         if token is not None:
-            if not token or token.translate(None, TOKEN_CHARS) or is_candidate(token):
+            try:
+                if not token or token.translate(None, TOKEN_CHARS) or is_candidate(token):
+                    return None
+            except Exception:  # noqa: BLE001 - the form is the host's: the order asks once more, and tells of it
                 return None
             reason = outcomes.INVALID
         if wanted(logging.INFO):

@@ -23,7 +23,8 @@ MOST_SIGHTS = 4096
 Target = tuple[str, str, bytes]
 """Method, path, and the path as it came over the wire."""
 _BASE62_OF_OCTET = bytes((BASE62 * 5)[:256], "ascii")
-_SECURE = ("https", "wss")
+SECURE = ("https", "wss")
+"""The schemes of what came over TLS."""
 _REWRITTEN = (
     "the server has already replaced the peer by an address from a header, which anybody may have sent: the client is "
     "unknown, and no allowlist admits it; make the server leave the peer alone (uvicorn: --no-proxy-headers), and set "
@@ -144,7 +145,7 @@ class Transport:
     def see(self, request: Request, request_id: str) -> Visit:
         """Who is calling, and whether over https."""
         peer, wire = request.peer, request.wire
-        secure = request.scheme in _SECURE
+        secure = request.scheme in SECURE
         if wire is None:
             return Visit(request, request_id, peer, peer, secure)
         if wire.trailing:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..._ground.frozen import HiddenRow
 from ...gate import Gate
 from ...gate.lanes import Admit
+from ...gate.transport import SECURE
 from ...model import Admitted, Refused
 from ...rules.requests.credentials import MAX_CREDENTIAL, spelled
 from .names import AUTHORIZATION
@@ -33,7 +34,8 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
     if not reader.glances:
         return None
     names, schemes, own_root_path = reader.names, {*spelled(gate.accepted.schemes), None}, reader.own_root_path
-    usual, looks_at_options = names.usual, reader.looks_at_options
+    # Where none is usual, a request without any header is not either.
+    is_usual, looks_at_options = names.usual.issuperset if names.usual else _never, reader.looks_at_options
     looks_at_scheme = gate.policy.https != "off" or gate.policy.hsts is not None
 
     # One function, its values in its closure: a frame that is cold costs as much as its work.
@@ -46,10 +48,10 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
             client, port = scope["client"]
         except (KeyError, TypeError, ValueError):
             return None
-        only = usual.issuperset(named)
+        only = is_usual(named)
         if only:
             name, value = AUTHORIZATION, named.get(AUTHORIZATION)
-            secure = looks_at_scheme and scope.get("scheme") == "https"
+            secure = looks_at_scheme and scope.get("scheme") in SECURE
         else:
             found = names.read(named, scope)
             if found is None:
@@ -77,3 +79,7 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
         return outcome
 
     return glance
+
+
+def _never(_: object) -> bool:
+    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...gate.transport import Transport
+from ...gate.transport import SECURE, Transport
 from .wire import LISTED, PROTO, Scope, port_of_peer
 
 AUTHORIZATION = b"authorization"
@@ -43,7 +43,7 @@ class Names:
             if name in named and beside.issuperset(named):
                 peer, scheme = scope["client"], scope.get("scheme", "http")
                 if not self._header and LISTED not in named:
-                    return name, named[name], peer[0], scheme == "https"
+                    return name, named[name], peer[0], scheme in SECURE
                 told = named.get(self._header), named.get(PROTO), named.get(LISTED)
                 seen = self._sights.get((peer[0], port_of_peer(peer[1]), scheme, *told))
                 return None if seen is None else (name, named[name], *seen)

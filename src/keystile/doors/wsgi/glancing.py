@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ...gate import Gate
 from ...gate.lanes import Admit
+from ...gate.transport import SECURE
 from ...model import Admitted, Refused
 from ...rules.requests.credentials import MAX_CREDENTIAL, spelled
 from .protocol import Environ
@@ -62,7 +63,7 @@ def glancer(gate: Gate, reader: Reader) -> Glance | None:  # noqa: C901 - as `gl
             return None
         client = environ.get("REMOTE_ADDR")
         if wire is None:
-            secure = looks_at_scheme and environ.get("wsgi.url_scheme") == "https"
+            secure = looks_at_scheme and environ.get("wsgi.url_scheme") in SECURE
         else:
             sight = wire(environ).sight(client, environ.get("wsgi.url_scheme", "http"))
             seen = None if sight is None else sights.get(sight)
