@@ -29,6 +29,7 @@ from tests.leaks import OWN
 from tests.selection import often
 
 HASHER = HmacHasher(b"lanes" * 4)
+PEPPERS = [b"lanes" * 4, b"older" * 4]
 RULES = [
     Rule("/v1/exports/*", scopes=["exports:write"]),
     Rule("POST /v1/things", limits="3/minute", cost=2),
@@ -65,6 +66,16 @@ POLICIES: list[dict[str, Any]] = [
     {"trusted_hops": 1},
     {"trusted_proxies": ["127.0.0.1"], "client_header": "Forwarded", "https": "require"},
     {"accept": ["Authorization: Bearer", "X-API-Key", "?api_key", "Authorization: Basic"]},
+    {"peppers": PEPPERS},
+    {"accept_crc": True, "peppers": PEPPERS},
+    {"key_format": "opaque", "peppers": PEPPERS, "hasher": "argon2id"},
+    {"foreign": "ignore"},
+    {"failure_limits": "3/minute"},
+    {"failure_limits": "3/minute", "trusted_hops": 1, "hsts": 300},
+    {"limit_by": "organization"},
+    {"anonymous_limits": None, "require_json": True},
+    {"anonymous_limits": None, "trusted_hops": 1, "https": "require"},
+    {"error_format": "problem", "hsts": 300, "anonymous_limits": None},
 ]
 
 
@@ -78,26 +89,29 @@ class Twins:
         self.told: list[list[Any]] = [[], []]
         for door, told in zip(self.doors, self.told, strict=True):
             door.gate.on_event(partial(_tell, told))
-        self.keys = [self.doors[0].gate.keys.create(f"key {number}") for number in range(3)]
-        good = [each.secret for each in self.keys]
-        # Then some that are none: a wrong check, a wrong secret, a wrong form.
+            door.gate._counting.ask = lambda: None  # what was counted stays where it can be seen
+        self.gate = self.doors[0].gate
+        self.gate.organizations.create("org_1")
+        made = self.gate.projects.create("one", organization_id="org_1")
+        owner = {"project_id": made.project.id, "organization_id": "org_1"}
+        self.keys = [self.gate.keys.create(f"key {number}", **owner if number else {}) for number in range(3)]
+        good, other = [each.secret for each in self.keys], PrefixedFormat("acme")
+        # Then some that are none: a wrong check, a wrong secret, a wrong form, none of ours by its check.
         self.secrets = [*good, good[0][:-1] + "~", good[0][:-7] + good[1][-7:], "acme_live_x", "zzz", "a,b"]
+        self.secrets += [other.mint("production", lambda length: "0" * length), "k" * 1025, good[0] + "=", ""]
 
     def _door(self, kind: str, policy: dict[str, Any]) -> Door:
         limiter = MemoryLimiter(clock=lambda: int(self.now * 1e9), wall=lambda: int(self.now * 1e9))
         return Door(
             lambda: Gate(
                 self.store,
-                prefix="acme",
-                hasher=HASHER,
                 plans=PLANS,
                 default_plan="free",
                 public=["/open/*"],
                 rules=RULES,
                 limiter=limiter,
                 clock=lambda: self.now,
-                anonymous_limits="10/minute",
-                **policy,
+                **{"prefix": "acme", "hasher": HASHER, "anonymous_limits": "10/minute"} | policy,
             ),
             kind,
         )
@@ -113,9 +127,11 @@ class Twins:
 
     def change(self, name: str, number: int, **changes: Any) -> None:
         """Change a key; one that is revoked already cannot be."""
-        ring, key_id = self.doors[0].gate.keys, self.keys[number].key.id
+        ring, key_id = self.gate.keys, self.keys[number].key.id
         try:
-            if name == "rotate":
+            if number == len(self.keys) - 1 and name in {"suspend", "resume"}:
+                getattr(self.gate.organizations, name)("org_1")
+            elif name == "rotate":
                 self.secrets.append(ring.rotate(key_id, **changes).secret)
             else:
                 getattr(ring, name)(key_id, **changes)
@@ -198,7 +214,7 @@ odd = st.sampled_from(
 )
 asked = st.tuples(
     st.just("ask"),
-    st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    st.sampled_from([0, 0, 0, 1, 1, 2, *range(3, 14)]),
     st.sampled_from(["GET", "GET", "HEAD", "POST", "OPTIONS", "get"]),
     paths,
     forms,
@@ -296,6 +312,8 @@ def play(twins: Twins, steps: list[Any]) -> None:
         elif name == "reload":
             twins.reload(**step[0])
     assert twins.told[0] == twins.told[1]
+    with_lanes, without = [(door.gate._counting.counts, door.gate._counting._uses) for door in twins.doors]
+    assert with_lanes == without
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "wsgi"])
