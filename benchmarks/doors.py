@@ -2,8 +2,9 @@
 
     python -m benchmarks.doors [--seconds 5]
 
-CPU time of the process, the event loop included; the median over many short rounds, with the least and the most. What
-is added is compared within a round; a refusal counts whole. Peers are set up as `benchmarks/served/apps.py` says.
+CPU time of the process, the event loop included: the fifth percentile over many short rounds, in which the cases take
+turns, and the median. What is added is the difference; a refusal counts whole. Peers are set up as
+`benchmarks/served/apps.py` says; "one function" is the yardstick of `benchmarks/prototype.py`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from keystile import Gate, HmacHasher, Rule, asgi, wsgi
 
 from .bare import asgi_app, environ_of, scope_of, send, wsgi_app
 from .harness import Spread, in_turn_for, parser
+from .prototype import NAME, prototype
 from .served.apps import GUARDS, HOSTS, KEYSHIELD, TIGHT, WIDE, gate_of
 
 BATCH = 0.02
 """Seconds that one case runs before it is another's turn."""
 MANY = 100_000
+YARDSTICK_KEY = "acme_live_" + 50 * "0"
 Sampler = Callable[[], float]
 Group = Mapping[str, Sampler]
 
@@ -85,11 +88,13 @@ async def asgi_batch(app: Any, scopes: Any, keys: Iterator[str | None], number: 
 
 
 def frameworks(loop: Loop) -> dict[str, Group]:
-    """Warm, two windows, all in memory: the bare app of each framework, ours and the peers."""
+    """Warm, two windows, all in memory: the bare app of each framework, ours, the peers and the yardstick."""
     found: dict[str, Group] = {}
     for host, guards in GUARDS.items():
         made = {guard: HOSTS[host](guard, WIDE) for guard in guards}
         found[host] = {guard: loop.through(host, each.app, each.key) for guard, each in made.items()}
+        if host == "raw ASGI":
+            found[host][NAME] = loop.through(host, prototype(made["bare"].app, YARDSTICK_KEY), YARDSTICK_KEY)
     return found
 
 
@@ -181,13 +186,10 @@ def made() -> Iterator[dict[str, dict[str, Group]]]:
 
 
 def measured(group: Group, seconds: float) -> dict[str, tuple[Spread, Spread]]:
-    """Of each case: the whole time, and what was added to the first case of the same round."""
-    rounds = in_turn_for(seconds * len(group), group)
-    first = next(iter(rounds.values()))
-    return {
-        name: (Spread.of(each), Spread.of(mine - base for mine, base in zip(each, first, strict=True)))
-        for name, each in rounds.items()
-    }
+    """Of each case: the whole time, and what it adds to the first one's."""
+    found = {name: Spread.calm(each) for name, each in in_turn_for(seconds * len(group), group).items()}
+    first = next(iter(found.values()))
+    return {name: (each, each.over(first)) for name, each in found.items()}
 
 
 def main() -> None:
@@ -195,11 +197,11 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0, help="how long each case runs")
     seconds = options.parse_args().seconds
     with made() as parts:
-        print(f"µs of CPU time{'':44}{'whole':>9}{'added':>9}{'least':>9}{'most':>9}")
+        print(f"µs of CPU time{'':44}{'whole':>9}{'added':>9}{'median':>9}")
         for part, groups in parts.items():
             for host, group in groups.items():
                 for name, (whole, added) in measured(group, seconds).items():
-                    line = f"{whole.middle:9.2f}{added.middle:9.2f}{added.low:9.2f}{added.high:9.2f}"
+                    line = f"{whole.middle:9.2f}{added.middle:9.2f}{added.high:9.2f}"
                     print(f"{f'{part}, {host}: {name}':58}{line}", flush=True)
 
 

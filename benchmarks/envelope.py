@@ -3,8 +3,8 @@
     python -m benchmarks.envelope [--rounds 15] [--number 2000]
 
 Every case is behind the same gate with a warm key, so the difference is the envelope alone. `--number` is for 1 KB. The
-median over the rounds is printed. At the end 100 MB of JSON are streamed through each door. Printed are the peak of the
-memory that this took, and how much had been sent when the app was asked for its second chunk.
+fifth percentile over the rounds is printed. At the end 100 MB of JSON are streamed through each door. Printed are the
+peak of the memory that this took, and how much had been sent when the app was asked for its second chunk.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.gate [--rounds 15] [--number 3000]
 
-The median over the rounds is printed. The last part floods the gate with wrong secrets and records how long the event
-loop was blocked.
+The fifth percentile over the rounds is printed. The last part floods the gate with wrong secrets and records how long
+the event loop was blocked.
 """
 
 from __future__ import annotations

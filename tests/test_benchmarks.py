@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks.bare import asgi_app, run, scope_of
 from benchmarks.harness import Spread, in_turn_for
+from benchmarks.prototype import prototype
 from benchmarks.report.aims import AIMS, compared
 from benchmarks.report.charts import drawn
 from benchmarks.report.pages import PAGE, RESULTS, ROOT, renewed, write
@@ -120,3 +123,23 @@ def test_the_page_shows_what_the_results_say() -> None:
     lines = [line for line in results.splitlines() if line.startswith("|")]
     assert len(lines) > len(AIMS)
     assert [line for line in lines if line not in page] == []
+
+
+def test_an_aim_in_microseconds_follows_the_machine_by_the_yardstick() -> None:
+    name = "a warm key, 2 windows, added to a raw app"
+    figures = {"raw ASGI: keystile added": 11.0, "raw WSGI: keystile added": 13.0, "raw ASGI: one function added": 5.8}
+    (row,) = (row for row in compared(figures).rows if row[0] == name)
+    assert row[1:4] == ("≤ 6 µs, here 12", "11 / 13", "**short**")
+    (row,) = (row for row in compared(figures | {"raw WSGI: keystile added": 12.0}).rows if row[0] == name)
+    assert row[3] == "met"
+
+
+def test_the_yardstick_lets_its_key_in_until_a_window_is_full() -> None:
+    app, statuses = prototype(asgi_app, "k", (2, 9)), []
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append((message.get("status"), dict(message.get("headers", ())).get(b"x-ratelimit-remaining")))
+
+    for key in ("k", "k", "k", "other", None):
+        run(app(scope_of(key), None, send))
+    assert [each for each in statuses if each[0]] == [(200, b"1"), (200, b"0"), (401, None), (401, None), (401, None)]

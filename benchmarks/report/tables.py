@@ -59,5 +59,10 @@ def spread(found: Spread) -> tuple[str, str]:
     return shown(found.middle), f"{shown(found.low)} to {shown(found.high)}"
 
 
+def calm(found: Spread) -> tuple[str, str]:
+    """The fifth percentile, and the median."""
+    return shown(found.middle), shown(found.high)
+
+
 def percent(found: Spread) -> tuple[str, str]:
     return f"{found.middle:.0%}", f"{found.low:.0%} to {found.high:.0%}"
