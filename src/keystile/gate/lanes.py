@@ -28,7 +28,7 @@ from ..events import Outage
 from ..keys.usage.counting import Counting, Place
 from ..limiters import Usages
 from ..limiters.failsafe import Failsafe
-from ..model import Admitted, ApiKey, Charges, Demand, Principal, Reason, Refused, Request
+from ..model import Admitted, ApiKey, Charges, Demand, Principal, Reason, Refused
 from ..policy import Policy
 from ..rules.outcomes import lacking
 from ..rules.requests.paths import MAX_REMEMBERED, RuleTable
@@ -44,7 +44,7 @@ MOST_LANES, MOST_CLIENTS, MOST_TARGETS = 8, 64, 64
 ROOM, _LANE, _NOTE = 2048, 512, 128
 
 Admit = Callable[["bytes | None", "str | None", Target, bool], "Admitted | Refused | None"]
-Refuse = Callable[["Lane", Visit, Usages], "Admitted | Refused"]
+Refuse = Callable[["Lane", str, bool, Usages], "Refused | None"]
 
 _new = tuple.__new__
 
@@ -179,14 +179,14 @@ class Lanes:
             token: bytes | None, client: str | None, target: Target, secure: bool
         ) -> Admitted | Refused | None:
             if token is None:
-                return meet(None, client, target, secure)
+                return meet(None, target, secure)
             keyed = copy()
             keyed.update(token)
             digest = keyed.digest()
             proof = proofs(digest)
             if proof is None:
                 token = HiddenBytes(token)
-                return meet(token, client, target, secure)
+                return meet(token, target, secure)
             del token  # no traceback shows it, whatever fails from here on
             if https and not secure:
                 return None
@@ -211,13 +211,12 @@ class Lanes:
                 request_id = ids.draw()
             usages: Usages = ()
             if lane.reason is not None:
-                return refuse(lane, Visit(Request(*target, (), client), request_id, client, client, secure), ())
+                return refuse(lane, request_id, secure, ())
             if lane.hit is not None:
                 usages = lane.hit()
                 for usage in usages:
                     if usage[3] != 0.0:
-                        request = Request(*target, credentials=(), peer=client)
-                        return refuse(lane, Visit(request, request_id, client, client, secure), usages)
+                        return refuse(lane, request_id, secure, usages)
             if lane.place is not None:
                 if not counts:
                     counting.ask()

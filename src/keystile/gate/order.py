@@ -103,9 +103,8 @@ class Order:
         self.admit: Admit | None = None
         """Admits a request that is warm, without a look at what cannot have changed; None where there are no lanes."""
         if self._lanes is not None:
-            ids, form = self._request_ids, shop.candidates
-            meet = meeting(policy, rules, quotas, ids, events, form, self._schemes, self._refused)
-            self.admit = self._lanes.admitting(policy, ids, self.outage, meet, self._refused_by)
+            meet = meeting(policy, rules, quotas, self._request_ids, events, shop.candidates, self._schemes)
+            self.admit = self._lanes.admitting(policy, self._request_ids, self.outage, meet, self._refused_by)
 
     async def check(  # noqa: C901, PLR0912, PLR0915 - the order, in one place
         self, request: Request, offload: Offload, before: Principal | None = None
@@ -185,13 +184,11 @@ class Order:
             self.dry.tell_spared(caller, demand, visit)
         if self.outage.lasts:
             self.outage.ends()
-        charges = ()
-        if before is None:
-            charges = caller.charges or ()
-            if demand.windows or demand.cost != 1 or demand.reserve:
-                charges = self._quotas.charges(key, demand)
-                if len(charges) > MOST_WINDOWS:
-                    return self._noted(place, self._refused(outcomes.UNREADABLE, visit, key))
+        charges = () if before is not None else caller.charges or ()
+        if before is None and (demand.windows or demand.cost != 1 or demand.reserve):
+            charges = self._quotas.charges(key, demand)
+            if len(charges) > MOST_WINDOWS:
+                return self._noted(place, self._refused(outcomes.UNREADABLE, visit, key))
         outcome: Admitted | Refused
         if self._hit_now is None or not charges:
             outcome = await self._count(key, visit, charges, demand, offload)
@@ -220,8 +217,7 @@ class Order:
         return outcome._replace(usages=admitted.usages) if isinstance(outcome, Refused) else None
 
     def refuse(self, reason: Reason, admitted: Admitted, request: Request) -> Refused | None:
-        """The refusal of a request that is turned away after `check`, by the door or by the app; None if that is told
-        only, because the gate is in dry run."""
+        """The refusal of a request that is turned away after `check`; None if that is told only, in a dry run."""
         visit = self._transport.see(request, admitted.request_id)
         if self.dry.softens(reason):
             self.dry.tell(reason, visit, admitted.principal)
@@ -272,11 +268,14 @@ class Order:
         principal = None if key is None else key.principal
         return _new(Admitted, (principal, visit.request_id, usages, demand, self._hsts and visit.secure))
 
-    def _refused_by(self, lane: Lane, visit: Visit, usages: Usages) -> Admitted | Refused:
-        """As `check` goes on for want of a scope, or when the windows have been asked, and one is full."""
-        if lane.reason is not None:
-            return self._noted(lane.place, self._refused(lane.reason, visit, lane.key))
-        return self._noted(lane.place, self._counted(lane.key, visit, usages, lane.demand))
+    def _refused_by(self, lane: Lane, request_id: str, secure: bool, usages: Usages) -> Refused | None:
+        """As `check` goes on for want of a scope, or where a window is full; None if it is told (see `strangers`)."""
+        if self._events.wanted(logging.INFO):
+            return None
+        reason = lane.reason or outcomes.limited(binding(usages).window, retry_seconds(usages))
+        if lane.place is not None:
+            self._counting.count(lane.place, reason.code)
+        return _new(Refused, (reason, request_id, usages, self._hsts and secure, None, self._schemes))
 
     def _full(self, key: ApiKey | None, visit: Visit, usages: Usages) -> Refused | None:
         """Refuse a request for which a window is full. If only windows in dry run are full, that is told."""

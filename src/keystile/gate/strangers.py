@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..events import Events
-from ..model import Admitted, Asked, Reason, Refused, Request
+from ..model import Admitted, Asked, Refused, Request
 from ..policy import Policy
 from ..rules import outcomes
 from ..rules.limits.quotas import Quotas
@@ -18,7 +18,7 @@ from ..rules.requests.credentials import TOKEN_CHARS
 from ..rules.requests.masks import Mask
 from ..rules.requests.paths import RuleTable
 from ..rules.requests.preflights import granted, listed
-from .transport import RequestIds, Target, Visit
+from .transport import RequestIds, Target
 
 Granted = tuple[tuple[str, ...], tuple[str, ...]]
 """The methods and the names of headers that the answer allows."""
@@ -50,7 +50,7 @@ def _no_key(_: str) -> bool:
     return False
 
 
-Meet = Callable[["bytes | None", "str | None", Target, bool], "Admitted | Refused | None"]
+Meet = Callable[["bytes | None", Target, bool], "Admitted | Refused | None"]
 
 _new = tuple.__new__
 
@@ -63,11 +63,10 @@ def meeting(  # noqa: PLR0917 - what a gate is made of
     events: Events,
     is_candidate: Callable[[bytes], Any],
     schemes: tuple[str, ...],
-    refuse: Callable[[Reason, Visit], Refused],
 ) -> Meet:
-    """A function that takes the one token of a request, or None, its client, its target, and whether it came over
-    https, if there is nothing else in it and this is no key that is known; and gives what becomes of it, or None where
-    only the order can say.
+    """A function that takes the one token of a request, or None, its target, and whether it came over https, if there
+    is nothing else in it and this is no key that is known; and gives what becomes of it, or None where only the order
+    can say.
 
     Args:
         policy: the settings: whether https is demanded, now and for the future.
@@ -77,12 +76,11 @@ def meeting(  # noqa: PLR0917 - what a gate is made of
         events: whether somebody listens.
         is_candidate: whether a token may be a key, by its form and its check.
         schemes: how a key can be presented.
-        refuse: refuses and tells of it.
     """
     https, hsts, counted = policy.https != "off", policy.hsts is not None, bool(quotas.for_anyone(()))
     met, look_up, wanted = rules.met.get, rules.demand, events.wanted
 
-    def meet(token: bytes | None, client: str | None, target: Target, secure: bool) -> Admitted | Refused | None:
+    def meet(token: bytes | None, target: Target, secure: bool) -> Admitted | Refused | None:
         demand = met(target) or look_up(*target)
         if (https and not secure) or demand.admits is not None or demand.would_admit is not None:
             return None
@@ -90,7 +88,8 @@ def meeting(  # noqa: PLR0917 - what a gate is made of
             if counted or demand.windows:
                 return None
             return _new(Admitted, (None, ids.draw(), (), demand, hsts and secure))
-        if demand.public:
+        # Who is told of refusals is told by the order: here the key stands in the clear in a frame of the door's.
+        if demand.public or wanted(logging.INFO):
             return None
         reason = outcomes.MISSING
         if token is not None:
@@ -100,9 +99,6 @@ def meeting(  # noqa: PLR0917 - what a gate is made of
             except Exception:  # noqa: BLE001 - the form is the host's: the order asks once more, and tells of it
                 return None
             reason = outcomes.INVALID
-        if wanted(logging.INFO):
-            request = Request(*target, credentials=(), peer=client)
-            return refuse(reason, Visit(request, ids.draw(), client, client, secure))
         return _new(Refused, (reason, ids.draw(), (), hsts and secure, None, schemes))
 
     return meet
