@@ -398,6 +398,15 @@ def test_a_refused_key_under_a_listener(door: Door) -> None:
     assert found == []
 
 
+def test_a_key_that_is_known_and_refused_under_a_listener(door: Door) -> None:
+    door.open(rules=[Rule("/v1/exports/*", scopes=["exports"])])
+    secret = door.create(limits="2/minute").secret
+    assert [door.get(path, key=secret).status for path in ("/v1/exports/1", "/v1/x", "/v1/x")] == [403, 200, 200]
+    found = listening(door.gate)
+    assert [door.get(path, key=secret).status for path in ("/v1/exports/1", "/v1/x")] == [403, 429]
+    assert found == []
+
+
 @pytest.mark.parametrize("operation", ["create", "get", "list", "revoke"])
 def test_a_store_that_fails_under_the_key_ring(door: Door, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
     issued = door.create()

@@ -44,7 +44,8 @@ def head(command: str, machine: list[str], load: float) -> str:
     lines = [f"Measured by `{command}`:", "", *(f"- {each}" for each in machine)]
     cores = os.cpu_count() or 1
     if load > cores / 4:
-        lines.append(f"- **While other work ran** (a load of {load:.1f} before the first figure): no results.")
+        why = f"a load of {load:.1f} before the first figure"
+        lines.append(f"- **Other work ran, or had just ended** ({why}): if it went on, no results.")
     return "\n".join(lines)
 
 
