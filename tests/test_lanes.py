@@ -330,7 +330,7 @@ def play(twins: Twins, steps: list[Any]) -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "wsgi"])
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: next(iter(policy), "plain"))
-@settings(max_examples=often(12, 50), deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=often(6, 50), deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(steps=steps, heard=st.booleans())
 def test_a_lane_answers_as_the_order_of_checks_does(
     kind: str, policy: dict[str, Any], steps: list[Any], heard: bool
