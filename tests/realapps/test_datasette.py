@@ -40,7 +40,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("published")
     with closing(sqlite3.connect(folder / "data.db")) as database, database:
         database.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
-        database.executemany("INSERT INTO notes (text) VALUES (?)", [(f"{each}" * 100,) for each in range(ROWS)])
+        # No digits: the port of a server, which both answers may name, must not be found in them by chance.
+        rows = [("abcdefghijklmnopqrstuvwxyz"[each % 26] * 400,) for each in range(ROWS)]
+        database.executemany("INSERT INTO notes (text) VALUES (?)", rows)
     (folder / "served.py").write_text(SERVED)
     with running(Service("uvicorn", "served:app", SETTINGS), folder) as both:
         yield both
