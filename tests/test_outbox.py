@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from keystile.exceptions import ConfigurationError, NotFound, RecordChanged
 from keystile.rules.messages import MOST_LEVELS, check_type, payload_of, wants
+from keystile.stores.sql.places import READ_SILENCE
 from keystile.webhooks import Scheme, Secret, sign, verify
 from keystile.webhooks.outbox import Next, Outbox, history, new_key
 from keystile.webhooks.outbox.registering import MOST_ENDPOINTS
@@ -291,6 +293,21 @@ def test_a_secret_is_rotated_and_an_endpoint_switched_by_who_has_seen_it_last(bo
             operation(endpoint.id, revision=endpoint.revision)
     seen = box.endpoints.get(endpoint.id)
     assert not box.endpoints.disable(endpoint.id, revision=seen.revision).is_enabled
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "postgresql awaited"])
+def test_a_page_that_takes_longer_than_a_request_may_wait_is_read_all_the_same(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with outbox_of(kind, request, tmp_path) as box:
+        made, engine = box.endpoint(), sa.create_engine(host_url(box.url))
+        with engine.connect() as other, ThreadPoolExecutor() as threads:
+            other.exec_driver_sql("LOCK TABLE keystile_endpoints IN ACCESS EXCLUSIVE MODE")
+            listed = threads.submit(box.endpoints.list)
+            assert not wait([listed], READ_SILENCE * 2).done
+            other.rollback()
+            assert [each.id for each in listed.result()] == [made.id]
+        engine.dispose()
 
 
 def test_one_delivery_is_read_and_so_much_is_sent_again_at_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from ... import _sync
 from ..._ground.health import Health
 from ...exceptions import StoreUnavailable
 from ..rows import Row
-from .places import Place, origin_of
+from .places import READ_SILENCE, Place, origin_of
 
 T = TypeVar("T")
 
@@ -36,11 +36,20 @@ class Links:
         health: whether it is up.
         forget: called when a connection is made: what was read before may come from another database.
         awaited: for asyncio; then everything here is called inside a greenlet.
+        silence: for how many seconds the server may be silent while something is read.
     """
 
-    def __init__(self, place: Place, health: Health, forget: Callable[[], None], *, awaited: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        health: Health,
+        forget: Callable[[], None],
+        *,
+        awaited: bool = False,
+        silence: float = READ_SILENCE,
+    ) -> None:
         self._place, self._health = place, health
-        self.readers, self.writers = place.readers(awaited=awaited), place.writers(awaited=awaited)
+        self.readers, self.writers = place.readers(silence, awaited=awaited), place.writers(awaited=awaited)
         self._errors: tuple[type[Exception], ...] = (sa.exc.SQLAlchemyError, *place.driver.errors)
         self._probing = False
         sa.event.listen(self.readers, "connect", lambda *_unused: forget())

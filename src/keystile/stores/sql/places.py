@@ -102,11 +102,9 @@ class Place:
         """What may be told of an error."""
         return "no connection is free" if isinstance(error, sa.exc.TimeoutError) else self.driver.code(origin_of(error))
 
-    def readers(self, *, awaited: bool = False) -> sa.Engine:
-        """The engine for reading."""
-        return self._engine(
-            awaited, READ_SILENCE, self._readers, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
-        )
+    def readers(self, silence: float, *, awaited: bool = False) -> sa.Engine:
+        """The engine for reading, whose server may be silent for so many seconds."""
+        return self._engine(awaited, silence, self._readers, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     def writers(self, *, awaited: bool = False) -> sa.Engine:
         """The engine for transactions. A count must see what others have committed while it waited for its lock."""

@@ -23,7 +23,7 @@ from ..._sync import Offload, PerLoop, Pool, adapt, inline
 from ...exceptions import ConfigurationError
 from ...stores.sql import migrations
 from ...stores.sql.links import Links
-from ...stores.sql.places import Place
+from ...stores.sql.places import WRITE_SILENCE, Place
 from .tables import OUTBOX
 
 T = TypeVar("T")
@@ -33,6 +33,9 @@ Tell = Callable[[int, int, str], object]
 KINDS = ("postgresql", "sqlite")
 # While it is down it is asked once in so many seconds.
 _PROBE_EVERY = 1.0
+# For how many seconds the server may be silent, also while something is read: no request of the gate's waits for that,
+# and a page of a large table takes its time.
+_SILENCE = WRITE_SILENCE
 # For how long a file that others write to is tried again, in seconds.
 _PATIENCE = 5.0
 _SLOTS, _QUEUE = 4, 256
@@ -62,7 +65,7 @@ class Database:
         if self._is_file:
             SQLiteFile(path_of(url, _KEY), (OUTBOX.component, OUTBOX.version, _statements()), key=_KEY).close()
         health = Health(_nothing, _PROBE_EVERY)
-        make = partial(Links, self.place, health, _nothing)
+        make = partial(Links, self.place, health, _nothing, silence=_SILENCE)
         self._links, self._awaited = make(), PerLoop(partial(make, awaited=True))
         twins = self.place.driver.engine_awaited is not None
         pool = Pool(_SLOTS, _QUEUE)
