@@ -6,6 +6,8 @@
 
 # What is installed is what is tested: no path of the caller's may shadow it.
 unexport PYTHONPATH PYTHONHOME
+# Tests start hundreds of processes: compiled once is enough.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Each is run, not just looked for: a version manager leaves launchers behind for versions that it does not start.

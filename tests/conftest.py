@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from keystile import Argon2Hasher, Gate
 from keystile.stores.memory import MemoryStore
@@ -17,10 +18,14 @@ from tests.async_store import AsyncStore
 from tests.doors import Door
 from tests.leaks import no_leak, watching
 from tests.redis_server import redis62_url, redis_server, redis_url
-from tests.selection import needs, reasons
+from tests.selection import needs, often, reasons
 
 __all__ = ["no_leak", "redis62_url", "redis_server", "redis_url", "watching"]
 
+
+# Of the properties that do not say it themselves.
+settings.register_profile("keystile", settings(), max_examples=often(40, 100))
+settings.load_profile("keystile")
 
 # Whoever started the tests in the background, or with nohup, had these ignored, and servers here would inherit that.
 for _ended_by in (signal.SIGHUP, signal.SIGINT):
@@ -30,10 +35,11 @@ for _ended_by in (signal.SIGHUP, signal.SIGINT):
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what `tests.selection` says."""
-    left_out = reasons(os.environ).keys()
-    gone = [item for item in items if needs(item) & left_out]
+    left_out, kept, gone = reasons(os.environ).keys(), [], []
+    for item in items:
+        (gone if needs(item) & left_out else kept).append(item)
     config.hook.pytest_deselected(items=gone)
-    items[:] = [item for item in items if item not in set(gone)]
+    items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
