@@ -18,7 +18,7 @@ from tests.async_store import AsyncStore
 from tests.doors import Door
 from tests.leaks import no_leak, watching
 from tests.redis_server import redis62_url, redis_server, redis_url
-from tests.selection import needs, often, reasons
+from tests.selection import needs, often, reasons, some
 
 __all__ = ["no_leak", "redis62_url", "redis_server", "redis_url", "watching"]
 
@@ -67,25 +67,22 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "pool": lambda _: BlockingStore(),
 }
 
-# A pool under a loop differs from what else there is, an async store there and a pool under WSGI, in little.
-DOORS = [
+# Usually: each door, each loop, each kind of store.
+DOORS = some(
+    [
+        *(("asyncio", store) for store in STORES),
+        *(("trio", store) for store in ("memory", "async", "pool")),
+        *(("wsgi", store) for store in ("memory", "sqlite", "pool")),
+    ],
     ("asyncio", "memory"),
     ("asyncio", "sqlite"),
-    ("asyncio", "async"),
-    pytest.param(("asyncio", "pool"), marks=pytest.mark.stress),
-    ("trio", "memory"),
     ("trio", "async"),
-    pytest.param(("trio", "pool"), marks=pytest.mark.stress),
     ("wsgi", "memory"),
-    ("wsgi", "sqlite"),
     ("wsgi", "pool"),
-]
+)
 
 # Where lanes admit nobody, every request goes through the order of checks.
-WITHOUT_LANES = [
-    pytest.param((kind, store, "without lanes"), marks=pytest.mark.stress)
-    for kind, store in (("asyncio", "memory"), ("wsgi", "sqlite"))
-]
+WITHOUT_LANES = some([("asyncio", "memory", "without lanes"), ("wsgi", "sqlite", "without lanes")])
 
 
 @pytest.fixture(params=[*DOORS, *WITHOUT_LANES], ids="-".join)

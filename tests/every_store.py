@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.selection import some
 from tests.sql_stores import SQL_STORES, mariadb_url, postgres_url, sql_store
 from tests.stored import LOOPS, STORES, Store, in_a_loop
 
 __all__ = ["EVERY_STORE", "mariadb_url", "opened", "postgres_url"]
 
-EVERY_STORE = [*STORES, *SQL_STORES, *LOOPS]
+EVERY_STORE = some(
+    [*STORES, *SQL_STORES, *LOOPS],
+    "memory",
+    "sqlite",
+    "redis",
+    "redis cluster under asyncio",
+    "postgresql under asyncio",
+)
 
 
 @contextmanager

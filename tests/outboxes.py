@@ -15,11 +15,12 @@ from anyio.from_thread import start_blocking_portal
 from keystile.webhooks import Targets
 from keystile.webhooks.outbox import Claimed, Next, Outbox, metadata, new_key
 from keystile.webhooks.sending import Attempt
+from tests.selection import some
 from tests.sql_stores import new_database
 
 KEY = new_key()
 START = 1_800_000_000.0
-KINDS = ["sqlite", "sqlite awaited", "postgresql", "postgresql awaited"]
+KINDS = some(["sqlite", "sqlite awaited", "postgresql", "postgresql awaited"], "sqlite", "postgresql awaited")
 TARGETS = Targets(allow_networks=["127.0.0.1"], allow_http=True, allow_ports=[8080])
 ARRIVED, REFUSED = Attempt(204, seconds=0.25, shown="ok"), Attempt(500)
 _migrated: dict[str, str] = {}

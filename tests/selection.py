@@ -1,17 +1,21 @@
 """Which tests run: `make test` leaves out those that need more than Python packages and those that take long.
 
 `@pytest.mark.services("nginx")` runs with KEYSTILE_SERVICES=1, `@pytest.mark.stress` with KEYSTILE_STRESS=1: `make
-test-all` sets both. What only repeats the same goes on for longer with KEYSTILE_STRESS (`often`). A service that is not
-installed is left out and named; where CI is set its tests run all the same, and fail. Nothing is left out silently, and
-nothing is skipped.
+test-all` sets both. What only repeats the same goes on for longer with KEYSTILE_STRESS (`often`), and in more
+settings (`some`). A service that is not installed is left out and named; where CI is set its tests run all the same,
+and fail. Nothing is left out silently, and nothing is skipped.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
+from typing import TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 PACKAGES = {
     "chromedriver": "chromium-driver",
@@ -32,6 +36,13 @@ def program(name: str) -> str | None:
 def often(usually: int, under_stress: int) -> int:
     """How often a test repeats what it repeats."""
     return under_stress if os.environ.get("KEYSTILE_STRESS") else usually
+
+
+def some(every: Iterable[T], *usually: T) -> list[T]:
+    """The settings in which a test runs: these, and under stress all there are."""
+    there = list(every)
+    assert not [each for each in usually if each not in there]
+    return there if os.environ.get("KEYSTILE_STRESS") else list(usually)
 
 
 def reasons(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

@@ -21,8 +21,8 @@ from tests.stored import Store
 __all__ = ["mariadb_url", "postgres_url"]
 
 SQL_STORES = [
-    pytest.param("postgresql"),
-    pytest.param("postgresql under asyncio"),
+    "postgresql",
+    "postgresql under asyncio",
     pytest.param("mariadb", marks=pytest.mark.services("mariadbd")),
 ]
 _databases = count()

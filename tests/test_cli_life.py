@@ -17,12 +17,13 @@ from keystile import Gate
 from tests import redis_stores, sql_stores
 from tests.command_line import KINDS, Desk, desk
 from tests.postgres_server import postgres_url  # noqa: F401
+from tests.selection import some
 
 SECRET = re.compile(r"acme_live_[0-9A-Za-z]{50}\n")
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 
-@pytest.fixture(params=[*KINDS, "postgresql", "valkey"])
+@pytest.fixture(params=some([*KINDS, "postgresql", "valkey"], "file", "waiting", "postgresql"))
 def each(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A folder with each kind of gate, and with a file whose store is a server."""
     monkeypatch.chdir(tmp_path)

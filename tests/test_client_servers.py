@@ -13,6 +13,7 @@ import pytest
 from keystile import Gate, PageStyle
 from keystile.client import Invalid, KeyAuth, NotFound, RateLimited, Retry, Unauthorized, gate_transport
 from tests.clients import CALLERS, PEPPERS, PLACES, Caller
+from tests.selection import some
 from tests.servers import serving
 from tests.test_examples import insert, launched
 
@@ -55,7 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(origins, key, slow)
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join([*pair[0], pair[1]]))
+@pytest.fixture(params=some(PAIRS, PAIRS[0], PAIRS[3]), ids=lambda pair: "-".join([*pair[0], pair[1]]))
 def pair(request: pytest.FixtureRequest) -> tuple[Caller, str]:
     return request.param
 

@@ -10,6 +10,7 @@ import pytest
 from keystile import Gate, HmacHasher
 from keystile.stores.sqlite import SQLiteStore
 from tests.doors import Answer
+from tests.selection import some
 from tests.servers import Server, ask, serving
 
 MODULE = """
@@ -49,7 +50,7 @@ ASKING = PAGE | {
 }
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=some(SERVERS, "uvicorn-httptools", "hypercorn", "gunicorn-gthread"))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
     folder: Path = tmp_path_factory.mktemp(request.param)
     (folder / "cors_app.py").write_text(MODULE)

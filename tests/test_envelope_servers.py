@@ -11,6 +11,7 @@ import pytest
 
 from keystile import Gate
 from tests.matrix.rawhttp import Closed, Response, Wire
+from tests.selection import some
 from tests.servers import MATRIX, serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ class Client:
         assert (response.status, response.json["data"]) == (200, {"a": 1})
 
 
-@pytest.fixture(scope="module", params=list(MATRIX))
+@pytest.fixture(scope="module", params=some(MATRIX, "uvicorn-h11", "hypercorn", "gunicorn-sync", "waitress"))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str, Path]]:
     folder = tmp_path_factory.mktemp(request.param)
     store = f"sqlite:///{folder}/keys.db"

@@ -31,7 +31,7 @@ from keystile.rules.limits import windows as rules
 from keystile.rules.limits.charges import charged
 from keystile.stores.sqlite import SQLiteStore
 from tests.clocked_redis import ClockedRedisLimiter
-from tests.selection import often
+from tests.selection import often, some
 
 SECOND = 1_000_000
 MINUTE, DAY, RULE = Window(60, 60), Window(5000, 86_400), Window(5, 3600, "POST /x")
@@ -75,7 +75,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=LIMITERS)
+@pytest.fixture(params=some(LIMITERS, "memory", "sqlite", "redis"))
 def limiter(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Any]:
     made = LIMITERS[request.param](request, clock, tmp_path)
     yield made
@@ -415,7 +415,7 @@ class Spendthrift:
         return max((sum(n[index] for at, n in self.used if start <= at < end) for start, end in spans), default=0)
 
 
-@pytest.fixture(scope="module", params=LIMITERS)
+@pytest.fixture(scope="module", params=some(LIMITERS, "memory", "sqlite", "redis"))
 def refunding(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Callable[[], Spendthrift]]:
     """Makes subjects of one limiter."""
     clock, numbers = Clock(), itertools.count()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from keystile import Gate, HmacHasher
+from tests.selection import some
 from tests.servers import COMMANDS, MATRIX, Kind, Server, serving
 
 HOSTS = """
@@ -136,7 +137,7 @@ def place_of(kind: str, folder: Path, **environ: str) -> Iterator[Place]:
     gate.close()
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=some(SERVERS, "uvicorn-httptools", "live-gthread"))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with place_of(request.param, tmp_path_factory.mktemp("live")) as found:
         yield found

@@ -16,6 +16,7 @@ import pytest
 
 from keystile import Gate
 from tests.matrix.rawhttp import Closed, Wire
+from tests.selection import some
 from tests.servers import COMMANDS, MATRIX, Kind, Server, serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,9 @@ def started(kind: str, command: list[str] | None, folder: Path, monkeypatch: pyt
         found.gate.close()
 
 
-@pytest.fixture(scope="module", params=[*KINDS, *OTHERS])
+@pytest.fixture(
+    scope="module", params=some([*KINDS, *OTHERS], "uvicorn", "uvicorn-plain", "gunicorn", "waitress-plain")
+)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One server of each kind, for all tests: none leaves anything behind that another one would see."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)

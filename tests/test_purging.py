@@ -26,7 +26,7 @@ from keystile.stores.sqlite import SQLiteStore
 from tests import redis_stores
 from tests.every_store import EVERY_STORE, mariadb_url, opened, postgres_url  # noqa: F401
 from tests.redis_stores import patient
-from tests.selection import often
+from tests.selection import often, some
 from tests.sql_stores import emptied as emptied_sql
 from tests.stored import T0, Store, a_key, a_project, an_organization, later, told
 from tests.test_redis_store import Crash, at_step, crash
@@ -339,7 +339,7 @@ def ended(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=some(KINDS, "postgresql", "cluster"))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         SQLiteStore(tmp_path / "keys.db").close()

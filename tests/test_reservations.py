@@ -20,7 +20,7 @@ from keystile.limiters import open_limiter
 from keystile.model import Charges, Usage, Window
 from keystile.rules.limits.charges import charged
 from keystile.rules.limits.usages import refuses
-from tests.selection import often
+from tests.selection import often, some
 from tests.test_limiters import LIMITERS, Clock, remaining
 
 SECOND = 1_000_000
@@ -95,7 +95,7 @@ class Borrower:
         )
 
 
-@pytest.fixture(scope="module", params=LIMITERS)
+@pytest.fixture(scope="module", params=some(LIMITERS, "memory", "sqlite", "redis"))
 def borrowing(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Callable[[], Borrower]]:
     """Makes subjects of one limiter."""
     clock, numbers = Clock(), itertools.count()
@@ -191,7 +191,7 @@ def bounds(lines: list[list[str]]) -> tuple[int, int]:
     return (settled, settled) if lines[-1][0] == "done" else (settled, settled + 10)
 
 
-@pytest.fixture(params=["sqlite", "redis_url", "redis62_url"])
+@pytest.fixture(params=some(["sqlite", "redis_url", "redis62_url"], "sqlite", "redis_url"))
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a limiter that is empty, for several processes."""
     if request.param == "sqlite":

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from keystile import Gate, HmacHasher, Rule, asgi
 from tests.doors import asgi_scope
+from tests.selection import some
 from tests.servers import COMMANDS, Server, serving
 
 PUBLIC = ["/health", "/static/*"]
@@ -260,7 +261,7 @@ ROOTED = {
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module", params=list(ROOTED))
+@pytest.fixture(scope="module", params=some(ROOTED, "uvicorn-rooted"))
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("rooted")
     (folder / "rooted.py").write_text(SERVED)

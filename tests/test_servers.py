@@ -13,6 +13,7 @@ import websockets.exceptions
 
 from keystile import Gate, HmacHasher
 from keystile.stores.sqlite import SQLiteStore
+from tests.selection import some
 from tests.servers import COMMANDS, Server, ask, serving
 
 HOSTS = """
@@ -96,7 +97,7 @@ def gate(folder: Path) -> Iterator[Gate]:
     gate.close()
 
 
-@pytest.fixture(scope="module", params=list(COMMANDS))
+@pytest.fixture(scope="module", params=some(COMMANDS, "uvicorn-httptools", "gunicorn-gthread", "gunicorn-preload"))
 def server(request: pytest.FixtureRequest, folder: Path, gate: Gate) -> Iterator[Server]:
     with serving(request.param, "hosts", folder) as server:
         server.is_asgi = "uvicorn" in request.param  # type: ignore[attr-defined]

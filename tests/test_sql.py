@@ -26,7 +26,7 @@ from keystile.stores.sql import SQLStore, migrate
 from keystile.stores.sql.tables import BY_END
 from tests.doors import Door
 from tests.postgres_server import PostgresServer, postgres_url  # noqa: F401
-from tests.selection import often
+from tests.selection import often, some
 from tests.sql_stores import a_server, emptied, new_database, quiet
 from tests.stage import PATIENCE, until
 from tests.stored import NEW, OLD, T0, a_key, a_project, an_organization, later, told
@@ -411,8 +411,17 @@ def stoppable() -> Iterator[tuple[PostgresServer, str]]:
         yield found
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asyncio", "trio"])
-@pytest.mark.parametrize("how", ["frozen", "killed"])
+AWAY = pytest.mark.parametrize(
+    ("kind", "how"),
+    some(
+        [(kind, how) for kind in ("wsgi", "asyncio", "trio") for how in ("frozen", "killed")],
+        ("asyncio", "frozen"),
+        ("wsgi", "killed"),
+    ),
+)
+
+
+@AWAY
 def test_a_database_that_is_away_costs_503_at_once_and_is_used_again_when_it_is_back(
     stoppable: tuple[PostgresServer, str], kind: str, how: str
 ) -> None:
@@ -457,8 +466,7 @@ def test_while_it_is_away_writes_fail_with_a_reason_and_without_secrets(
         until(lambda: comes_back(store.find))
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asyncio", "trio"])
-@pytest.mark.parametrize("how", ["frozen", "killed"])
+@AWAY
 def test_what_was_counted_waits_until_the_database_is_back(
     stoppable: tuple[PostgresServer, str], monkeypatch: pytest.MonkeyPatch, kind: str, how: str
 ) -> None:

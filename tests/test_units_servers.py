@@ -13,6 +13,7 @@ from keystile import Gate, HmacHasher
 from keystile.limiters.redis import RedisLimiter
 from keystile.limiters.sqlite import SQLiteLimiter
 from keystile.model import Window
+from tests.selection import some
 from tests.servers import Server, serving
 from tests.stage import until
 
@@ -131,7 +132,10 @@ class Caller:
         return int(usage.remaining)
 
 
-@pytest.fixture(params=KINDS, ids="-".join)
+@pytest.fixture(
+    params=some(KINDS, ("uvicorn-httptools", "redis"), ("gunicorn-sync", "sqlite"), ("waitress", "sqlite")),
+    ids="-".join,
+)
 def caller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Caller]:
     kind, where = request.param
     (tmp_path / "hosts.py").write_text(HOSTS)

@@ -25,13 +25,14 @@ from tests.async_store import AsyncStore
 from tests.doors import Door
 from tests.postgres_server import postgres_url  # noqa: F401
 from tests.redis_stores import emptied
+from tests.selection import some
 from tests.sql_stores import emptied as emptied_sql
 from tests.stage import hosting, until
 
 SHARED = ["sqlite", "redis", "redis cluster", "postgresql"]
 
 
-@pytest.fixture(params=SHARED)
+@pytest.fixture(params=some(SHARED, "sqlite", "redis cluster", "postgresql"))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/keys.db"

@@ -17,6 +17,7 @@ from keystile.cli import main
 from keystile.webhooks import Receiver, Scheme, Secret, sign
 from tests.doors import Fields
 from tests.matrix.rawhttp import Response, Wire
+from tests.selection import some
 from tests.servers import Server, serving
 from tests.test_wrap import SERVERS as WRAPPED
 from tests.test_wrap import serving as wrapping
@@ -68,7 +69,7 @@ def flask_told(name):
 """
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=some(KINDS, "uvicorn-httptools", "gunicorn-gthread"))
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     folder = tmp_path_factory.mktemp("hooks")
     (folder / "hosts.py").write_text(HOSTS)

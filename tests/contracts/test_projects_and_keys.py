@@ -18,6 +18,7 @@ from keystile.config.file import load
 from tests.contracts.hosts import SECRETS, copied, moments, ran
 from tests.doors import Answer
 from tests.management import Sent, answer_of, plain
+from tests.selection import some
 from tests.servers import Server, serving
 from tests.sql_stores import emptied, postgres_url
 
@@ -84,7 +85,11 @@ def kept_in(folder: Path, url: str) -> None:
     file.write_text(file.read_text().replace("sqlite:///keys.db", url))
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=[f"{kind}-{store}" for kind, store in KINDS])
+@pytest.fixture(
+    scope="module",
+    params=some(KINDS, ("uvicorn-httptools", "sqlite"), ("gunicorn-gthread", "postgresql")),
+    ids="-".join,
+)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     kind, store = request.param
     folder = copied("projects_and_keys", tmp_path_factory.mktemp(kind))

@@ -21,9 +21,11 @@ from tests.matrix.connections import CONNECTIONS
 from tests.matrix.gates import open_gate
 from tests.matrix.table import DOCUMENT, cell, columns, document, meaning
 from tests.matrix.talk import Keys, Talk, is_public
+from tests.selection import some
 from tests.servers import MATRIX, serving
 
 ALL = [*CASES, *CONNECTIONS]
+TALKING = some(MATRIX, "uvicorn-httptools", "hypercorn", "gunicorn-gthread", "waitress")
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(keystile.__file__).parent
 
@@ -69,7 +71,7 @@ def _talking(kind: str, folder: Path, keys: Keys) -> Iterator[Talk]:
 def talks(folder: Path, keys: Keys) -> Iterator[dict[str, Talk]]:
     """All servers at once: starting them takes longest."""
     with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
-        managers = {kind: _talking(kind, folder, keys) for kind in MATRIX}
+        managers = {kind: _talking(kind, folder, keys) for kind in TALKING}
         started = {kind: threads.submit(stack.enter_context, manager) for kind, manager in managers.items()}
         yield {kind: future.result() for kind, future in started.items()}
 
@@ -80,7 +82,7 @@ def seen() -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-@pytest.mark.parametrize("kind", list(MATRIX))
+@pytest.mark.parametrize("kind", TALKING)
 def test_case(kind: str, case: Case, talks: dict[str, Talk], seen: dict[tuple[str, str], str]) -> None:
     talk = talks[kind]
     talk.findings.clear()
@@ -92,14 +94,14 @@ def test_names_of_cases_are_their_own() -> None:
     assert len({case.name for case in ALL}) == len(ALL)
 
 
-@pytest.mark.parametrize("kind", list(MATRIX))
+@pytest.mark.parametrize("kind", TALKING)
 def test_no_run_without_a_key_but_on_public_paths(kind: str, talks: dict[str, Talk]) -> None:
     runs = talks[kind].runs()
     assert {run["caller"] for run in runs} <= {"good", "plain", None}
     assert all(is_public(str(run["path"])) for run in runs if run["caller"] is None)
 
 
-@pytest.mark.parametrize("kind", list(MATRIX))
+@pytest.mark.parametrize("kind", TALKING)
 def test_the_gate_raised_nothing(kind: str, folder: Path, talks: dict[str, Talk]) -> None:
     """A traceback may end in the server, because the app broke HTTP or the client left; it may not end in the gate."""
     (log,) = folder.glob(f"{kind}-{talks[kind].port}.log")
