@@ -21,6 +21,7 @@ from benchmarks.served.load import Load
 from benchmarks.served.servers import measured, serving
 
 
+@pytest.mark.stress
 def test_every_guard_of_a_server_is_loaded_in_turn() -> None:
     rounds = measured("uvicorn", "FastAPI", 0.01, length=0.05)
     assert list(rounds) == list(GUARDS["FastAPI"])

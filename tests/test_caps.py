@@ -92,7 +92,7 @@ SCRIPT = f"""
 """
 
 
-@pytest.fixture(params=some(["sqlite", "postgresql", "valkey", "cluster"], "sqlite", "postgresql", "cluster"))
+@pytest.fixture(params=some(["sqlite", "postgresql", "valkey", "cluster"], "sqlite", "postgresql"))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store that several processes can use."""
     if request.param == "sqlite":

@@ -13,6 +13,7 @@ import pytest
 from keystile import ConfigurationError, demo
 from keystile.demo.servers import DemoBroken, clean_environment, example_folder, started
 from keystile.demo.transcript import Answer, Call, Promise, Quota, Transcript, ask, hide
+from tests.selection import some
 
 COMMAND = [sys.executable, "-m", "keystile", "demo"]
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -62,7 +63,7 @@ def test_every_promise_is_kept_and_no_secret_is_shown(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN], ids=["foreground", "background"])
+@pytest.fixture(params=some([signal.SIG_DFL, signal.SIG_IGN], signal.SIG_IGN), ids=lambda action: action.name)
 def started_like_this(request):
     """What a shell does with SIGINT for a command: `make test &` in a script starts with it ignored."""
     before = signal.signal(signal.SIGINT, request.param)

@@ -117,7 +117,7 @@ def block_until_answered(proxy: Proxy) -> None:
 
 
 # They differ in whether timers or connections come first in a turn.
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+LOOPS = pytest.mark.parametrize("loop", some([asyncio.new_event_loop, uvloop.new_event_loop], uvloop.new_event_loop))
 
 
 @LOOPS

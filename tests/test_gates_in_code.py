@@ -193,6 +193,7 @@ gate = Gate(Store())
     assert line == "Error: the key store: RuntimeError"
 
 
+@pytest.mark.stress
 def test_a_limiter_of_ones_own_that_never_answers_is_given_up(folder: Path) -> None:
     code = SUSPENDING.replace("LIMITER", "limiter") + (
         "\nasync def never(*args):\n    await anyio.sleep_forever()\n\ntype(limiter).peek = never\n"

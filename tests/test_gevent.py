@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.selection import some
 from tests.servers import GEVENT, serving
 
 APP = """
@@ -40,7 +41,7 @@ APP = """
     """
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", some(["memory", "sqlite"], "sqlite"))
 @pytest.mark.parametrize("kind", GEVENT)
 def test_gunicorn_with_gevent_serves_first_and_later_uses_at_once(kind: str, store: str, tmp_path: Path) -> None:
     (tmp_path / "hosted.py").write_text(textwrap.dedent(APP))
@@ -86,7 +87,7 @@ LATE = """
 
 
 @pytest.mark.parametrize("used", ["", 'gate.keys.create("early"); _sync.later(int); assert _sync.settled()'])
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", some(["memory", "sqlite"], "sqlite"))
 def test_what_was_imported_before_gevent_replaced_the_ways_of_waiting_waits_right(
     store: str, used: str, tmp_path: Path
 ) -> None:

@@ -360,7 +360,7 @@ class TestContract:
             (Window(6, 1), Window(50, 60, "", "tokens", watching=True)),
         ]
         dice, known, subjects = random.Random(7), {}, [subject("key", str(number)) for number in range(40)]
-        for _ in range(often(10_000, 100_000)):
+        for _ in range(often(3_000, 100_000)):
             clock.now += dice.choice((0, 1, 3_000, 20_000, 20_000, 50_000, dice.randrange(5 * SECOND)))
             who, windows, cost = dice.choice(subjects), dice.choice(plans), dice.choice((1, 1, 1, 2))
             charges = charged(windows, cost)

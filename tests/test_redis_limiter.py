@@ -30,7 +30,7 @@ from keystile.rules.limits.usages import refuses
 from keystile.rules.limits.windows import decide, look, refund
 from tests.clocked_redis import with_clock_as_argument
 from tests.redis_server import Server, free_port, valkey_binary
-from tests.selection import some
+from tests.selection import often, some
 from tests.test_limiters import damaged
 
 MINUTE, DAY = Window(50, 60), Window(5000, 86400)
@@ -182,8 +182,8 @@ def agrees(raw: redis.Redis, seed: int, decisions: int, callers: int) -> int:
 
 def test_the_script_decides_as_the_rules_do(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as raw:
-        count = sum(agrees(raw, seed, 10_000, callers=100) for seed in range(10))
-    assert 20_000 < count < 80_000  # both verdicts were compared
+        count = sum(agrees(raw, seed, 10_000, callers=100) for seed in range(often(4, 10)))
+    assert often(8_000, 20_000) < count < often(32_000, 80_000)  # both verdicts were compared
 
 
 def test_an_old_server_decides_as_the_rules_do(redis62_url: str) -> None:

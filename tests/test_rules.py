@@ -18,6 +18,7 @@ from keystile.rules.limits.notation import parse_limits
 from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.paths import REMEMBERED, RuleTable
 from tests.doors import Door
+from tests.selection import often
 from tests.test_paths import lines_of
 
 
@@ -176,7 +177,7 @@ asked_paths = st.builds(
 crooked = st.sampled_from(["", "//", "/a//b", "/a/../b", "/a;x", "/a%2fb", "/a" * 65])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=often(250, 1000), deadline=None)
 @given(
     rules_of(),
     st.lists(st.tuples(asked_methods, asked_paths | crooked), min_size=1, max_size=10),
@@ -206,7 +207,7 @@ def test_the_table_is_what_the_rules_say_in_words(
         }
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=often(125, 500), deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_no_rule_ever_drops_what_another_demands(rules: list[Rule], method: str, path: str) -> None:
     try:
@@ -224,7 +225,7 @@ def test_no_rule_ever_drops_what_another_demands(rules: list[Rule], method: str,
             assert now.amount >= each.amount or each.watching > now.watching
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=often(125, 500), deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_a_slash_at_the_end_changes_nothing_that_is_demanded(rules: list[Rule], method: str, path: str) -> None:
     try:
@@ -239,7 +240,7 @@ def test_a_slash_at_the_end_changes_nothing_that_is_demanded(rules: list[Rule], 
         assert one.cost == other.cost or any(rule.cost == 0 for rule in rules)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=often(125, 500), deadline=None)
 @given(rules_of(), asked_methods, asked_paths)
 def test_what_requests_can_meet_is_known_when_the_table_is_built(rules: list[Rule], method: str, path: str) -> None:
     try:
@@ -252,7 +253,7 @@ def test_what_requests_can_meet_is_known_when_the_table_is_built(rules: list[Rul
         assert demand in some.demands
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=often(250, 1000), deadline=None)
 @given(rules_of(), crooked | asked_paths)
 def test_what_no_rule_can_read_meets_every_demand_and_no_permission(rules: list[Rule], path: str) -> None:
     try:

@@ -575,7 +575,7 @@ while True:
 
 def test_a_process_that_is_killed_leaves_nothing_half_done(url: str, store: SQLStore) -> None:
     done: list[list[str]] = []
-    for number in range(often(8, 25)):
+    for number in range(often(4, 25)):
         with worker(BUSY, url) as other:
             assert other.stdin is not None
             assert other.stdout is not None

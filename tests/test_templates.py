@@ -14,6 +14,7 @@ from keystile.policy import METHODS
 from keystile.rules.requests.canonical import canonical
 from keystile.rules.requests.paths import RuleTable
 from keystile.rules.requests.templates import Found, can_match, rules_for_template, strictest
+from tests.selection import often
 from tests.test_rules import rules_of, table
 
 METHOD = st.sampled_from(sorted(METHODS))
@@ -46,7 +47,7 @@ def made(rules: list[Rule]) -> RuleTable:
         reject()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=often(50, 200), deadline=None)
 @given(rules_of(), METHOD, template_and_path())
 def test_whatever_a_path_of_the_template_meets_is_found(rules: list[Rule], method: str, asked: tuple[str, str]) -> None:
     some, (template, path) = made(rules), asked
@@ -71,7 +72,7 @@ def test_whatever_a_path_of_the_template_meets_is_found(rules: list[Rule], metho
     assert set(demand.reserve) <= set(most.reserve)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=often(25, 100), deadline=None)
 @given(rules_of(), METHOD, template_and_path())
 def test_nothing_is_found_that_no_path_of_the_template_meets(
     rules: list[Rule], method: str, asked: tuple[str, str]

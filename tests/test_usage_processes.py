@@ -21,6 +21,7 @@ from keystile.gate.order import Order
 from keystile.keys.usage.counting import Counting
 from keystile.model.counts import HOUR
 from keystile.stores.sqlite import SQLiteStore
+from tests.selection import some
 from tests.servers import GEVENT, Server, serving
 
 HOUR_NOW = 490_000
@@ -206,7 +207,13 @@ IMPORTS = {"gunicorn-sync": 2, "gunicorn-gthread": 2}
 
 
 @pytest.mark.parametrize(
-    "kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", *GEVENT, "uvicorn-h11", "uvicorn-httptools"]
+    "kind",
+    some(
+        ["gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", *GEVENT, "uvicorn-h11", "uvicorn-httptools"],
+        "gunicorn-preload",
+        "gunicorn-gevent",
+        "uvicorn-httptools",
+    ),
 )
 def test_a_server_that_stops_has_written_every_request(keys: Keys, kind: str) -> None:
     (keys.folder / "hosted.py").write_text(APP)

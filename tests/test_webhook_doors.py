@@ -29,6 +29,7 @@ from keystile.webhooks.receiving.sqlite import SQLiteIds
 from tests.doors import Answer, Fields, asgi_scope, wsgi_environ
 from tests.hookdoor import HookDoor
 from tests.leaks import WATCH, shown_here
+from tests.selection import often
 from tests.test_blocking import declare
 
 NOW = 1_800_000_000
@@ -753,7 +754,7 @@ def most_tolerant(path: str) -> str:
 @example("/hooks/x/../billing")
 @example("/hooks/billing;/")
 @example("/hooks/%62illing")
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=often(75, 300), suppress_health_check=list(HealthCheck))
 def test_whatever_a_tolerant_router_takes_for_the_path_concerns_the_receiver(path: str) -> None:
     paths = Paths([parse_match("/hok/bil")])
     for each in (path, f"/hok/{path}", f"/hok/bil{path}", f"/{path}/hok/bil", f"/hok/{path}/../bil"):
@@ -770,7 +771,7 @@ SENT_PATHS = st.sampled_from([PATH, PATH + "/", "/hooks//billing", "/other", "/H
 
 @given(st.permutations(signed()), LINES, st.sampled_from([BODY, b"", BODY + b" "]), SENT_PATHS)
 @example(signed(), [], BODY, PATH)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=often(75, 300), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_doors_agree_and_the_app_runs_only_for_what_is_signed(
     good: Fields, more: Fields, body: bytes, path: str
 ) -> None:

@@ -18,6 +18,7 @@ from keystile.rules.limits.notation import check_windows, parse_limits
 from keystile.rules.limits.packed import ends, forget, slot_of, unpack
 from keystile.rules.limits.usages import binding, refuses
 from tests.plain_windows import SECOND, PlainLimiter
+from tests.selection import often
 
 START = 1_700_000_000 * SECOND
 
@@ -82,7 +83,7 @@ def zipped(windows: tuple[Window, ...], costs: tuple[int, ...]) -> Charges:
 
 
 class TestPromises:
-    @settings(max_examples=300)
+    @settings(max_examples=often(75, 300))
     @given(lists_of_windows(), REQUESTS)
     def test_no_span_ever_admits_more_than_the_limit(self, windows, calls):
         subject, now = Subject(), START
@@ -95,7 +96,7 @@ class TestPromises:
                 span = subject.units(window, moment - 1, moment + window.seconds * SECOND - 1)
                 assert span <= window.limit
 
-    @settings(max_examples=300)
+    @settings(max_examples=often(75, 300))
     @given(lists_of_windows(), REQUESTS)
     def test_what_fits_in_61_sixtieths_is_admitted(self, windows, calls):
         subject, now = Subject(), START
@@ -109,7 +110,7 @@ class TestPromises:
             usages = subject.hit(windows, now, *costs[: len(windows)])
             assert admitted(usages) or not fits
 
-    @settings(max_examples=300)
+    @settings(max_examples=often(75, 300))
     @given(lists_of_windows(), REQUESTS)
     def test_the_wait_is_exact_to_the_microsecond(self, windows, calls):
         subject, now = Subject(), START
@@ -127,7 +128,7 @@ class TestPromises:
             assert admitted(rules.decide(before, charges, now + needed)[1])
             assert not admitted(rules.decide(before, charges, now + needed - 1)[1])
 
-    @settings(max_examples=300)
+    @settings(max_examples=often(75, 300))
     @given(lists_of_windows(), CALLS)
     def test_remaining_next_grows_at_reset(self, windows, calls):
         subject, now = Subject(), START
@@ -141,7 +142,7 @@ class TestPromises:
                 assert rules.look(subject.packed, windows, reset - 1)[before].remaining == usage.remaining
                 assert rules.look(subject.packed, windows, reset)[before].remaining > usage.remaining
 
-    @settings(max_examples=300)
+    @settings(max_examples=often(75, 300))
     @given(st.lists(st.tuples(STEPS, SIGNS, HUGE_COSTS, lists_of_windows(8, st.booleans()), BACK), max_size=40))
     def test_it_does_what_the_plain_model_does_whatever_the_clock_and_the_plan(self, calls):
         packed, plain, now = None, PlainLimiter(), START
@@ -159,7 +160,7 @@ class TestPromises:
                 for each in usages
             ] == expected
 
-    @settings(max_examples=200)
+    @settings(max_examples=often(50, 200))
     @given(st.integers(1, 40), st.integers(1, 60), st.lists(st.integers(0, 3 * SECOND), max_size=80))
     def test_callers_a_sixtieth_apart_are_decided_exactly(self, limit, seconds, pauses):
         window = Window(limit, seconds)
@@ -169,7 +170,7 @@ class TestPromises:
             fits = subject.units(window, now - seconds * SECOND, now) < limit
             assert admitted(subject.hit((window,), now)) == fits
 
-    @settings(max_examples=100)
+    @settings(max_examples=often(25, 100))
     @given(CALLS)
     def test_there_are_never_more_than_61_batches(self, calls):
         windows = (Window(10**6, 1), Window(10**6, 7))
