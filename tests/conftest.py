@@ -77,8 +77,7 @@ DOORS = some(
     ("asyncio", "memory"),
     ("asyncio", "sqlite"),
     ("trio", "async"),
-    ("wsgi", "memory"),
-    ("wsgi", "pool"),
+    ("wsgi", "sqlite"),
 )
 
 # Where lanes admit nobody, every request goes through the order of checks.

@@ -18,7 +18,6 @@ EVERY_STORE = some(
     [*STORES, *SQL_STORES, *LOOPS],
     "memory",
     "sqlite",
-    "redis",
     "redis cluster under asyncio",
     "postgresql under asyncio",
 )

@@ -23,7 +23,7 @@ SECRET = re.compile(r"acme_live_[0-9A-Za-z]{50}\n")
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 
-@pytest.fixture(params=some([*KINDS, "postgresql", "valkey"], "file", "waiting", "postgresql"))
+@pytest.fixture(params=some([*KINDS, "postgresql", "valkey"], "file", "postgresql"))
 def each(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A folder with each kind of gate, and with a file whose store is a server."""
     monkeypatch.chdir(tmp_path)

@@ -67,9 +67,7 @@ def started(kind: str, command: list[str] | None, folder: Path, monkeypatch: pyt
         found.gate.close()
 
 
-@pytest.fixture(
-    scope="module", params=some([*KINDS, *OTHERS], "uvicorn", "uvicorn-plain", "gunicorn", "waitress-plain")
-)
+@pytest.fixture(scope="module", params=some([*KINDS, *OTHERS], "uvicorn", "gunicorn", "waitress-plain"))
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One server of each kind, for all tests: none leaves anything behind that another one would see."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)

@@ -226,8 +226,9 @@ def code_of(gate: Gate, secret: str) -> str:
     return outcome.reason.code if isinstance(outcome, Refused) else "ok"
 
 
+@pytest.mark.stress
 def test_many_keys_in_turn_are_proved_once_each() -> None:
-    number = often(10_100, 100_000)
+    number = 100_000
     hasher = HeldHasher()
     hasher.blocking = False
     gate = Gate(prefix="acme", hasher=hasher)

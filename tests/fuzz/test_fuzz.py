@@ -21,7 +21,7 @@ from keystile.policy import CREDENTIAL_FORMS
 from keystile.stores.memory import MemoryStore
 from tests.fuzz.requests import Doors, Sent, basic, masked, requests
 
-LONG = settings(max_examples=int(os.environ.get("KEYSTILE_FUZZ", "50")), deadline=None)
+LONG = settings(max_examples=int(os.environ.get("KEYSTILE_FUZZ", "30")), deadline=None)
 ANY = settings(LONG, suppress_health_check=list(HealthCheck))
 
 STORE = MemoryStore()

@@ -25,7 +25,7 @@ from tests.selection import some
 from tests.servers import MATRIX, serving
 
 ALL = [*CASES, *CONNECTIONS]
-TALKING = some(MATRIX, "uvicorn-httptools", "hypercorn", "gunicorn-gthread", "waitress")
+TALKING = some(MATRIX, "uvicorn-httptools", "gunicorn-gthread")
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(keystile.__file__).parent
 

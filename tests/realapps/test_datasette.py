@@ -17,6 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.realapps.running import Both, Service, is_guarded, running
 
+pytestmark = pytest.mark.stress
+
 ROWS = 5_000
 # What `datasette serve --root` does, for a server of another kind.
 SERVED = """

@@ -16,6 +16,8 @@ from dulwich.repo import Repo
 from tests.realapps.running import Both, Service, is_guarded, running
 from tests.selection import program
 
+pytestmark = pytest.mark.stress
+
 APP = "klaus:make_app(['demo'], 'code', use_smarthttp=True, unauthenticated_push=True)"
 SETTINGS = 'accept = ["X-API-Key", "Authorization: Basic"]\n'
 ME = b"A <a@example.com>"

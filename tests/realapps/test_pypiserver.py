@@ -15,6 +15,8 @@ import pytest
 
 from tests.realapps.running import Both, Service, is_guarded, running
 
+pytestmark = pytest.mark.stress
+
 APP = "pypiserver:app(roots=['packages'], authenticate=[], password_file='.', disable_fallback=True, log_req_frmt='%s')"
 SETTINGS = 'accept = ["X-API-Key", "Authorization: Basic"]\nhide_credentials = true\n'
 # It tells its log of every request whole, with all that the server knows of it.

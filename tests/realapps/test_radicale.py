@@ -10,6 +10,8 @@ import pytest
 
 from tests.realapps.running import Both, Service, is_guarded, running
 
+pytestmark = pytest.mark.stress
+
 CONFIG = """
 [auth]
 type = htpasswd

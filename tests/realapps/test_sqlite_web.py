@@ -14,6 +14,8 @@ import pytest
 
 from tests.realapps.running import Both, Service, is_guarded, running
 
+pytestmark = pytest.mark.stress
+
 SERVED = """
 from sqlite_web.sqlite_web import app, initialize_app
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from tests.selection import some
+
 # Each is repeated to the size: what separates, what opens and is never closed, what is escaped, decoded or folded.
 UNITS = (
     *(b"a", b"0", b"9", b"/", b"//", b"/a", b"/.", b"/../", b".", b"&", b"&a", b"a=1&", b"&=", b"=", b"+", b"%"),
@@ -25,7 +27,7 @@ UNITS = (
         b"abcdefgh ",
     ),
 )
-SMALL = (250, 1000, 4000, 8000)  # where what has a bound is still read to its end
+SMALL = some((250, 1000, 4000, 8000), 250, 8000)  # where what has a bound is still read to its end
 USUAL, LARGE = 64_000, 1_000_000
 
 _serial = count()

@@ -17,7 +17,7 @@ from tests.test_floors import MODULES
 # Machines differ and are shared. What is not linear is beyond this by far.
 SLACK = 3.0
 # What grows faster than its size is among the slowest at the usual size already: so many are tried at the largest.
-SLOWEST = often(8, len(UNITS))
+SLOWEST = often(4, len(UNITS))
 
 
 @pytest.fixture(autouse=True)
