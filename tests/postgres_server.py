@@ -62,24 +62,20 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Let it do nothing any more. It still looks alive to the network: connections are made, octets confirmed."""
-        for process in self._processes():
-            os.kill(process, signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)  # first: then there are no new children
+        self._tell_children(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        for process in self._processes():
-            os.kill(process, signal.SIGCONT)
+        self._tell_children(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
-    def _processes(self) -> list[int]:
-        """It and its children, the parent first: then there are no new ones."""
-        mine = self.process.pid
-        parents = {int(path.name): path / "stat" for path in Path("/proc").iterdir() if path.name.isdecimal()}
-        found = [mine]
-        for process, stat in parents.items():
-            with contextlib.suppress(OSError):
-                if int(stat.read_text().rpartition(")")[2].split()[1]) == mine:
-                    found.append(process)
-        return found
+    def _tell_children(self, what: signal.Signals) -> None:
+        for path in Path("/proc").iterdir():
+            if path.name.isdecimal():
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == self.process.pid:
+                        os.kill(int(path.name), what)
 
     def __enter__(self) -> PostgresServer:
         return self
