@@ -42,11 +42,12 @@ def shape(unit: bytes, size: int) -> bytes:
 def cost(prepare: Callable[[], Callable[[], object]], enough: float) -> float:
     """Seconds of this thread's CPU time that a call takes at best, tried until it takes no more than `enough`.
 
-    CPU time, and the best of several: what else the machine does is no matter. Nor is it what the garbage collector
-    makes of all that the tests hold.
+    CPU time, and the best of several, over three seconds: what else the machine does is no matter. Nor is it what the
+    garbage collector makes of all that the tests hold.
     """
     best = float("inf")
-    for _ in range(8):
+    for number in range(8):
+        time.sleep(number * 0.1)
         call = prepare()
         gc.disable()
         try:
