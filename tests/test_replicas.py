@@ -23,12 +23,13 @@ from keystile.rules.limits.windows import Window
 from keystile.stores.redis import RedisStore
 from tests.doors import Door
 from tests.redis_server import Server, redis62_binary, valkey_binary
-from tests.selection import some
 from tests.stored import a_key
 from tests.test_redis_store import put
 from tests.test_sql import HASHER
 
 ID = "0123456789AB"
+# Each starts two servers of its own.
+pytestmark = pytest.mark.stress
 DOORS = ["wsgi", "asyncio", "trio"]
 
 
@@ -44,7 +45,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Server]]:
         yield first, second
 
 
-@pytest.fixture(params=some(["reads", "takes writes"], "takes writes"))
+@pytest.fixture(params=["reads", "takes writes"])
 def takes_writes(request: pytest.FixtureRequest, pair: tuple[Server, Server]) -> bool:
     """Whether the second takes writes while it is a replica."""
     takes = bool(request.param == "takes writes")
